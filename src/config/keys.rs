@@ -1,0 +1,160 @@
+//! Every configuration key there is, with its default and what it is for: the one list from
+//! which the file is checked, mistakes are explained and the manual is written.
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The table it stands in; empty for the top level.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What holds without it, as it would be written.
+    pub default: &'static str,
+    /// One line on what it is for.
+    pub about: &'static str,
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { section, name, default, about }
+}
+
+/// All keys, in the order of the manual. `[[mount]]` takes those of `[mount-defaults]` and `name`.
+pub const KEYS: &[Key] = &[
+    key(
+        "",
+        "listen",
+        "[\"0.0.0.0:8080\"]",
+        "Addresses to listen on. `SILVASONIC_ICECAST_PORT` replaces the port; inherited sockets replace all of it.",
+    ),
+    key(
+        "",
+        "path_prefix",
+        "\"\"",
+        "For example `/stream`: accepted in front of every path; without it works too.",
+    ),
+    key(
+        "",
+        "trusted_proxies",
+        "[]",
+        "Networks (CIDR) whose `X-Forwarded-For` and `Forwarded` are believed.",
+    ),
+    key(
+        "",
+        "workers",
+        "1",
+        "Data-plane threads, 1 to 64. One carries thousands of listeners; mounts are spread over them.",
+    ),
+    key("server", "hostname", "\"localhost\"", "Name shown in status and listen URLs."),
+    key("server", "location", "\"Earth\"", "Where the station is, shown in status."),
+    key("server", "admin", "\"admin@silvasonic.local\"", "Who looks after it, shown in status."),
+    key(
+        "auth",
+        "source_password",
+        "none",
+        "What encoders say, as user `source`. Better kept in a file:",
+    ),
+    key(
+        "auth",
+        "source_password_file",
+        "none",
+        "A file with that password. `$CREDENTIALS_DIRECTORY/source-password` is read if neither is given.",
+    ),
+    key("auth", "admin_user", "\"admin\"", "The administrator's name."),
+    key("auth", "admin_password", "none", "The administrator's password. Better kept in a file:"),
+    key(
+        "auth",
+        "admin_password_file",
+        "none",
+        "A file with that password. `$CREDENTIALS_DIRECTORY/admin-password` is read if neither is given.",
+    ),
+    key("limits", "sources", "10", "Mounts at once, 1 to 1000."),
+    key("limits", "listeners", "100", "Listeners of all mounts together, 1 to 100000."),
+    key(
+        "limits",
+        "connections_per_ip",
+        "0",
+        "Connections of one client address at once; 0: no limit of its own.",
+    ),
+    key("limits", "request_head", "\"8KiB\"", "The longest request head, 1KiB to 64KiB."),
+    key("limits", "head_timeout", "\"10s\"", "Time for a request head, 100ms to 5m."),
+    key(
+        "limits",
+        "listener_send_buffer",
+        "\"64KiB\"",
+        "Kernel memory per listener, 8KiB to 16MiB.",
+    ),
+    key(
+        "mount-defaults",
+        "ring",
+        "\"256KiB\"",
+        "The mount's whole memory for audio, 128KiB to 256MiB.",
+    ),
+    key(
+        "mount-defaults",
+        "burst",
+        "\"auto\"",
+        "What a listener gets of the past: `auto` or a duration up to 10m. A listener may ask with `?burst=200ms`.",
+    ),
+    key(
+        "mount-defaults",
+        "source_timeout",
+        "\"10s\"",
+        "A source that sends nothing for so long is gone, 1s to 1h.",
+    ),
+    key(
+        "mount-defaults",
+        "listener_timeout",
+        "\"30s\"",
+        "A listener that accepts nothing for so long is dropped, 1s to 1h.",
+    ),
+    key(
+        "mount-defaults",
+        "max_listeners",
+        "0",
+        "Listeners of this mount; 0: only the server's limit.",
+    ),
+    key(
+        "mount-defaults",
+        "coalesce",
+        "\"0ms\"",
+        "Hold pages back for so long, up to 5s, and send them together: less CPU, more delay.",
+    ),
+    key(
+        "mount",
+        "name",
+        "required",
+        "The mounts this is for; `*` stands for any text within a path segment. The first match wins.",
+    ),
+];
+
+/// The names that a section takes.
+pub(super) fn names(section: &str) -> impl Iterator<Item = &'static str> {
+    let inherits = section == "mount";
+    KEYS.iter()
+        .filter(move |key| key.section == section || inherits && key.section == "mount-defaults")
+        .map(|key| key.name)
+}
+
+/// The manual's table of keys, in Markdown.
+pub fn markdown() -> String {
+    let mut text = String::from("| key | default | what it is for |\n|---|---|---|\n");
+    for key in KEYS {
+        let section = match key.section {
+            "" => String::new(),
+            "mount" => "[[mount]] ".to_owned(),
+            section => format!("[{section}] "),
+        };
+        let row = [
+            format!("`{section}{}`", key.name),
+            format!("`{}`", key.default),
+            key.about.to_owned(),
+        ];
+        text.extend(["| ", &row.join(" | "), " |\n"]);
+    }
+    text
+}

@@ -1,0 +1,159 @@
+//! `status-json.xsl` as Icecast 2.4 shapes it.
+//!
+//! Same keys, same types, with its two slips left out: text stays text whatever it looks
+//! like, and what cannot be JSON never gets in. Readers take the mount from `listenurl`.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::http::SERVER;
+use crate::mount::{Live, Slot};
+
+/// How the server describes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Name under which it is reached.
+    pub hostname: String,
+    /// Port under which it is reached.
+    pub port: u16,
+    /// Where it is.
+    pub location: String,
+    /// Who looks after it.
+    pub admin: String,
+    /// Since when it runs.
+    pub since: SystemTime,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    icestats: Icestats<'a>,
+}
+
+#[derive(Serialize)]
+struct Icestats<'a> {
+    admin: &'a str,
+    host: &'a str,
+    location: &'a str,
+    server_id: &'static str,
+    server_start: String,
+    server_start_iso8601: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Sources<'a>>,
+    dummy: (),
+}
+
+/// One is an object, more are an array.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Sources<'a> {
+    One(Box<Source<'a>>),
+    More(Vec<Source<'a>>),
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artist: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_info: Option<&'a str>,
+    bitrate: u64,
+    channels: u8,
+    genre: &'a str,
+    listener_peak: usize,
+    listeners: usize,
+    listenurl: String,
+    server_description: &'a str,
+    server_name: &'a str,
+    server_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_url: Option<&'a str>,
+    stream_start: String,
+    stream_start_iso8601: String,
+    subtype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    dummy: (),
+}
+
+/// Renders the document for the mounts that can be heard, in their order.
+///
+/// # Panics
+/// Never: no value in it can fail to become JSON.
+pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)], now: SystemTime) -> String {
+    let mut sources: Vec<_> =
+        mounts.iter().map(|(slot, live)| Source::of(station, slot, live, now)).collect();
+    let source = match sources.len() {
+        0 => None,
+        1 => sources.pop().map(|source| Sources::One(Box::new(source))),
+        _ => Some(Sources::More(sources)),
+    };
+    let (server_start, server_start_iso8601) = dates(station.since);
+    let document = Document {
+        icestats: Icestats {
+            admin: &station.admin,
+            host: &station.hostname,
+            location: &station.location,
+            server_id: SERVER,
+            server_start,
+            server_start_iso8601,
+            source,
+            dummy: (),
+        },
+    };
+    serde_json::to_string(&document).expect("plain strings and numbers")
+}
+
+impl<'a> Source<'a> {
+    fn of(station: &Station, slot: &Slot, live: &'a Live, now: SystemTime) -> Self {
+        let about = &live.description;
+        let (stream_start, stream_start_iso8601) = dates(live.since);
+        // What Icecast writes where a source says nothing.
+        let or = |text: &'a Option<String>, default| text.as_deref().unwrap_or(default);
+        Self {
+            artist: live.tags.artist.as_deref(),
+            audio_info: about.audio_info.as_deref(),
+            bitrate: about.bitrate.map_or_else(|| measured_bitrate(slot, live, now), u64::from),
+            channels: live.codec.channels(),
+            genre: or(&about.genre, "various"),
+            listener_peak: slot.listeners.peak(),
+            listeners: slot.listeners.taken(),
+            listenurl: listen_url(station, slot.name.as_str()),
+            server_description: or(&about.description, "Unspecified description"),
+            server_name: or(&about.name, "Unspecified name"),
+            server_type: "audio/ogg",
+            server_url: about.url.as_deref(),
+            stream_start,
+            stream_start_iso8601,
+            subtype: live.codec.name(),
+            title: live.tags.title.as_deref(),
+            dummy: (),
+        }
+    }
+}
+
+/// What the source has sent since it began, in kbit/s.
+fn measured_bitrate(slot: &Slot, live: &Live, now: SystemTime) -> u64 {
+    let milliseconds = now.duration_since(live.since).unwrap_or_default().as_millis() as u64;
+    let bytes = slot.counters.bytes_in.get() - live.bytes_before;
+    (bytes * 8).checked_div(milliseconds).unwrap_or_default()
+}
+
+/// Where a mount is heard.
+pub fn listen_url(station: &Station, mount: &str) -> String {
+    const KEPT: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    format!("http://{}:{}{}", station.hostname, station.port, utf8_percent_encode(mount, KEPT))
+}
+
+/// A time as Icecast writes it, for people and for programs, both in UTC.
+fn dates(at: SystemTime) -> (String, String) {
+    let people = httpdate::fmt_http_date(at).replace("GMT", "+0000");
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+0000");
+    let programs = OffsetDateTime::from(at).format(format).unwrap_or_default();
+    (people, programs)
+}

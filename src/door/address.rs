@@ -1,0 +1,94 @@
+//! Who is really asking: the client's address, behind proxies that are trusted and no others.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::head::Head;
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client, as far as it is known.
+    pub address: IpAddr,
+    /// It is a trusted proxy that did not say for whom it asks: nothing is held against it.
+    pub is_proxy: bool,
+}
+
+/// Finds the client behind `peer`: the last address in the forwarding fields that no trusted
+/// proxy has written for another trusted proxy.
+pub fn origin(peer: IpAddr, head: &Head<'_, '_>, trusted: &[IpNet]) -> Origin {
+    let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let peer = peer.to_canonical();
+    if !trusts(&peer) {
+        return Origin { address: peer, is_proxy: false };
+    }
+    let said = |name, read: fn(&str) -> Option<IpAddr>| {
+        let hops = head.fields_named(name).rev().flat_map(|value| value.split(',').rev());
+        let mut hops = hops.map(read);
+        // A hop that cannot be read may hide anything before it.
+        hops.find(|hop| hop.as_ref().is_none_or(|address| !trusts(address))).flatten()
+    };
+    let client = said("forwarded", forwarded).or_else(|| said("x-forwarded-for", address));
+    Origin { address: client.unwrap_or(peer), is_proxy: client.is_none() }
+}
+
+/// The `for=` of one element of `Forwarded` (RFC 7239).
+fn forwarded(element: &str) -> Option<IpAddr> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
+    address(node.trim_matches('"'))
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address: Option<IpAddr> = bare.parse().ok();
+    address
+        .or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
+        .map(|a| a.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::MAX_FIELDS;
+    use super::*;
+
+    fn seen(peer: &str, fields: &str) -> (String, bool) {
+        let text = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+        let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let head = Head::read(text.as_bytes(), &mut room).unwrap().unwrap();
+        let trusted = ["10.89.0.0/16".parse().unwrap(), "::1/128".parse().unwrap()];
+        let origin = origin(peer.parse().unwrap(), &head, &trusted);
+        (origin.address.to_string(), origin.is_proxy)
+    }
+
+    fn client(address: &str) -> (String, bool) {
+        (address.to_owned(), false)
+    }
+
+    #[test]
+    fn a_stranger_is_believed_nothing() {
+        assert_eq!(seen("192.0.2.9", "X-Forwarded-For: 192.0.2.1\r\n"), client("192.0.2.9"));
+        assert_eq!(seen("::ffff:192.0.2.9", ""), client("192.0.2.9"));
+    }
+
+    #[test]
+    fn the_client_is_the_last_hop_that_is_no_proxy() {
+        let fields = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Forwarded-For: 10.89.0.7\r\n";
+        assert_eq!(seen("10.89.0.2", fields), client("192.0.2.1"));
+        let fields = "Forwarded: for=6.6.6.6;proto=http, For=\"[2001:db8::7]:4711\"\r\n";
+        assert_eq!(seen("10.89.0.2", fields), client("2001:db8::7"));
+        assert_eq!(
+            seen("::ffff:10.89.0.2", "X-Forwarded-For: 192.0.2.1:99\r\n"),
+            client("192.0.2.1")
+        );
+    }
+
+    #[test]
+    fn a_proxy_that_says_nothing_readable_stands_for_nobody() {
+        for fields in ["", "X-Forwarded-For: unknown\r\n", "X-Forwarded-For: 192.0.2.1, ?\r\n"] {
+            assert_eq!(seen("10.89.0.2", fields), ("10.89.0.2".to_owned(), true), "{fields}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a request is for, from its first line alone.
+
+use std::time::Duration;
+
+use super::head::Head;
+use crate::http::{Reply, path_and_query};
+use crate::mount::{Name, NameError};
+use crate::units;
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// An encoder wants to send.
+    Source(Name),
+    /// Somebody wants to hear, or to know whether there is anything.
+    Listener {
+        /// The mount asked for.
+        name: Name,
+        /// `?burst=`, if given.
+        burst: Option<Duration>,
+        /// `HEAD`: the answer's head is enough.
+        probe: bool,
+    },
+    /// `OPTIONS`: what may be asked here.
+    Options,
+    /// Everything else.
+    Control,
+}
+
+/// Decides where a request goes.
+///
+/// # Errors
+/// The reply to give where it can go nowhere.
+pub fn of(head: &Head<'_, '_>, prefix: &str) -> Result<Route, Reply> {
+    if head.method == "OPTIONS" {
+        return Ok(Route::Options);
+    }
+    let (path, query) = path_and_query(head.target, prefix)?;
+    let name = match (Name::new(&path), head.method) {
+        (Ok(name), _) => name,
+        (Err(NameError::Reserved), "GET" | "HEAD" | "POST") => return Ok(Route::Control),
+        (Err(error @ NameError::Reserved), _) => return Err(Reply::new(403, sentence(error))),
+        (Err(error), _) => return Err(Reply::new(400, sentence(error))),
+    };
+    match head.method {
+        "PUT" | "SOURCE" => Ok(Route::Source(name)),
+        "GET" | "HEAD" => {
+            Ok(Route::Listener { name, burst: burst(query)?, probe: head.method == "HEAD" })
+        }
+        "POST" => Ok(Route::Control),
+        method => {
+            let sentence = format!("{method} is not for mounts; use GET, HEAD, PUT or SOURCE.");
+            Err(Reply::new(405, sentence).with("Allow", ALLOW))
+        }
+    }
+}
+
+/// What may be asked of a mount.
+pub(super) const ALLOW: &str = "GET, HEAD, OPTIONS, PUT, SOURCE";
+
+fn burst(query: &str) -> Result<Option<Duration>, Reply> {
+    let Some(value) = query.split('&').find_map(|pair| pair.strip_prefix("burst=")) else {
+        return Ok(None);
+    };
+    let time = units::duration(value);
+    time.map(Some).ok_or_else(|| Reply::new(400, "burst takes a duration such as 200ms or 2s."))
+}
+
+fn sentence(error: NameError) -> String {
+    format!("Refused: {error}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::MAX_FIELDS;
+    use super::*;
+
+    fn route(line: &str) -> Result<Route, u16> {
+        let text = format!("{line} HTTP/1.1\r\n\r\n");
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let head = Head::read(text.as_bytes(), &mut fields).unwrap().unwrap();
+        of(&head, "/stream").map_err(|reply| reply.status)
+    }
+
+    fn name(path: &str) -> Name {
+        Name::new(path).unwrap()
+    }
+
+    #[test]
+    fn requests_find_their_way_with_the_prefix_and_without() {
+        let heard = |path, burst| Ok(Route::Listener { name: name(path), burst, probe: false });
+        assert_eq!(route("PUT /mic.opus"), Ok(Route::Source(name("/mic.opus"))));
+        assert_eq!(route("SOURCE /stream/mic.opus"), Ok(Route::Source(name("/mic.opus"))));
+        assert_eq!(route("GET /stream/a%20b"), heard("/a b", None));
+        assert_eq!(route("GET http://x:1/stream/m"), heard("/m", None));
+        assert_eq!(route("GET /streams"), heard("/streams", None));
+        assert_eq!(route("GET /m?x=1&burst=200ms"), heard("/m", Some(Duration::from_millis(200))));
+        assert_eq!(route("OPTIONS *"), Ok(Route::Options));
+        for control in ["GET /", "GET /stream", "GET /stream/status-json.xsl", "POST /admin/x"] {
+            assert_eq!(route(control), Ok(Route::Control), "{control}");
+        }
+    }
+
+    #[test]
+    fn what_climbs_doubles_up_or_belongs_to_the_server_is_refused() {
+        for (line, status) in [
+            ("PUT /admin/x", 403),
+            ("PUT /status.xsl", 403),
+            ("PUT /stream/admin/x", 403),
+            ("GET /a/%2e%2e/b", 400),
+            ("GET /a%2f..%2fb", 400),
+            ("GET //a", 400),
+            ("GET /a%00b", 400),
+            ("PUT /a%0d%0ab", 400),
+            ("GET /%ff", 400),
+            ("GET /a?burst=soon", 400),
+            ("DELETE /a", 405),
+        ] {
+            assert_eq!(route(line), Err(status), "{line}");
+        }
+        let once = Route::Listener { name: name("/%2e%2e"), burst: None, probe: false };
+        assert_eq!(route("GET /%252e%252e"), Ok(once), "decoded once, not twice");
+    }
+}

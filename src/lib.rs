@@ -1,0 +1,43 @@
+//! silvacast takes live Ogg/Opus from field recorders and lets people hear it as it happens.
+//!
+//! The stream's way through the program, and the modules in its order:
+//!
+//! ```text
+//!                 ┌──────────── data plane: raw sockets, no allocation per page ───────────┐
+//!  encoder ──PUT──► door ──► source ──► ogg (scan, headers) ──► mount (ring) ──► listener ──► player
+//!                    │ one request head, bounded, timed              │
+//!                    └──everything else──► control (hyper) ◄─────────┘ the table and its counters
+//! ```
+//!
+//! - [`door`]: accepts, reads one request head, decides.
+//! - [`worker`]: a data-plane thread, which owns mounts, sources and listeners.
+//! - [`source`]: one encoder's connection, always drained.
+//! - [`ogg`]: pages, found in any cut of bytes; headers. Pure.
+//! - [`mount`]: the ring, the claim on it, and the table that all threads share.
+//! - [`listener`]: a cursor and a socket; written to straight from the ring.
+//! - [`control`]: status and all else that is not audio.
+//! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
+//! - [`platform`]: log, signals, service manager. [`cli`]: the commands. [`push`]: the source client.
+//! - [`http`], [`units`]: words and numbers that several of these share.
+//!
+//! What always holds:
+//!
+//! - **A source is always drained.** Between its socket and the ring nothing waits.
+//! - **Memory is fixed.** A mount is one ring; a listener has no queue; every count has a limit.
+//! - **Nobody else is hurt.** A listener that does not read costs its cursor and its socket.
+//! - **A stream begins on a page that a decoder can begin with**, after its headers.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod door;
+pub mod http;
+pub mod listener;
+pub mod mount;
+pub mod ogg;
+pub mod platform;
+pub mod push;
+pub mod server;
+pub mod source;
+pub mod units;
+pub mod worker;

@@ -1,0 +1,213 @@
+//! All listeners of one mount on one data-plane thread.
+//!
+//! When pages arrive, the audience is walked once and each listener written to without
+//! waiting. Only one whose kernel buffer is full is left to the reactor: it costs
+//! nothing more until its peer reads again. No task and no timer per listener.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use slab::Slab;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use super::writer::{Listener, Progress};
+use crate::mount::{Mount, Ring};
+
+/// How often listeners that take nothing are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+/// What a slow listener gets to take the end of a stream.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The listeners of one mount.
+pub struct Audience {
+    mount: Rc<Mount>,
+    listeners: RefCell<Slab<Listener>>,
+    reactor: AsyncFd<Reactor>,
+}
+
+/// An epoll set of its own, which the runtime watches as one descriptor.
+struct Reactor(Epoll);
+
+impl AsRawFd for Reactor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+impl Audience {
+    /// An empty audience.
+    ///
+    /// # Errors
+    /// What the system says when it has no descriptor left.
+    pub fn new(mount: Rc<Mount>) -> io::Result<Self> {
+        let reactor = Reactor(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        // SAFETY: the one descriptor that `Reactor` owns stays open, and the same, until it is dropped.
+        #[allow(unsafe_code, reason = "the runtime has no safe way to watch an epoll set")]
+        let reactor = unsafe { AsyncFd::register_with_interest(reactor, Interest::READABLE) };
+        let reactor = reactor.map_err(|failed| failed.into_parts().1)?;
+        Ok(Self { mount, listeners: RefCell::default(), reactor })
+    }
+
+    /// Takes a listener in and writes to it at once.
+    ///
+    /// # Errors
+    /// What the system says if the socket cannot be watched.
+    pub fn add(&self, listener: Listener) -> io::Result<()> {
+        let id = {
+            let mut listeners = self.listeners.borrow_mut();
+            let slot = listeners.vacant_entry();
+            let id = slot.key();
+            // Hang-ups are always reported; edges only, so a listener that keeps up is never woken for.
+            let flags = EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+            let event = EpollEvent::new(flags, id as u64);
+            self.reactor.get_ref().0.add(listener.socket(), event)?;
+            slot.insert(listener);
+            id
+        };
+        self.visit([id]);
+        Ok(())
+    }
+
+    /// The mount they listen to.
+    pub fn mount(&self) -> &Rc<Mount> {
+        &self.mount
+    }
+
+    /// Serves until the mount has no source and nobody listens any more.
+    pub async fn serve(&self) {
+        let coalesce = self.mount.slot().settings.coalesce;
+        let mut held: Option<tokio::time::Instant> = None;
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while self.mount.is_claimed() || !self.listeners.borrow().is_empty() {
+            tokio::select! {
+                () = self.mount.changed() => {
+                    if coalesce.is_zero() {
+                        self.deliver();
+                    } else {
+                        held.get_or_insert_with(|| tokio::time::Instant::now() + coalesce);
+                    }
+                }
+                () = sleep_until(held.unwrap_or_else(tokio::time::Instant::now)), if held.is_some() => {
+                    held = None;
+                    self.deliver();
+                }
+                ready = self.reactor.readable() => match ready {
+                    Ok(mut ready) => if self.resume() { ready.clear_ready() },
+                    Err(error) => {
+                        tracing::error!(%error, "the listeners' reactor is gone");
+                        return;
+                    }
+                },
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    /// Writes what is new to everybody who can take it.
+    fn deliver(&self) {
+        let mut gone = Vec::new();
+        {
+            let ring = self.mount.ring();
+            for (id, listener) in self.listeners.borrow_mut().iter_mut() {
+                if listener.blocked.is_none() {
+                    gone.extend(self.write(&ring, listener).map(|why| (id, why)));
+                }
+            }
+        }
+        for (id, why) in gone {
+            self.remove(id, why);
+        }
+    }
+
+    /// Writes to those whose kernel buffers have room again; true if there are no more of them.
+    fn resume(&self) -> bool {
+        let mut events = [EpollEvent::empty(); 64];
+        // Nothing to wait for and nothing to fail: the descriptor is open and the timeout zero.
+        let ready = self.reactor.get_ref().0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        self.visit(events[..ready].iter().map(|event| event.data() as usize));
+        ready < events.len()
+    }
+
+    fn visit(&self, ids: impl IntoIterator<Item = usize>) {
+        for id in ids {
+            let gone = {
+                let ring = self.mount.ring();
+                let mut listeners = self.listeners.borrow_mut();
+                listeners.get_mut(id).and_then(|listener| self.write(&ring, listener))
+            };
+            if let Some(why) = gone {
+                self.remove(id, why);
+            }
+        }
+    }
+
+    /// Writes to one listener; says why it goes, if it does.
+    fn write(&self, ring: &Ring, listener: &mut Listener) -> Option<Departure> {
+        let (sent, skips) = (listener.sent, listener.skips);
+        let progress = listener.write(ring, self.mount.end_of(listener.era));
+        let counters = &self.mount.slot().counters;
+        counters.bytes_out.add(listener.sent - sent);
+        counters.skips.add(listener.skips - skips);
+        match progress {
+            Progress::CaughtUp => listener.blocked = None,
+            Progress::Blocked if listener.blocked.is_none() || listener.sent > sent => {
+                listener.blocked = Some(Instant::now());
+            }
+            Progress::Blocked => {}
+            Progress::Ended => return Some(Departure::Ended),
+            Progress::Gone(kind) => return Some(Departure::Left(kind)),
+        }
+        None
+    }
+
+    /// Drops those that have taken nothing for too long.
+    fn sweep(&self) {
+        let timeout = self.mount.slot().settings.listener_timeout;
+        let stuck = |listener: &Listener| {
+            let over = self.mount.end_of(listener.era).is_some();
+            let patience = if over { timeout.min(FAREWELL) } else { timeout };
+            listener.blocked.is_some_and(|since| since.elapsed() >= patience)
+        };
+        let listeners = self.listeners.borrow();
+        let gone: Vec<_> = listeners.iter().filter(|(_, l)| stuck(l)).map(|(id, _)| id).collect();
+        drop(listeners);
+        for id in gone {
+            self.remove(id, Departure::Stuck);
+        }
+    }
+
+    fn remove(&self, id: usize, why: Departure) {
+        let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
+        listener.discard_input();
+        let visitor = &listener.visitor;
+        tracing::info!(
+            event = "listener-left",
+            mount = self.mount.slot().name.as_str(),
+            peer = %visitor.address,
+            agent = &*visitor.agent,
+            reason = %why,
+            seconds = visitor.since.elapsed().as_secs(),
+            bytes = listener.sent,
+            skips = listener.skips,
+            "listener left"
+        );
+    }
+}
+
+/// Why a listener goes.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum Departure {
+    #[error("the stream ended")]
+    Ended,
+    #[error("the listener hung up ({0})")]
+    Left(io::ErrorKind),
+    #[error("the listener took nothing for too long")]
+    Stuck,
+}

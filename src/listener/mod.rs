@@ -1,0 +1,85 @@
+//! Listeners: from a request for a mount to its pages in a socket.
+//!
+//! A listener costs a cursor and a socket. It is written to straight from the ring,
+//! without waiting; whatever it does costs itself only.
+
+mod audience;
+mod burst;
+mod response;
+mod writer;
+
+use std::io;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+pub use audience::{Audience, FAREWELL};
+pub use burst::{Amount, Player, amount};
+pub use response::head as response_head;
+pub use writer::Visitor;
+
+use writer::Listener;
+
+/// What a listener takes of the process's memory at the most, in bytes: itself, its place in the
+/// audience, and the answer's head until the kernel has it.
+pub const LISTENER_MEMORY: usize = 4 * 1024;
+
+/// A listener whom the door has let in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The connection, its request already read.
+    pub socket: TcpStream,
+    /// How much of the past it gets.
+    pub burst: Amount,
+    /// Kernel memory for what it has not yet received, in bytes.
+    pub send_buffer: usize,
+    /// Who it is.
+    pub visitor: Visitor,
+}
+
+impl Arrival {
+    /// Puts the listener into the audience; its first bytes leave now.
+    ///
+    /// # Errors
+    /// Gives the socket back if the mount has nothing to hear at this moment.
+    pub fn join(self, audience: &Audience) -> Result<(), TcpStream> {
+        let mount = audience.mount();
+        let Some((stream, era)) = mount.on_air() else { return Err(self.socket) };
+        let Some(live) = mount.slot().live() else { return Err(self.socket) };
+        let cursor = {
+            let ring = mount.ring();
+            let rate = stream.headers.codec.granules_per_second();
+            match self.burst {
+                Amount::Time(Duration::ZERO) => ring.end(),
+                Amount::Time(time) => ring.back_in_time(time, rate, stream.since),
+                Amount::Bytes(bytes) => ring.back_in_bytes(bytes, stream.since),
+            }
+        };
+        let opening = (response_head(&live), stream.headers.pages.clone());
+        drop(stream);
+        let name = mount.slot().name.as_str();
+        let (peer, agent) = (self.visitor.address, self.visitor.agent.clone());
+        let timeout = mount.slot().settings.listener_timeout;
+        let listener = Listener::new(self.socket, opening, cursor, era, self.visitor);
+        let added = tune(listener.socket(), self.send_buffer, timeout);
+        match added.and_then(|()| audience.add(listener)) {
+            Ok(()) => {
+                tracing::info!(event = "listener-joined", mount = name, %peer, agent = &*agent, "listener joined");
+            }
+            Err(error) => {
+                tracing::warn!(event = "listener-lost", mount = name, %peer, %error, "listener lost on joining");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No delay, a bounded share of kernel memory, and an end for a peer that vanished.
+fn tune(socket: &TcpStream, send_buffer: usize, timeout: Duration) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    // The kernel doubles what it is asked for, and counts its own overhead in it.
+    socket.set_send_buffer_size(send_buffer / 2)?;
+    socket.set_tcp_user_timeout(Some(timeout))
+}

@@ -1,0 +1,55 @@
+//! How a mount behaves, and which mount behaves how.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::name::{Name, Pattern};
+
+/// How much of the past a listener gets on joining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burst {
+    /// What suits the player that asks.
+    Auto,
+    /// At least this much audio, in whole pages.
+    Time(Duration),
+}
+
+/// The rules of one mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The mount's memory for audio, in bytes: pages and their index.
+    pub ring: usize,
+    /// What a listener gets on joining.
+    pub burst: Burst,
+    /// A source that sends nothing for so long is gone.
+    pub source_timeout: Duration,
+    /// A listener that accepts nothing for so long is dropped.
+    pub listener_timeout: Duration,
+    /// The most listeners; 0 leaves it to the server's own limit.
+    pub max_listeners: usize,
+    /// How long a page may be held back to be sent together with the next ones.
+    pub coalesce: Duration,
+}
+
+/// Settings by name: the first pattern that matches wins, else the defaults.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// In the order of the configuration.
+    pub rules: Vec<(Pattern, Arc<Settings>)>,
+    /// For every other mount.
+    pub defaults: Arc<Settings>,
+}
+
+impl Rules {
+    /// The settings for a mount of this name.
+    pub fn of(&self, name: &Name) -> Arc<Settings> {
+        let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(name));
+        Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
+    }
+
+    /// The largest ring that any mount may have, in bytes.
+    pub fn largest_ring(&self) -> usize {
+        let rings = self.rules.iter().map(|(_, settings)| settings.ring);
+        rings.fold(self.defaults.ring, usize::max)
+    }
+}

@@ -1,0 +1,215 @@
+//! What a logical stream carries, read from the first packet of its first page.
+//!
+//! Opus is what silvacast is for; FLAC (ultrasonic monitoring) and Vorbis pass
+//! through, so only as much of them is read as joining in mid-stream needs.
+
+use super::page::Page;
+
+/// How a stream is coded, and what its granule positions count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// RFC 7845.
+    Opus(OpusHead),
+    /// The Ogg mapping 1.0 of FLAC.
+    Flac {
+        /// Samples per second.
+        rate: u32,
+        /// Number of channels.
+        channels: u8,
+        /// Header packets after the first; 0 if the encoder did not say.
+        more_headers: u16,
+    },
+    /// Vorbis I, section 4.2.
+    Vorbis {
+        /// Samples per second.
+        rate: u32,
+        /// Number of channels.
+        channels: u8,
+    },
+}
+
+/// The identification header of Opus in Ogg (RFC 7845, section 5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpusHead {
+    /// Output channels.
+    pub channels: u8,
+    /// Samples at 48 kHz that a decoder throws away at the start.
+    pub pre_skip: u16,
+    /// Sample rate of what was encoded, in Hz; it says nothing of the stream's own clock.
+    pub input_rate: u32,
+    /// Gain to apply, in dB as Q7.8.
+    pub gain: i16,
+    /// 0: mono or stereo; 1: surround; 255: no meaning given.
+    pub family: u8,
+    /// Stream count, coupled count and one index per channel; empty for family 0.
+    pub mapping: Vec<u8>,
+}
+
+/// Why a first packet was not understood; its text finishes the sentence "this is …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// Not one of the codecs above.
+    #[error("an Ogg stream of a codec other than Opus, FLAC or Vorbis")]
+    Codec,
+    /// Claims to be Opus and is not.
+    #[error("an Opus stream with a broken identification header")]
+    Opus,
+    /// Claims to be FLAC and is not.
+    #[error("a FLAC stream with a broken identification header")]
+    Flac,
+    /// Claims to be Vorbis and is not.
+    #[error("a Vorbis stream with a broken identification header")]
+    Vorbis,
+}
+
+impl Codec {
+    /// Reads the codec from a stream's first page.
+    ///
+    /// # Errors
+    /// [`Unknown`] if it is none of the three, or breaks that codec's own rules.
+    pub fn of(first: &Page<'_>) -> Result<Self, Unknown> {
+        let Some((packet, true)) = first.pieces().next() else {
+            return Err(Unknown::Codec);
+        };
+        if packet.starts_with(b"OpusHead") {
+            OpusHead::read(packet).map(Self::Opus).ok_or(Unknown::Opus)
+        } else if packet.starts_with(b"\x7fFLAC") {
+            read_flac(packet).ok_or(Unknown::Flac)
+        } else if packet.starts_with(b"\x01vorbis") {
+            read_vorbis(packet).ok_or(Unknown::Vorbis)
+        } else {
+            Err(Unknown::Codec)
+        }
+    }
+
+    /// The name Icecast's status gives it (`subtype`).
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Opus(_) => "Opus",
+            Self::Flac { .. } => "FLAC",
+            Self::Vorbis { .. } => "Vorbis",
+        }
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> u8 {
+        match self {
+            Self::Opus(head) => head.channels,
+            Self::Flac { channels, .. } | Self::Vorbis { channels, .. } => *channels,
+        }
+    }
+
+    /// What one second adds to the granule position.
+    pub fn granules_per_second(&self) -> u32 {
+        match self {
+            Self::Opus(_) => 48_000,
+            Self::Flac { rate, .. } | Self::Vorbis { rate, .. } => *rate,
+        }
+    }
+}
+
+impl OpusHead {
+    fn read(packet: &[u8]) -> Option<Self> {
+        let (head, mapping) = packet.split_at_checked(19)?;
+        let (version, channels, family) = (head[8], head[9], head[18]);
+        // Within a major version (the upper four bits), readers go on.
+        if version >> 4 != 0 || channels == 0 {
+            return None;
+        }
+        let mapping = if family == 0 {
+            (channels <= 2).then_some(&[][..])?
+        } else {
+            let mapping = mapping.get(..2 + usize::from(channels))?;
+            let (streams, coupled) = (mapping[0], mapping[1]);
+            let decoded = u16::from(streams) + u16::from(coupled);
+            let known = |&index: &u8| index == 255 || u16::from(index) < decoded;
+            let sound = streams > 0 && coupled <= streams && decoded <= 255;
+            (sound && mapping[2..].iter().all(known)).then_some(mapping)?
+        };
+        Some(Self {
+            channels,
+            pre_skip: u16::from_le_bytes([head[10], head[11]]),
+            input_rate: u32::from_le_bytes([head[12], head[13], head[14], head[15]]),
+            gain: i16::from_le_bytes([head[16], head[17]]),
+            family,
+            mapping: mapping.to_vec(),
+        })
+    }
+}
+
+fn read_flac(packet: &[u8]) -> Option<Codec> {
+    // 0x7f "FLAC", version, header count, "fLaC", block header, then STREAMINFO.
+    let info = packet.get(17..17 + 34)?;
+    if &packet[9..13] != b"fLaC" || packet[13] & 0x7f != 0 {
+        return None;
+    }
+    let rate = u32::from_be_bytes([0, info[10], info[11], info[12]]) >> 4;
+    let channels = ((info[12] >> 1) & 0x07) + 1;
+    let more_headers = u16::from_be_bytes([packet[7], packet[8]]);
+    (rate > 0).then_some(Codec::Flac { rate, channels, more_headers })
+}
+
+fn read_vorbis(packet: &[u8]) -> Option<Codec> {
+    let head = packet.get(7..30)?;
+    let channels = head[4];
+    let rate = u32::from_le_bytes([head[5], head[6], head[7], head[8]]);
+    (head[..4] == [0; 4] && channels > 0 && rate > 0).then_some(Codec::Vorbis { rate, channels })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::page::{Probe, Stamp, write};
+    use super::*;
+
+    fn read(packet: &[u8]) -> Result<Codec, Unknown> {
+        let mut bytes = Vec::new();
+        write(&mut bytes, Stamp { first: true, ..Stamp::default() }, &[packet]);
+        let Probe::Page(page) = Page::probe(&bytes) else { panic!("not a page") };
+        Codec::of(&page)
+    }
+
+    const STEREO: &[u8] = b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x00\x00";
+
+    #[test]
+    fn an_opus_head_is_read_whole() {
+        let Ok(Codec::Opus(head)) = read(STEREO) else { panic!("not Opus") };
+        assert_eq!((head.channels, head.pre_skip, head.input_rate), (2, 312, 48_000));
+    }
+
+    #[test]
+    fn broken_opus_heads_are_refused() {
+        for cut in 8..STEREO.len() {
+            assert_eq!(read(&STEREO[..cut]), Err(Unknown::Opus), "cut at {cut}");
+        }
+        let broken = |at: usize, value: u8, tail: &[u8]| {
+            let mut packet = STEREO.to_vec();
+            packet[at] = value;
+            packet.extend_from_slice(tail);
+            read(&packet)
+        };
+        assert_eq!(broken(8, 0x10, &[]), Err(Unknown::Opus), "major version");
+        assert_eq!(broken(9, 0, &[]), Err(Unknown::Opus), "no channels");
+        assert_eq!(broken(9, 3, &[]), Err(Unknown::Opus), "three channels in family 0");
+        assert_eq!(broken(18, 1, &[]), Err(Unknown::Opus), "no mapping");
+        assert_eq!(broken(18, 1, &[0, 0, 0, 1]), Err(Unknown::Opus), "no streams");
+        assert_eq!(broken(18, 1, &[1, 2, 0, 1]), Err(Unknown::Opus), "more coupled than streams");
+        assert_eq!(broken(18, 1, &[1, 1, 0, 2]), Err(Unknown::Opus), "index beyond the streams");
+        assert!(broken(18, 1, &[1, 1, 0, 255]).is_ok());
+    }
+
+    #[test]
+    fn other_codecs_are_named_or_refused() {
+        let flac = [
+            b"\x7fFLAC\x01\x00\x00\x02fLaC\x00\x00\x00\x22".as_slice(),
+            &[
+                0x10, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0xb8, 0x00, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0,
+                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ],
+        ]
+        .concat();
+        assert_eq!(read(&flac), Ok(Codec::Flac { rate: 48_000, channels: 1, more_headers: 2 }));
+        assert_eq!(read(&flac[..40]), Err(Unknown::Flac));
+        assert_eq!(read(b"\x01vorbis"), Err(Unknown::Vorbis));
+        assert_eq!(read(b"Speex   "), Err(Unknown::Codec));
+    }
+}

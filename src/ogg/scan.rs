@@ -1,0 +1,197 @@
+//! A push parser: bytes in, in pieces of any size; valid pages out.
+//!
+//! It owns one buffer of fixed size into which the socket reads directly, so a
+//! page is copied once on its way: from here into the ring. What is not a valid
+//! page is skipped byte by byte until one begins, and counted.
+
+use super::page::{CAPTURE, MAX_PAGE, Page, Probe};
+
+/// The most that one read adds, in bytes.
+const READ: usize = 16 * 1024;
+
+/// Finds pages in a byte stream, however it is cut and whatever is wrong with it.
+pub struct Scanner {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    skipped: u64,
+    since_page: u64,
+}
+
+impl Scanner {
+    /// What one scanner holds, in bytes: the longest page and one read.
+    pub const MEMORY: usize = MAX_PAGE + READ;
+
+    /// A scanner at the beginning of a stream.
+    pub fn new() -> Self {
+        Self {
+            buffer: vec![0; Self::MEMORY].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            skipped: 0,
+            since_page: 0,
+        }
+    }
+
+    /// Where the next bytes go; never empty once [`Self::next_page`] has returned `None`.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.buffer.len() - self.end < READ {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let until = self.buffer.len().min(self.end + READ);
+        &mut self.buffer[self.end..until]
+    }
+
+    /// Says that `n` bytes have been put into [`Self::room`].
+    pub fn filled(&mut self, n: usize) {
+        assert!(n <= self.buffer.len() - self.end, "filled past the room given");
+        self.end += n;
+    }
+
+    /// The next valid page, or `None` if more bytes are needed.
+    pub fn next_page(&mut self) -> Option<Page<'_>> {
+        // Two steps, as the borrow of a page that is returned would hold `self` through the loop.
+        let length = loop {
+            match Page::probe(&self.buffer[self.start..self.end]) {
+                Probe::Page(page) => break page.bytes().len(),
+                Probe::Need(_) => return None,
+                Probe::Bad => self.skip_to_candidate(),
+            }
+        };
+        let at = self.start;
+        self.start += length;
+        self.since_page = 0;
+        Some(Page::already_checked(&self.buffer[at..at + length]))
+    }
+
+    /// Bytes that belonged to no valid page since this was last asked.
+    pub fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// Bytes skipped since the last valid page (or the beginning).
+    pub fn skipped_since_page(&self) -> u64 {
+        self.since_page
+    }
+
+    /// The bytes that have arrived and are not yet part of a page.
+    pub fn waiting(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn skip_to_candidate(&mut self) {
+        let rest = &self.buffer[self.start + 1..self.end];
+        let jump = (0..rest.len())
+            .find(|&at| {
+                let seen = (rest.len() - at).min(CAPTURE.len());
+                rest[at..at + seen] == CAPTURE[..seen]
+            })
+            .unwrap_or(rest.len());
+        self.start += 1 + jump;
+        self.skipped += 1 + jump as u64;
+        self.since_page += 1 + jump as u64;
+    }
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::page::{Stamp, write};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pages(sizes: &[usize]) -> Vec<Vec<u8>> {
+        let mut sequence = 0;
+        sizes
+            .iter()
+            .map(|&size| {
+                let mut out = Vec::new();
+                // Bodies full of capture patterns: the worst thing to resynchronise in.
+                let body: Vec<u8> = CAPTURE.iter().copied().cycle().take(size).collect();
+                write(&mut out, Stamp { sequence, ..Stamp::default() }, &[&body]);
+                sequence += 1;
+                out
+            })
+            .collect()
+    }
+
+    fn scan(scanner: &mut Scanner, mut input: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        let mut cuts = cuts.iter().cycle();
+        while !input.is_empty() {
+            let room = scanner.room();
+            let n = input.len().min(room.len()).min(*cuts.next().unwrap());
+            room[..n].copy_from_slice(&input[..n]);
+            scanner.filled(n);
+            input = &input[n..];
+            while let Some(page) = scanner.next_page() {
+                found.push(page.bytes().to_vec());
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_same_pages(
+            sizes in prop::collection::vec(0usize..64_000, 1..8),
+            cuts in prop::collection::vec(1usize..20_000, 1..20),
+        ) {
+            let wanted = pages(&sizes);
+            let mut scanner = Scanner::new();
+            prop_assert_eq!(scan(&mut scanner, &wanted.concat(), &cuts), wanted);
+            prop_assert_eq!(scanner.take_skipped(), 0);
+        }
+
+        #[test]
+        fn damage_costs_only_the_pages_it_touches(
+            sizes in prop::collection::vec(1usize..3_000, 3..12),
+            cuts in prop::collection::vec(1usize..5_000, 1..20),
+            hit in any::<prop::sample::Index>(),
+            insert in prop::collection::vec(any::<u8>(), 0..400),
+            remove in 0usize..400,
+        ) {
+            let wanted = pages(&sizes);
+            let mut bytes = wanted.concat();
+            let at = hit.index(bytes.len());
+            let until = (at + remove).min(bytes.len());
+            bytes.splice(at..until, insert);
+            // A tail of valid pages, as a broken length may swallow one page's worth of them.
+            let tail = pages(&[60_000, 60_000, 10]);
+            bytes.extend(tail.concat());
+            let mut scanner = Scanner::new();
+            let found = scan(&mut scanner, &bytes, &cuts);
+            let mut untouched = Vec::new();
+            let mut position = 0;
+            for page in &wanted {
+                if position + page.len() <= at || position >= until.max(at + 1) {
+                    untouched.push(page.clone());
+                }
+                position += page.len();
+            }
+            untouched.extend(tail);
+            let mut found = found.iter();
+            for page in &untouched {
+                prop_assert!(found.any(|f| f == page), "lost an intact page");
+            }
+        }
+    }
+
+    #[test]
+    fn skipped_bytes_are_counted() {
+        let mut scanner = Scanner::new();
+        let page = pages(&[40]).concat();
+        let found = scan(&mut scanner, &[b"OggX rubbish Og", &page[..]].concat(), &[1]);
+        assert_eq!(found, [page]);
+        assert_eq!(scanner.take_skipped(), 15);
+        assert_eq!(scanner.skipped_since_page(), 0);
+    }
+}

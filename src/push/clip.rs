@@ -1,0 +1,149 @@
+//! A file as a live encoder would send it: header pages, then pages of audio, each with its time.
+//!
+//! Looped, it stays one logical stream: page numbers and granule positions go on where the
+//! clip ended, so nobody who listens hears of the loop.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::ogg::{
+    Codec, Headers, Page, Part, Refusal, Scanner, Stamp, Stream, page_samples, restamp,
+};
+
+/// What can be read and begun again.
+pub trait Input: Read + Seek {}
+impl<T: Read + Seek> Input for T {}
+
+/// A clip being played out.
+pub struct Clip {
+    input: Box<dyn Input>,
+    scanner: Scanner,
+    stream: Stream,
+    headers: Headers,
+    looped: bool,
+    sequence: u32,
+    granule: u64,
+    /// What the file's own granule positions are moved by, for codecs whose packets are not timed.
+    offset: u64,
+    page: Vec<u8>,
+}
+
+/// Why a clip cannot be pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClipError {
+    /// It cannot be read.
+    #[error("cannot read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// It is no Ogg stream that a server would take.
+    #[error("not a clip that can be pushed: {0}")]
+    Refused(#[from] Refusal),
+    /// It has no audio.
+    #[error("not a clip that can be pushed: no Ogg stream with Opus, FLAC or Vorbis in it")]
+    Empty,
+}
+
+impl Clip {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`ClipError`].
+    pub fn open(path: &Path, looped: bool) -> Result<Self, ClipError> {
+        Self::new(Box::new(File::open(path)?), looped)
+    }
+
+    /// Takes any input.
+    ///
+    /// # Errors
+    /// [`ClipError`].
+    pub fn new(mut input: Box<dyn Input>, looped: bool) -> Result<Self, ClipError> {
+        let (mut scanner, mut stream) = (Scanner::new(), Stream::default());
+        loop {
+            while let Some(page) = scanner.next_page() {
+                if let Part::Headers(headers) = stream.push(&page)? {
+                    return Ok(Self {
+                        input,
+                        scanner,
+                        stream,
+                        sequence: count_pages(&headers.pages),
+                        headers,
+                        looped,
+                        granule: 0,
+                        offset: 0,
+                        page: Vec::new(),
+                    });
+                }
+            }
+            if !fill(&mut scanner, &mut *input)? {
+                return Err(ClipError::Empty);
+            }
+        }
+    }
+
+    /// The header pages, which every connection begins with.
+    pub fn headers(&self) -> &[u8] {
+        &self.headers.pages
+    }
+
+    /// The next page and the time, from the clip's beginning, at which its audio has been heard;
+    /// `None` at the end of a clip that is not looped.
+    ///
+    /// # Errors
+    /// [`ClipError`].
+    pub fn next_page(&mut self) -> Result<Option<(Duration, &[u8])>, ClipError> {
+        let mut began_again = false;
+        loop {
+            while let Some(page) = self.scanner.next_page() {
+                if !matches!(self.stream.push(&page)?, Part::Audio) {
+                    continue;
+                }
+                let granule = match self.headers.codec {
+                    Codec::Opus(_) => self.granule + page_samples(&page),
+                    _ => page.granule().map_or(self.granule, |granule| granule + self.offset),
+                };
+                self.page.clear();
+                self.page.extend_from_slice(page.bytes());
+                return Ok(Some(self.stamp(granule)));
+            }
+            if fill(&mut self.scanner, &mut *self.input)? {
+                continue;
+            }
+            if !self.looped {
+                return Ok(None);
+            }
+            if began_again {
+                return Err(ClipError::Empty);
+            }
+            began_again = true;
+            self.input.rewind()?;
+            (self.scanner, self.stream) = (Scanner::new(), Stream::default());
+            self.offset = self.granule;
+        }
+    }
+
+    fn stamp(&mut self, granule: u64) -> (Duration, &[u8]) {
+        self.granule = granule;
+        let (serial, sequence) = (self.headers.serial, self.sequence);
+        restamp(&mut self.page, Stamp { first: false, last: false, granule, serial, sequence });
+        self.sequence = self.sequence.wrapping_add(1);
+        let nanoseconds = u128::from(granule) * 1_000_000_000
+            / u128::from(self.headers.codec.granules_per_second());
+        (Duration::from_nanos(nanoseconds as u64), &self.page)
+    }
+}
+
+fn fill(scanner: &mut Scanner, input: &mut dyn Input) -> io::Result<bool> {
+    let n = input.read(scanner.room())?;
+    scanner.filled(n);
+    Ok(n > 0)
+}
+
+fn count_pages(mut bytes: &[u8]) -> u32 {
+    let mut count = 0;
+    while let crate::ogg::Probe::Page(page) = Page::probe(bytes) {
+        bytes = &bytes[page.bytes().len()..];
+        count += 1;
+    }
+    count
+}

@@ -1,0 +1,85 @@
+//! Where to push: `icecast://source:PW@host:8080/mic.opus`, as FFmpeg writes it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use crate::door::Secret;
+
+/// A mount on some server, and the password for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Host and port.
+    pub authority: String,
+    /// The path as it is sent.
+    pub path: String,
+    /// User, `source` unless the URL says otherwise.
+    pub user: String,
+    /// Password, if the URL has one.
+    pub password: Option<Secret>,
+}
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// A sentence that says what a URL looks like; it never repeats the password.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let wanted = || {
+            "a URL to push to looks like icecast://source:PASSWORD@host:8080/mic.opus".to_owned()
+        };
+        let rest = url
+            .strip_prefix("icecast://")
+            .or_else(|| url.strip_prefix("http://"))
+            .ok_or_else(wanted)?;
+        let (authority, path) = rest.split_at(rest.find('/').ok_or_else(wanted)?);
+        let (login, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) =
+            login.split_once(':').map_or((login, None), |(user, pw)| (user, Some(pw)));
+        let decode = |text: &str| {
+            percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| wanted())
+        };
+        if authority.is_empty()
+            || path.len() < 2
+            || path.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
+            return Err(wanted());
+        }
+        // A colon inside the brackets of an IPv6 address is not one before a port.
+        let has_port = authority.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        Ok(Self {
+            authority: if has_port { authority.to_owned() } else { format!("{authority}:80") },
+            path: path.to_owned(),
+            user: if user.is_empty() { "source".to_owned() } else { decode(user)? },
+            password: password.map(decode).transpose()?.map(Secret::new),
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_as_ffmpeg_writes_them() {
+        let target = Target::parse("icecast://source:p%40ss@[::1]:8080/mic a.opus");
+        assert!(target.is_err(), "a space in the path");
+        let target = Target::parse("icecast://source:p%40ss@[::1]:8080/mic.opus").unwrap();
+        assert_eq!((target.authority.as_str(), target.user.as_str()), ("[::1]:8080", "source"));
+        assert_eq!(target.password, Some(Secret::new("p@ss")));
+        assert_eq!(target.to_string(), "http://[::1]:8080/mic.opus");
+        let target = Target::parse("http://icecast/mic.opus").unwrap();
+        assert_eq!((target.authority.as_str(), target.user.as_str()), ("icecast:80", "source"));
+        for wrong in ["", "icecast://host", "ftp://host/x", "http:///x", "http://host/"] {
+            assert!(Target::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(!format!("{:?}", Target::parse("http://u:geheim@h/x")).contains("geheim"));
+    }
+}

@@ -1,0 +1,162 @@
+//! Where a source's body ends, and what of it is framing.
+//!
+//! Encoders send neither a length nor chunks: the body is whatever comes until they
+//! hang up. Ordinary HTTP uploaders chunk (RFC 9112, section 7.1) or say a length.
+
+/// The framing of one body, and how far it has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Until the connection ends.
+    Raw,
+    /// So many bytes are still to come.
+    Length(u64),
+    /// Chunked.
+    Chunked(Chunk),
+}
+
+/// Where in the chunked framing the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// In the digits of a size; whether there was one, and its value so far.
+    Size(bool, u64),
+    /// In what follows the size on its line.
+    Extension(u64),
+    /// In data, so many bytes to go.
+    Data(u64),
+    /// In the line break after data.
+    DataEnd,
+    /// In the trailer, at a line's beginning or not.
+    Trailer(bool),
+    /// After the end.
+    Done,
+}
+
+/// The framing is not what RFC 9112 says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a chunked body with broken chunk sizes")]
+pub struct Broken;
+
+impl Body {
+    /// A chunked body at its beginning.
+    pub const CHUNKED: Self = Self::Chunked(Chunk::Size(false, 0));
+
+    /// Whether the end of the body can be told from the end of the connection.
+    pub fn is_framed(&self) -> bool {
+        !matches!(self, Self::Raw)
+    }
+
+    /// Whether all of it has come.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Length(0) | Self::Chunked(Chunk::Done))
+    }
+
+    /// Takes the framing out of newly read bytes, in place; returns how many bytes of body are
+    /// left at the front.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+        match self {
+            Self::Raw => Ok(bytes.len()),
+            Self::Length(left) => {
+                let take = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= take as u64;
+                Ok(take)
+            }
+            Self::Chunked(chunk) => chunk.strip(bytes),
+        }
+    }
+}
+
+impl Chunk {
+    fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+        let (mut read, mut kept) = (0, 0);
+        while read < bytes.len() {
+            if let Self::Data(left) = *self {
+                let take = (bytes.len() - read).min(usize::try_from(left).unwrap_or(usize::MAX));
+                bytes.copy_within(read..read + take, kept);
+                (read, kept) = (read + take, kept + take);
+                let left = left - take as u64;
+                *self = if left == 0 { Self::DataEnd } else { Self::Data(left) };
+            } else {
+                *self = self.step(bytes[read])?;
+                read += 1;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The state after one byte of framing.
+    #[allow(clippy::match_same_arms, reason = "a table of states reads best in their order")]
+    fn step(self, byte: u8) -> Result<Self, Broken> {
+        let sized = |size| if size == 0 { Self::Trailer(true) } else { Self::Data(size) };
+        Ok(match (self, byte) {
+            (Self::Size(_, size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
+                let size = size.checked_mul(16).and_then(|size| size.checked_add(digit));
+                Self::Size(true, size.ok_or(Broken)?)
+            }
+            (Self::Size(true, size), b';' | b' ' | b'\t' | b'\r') => Self::Extension(size),
+            (Self::Size(true, size) | Self::Extension(size), b'\n') => sized(size),
+            (Self::Extension(size), _) => Self::Extension(size),
+            (Self::DataEnd, b'\r') => Self::DataEnd,
+            (Self::DataEnd, b'\n') => Self::Size(false, 0),
+            (Self::Trailer(true), b'\n') => Self::Done,
+            (Self::Trailer(_), b'\n') => Self::Trailer(true),
+            (Self::Trailer(start), b'\r') => Self::Trailer(start),
+            (Self::Trailer(_), _) => Self::Trailer(false),
+            // Whatever comes after the end is not ours to read.
+            (Self::Done, _) => Self::Done,
+            _ => return Err(Broken),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn strip(body: &mut Body, input: &[u8], cut: usize) -> Result<Vec<u8>, Broken> {
+        let mut out = Vec::new();
+        for piece in input.chunks(cut) {
+            let mut piece = piece.to_vec();
+            let kept = body.strip(&mut piece)?;
+            out.extend_from_slice(&piece[..kept]);
+        }
+        Ok(out)
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_come_out_whole_however_they_are_cut(
+            data in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..10),
+            cut in 1usize..400,
+        ) {
+            let mut wire = Vec::new();
+            for chunk in &data {
+                wire.extend(format!("{:X};x=\"y\"\r\n", chunk.len()).bytes());
+                wire.extend(chunk);
+                wire.extend(b"\r\n");
+            }
+            wire.extend(b"0\r\nTrailer: 1\r\n\r\n");
+            let mut body = Body::CHUNKED;
+            prop_assert_eq!(strip(&mut body, &wire, cut).unwrap(), data.concat());
+            prop_assert!(body.is_done());
+        }
+    }
+
+    #[test]
+    fn broken_sizes_are_refused() {
+        for wire in ["\r\n", "xyz\r\n", "11111111111111111\r\n", "1\r\nab\r\n", "-1\r\n"] {
+            assert_eq!(strip(&mut { Body::CHUNKED }, wire.as_bytes(), 3), Err(Broken), "{wire}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_kept_to() {
+        let mut body = Body::Length(5);
+        assert_eq!(strip(&mut body, b"12345678", 3).unwrap(), b"12345");
+        assert!(body.is_done() && !Body::Raw.is_done());
+    }
+}

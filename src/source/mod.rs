@@ -1,0 +1,328 @@
+//! A source: reads one encoder's connection for as long as it lasts and publishes its pages.
+//!
+//! Nothing here waits for anything but the encoder's next bytes: publishing is
+//! synchronous, and no listener, log or status reader is in the way. So the socket is
+//! always drained, and the recording at its other end is never held up.
+
+mod body;
+mod sniff;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub use body::{Body, Broken, Chunk};
+
+use crate::http::{CONTINUE, Reply, Version};
+use crate::mount::{Claim, Description, Seat};
+use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
+
+/// A source that sends so much without one usable page is no Ogg source, in bytes.
+const PATIENCE: u64 = 256 * 1024;
+/// How long an encoder that may be waiting for an answer is looked at before it gets one.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a refused encoder is read on, so that it gets to see why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A source whom the door has let in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The connection.
+    pub socket: std::net::TcpStream,
+    /// What has been read after the request head.
+    pub read: Vec<u8>,
+    /// How the body is framed.
+    pub body: Body,
+    /// How the client wants to be answered.
+    pub manner: Manner,
+    /// What it says of its mount.
+    pub description: Description,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// Freed when it ends.
+    pub seat: Option<Seat>,
+}
+
+/// When an encoder gets its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// `SOURCE`: it sends nothing until it is answered.
+    AnswerFirst,
+    /// `Expect: 100-continue`: it gets that, and the answer once its bytes have been seen.
+    Expects,
+    /// It may send, it may wait: it is looked at for a moment.
+    Either,
+}
+
+/// Why a source ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the source hung up")]
+    HungUp,
+    #[error("the source ended its upload")]
+    Complete,
+    #[error("another source took the mount over")]
+    TakenOver,
+    #[error("the source sent nothing for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis in it")]
+    NotOgg(String),
+    #[error("the source sent {0}; send one Ogg stream with Opus, FLAC or Vorbis in it")]
+    Refused(#[from] Refusal),
+    #[error("the source sent {0}")]
+    Broken(#[from] Broken),
+    #[error("the source sent {} KiB without one usable Ogg page", PATIENCE / 1024)]
+    Useless,
+    #[error("the connection failed: {0}")]
+    Failed(#[from] io::Error),
+}
+
+/// Serves a source until it ends. The claim is given back at the end, whichever it was.
+pub async fn serve(arrival: Arrival, mut claim: Claim) {
+    let began = Instant::now();
+    let name = claim.slot().name.clone();
+    let peer = arrival.peer;
+    let agent = arrival.description.agent.clone().unwrap_or_default();
+    tracing::info!(event = "source-connected", mount = name.as_str(), %peer, agent, "source connected");
+    let mut intake = match Intake::new(arrival) {
+        Ok(intake) => intake,
+        Err(error) => {
+            tracing::warn!(event = "source-lost", mount = name.as_str(), %peer, %error, "source lost");
+            return;
+        }
+    };
+    let end = intake.run(&mut claim).await;
+    let seconds = began.elapsed().as_secs();
+    let (bytes, damaged) = (intake.bytes, intake.damage.total);
+    match &end {
+        End::HungUp | End::Complete | End::TakenOver => tracing::info!(
+            event = "source-ended", mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+            "source ended"
+        ),
+        _ => tracing::warn!(
+            event = "source-ended", mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+            "source ended"
+        ),
+    }
+    drop(claim);
+    intake.say_goodbye(&end).await;
+}
+
+/// One connection's way from bytes to pages.
+struct Intake {
+    socket: TcpStream,
+    read: Vec<u8>,
+    body: Body,
+    manner: Manner,
+    answered: bool,
+    scanner: Scanner,
+    stream: Stream,
+    bytes: u64,
+    strays: u64,
+    damage: Damage,
+    _seat: Option<Seat>,
+}
+
+impl Intake {
+    fn new(arrival: Arrival) -> io::Result<Self> {
+        Ok(Self {
+            socket: TcpStream::from_std(arrival.socket)?,
+            read: arrival.read,
+            body: arrival.body,
+            manner: arrival.manner,
+            answered: false,
+            scanner: Scanner::new(),
+            stream: Stream::default(),
+            bytes: 0,
+            strays: 0,
+            damage: Damage::default(),
+            _seat: arrival.seat,
+        })
+    }
+
+    async fn run(&mut self, claim: &mut Claim) -> End {
+        let silence = claim.slot().settings.source_timeout;
+        match self.greet(silence).await {
+            Ok(()) => {}
+            Err(end) => return end,
+        }
+        loop {
+            if let Err(end) = self.publish(claim) {
+                return end;
+            }
+            if self.body.is_done() {
+                return End::Complete;
+            }
+            let more = tokio::select! {
+                // A connection that lost its mount is dead, whatever it still delivers.
+                biased;
+                () = claim.lost() => return End::TakenOver,
+                more = timeout(silence, self.read_more()) => more,
+            };
+            match more {
+                Err(_) => return End::Silent(silence),
+                Ok(Err(end)) => return end,
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Answers the encoder in its manner and sees whether what it sends is Ogg.
+    async fn greet(&mut self, silence: Duration) -> Result<(), End> {
+        if self.manner == Manner::Expects {
+            self.socket.write_all(CONTINUE).await?;
+        }
+        if self.manner != Manner::AnswerFirst {
+            let patience = if self.manner == Manner::Expects { silence } else { LOOK.min(silence) };
+            let look = async {
+                while self.scanner.waiting().len() < CAPTURE.len() && !self.body.is_done() {
+                    self.read_more().await?;
+                }
+                Ok::<_, End>(())
+            };
+            match timeout(patience, look).await {
+                Ok(seen) => seen?,
+                Err(_) if self.manner == Manner::Expects => return Err(End::Silent(silence)),
+                Err(_) => {}
+            }
+            self.check_capture()?;
+        }
+        // A framed upload is answered at its end, as HTTP has it.
+        if !self.body.is_framed() {
+            self.answer(&Reply::new(200, "")).await?;
+        }
+        Ok(())
+    }
+
+    /// The very first bytes tell what it is. Later ones that are no Ogg are damage.
+    fn check_capture(&self) -> Result<(), End> {
+        let first = self.scanner.waiting();
+        let seen = first.len().min(CAPTURE.len());
+        if self.bytes > first.len() as u64 || first[..seen] == CAPTURE[..seen] {
+            Ok(())
+        } else {
+            Err(End::NotOgg(sniff::describe(first)))
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), End> {
+        let room = self.scanner.room();
+        let n = if self.read.is_empty() {
+            match self.socket.read(room).await {
+                Ok(n) => n,
+                // FFmpeg leaves with a reset: it never reads the answer to its PUT.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            let n = self.read.len().min(room.len());
+            room[..n].copy_from_slice(&self.read[..n]);
+            self.read.drain(..n);
+            n
+        };
+        if n == 0 {
+            return Err(End::HungUp);
+        }
+        let kept = self.body.strip(&mut room[..n])?;
+        self.scanner.filled(kept);
+        self.bytes += kept as u64;
+        Ok(())
+    }
+
+    /// Publishes every page that is complete.
+    fn publish(&mut self, claim: &Claim) -> Result<(), End> {
+        self.check_capture()?;
+        let mut news = false;
+        while let Some(page) = self.scanner.next_page() {
+            match self.stream.push(&page)? {
+                Part::Header => {}
+                Part::Headers(headers) => {
+                    tracing::info!(
+                        event = "stream-began",
+                        mount = claim.slot().name.as_str(),
+                        codec = headers.codec.name(),
+                        channels = headers.codec.channels(),
+                        "stream began"
+                    );
+                    claim.begin(headers);
+                }
+                Part::Audio => {
+                    self.strays = 0;
+                    news = true;
+                    claim.publish(&page);
+                }
+                Part::Stray => self.strays += page.bytes().len() as u64,
+            }
+        }
+        if news {
+            claim.announce();
+        }
+        self.damage.note(self.scanner.take_skipped(), claim.slot().name.as_str());
+        if self.scanner.skipped_since_page().max(self.strays) > PATIENCE {
+            return Err(End::Useless);
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, reply: &Reply) -> io::Result<()> {
+        self.answered = true;
+        // Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
+        let version = if self.body.is_framed() { Version::Http11 } else { Version::Http10 };
+        self.socket.write_all(&reply.render(version, false, true)).await
+    }
+
+    /// Tells the encoder how it ended, where it can still be told, and lets it read that.
+    async fn say_goodbye(&mut self, end: &End) {
+        let status = match end {
+            End::HungUp | End::Failed(_) => return,
+            End::Complete => 200,
+            End::TakenOver => 403,
+            End::Silent(_) => 408,
+            End::Broken(_) => 400,
+            End::NotOgg(_) | End::Refused(_) | End::Useless => 415,
+        };
+        if self.answered {
+            return;
+        }
+        let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
+        let goodbye = async {
+            self.answer(&Reply::new(status, sentence)).await?;
+            self.socket.shutdown().await?;
+            let mut unwanted = [0; 4096];
+            while self.socket.read(&mut unwanted).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Best effort: the peer may be gone, and that is logged already.
+        let _ = timeout(LINGER, goodbye).await;
+    }
+}
+
+/// Damage in what a source sends, reported once a second and not once each.
+#[derive(Default)]
+struct Damage {
+    total: u64,
+    unreported: u64,
+    reported: Option<Instant>,
+}
+
+impl Damage {
+    fn note(&mut self, skipped: u64, mount: &str) {
+        self.total += skipped;
+        self.unreported += skipped;
+        let due = self.reported.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
+        if self.unreported > 0 && due {
+            let bytes = std::mem::take(&mut self.unreported);
+            self.reported = Some(Instant::now());
+            tracing::warn!(
+                event = "source-damage",
+                mount,
+                bytes,
+                "skipped bytes that are no valid Ogg page"
+            );
+        }
+    }
+}
