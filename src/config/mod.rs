@@ -5,6 +5,7 @@ mod keys;
 mod reader;
 
 use std::fs;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -362,6 +363,17 @@ fn networks(reader: &mut Reader<'_>, root: Section<'_>) -> Vec<IpNet> {
     reader.get(root, "trusted_proxies", allowed, Vec::new(), |value| texts(value, network))
 }
 
+/// A password file's text; the file may be anything, so only so much of it is read.
+fn read_secret(path: &Path) -> io::Result<String> {
+    const LONGEST: u64 = 1024;
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other(format!("it is longer than {LONGEST} bytes")));
+    }
+    Ok(text)
+}
+
 /// A password: from the file itself, from another file, or from the service's credentials.
 fn password(
     reader: &mut Reader<'_>,
@@ -388,7 +400,7 @@ fn password(
         None => Err(format!(
             "there is no {whose} password; give [auth] {file_key} = \"/run/secrets/{whose}-password\""
         )),
-        Some(path) => match fs::read_to_string(path) {
+        Some(path) => match read_secret(path) {
             Err(error) => {
                 Err(format!("the {whose} password cannot be read from {}: {error}", path.display()))
             }

@@ -162,6 +162,8 @@ impl Audience {
             }
             Progress::Blocked => {}
             Progress::Ended => return Some(Departure::Ended),
+            // The kernel keeps the same time, and may be first to see that it has run out.
+            Progress::Gone(io::ErrorKind::TimedOut) => return Some(Departure::Stuck),
             Progress::Gone(kind) => return Some(Departure::Left(kind)),
         }
         None

@@ -131,12 +131,13 @@ async fn introduce(
         target.path, target.authority
     );
     writer.write_all(head.as_bytes()).await?;
+    // A server that takes the stream says so and waits; one that refuses it says why and closes.
     let mut answer = Vec::new();
-    while !answer.windows(4).any(|end| end == b"\r\n\r\n") && answer.len() < 8192 {
-        if reader.read_buf(&mut answer).await? == 0 {
-            break;
-        }
-    }
+    let taken = |answer: &[u8]| {
+        let head = String::from_utf8_lossy(answer);
+        head.contains("\r\n\r\n") && matches!(head.split(' ').nth(1), Some("100" | "200"))
+    };
+    while !taken(&answer) && answer.len() < 8192 && reader.read_buf(&mut answer).await? > 0 {}
     let text = String::from_utf8_lossy(&answer);
     let line = text.lines().next().unwrap_or_default();
     let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());

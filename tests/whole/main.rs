@@ -1,2 +1,20 @@
-//! x
-fn main() {}
+//! The whole server, tried from outside: the real binary, real encoders, real players.
+//!
+//! Nothing here waits for a time to pass: a test waits for what it needs to see, and only a
+//! failure takes long.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod allocations;
+mod cli;
+mod client;
+mod code;
+mod daemon;
+mod door;
+mod memory;
+mod ogg;
+mod players;
+mod relay;
+mod shutdown;
+mod status;
+mod storm;

@@ -1,0 +1,49 @@
+# The recipes; `just` alone lists them.
+_default:
+    @just --list
+
+# Serve on loopback with passwords made for this run
+run *ARGS:
+    cargo run --release -- {{ARGS}}
+
+# Serve with two built-in microphones
+demo:
+    cargo run --release -- demo
+
+# Say every error of a configuration, and the memory it can take
+check FILE:
+    cargo run --release -- check --config {{FILE}}
+
+# Everything that can fail
+test:
+    tests/all
+
+# Style, lints, and the licences and sources of what is used (needs cargo-deny)
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo deny check
+
+# CPU, latency and memory beside a bare fan-out and Icecast, in one run
+bench *ARGS:
+    cargo bench --bench fanout -- {{ARGS}}
+
+# How far behind live mpv, ffplay and Chromium are
+latency:
+    cargo build --release
+    benches/latency
+
+# Fuzz one target: head, scan, config or chunked
+fuzz TARGET SECONDS="60":
+    mkdir -p fuzz/corpus/{{TARGET}}
+    cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
+
+# A static binary for another machine, without Docker
+cross TARGET="aarch64-unknown-linux-musl":
+    rustup target add {{TARGET}}
+    RUSTFLAGS="-C linker=rust-lld" cargo build --release --target {{TARGET}}
+
+# Copy the static binary to a host and see that it runs there
+deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
+    scp target/{{TARGET}}/release/silvacast {{HOST}}:/usr/local/bin/silvacast.new
+    ssh {{HOST}} '/usr/local/bin/silvacast.new --version && mv /usr/local/bin/silvacast.new /usr/local/bin/silvacast'

@@ -1,0 +1,134 @@
+//! No allocation per page, from the source's socket to the listeners' sockets.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use silvacast::listener::{self, Amount, Visitor};
+use silvacast::mount::{Burst, Description, Name, Settings, Table};
+use silvacast::source::{self, Body, Manner};
+use silvacast::worker::{self, Arrival, Workers};
+
+use crate::client::{Answer, Listener, read_head};
+use crate::ogg;
+
+/// Counts what the watched thread allocates.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+#[allow(unsafe_code, reason = "an allocator cannot be written otherwise; this one only counts")]
+// SAFETY: every call goes on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if WATCHED.get() {
+            ALLOCATIONS.fetch_add(1, SeqCst);
+        }
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Both ends of a connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    far.set_nonblocking(true).unwrap();
+    near.set_nodelay(true).unwrap();
+    (near, far)
+}
+
+#[test]
+fn pages_cross_without_a_single_allocation() {
+    let settings = Arc::new(Settings {
+        ring: 128 * 1024,
+        burst: Burst::Auto,
+        source_timeout: Duration::from_mins(1),
+        listener_timeout: Duration::from_mins(1),
+        max_listeners: 0,
+        coalesce: Duration::ZERO,
+    });
+    let table = Table::default();
+    let name = Name::new("/m").unwrap();
+    let slot = table.reserve(&name, 1, || settings).unwrap();
+    let (workers, mut queues) = Workers::new(1);
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let queue = queues.pop().unwrap();
+    let audio = thread::spawn(move || {
+        WATCHED.set(true);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(worker::run(queue, stopping));
+    });
+
+    let (mut source, far) = pair();
+    let arrival = source::Arrival {
+        peer: far.peer_addr().unwrap(),
+        socket: far,
+        read: Vec::new(),
+        body: Body::Raw,
+        manner: Manner::AnswerFirst,
+        description: Description::default(),
+        seat: None,
+    };
+    workers.send(Arrival::Source(Box::new(arrival), slot)).unwrap();
+    assert_eq!(read_head(&mut source).status, 200);
+    source.write_all(&ogg::headers(1)).unwrap();
+    while table.find(&name).is_none() {
+        thread::yield_now();
+    }
+    let join = || {
+        let (near, far) = pair();
+        let visitor = Visitor {
+            address: [127, 0, 0, 1].into(),
+            agent: "test".into(),
+            since: Instant::now(),
+            seats: Vec::new(),
+        };
+        let burst = Amount::Time(Duration::ZERO);
+        let arrival = listener::Arrival { socket: far, burst, send_buffer: 8192, visitor };
+        workers.send(Arrival::Listener(Box::new(arrival), name.clone())).unwrap();
+        let mut listener = Listener {
+            socket: near,
+            answer: Answer { status: 0, head: String::new(), body: Vec::new() },
+        };
+        listener.answer = read_head(&mut listener.socket);
+        listener
+    };
+    // Two that read, and one that never does and falls behind again and again.
+    let (mut one, mut two, _stuck) = (join(), join(), join());
+    one.headers();
+    two.headers();
+    let mut relay = |from: u32, to: u32| {
+        for number in from..to {
+            source.write_all(&ogg::audio(1, number, 1000)).unwrap();
+            assert_eq!((one.number(), two.number()), (number, number));
+        }
+    };
+    // Until the stuck one is stuck and everything has found its size.
+    relay(0, 3_000);
+    let before = ALLOCATIONS.load(SeqCst);
+    relay(3_000, 6_000);
+    let after = ALLOCATIONS.load(SeqCst);
+    assert!(before > 0, "the watched thread was not watched");
+    assert_eq!(after - before, 0, "allocations in 3,000 pages to three listeners");
+    stop.send(true).unwrap();
+    audio.join().unwrap();
+}

@@ -1,0 +1,217 @@
+//! Clients made by hand, where a test must know every byte.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use base64::Engine;
+use socket2::{Domain, Socket, Type};
+
+use crate::daemon::{Daemon, PASSWORD, PATIENCE};
+use crate::ogg;
+
+/// An answer's status, its head, and what of the body was read with it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+pub(crate) fn login(password: &str) -> String {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("source:{password}"));
+    format!("Authorization: Basic {pair}\r\n")
+}
+
+/// Something that listens on loopback.
+pub(crate) trait Server {
+    fn port(&self) -> u16;
+}
+
+impl Server for Daemon {
+    fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Server for u16 {
+    fn port(&self) -> u16 {
+        *self
+    }
+}
+
+pub(crate) fn connect(server: &impl Server) -> TcpStream {
+    let socket = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
+/// Reads one answer's head, byte by byte so that nothing after it is lost.
+pub(crate) fn read_head(socket: &mut TcpStream) -> Answer {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(
+            socket.read(&mut byte).unwrap(),
+            1,
+            "cut after {:?}",
+            String::from_utf8_lossy(&head)
+        );
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: Vec::new() }
+}
+
+/// Sends a request and reads the whole answer, to its length or to the end.
+pub(crate) fn exchange(socket: &mut TcpStream, request: &str) -> Answer {
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = read_head(socket);
+    match answer.field("content-length").map(|length| length.parse().unwrap()) {
+        Some(length) if !request.starts_with("HEAD") => {
+            answer.body = vec![0; length];
+            socket.read_exact(&mut answer.body).unwrap();
+        }
+        None if answer.status != 204 && !request.starts_with("HEAD") => {
+            answer.body = read_to_end(socket);
+        }
+        _ => {}
+    }
+    answer
+}
+
+/// One request on a connection of its own.
+pub(crate) fn request(server: &impl Server, request: &str) -> Answer {
+    exchange(&mut connect(server), request)
+}
+
+pub(crate) fn get(server: &impl Server, path: &str) -> Answer {
+    request(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+}
+
+/// What comes until the connection ends; a reset is an end too.
+pub(crate) fn read_to_end(socket: &mut TcpStream) -> Vec<u8> {
+    let (mut all, mut some) = (Vec::new(), [0; 4096]);
+    loop {
+        match socket.read(&mut some) {
+            Ok(0) => return all,
+            Ok(n) => all.extend_from_slice(&some[..n]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return all,
+            Err(error) => panic!("{error} after {} bytes", all.len()),
+        }
+    }
+}
+
+/// A source that sends what it is told, when it is told.
+pub(crate) struct Source {
+    pub socket: TcpStream,
+    serial: u32,
+    next: u32,
+}
+
+impl Source {
+    /// Connects as FFmpeg does and sends the headers.
+    pub(crate) fn connect(server: &Daemon, mount: &str, serial: u32) -> Self {
+        let name = percent_encoding::percent_decode_str(mount).decode_utf8().unwrap();
+        let began = ["event=\"stream-began\"", &format!("mount=\"{name}\"")];
+        let before = server.count_lines(&began);
+        let mut socket = connect(server);
+        let login = login(PASSWORD);
+        let head =
+            format!("PUT {mount} HTTP/1.1\r\nHost: x\r\n{login}Expect: 100-continue\r\n\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_head(&mut socket).status, 100);
+        socket.write_all(&ogg::headers(serial)).unwrap();
+        assert_eq!(read_head(&mut socket).status, 200);
+        let source = Self { socket, serial, next: 0 };
+        server.wait_for_lines(&began, before + 1);
+        source
+    }
+
+    /// Sends pages of 20 ms, each with a packet of `size` bytes.
+    pub(crate) fn send(&mut self, pages: u32, size: usize) {
+        let mut bytes = Vec::new();
+        for number in self.next..self.next + pages {
+            bytes.extend(ogg::audio(self.serial, number, size));
+        }
+        self.next += pages;
+        self.socket.write_all(&bytes).unwrap();
+    }
+
+    /// Hangs up.
+    pub(crate) fn leave(self) {
+        self.socket.shutdown(Shutdown::Both).unwrap();
+    }
+}
+
+/// A listener that takes pages one by one.
+pub(crate) struct Listener {
+    pub socket: TcpStream,
+    pub answer: Answer,
+}
+
+impl Listener {
+    pub(crate) fn join(server: &impl Server, target: &str) -> Self {
+        Self::join_with(server, target, "")
+    }
+
+    pub(crate) fn join_with(server: &impl Server, target: &str, fields: &str) -> Self {
+        let mut socket = connect(server);
+        write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n").unwrap();
+        let answer = read_head(&mut socket);
+        assert_eq!(answer.status, 200);
+        Self { socket, answer }
+    }
+
+    /// One that will not read, with little room for what it does not read.
+    pub(crate) fn join_stuck(server: &impl Server, target: &str) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port())).into()).unwrap();
+        let mut socket = TcpStream::from(socket);
+        write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let answer = read_head(&mut socket);
+        assert_eq!(answer.status, 200);
+        Self { socket, answer }
+    }
+
+    /// The next page's bytes; `None` at the end of the stream.
+    pub(crate) fn page(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 27];
+        match self.socket.read(&mut bytes[..1]).unwrap() {
+            0 => return None,
+            _ => self.socket.read_exact(&mut bytes[1..]).unwrap(),
+        }
+        assert_eq!(&bytes[..4], b"OggS");
+        let mut lacing = vec![0; usize::from(bytes[26])];
+        self.socket.read_exact(&mut lacing).unwrap();
+        let mut body = vec![0; lacing.iter().map(|&l| usize::from(l)).sum()];
+        self.socket.read_exact(&mut body).unwrap();
+        bytes.extend(lacing);
+        bytes.extend(body);
+        Some(bytes)
+    }
+
+    /// The next page, as a number made by [`ogg::audio`]; the page must be valid.
+    pub(crate) fn number(&mut self) -> u32 {
+        let bytes = self.page().expect("the stream ended");
+        ogg::number(&ogg::next_page(&mut &bytes[..]).expect("an invalid page"))
+    }
+
+    /// The two header pages.
+    pub(crate) fn headers(&mut self) -> Vec<u8> {
+        [self.page().unwrap(), self.page().unwrap()].concat()
+    }
+}

@@ -1,0 +1,85 @@
+//! Promises that the code and the documents make about themselves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the top to the bottom: a module uses only what stands below it.
+const ARROWS: [&[&str]; 9] = [
+    &["main"],
+    &["cli"],
+    &["push", "server"],
+    &["config"],
+    &["door"],
+    &["control", "worker"],
+    &["source", "listener"],
+    &["mount"],
+    &["ogg"],
+];
+/// Leaves that anybody may use, and that use nobody.
+const LEAVES: [&str; 3] = ["http", "units", "platform"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The top-level module that a file belongs to.
+fn module(file: &Path) -> String {
+    let path = file.strip_prefix(root().join("src")).unwrap();
+    let first = path.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn arrows_run_one_way() {
+    let level = |name: &str| ARROWS.iter().position(|names| names.contains(&name));
+    let mut uses = 0;
+    for file in sources(&root().join("src")) {
+        let from = module(&file);
+        if from == "lib" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        // Tests may reach for whatever they need.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for used in code.split("crate::").skip(1) {
+            let to: String =
+                used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            uses += 1;
+            let below = match (level(&from), level(&to)) {
+                (Some(from), Some(to)) => from < to,
+                (Some(_), None) => LEAVES.contains(&to.as_str()),
+                (None, _) => false,
+            };
+            assert!(from == to || below, "{}: {from} uses {to}", file.display());
+        }
+    }
+    assert!(uses > 50, "nothing was looked at");
+}
+
+#[test]
+fn every_module_says_why_it_exists() {
+    for file in sources(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{}", file.display());
+    }
+}
+
+#[test]
+fn the_manual_has_the_keys_that_there_are() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let table = silvacast::config::markdown();
+    assert!(readme.contains(&table), "README.md lacks this table:\n{table}");
+}

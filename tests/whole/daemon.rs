@@ -1,0 +1,151 @@
+//! The real binary with a configuration of its own, on a port of its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// How long a test waits for what must come. Long, as only a failure takes so long.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) const PASSWORD: &str = "test-source-secret";
+
+/// The binary under test.
+pub(crate) fn silvacast() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_silvacast"));
+    for variable in
+        ["SILVASONIC_ICECAST_PORT", "CREDENTIALS_DIRECTORY", "LISTEN_FDS", "NOTIFY_SOCKET"]
+    {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    pub port: u16,
+    log: Arc<Log>,
+    _directory: TempDir,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Daemon {
+    /// Starts with the defaults.
+    pub(crate) fn start() -> Self {
+        Self::with("", "")
+    }
+
+    /// Starts with further top-level keys and further sections.
+    pub(crate) fn with(top: &str, sections: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("silvacast.toml");
+        let text = format!(
+            "listen = [\"127.0.0.1:0\"]\n{top}\n[auth]\nsource_password = \"{PASSWORD}\"\n\
+             admin_password = \"test-admin-secret\"\n{sections}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut command = silvacast();
+        command.arg("--config").arg(&file);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                sink.lines.lock().unwrap().push(line);
+                sink.more.notify_all();
+            }
+        });
+        let mut daemon = Self { child, port: 0, log, _directory: directory };
+        let ready = daemon.wait_for_line(&["event=\"ready\""]);
+        let address = ready.split("127.0.0.1:").nth(1).unwrap();
+        daemon.port = address.split(']').next().unwrap().parse().unwrap();
+        daemon
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The URL that an encoder pushes to.
+    pub(crate) fn push_url(&self, mount: &str) -> String {
+        format!("icecast://source:{PASSWORD}@127.0.0.1:{}{mount}", self.port)
+    }
+
+    /// Waits for a log line that holds all of these.
+    pub(crate) fn wait_for_line(&self, parts: &[&str]) -> String {
+        self.wait_for_lines(parts, 1).pop().unwrap()
+    }
+
+    /// Waits for so many log lines that hold all of these.
+    pub(crate) fn wait_for_lines(&self, parts: &[&str], count: usize) -> Vec<String> {
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            let found: Vec<_> =
+                lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).cloned().collect();
+            if found.len() >= count {
+                return found;
+            }
+            let (guard, waited) = self.log.more.wait_timeout(lines, PATIENCE).unwrap();
+            lines = guard;
+            if waited.timed_out() {
+                drop(lines);
+                panic!("no {count} lines with {parts:?}");
+            }
+        }
+    }
+
+    /// How many log lines hold all of these by now.
+    pub(crate) fn count_lines(&self, parts: &[&str]) -> usize {
+        self.lines().iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    }
+
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for its end and gives its exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// Resident memory that no file backs, in bytes: what the program itself has allocated.
+    pub(crate) fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the server said: {:#?}", self.lines());
+        }
+    }
+}

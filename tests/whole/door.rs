@@ -1,0 +1,209 @@
+//! What is refused, how, and that the log says so.
+
+use std::io::Write;
+
+use crate::client::{
+    Listener, Source, connect, exchange, get, login, read_head, read_to_end, request,
+};
+use crate::daemon::{Daemon, PASSWORD};
+use crate::ogg;
+
+/// Each refusal: what is sent, the status, and a part of the sentence.
+fn refused(server: &Daemon, sent: &str, status: u16, says: &str) {
+    let answer = request(server, sent);
+    assert_eq!(answer.status, status, "{sent:?}: {}", answer.text());
+    assert!(answer.text().contains(says), "{sent:?}: {}", answer.text());
+    let line = server.wait_for_line(&["event=\"refused\"", &format!("status={status}"), says]);
+    assert!(line.contains("peer=127.0.0.1:"), "{line}");
+    assert!(!answer.text().contains(PASSWORD) && !line.contains(PASSWORD));
+}
+
+#[test]
+fn every_refusal_is_a_status_a_sentence_and_a_line() {
+    let server = Daemon::start();
+    let login = login(PASSWORD);
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(100));
+    for (sent, status, says) in [
+        ("PUT /m HTTP/1.1\r\n\r\n", 401, "need to authenticate"),
+        ("PUT /m HTTP/1.1\r\nAuthorization: Basic\r\n\r\n", 401, "Wrong user or password"),
+        ("PUT /admin/x HTTP/1.1\r\n\r\n", 403, "belongs to the server"),
+        ("PUT /status.xsl HTTP/1.1\r\n\r\n", 403, "belongs to the server"),
+        ("GET /a/%2e%2e/b HTTP/1.1\r\n\r\n", 400, "no empty, '.' or '..' segments"),
+        ("GET /a%0ab HTTP/1.1\r\n\r\n", 400, "no control characters"),
+        ("DELETE /m HTTP/1.1\r\n\r\n", 405, "DELETE is not for mounts"),
+        ("hello\r\n\r\n", 400, "not an HTTP request"),
+        ("\x16\x03\x01\r\n\r\n", 400, "not an HTTP request"),
+        (&long, 431, "at most 8192 bytes"),
+        (&many, 431, "at most 64 header fields"),
+        (
+            &format!(
+                "PUT /m HTTP/1.1\r\n{login}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+            ),
+            400,
+            "not both",
+        ),
+        (
+            &format!("PUT /m HTTP/1.1\r\n{login}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"),
+            400,
+            "no length",
+        ),
+        (&format!("PUT /m HTTP/1.1\r\n{login}Transfer-Encoding: gzip\r\n\r\n"), 400, "chunked"),
+    ] {
+        refused(&server, sent, status, says);
+    }
+}
+
+#[test]
+fn what_is_no_ogg_is_named() {
+    let server = Daemon::start();
+    let mut two = ogg::headers(1)[..47].to_vec();
+    two.extend(ogg::headers(2));
+    let mut speex = Vec::new();
+    let stamp = silvacast::ogg::Stamp { first: true, ..Default::default() };
+    silvacast::ogg::write(&mut speex, stamp, &[b"Speex   "]);
+    for (body, says) in [
+        (b"RIFF\0\0\0\0WAVEfmt ".to_vec(), "a WAV file"),
+        (b"\xff\xfb\x90\x64\0\0\0\0".to_vec(), "MP3"),
+        (two, "several logical streams at once"),
+        (speex, "a codec other than Opus, FLAC or Vorbis"),
+    ] {
+        let mut socket = connect(&server);
+        let login = login(PASSWORD);
+        write!(socket, "PUT /m HTTP/1.1\r\n{login}Content-Length: 9999\r\n\r\n").unwrap();
+        socket.write_all(&body).unwrap();
+        let answer = read_head(&mut socket);
+        assert_eq!(answer.status, 415, "{says}");
+        let text = String::from_utf8(read_to_end(&mut socket)).unwrap();
+        assert!(text.contains(says), "{text}");
+        server.wait_for_line(&["source-ended", says]);
+    }
+}
+
+#[test]
+fn a_source_of_nothing_but_noise_is_sent_away() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/m", 1);
+    // It may be gone before all of it is sent.
+    let _ = source.socket.write_all(&vec![b'x'; 400 * 1024]);
+    server.wait_for_line(&["source-ended", "without one usable Ogg page"]);
+}
+
+#[test]
+fn a_source_that_goes_silent_is_gone() {
+    let server = Daemon::with("", "[mount-defaults]\nsource_timeout = \"1s\"");
+    let _source = Source::connect(&server, "/m", 1);
+    server.wait_for_line(&["source-ended", "sent nothing for 1 s"]);
+}
+
+#[test]
+fn full_is_full_and_a_takeover_needs_no_new_place() {
+    let server = Daemon::with(
+        "",
+        "[limits]\nsources = 1\nlisteners = 2\n[[mount]]\nname = \"/one\"\nmax_listeners = 1",
+    );
+    let _source = Source::connect(&server, "/one", 1);
+    let put = format!("PUT /two HTTP/1.1\r\n{}\r\n", login(PASSWORD));
+    refused(&server, &put, 403, "all 1 mounts are in use");
+    let _source = Source::connect(&server, "/one", 2);
+    let first = Listener::join(&server, "/one");
+    let full = get(&server, "/one");
+    assert_eq!((full.status, full.field("retry-after")), (503, Some("10")));
+    drop(first);
+    // Its seat comes back once the server has noticed: at the next page at the latest.
+    let mut source = Source::connect(&server, "/one", 3);
+    source.send(1, 100);
+    server.wait_for_line(&["listener-left"]);
+    Listener::join(&server, "/one");
+}
+
+#[test]
+fn all_seats_of_the_server_are_counted_together() {
+    let server = Daemon::with("", "[limits]\nlisteners = 2");
+    let _sources = (Source::connect(&server, "/a", 1), Source::connect(&server, "/b", 1));
+    let _listeners = (Listener::join(&server, "/a"), Listener::join(&server, "/b"));
+    refused(&server, "GET /a HTTP/1.1\r\n\r\n", 503, "All 2 seats");
+}
+
+#[test]
+fn five_wrong_passwords_lock_a_client_out_and_no_other() {
+    let server = Daemon::with("trusted_proxies = [\"127.0.0.1\"]", "");
+    let put = |client: &str, password: &str| {
+        let login = login(password);
+        request(
+            &server,
+            &format!(
+                "PUT /m HTTP/1.1\r\nX-Forwarded-For: {client}\r\n{login}Connection: close\r\n\r\n"
+            ),
+        )
+    };
+    for _ in 0..5 {
+        assert_eq!(put("192.0.2.1", "wrong").status, 401);
+    }
+    server.wait_for_line(&["event=\"lockout\"", "peer=192.0.2.1"]);
+    let locked = put("192.0.2.1", PASSWORD);
+    assert_eq!(locked.status, 429);
+    assert!(locked.field("retry-after").is_some());
+    assert_eq!(put("192.0.2.2", "wrong").status, 401, "another client");
+    for _ in 0..10 {
+        assert_eq!(put("unknown", "wrong").status, 401, "the proxy itself is never locked out");
+    }
+}
+
+#[test]
+fn a_client_has_its_own_number_of_connections() {
+    let server = Daemon::with("", "[limits]\nconnections_per_ip = 2");
+    let _source = Source::connect(&server, "/m", 1);
+    let listener = Listener::join(&server, "/m");
+    refused(&server, "GET /m HTTP/1.1\r\n\r\n", 429, "all its 2 connections");
+    drop(listener);
+}
+
+#[test]
+fn a_head_that_never_ends_gets_its_answer_and_is_gone() {
+    let server = Daemon::with("", "[limits]\nhead_timeout = \"300ms\"");
+    let mut socket = connect(&server);
+    socket.write_all(b"GET /m HTTP/1.1\r\nHost: ").unwrap();
+    assert_eq!(read_head(&mut socket).status, 408);
+    read_to_end(&mut socket);
+}
+
+#[test]
+fn options_are_answered_and_the_connection_goes_on() {
+    let server = Daemon::start();
+    let mut socket = connect(&server);
+    for target in ["*", "/m", "/status-json.xsl"] {
+        let answer = exchange(&mut socket, &format!("OPTIONS {target} HTTP/1.1\r\nHost:\r\n\r\n"));
+        assert_eq!(answer.status, 204);
+        assert!(answer.field("allow").unwrap().contains("PUT"));
+        assert!(answer.field("access-control-allow-headers").unwrap().contains("Authorization"));
+    }
+}
+
+#[test]
+fn what_clients_say_of_themselves_cannot_forge_the_log() {
+    let server = Daemon::start();
+    let _source = Source::connect(&server, "/m", 1);
+    let agent = "x\" event=\"ready\\n\u{9b}31m";
+    Listener::join_with(&server, "/m", &format!("User-Agent: {agent}\r\n"));
+    let line = server.wait_for_line(&["listener-joined"]);
+    assert!(line.contains("agent=\"x\\\" event=\\\"ready"), "{line}");
+    assert!(!line.contains('\u{9b}'), "{line}");
+    let _ = request(&server, "GET /%0aINFO HTTP/1.1\r\n\r\n");
+    let line = server.wait_for_line(&["refused", "INFO", "status=400"]);
+    assert!(line.contains("%0aINFO"), "{line}");
+}
+
+#[test]
+fn a_prefix_is_accepted_and_not_required() {
+    let server = Daemon::with("path_prefix = \"/stream\"", "");
+    let mut source = Source::connect(&server, "/mic.opus", 1);
+    source.send(1, 100);
+    for target in ["/mic.opus", "/stream/mic.opus"] {
+        let mut listener = Listener::join(&server, target);
+        listener.headers();
+        assert_eq!(listener.number(), 0);
+    }
+    assert_eq!(get(&server, "/stream/healthz").status, 200);
+    assert_eq!(get(&server, "/healthz").status, 200);
+}

@@ -1,0 +1,290 @@
+//! Pages in, pages out: joining, bursts, takeover, falling behind, two mounts, two threads.
+
+use std::io::{Read, Write};
+
+use crate::client::{Listener, Source, connect, exchange, get, login, read_head, request};
+use crate::daemon::{Daemon, PASSWORD};
+use crate::ogg;
+
+#[test]
+fn a_listener_gets_the_headers_then_the_burst_then_what_comes() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/mic.opus", 7);
+    let mut first = Listener::join(&server, "/mic.opus?burst=0ms");
+    assert_eq!(first.headers(), ogg::headers(7));
+    source.send(100, 160);
+    for number in 0..100 {
+        assert_eq!(first.number(), number);
+    }
+    // 200 ms of 20 ms pages: ten of them.
+    let mut late = Listener::join(&server, "/mic.opus");
+    assert_eq!(late.headers(), ogg::headers(7));
+    for number in 90..100 {
+        assert_eq!(late.number(), number);
+    }
+    source.send(1, 160);
+    assert_eq!((first.number(), late.number()), (100, 100));
+}
+
+#[test]
+fn bursts_are_what_was_asked_for_and_what_suits_the_player() {
+    let server = Daemon::with(
+        "",
+        "[mount-defaults]\nburst = \"100ms\"\n[[mount]]\nname = \"/auto-*\"\nburst = \"auto\"",
+    );
+    let chrome = "User-Agent: Mozilla/5.0 Chrome/156.0\r\n";
+    let first = |target: &str, fields: &str| {
+        let mut listener = Listener::join_with(&server, target, fields);
+        listener.headers();
+        listener.number()
+    };
+    let mut source = Source::connect(&server, "/a.opus", 1);
+    let mut auto = Source::connect(&server, "/auto-b.opus", 2);
+    let mut there = [
+        Listener::join(&server, "/a.opus?burst=0ms"),
+        Listener::join(&server, "/auto-b.opus?burst=0ms"),
+    ];
+    for (source, listener) in [&mut source, &mut auto].into_iter().zip(&mut there) {
+        source.send(600, 160);
+        listener.headers();
+        (0..600).for_each(|n| assert_eq!(listener.number(), n));
+    }
+    assert_eq!(first("/a.opus", ""), 595, "the mount's rule: 100 ms");
+    assert_eq!(first("/a.opus?burst=1s", ""), 550, "what the listener asked for");
+    assert_eq!(first("/auto-b.opus", chrome), 590, "fetch(): 200 ms");
+    let element = first("/auto-b.opus", &format!("{chrome}Range: bytes=0-\r\n"));
+    let page = ogg::audio(1, 0, 160).len();
+    let bytes = (600 - element as usize) * page;
+    assert!((32 * 1024..34 * 1024 + page).contains(&bytes), "a media element: {bytes} bytes");
+}
+
+#[test]
+fn whatever_the_body_is_framed_with_its_pages_come_out() {
+    let server = Daemon::start();
+    let login = login(PASSWORD);
+    let mut body = ogg::headers(1);
+    (0..50).for_each(|n| body.extend(ogg::audio(1, n, 100)));
+    let mut chunked = Vec::new();
+    for chunk in body.chunks(777) {
+        write!(chunked, "{:x}\r\n", chunk.len()).unwrap();
+        chunked.extend_from_slice(chunk);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    let cases = [
+        (
+            "chunked",
+            "PUT /m-chunked HTTP/1.1\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            chunked,
+            false,
+        ),
+        (
+            "length",
+            "PUT /m-length HTTP/1.1\r\nContent-Length: 1000000\r\n".to_owned(),
+            body.clone(),
+            false,
+        ),
+        (
+            "raw",
+            "PUT /m-raw HTTP/1.1\r\nContent-Type: audio/mpeg\r\n".to_owned(),
+            body.clone(),
+            true,
+        ),
+        ("source", "SOURCE /m-source HTTP/1.0\nContent-Length: 0\n".to_owned(), body.clone(), true),
+        ("ice", "SOURCE /m-ice ICE/1.0\r\n".to_owned(), body, true),
+    ];
+    for (name, head, wire, answered) in cases {
+        let mut socket = connect(&server);
+        socket.write_all(format!("{head}{login}\r\n").as_bytes()).unwrap();
+        // In pieces of any size: the first page may come split over several writes.
+        for piece in wire.chunks(61) {
+            socket.write_all(piece).unwrap();
+        }
+        if answered {
+            assert_eq!(read_head(&mut socket).status, 200, "{name}");
+        }
+        server.wait_for_line(&["stream-began", &format!("/m-{name}")]);
+        let mut listener = Listener::join(&server, &format!("/m-{name}?burst=10s"));
+        listener.headers();
+        (0..50).for_each(|n| assert_eq!(listener.number(), n, "{name}"));
+    }
+}
+
+#[test]
+fn an_upload_with_an_end_is_answered_at_its_end() {
+    let server = Daemon::start();
+    let body = ogg::headers(1);
+    let head =
+        format!("PUT /m HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n", login(PASSWORD), body.len());
+    let mut socket = connect(&server);
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(&body).unwrap();
+    assert_eq!(read_head(&mut socket).status, 200);
+    server.wait_for_line(&["source-ended", "ended its upload"]);
+}
+
+#[test]
+fn an_old_encoder_gets_its_second_try_on_the_same_connection() {
+    let server = Daemon::start();
+    let mut socket = connect(&server);
+    let first = "SOURCE /m HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n";
+    let refused = exchange(&mut socket, first);
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.field("www-authenticate"), Some("Basic realm=\"silvacast source\""));
+    write!(socket, "SOURCE /m HTTP/1.0\r\n{}\r\n", login(PASSWORD)).unwrap();
+    assert_eq!(read_head(&mut socket).status, 200);
+    socket.write_all(&ogg::headers(1)).unwrap();
+    server.wait_for_line(&["stream-began"]);
+}
+
+#[test]
+fn a_takeover_ends_the_old_stream_cleanly_and_the_old_connection_for_good() {
+    let server = Daemon::start();
+    let mut old = Source::connect(&server, "/m", 1);
+    let mut before = Listener::join(&server, "/m");
+    before.headers();
+    old.send(3, 100);
+    (0..3).for_each(|n| assert_eq!(before.number(), n));
+    let mut new = Source::connect(&server, "/m", 2);
+    server.wait_for_line(&["source-ended", "took the mount over"]);
+    let end = before.page().unwrap();
+    let end = ogg::next_page(&mut &end[..]).unwrap();
+    assert!(
+        end.is_last() && end.serial() == 1 && end.granule() == Some(3 * 960) && end.sequence() == 5
+    );
+    assert_eq!(before.page(), None);
+    // Whatever the old one still delivers is not heard: its connection is dead.
+    let _ = old.socket.write_all(&ogg::audio(1, 3, 100));
+    let mut left = Vec::new();
+    let _ = old.socket.read_to_end(&mut left);
+    new.send(2, 100);
+    let mut after = Listener::join(&server, "/m?burst=1s");
+    assert_eq!(after.headers(), ogg::headers(2));
+    assert_eq!(after.number(), 0);
+    assert_eq!(after.number(), 1);
+}
+
+#[test]
+fn a_source_that_leaves_ends_its_stream_and_the_mount() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/m", 1);
+    let mut listener = Listener::join(&server, "/m");
+    listener.headers();
+    source.send(1, 100);
+    assert_eq!(listener.number(), 0);
+    source.leave();
+    let end = listener.page().unwrap();
+    assert!(ogg::next_page(&mut &end[..]).unwrap().is_last());
+    assert_eq!(listener.page(), None);
+    assert_eq!(get(&server, "/m").status, 404);
+}
+
+#[test]
+fn a_listener_that_stops_reading_loses_pages_and_nobody_else_does() {
+    let server = Daemon::with(
+        "",
+        "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nring = \"128KiB\"",
+    );
+    let mut source = Source::connect(&server, "/m", 1);
+    let mut stuck = Listener::join_stuck(&server, "/m");
+    let mut reading = Listener::join(&server, "/m");
+    stuck.headers();
+    reading.headers();
+    // Far more than the ring and the kernel's buffers together.
+    let total = 2_000;
+    for batch in 0..total / 10 {
+        source.send(10, 1000);
+        (0..10).for_each(|n| assert_eq!(reading.number(), batch * 10 + n));
+    }
+    // It reads again: pages whole and in order, with holes, and never more than one torn page a hole.
+    let (mut last, mut holes, mut torn) = (None, 0, 0);
+    while last != Some(total - 1) {
+        let bytes = stuck.page().unwrap();
+        let Some(page) = ogg::next_page(&mut &bytes[..]) else {
+            torn += 1;
+            continue;
+        };
+        let number = ogg::number(&page);
+        assert!(last.is_none_or(|last| number > last));
+        holes += u32::from(last.is_some_and(|last| number > last + 1));
+        last = Some(number);
+    }
+    assert!(holes >= 1, "it was never overtaken");
+    assert!(torn <= holes, "{torn} torn pages in {holes} holes");
+    drop(stuck);
+    source.send(1, 100);
+    let line = server.wait_for_line(&["listener-left", "hung up"]);
+    assert!(!line.contains("skips=0"), "{line}");
+}
+
+#[test]
+fn a_listener_that_never_reads_is_dropped_after_its_time() {
+    let server = Daemon::with(
+        "",
+        "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nlistener_timeout = \"1s\"",
+    );
+    let mut source = Source::connect(&server, "/m", 1);
+    let _stuck = Listener::join_stuck(&server, "/m");
+    source.send(500, 1000);
+    server.wait_for_line(&["listener-left", "took nothing for too long"]);
+}
+
+#[test]
+fn held_back_pages_come_together_and_none_is_lost() {
+    let server = Daemon::with("", "[mount-defaults]\ncoalesce = \"100ms\"");
+    let mut source = Source::connect(&server, "/m", 1);
+    let mut listener = Listener::join(&server, "/m?burst=0ms");
+    listener.headers();
+    for batch in 0..10 {
+        source.send(5, 100);
+        (0..5).for_each(|n| assert_eq!(listener.number(), batch * 5 + n));
+    }
+}
+
+#[test]
+fn mounts_are_spread_over_threads_and_work_the_same() {
+    let server = Daemon::with("workers = 4", "");
+    let mut pairs: Vec<_> = (0..8)
+        .map(|n| {
+            let mount = format!("/mic-{n}.opus");
+            let source = Source::connect(&server, &mount, n);
+            let mut listener = Listener::join(&server, &mount);
+            assert_eq!(listener.headers(), ogg::headers(n));
+            (source, listener)
+        })
+        .collect();
+    for (source, listener) in &mut pairs {
+        source.send(20, 100);
+        (0..20).for_each(|n| assert_eq!(listener.number(), n));
+    }
+}
+
+#[test]
+fn damage_costs_the_pages_it_hits_and_is_said() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/m", 1);
+    let mut listener = Listener::join(&server, "/m");
+    listener.headers();
+    source.send(1, 100);
+    let mut broken = ogg::audio(1, 1, 100);
+    broken[60] ^= 1;
+    source.socket.write_all(&broken).unwrap();
+    source.socket.write_all(&ogg::audio(1, 2, 100)).unwrap();
+    assert_eq!((listener.number(), listener.number()), (0, 2));
+    server.wait_for_line(&["source-damage", &format!("bytes={}", broken.len())]);
+}
+
+#[test]
+fn a_probe_learns_what_a_listener_would_get() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/m", 1);
+    source.send(1, 100);
+    let probe = request(&server, "HEAD /m HTTP/1.1\r\nHost: x\r\n\r\n");
+    let listener = Listener::join_with(&server, "/m", "Range: bytes=0-\r\n");
+    let undated =
+        |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<Vec<_>>().join("\n");
+    assert_eq!(undated(&probe.head), undated(&listener.answer.head));
+    assert!(probe.body.is_empty());
+    assert_eq!(probe.field("content-type"), Some("audio/ogg"));
+    assert_eq!(probe.field("access-control-allow-origin"), Some("*"));
+    assert_eq!((probe.field("content-length"), probe.field("transfer-encoding")), (None, None));
+}

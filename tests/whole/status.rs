@@ -1,0 +1,86 @@
+//! `status-json.xsl` in Icecast's shape, and what else the control plane answers.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use crate::client::{Listener, Source, connect, get, login, read_head, request};
+use crate::daemon::{Daemon, PASSWORD};
+use crate::ogg;
+
+fn status(server: &Daemon) -> Value {
+    let answer = get(server, "/status-json.xsl");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.field("content-type"), Some("application/json; charset=UTF-8"));
+    assert_eq!(answer.field("connection"), Some("close"));
+    serde_json::from_slice::<Value>(&answer.body).unwrap()["icestats"].clone()
+}
+
+#[test]
+fn none_is_no_key_one_is_an_object_and_more_are_an_array() {
+    let server = Daemon::with(
+        "",
+        "[server]\nhostname = \"station.example\"\nlocation = \"Wood\"\nadmin = \"me\"",
+    );
+    let empty = status(&server);
+    assert!(empty.get("source").is_none());
+    assert_eq!(empty["dummy"], Value::Null);
+    assert_eq!(
+        (&empty["host"], &empty["location"], &empty["admin"]),
+        (&"station.example".into(), &"Wood".into(), &"me".into())
+    );
+    let _b = Source::connect(&server, "/b%20c.opus", 1);
+    let one = status(&server);
+    assert_eq!(
+        one["source"]["listenurl"],
+        format!("http://station.example:{}/b%20c.opus", server.port)
+    );
+    let _a = Source::connect(&server, "/a.opus", 1);
+    let _listener = Listener::join(&server, "/a.opus");
+    let two = status(&server);
+    let sources = two["source"].as_array().unwrap();
+    let urls: Vec<_> = sources.iter().map(|s| s["listenurl"].as_str().unwrap()).collect();
+    assert!(urls[0].ends_with("/a.opus") && urls[1].ends_with("/b%20c.opus"), "sorted by mount");
+    assert_eq!((&sources[0]["listeners"], &sources[0]["listener_peak"]), (&1.into(), &1.into()));
+    assert_eq!(sources[0]["title"], "Dusk");
+}
+
+#[test]
+fn text_stays_text_and_numbers_are_numbers() {
+    let server = Daemon::start();
+    let login = login(PASSWORD);
+    let mut socket = connect(&server);
+    let emoji = "🦉".repeat(500);
+    write!(
+        socket,
+        "SOURCE /m HTTP/1.0\r\n{login}Ice-Name: 123\r\nIce-Genre: -\r\nIce-Description: \"><script>&\r\n\
+         Ice-Url: {emoji}\r\nIce-Bitrate: 64\r\nIce-Audio-Info: bitrate=64\r\n\r\n"
+    )
+    .unwrap();
+    assert_eq!(read_head(&mut socket).status, 200);
+    socket.write_all(&ogg::headers(1)).unwrap();
+    server.wait_for_line(&["stream-began"]);
+    let source = &status(&server)["source"];
+    assert_eq!(source["server_name"], "123");
+    assert_eq!(source["genre"], "-");
+    assert_eq!(source["server_description"], "\"><script>&");
+    assert_eq!(source["bitrate"], 64);
+    assert_eq!(source["channels"], 1);
+    assert_eq!(source["subtype"], "Opus");
+    assert_eq!(source["audio_info"], "bitrate=64");
+    assert_eq!(source["server_url"].as_str().unwrap().chars().count(), 64, "256 bytes of it");
+    assert!(source["stream_start_iso8601"].as_str().unwrap().ends_with("+0000"));
+    assert!(source["stream_start"].as_str().unwrap().ends_with("+0000"));
+}
+
+#[test]
+fn the_control_plane_closes_and_the_door_sees_every_head() {
+    let server = Daemon::start();
+    assert_eq!(get(&server, "/healthz").text(), "ok\n");
+    assert_eq!(get(&server, "/nothing").status, 404);
+    assert_eq!(get(&server, "/").status, 404);
+    let post = request(&server, "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((post.status, post.field("allow")), (405, Some("GET, HEAD")));
+    let head = request(&server, "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!((head.status, head.field("connection")), (200, Some("close")));
+}
