@@ -10,10 +10,10 @@
 //! ```
 //!
 //! - [`door`]: accepts, reads one request head, decides.
-//! - [`worker`]: a data-plane thread, which owns mounts, sources and listeners.
+//! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
 //! - [`ogg`]: pages, found in any cut of bytes; headers. Pure.
-//! - [`mount`]: the ring, the claim on it, and the table that all threads share.
+//! - [`mount`]: the ring, the claim on it, each thread's view of it, and the table of them all.
 //! - [`listener`]: a cursor and a socket; written to straight from the ring.
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.

@@ -1,14 +1,15 @@
-//! A data-plane thread: it owns its mounts, their sources and their listeners.
+//! A data-plane thread: it owns sources and listeners, and runs a mount's traffic without waiting.
 //!
-//! Nothing on it is shared with another such thread, so there is no lock to wait for.
-//! A mount lives on the thread that its name chooses, with everybody on it.
+//! A mount's source is on the thread that the mount's name chooses; listeners go to all threads
+//! in turn. A thread with listeners of a mount that is at home elsewhere keeps a replica of it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::http::{Reply, Version};
 use crate::listener::{self, Audience, FAREWELL};
-use crate::mount::{Mount, Name, Slot};
+use crate::mount::{Mount, Name, Slot, View};
 use crate::source;
 
 /// Connections on their way to one thread.
@@ -28,64 +29,79 @@ pub enum Arrival {
     /// An encoder, for a mount that may be new.
     Source(Box<source::Arrival>, Arc<Slot>),
     /// A listener, for a mount that was on the air a moment ago.
-    Listener(Box<listener::Arrival>, Name),
+    Listener(Box<listener::Arrival>, Arc<Slot>),
 }
 
 /// Where the door sends connections: one queue per data-plane thread.
 #[derive(Clone, Debug)]
 pub struct Workers {
     queues: Arc<[mpsc::Sender<Arrival>]>,
+    turn: Arc<AtomicUsize>,
 }
 
 /// The receiving end of one thread's queue.
-pub type Queue = mpsc::Receiver<Arrival>;
+#[derive(Debug)]
+pub struct Queue {
+    thread: usize,
+    threads: usize,
+    arrivals: mpsc::Receiver<Arrival>,
+}
 
 impl Workers {
-    /// Queues for `count` threads.
-    pub fn new(count: usize) -> (Self, Vec<Queue>) {
-        let (queues, ends): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(QUEUE)).unzip();
-        (Self { queues: queues.into() }, ends)
+    /// Queues for so many threads.
+    pub fn new(threads: usize) -> (Self, Vec<Queue>) {
+        let (queues, ends): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel(QUEUE)).unzip();
+        let queue = |(thread, arrivals)| Queue { thread, threads, arrivals };
+        let ends = ends.into_iter().enumerate().map(queue).collect();
+        (Self { queues: queues.into(), turn: Arc::default() }, ends)
     }
 
-    /// Sends a connection to the thread of its mount.
+    /// Sends a connection to its thread.
     ///
     /// # Errors
     /// Gives it back if that thread is too far behind.
     pub fn send(&self, arrival: Arrival) -> Result<(), Arrival> {
-        let name = match &arrival {
-            Arrival::Source(_, slot) => &slot.name,
-            Arrival::Listener(_, name) => name,
+        let thread = match &arrival {
+            Arrival::Source(_, slot) => {
+                let mut hasher = DefaultHasher::new();
+                slot.name.hash(&mut hasher);
+                hasher.finish() as usize
+            }
+            Arrival::Listener(..) => self.turn.fetch_add(1, Relaxed),
         };
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let thread = hasher.finish() % self.queues.len() as u64;
-        self.queues[thread as usize].try_send(arrival).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(arrival)
-            | mpsc::error::TrySendError::Closed(arrival) => arrival,
-        })
+        let queue = &self.queues[thread % self.queues.len()];
+        queue.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner)
     }
 }
 
 /// Runs one data-plane thread until `stop` turns true, then ends all streams and lets listeners
 /// take the rest for as long as a farewell lasts.
 pub async fn run(queue: Queue, stop: watch::Receiver<bool>) {
-    LocalSet::new().run_until(Worker::default().run(queue, stop)).await;
+    let worker = Worker {
+        thread: queue.thread,
+        threads: queue.threads,
+        audiences: Rc::default(),
+        serving: JoinSet::new(),
+        sources: JoinSet::new(),
+    };
+    LocalSet::new().run_until(worker.run(queue.arrivals, stop)).await;
 }
 
-#[derive(Default)]
 struct Worker {
+    thread: usize,
+    threads: usize,
     audiences: Rc<RefCell<HashMap<Name, Rc<Audience>>>>,
     serving: JoinSet<()>,
     sources: JoinSet<()>,
 }
 
 impl Worker {
-    async fn run(mut self, mut queue: Queue, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
-                arrival = queue.recv() => match arrival {
+                arrival = arrivals.recv() => match arrival {
                     Some(Arrival::Source(source, slot)) => self.admit(*source, slot),
-                    Some(Arrival::Listener(listener, name)) => self.seat(*listener, &name),
+                    Some(Arrival::Listener(listener, slot)) => self.seat(*listener, &slot),
                     None => break,
                 },
                 _ = stop.wait_for(|&stop| stop) => break,
@@ -106,43 +122,49 @@ impl Worker {
 
     fn admit(&mut self, arrival: source::Arrival, slot: Arc<Slot>) {
         let name = slot.name.clone();
-        let audience = match self.audience(slot) {
-            Ok(audience) => audience,
+        // Listeners elsewhere may still have it.
+        let mount = slot.mount().unwrap_or_else(|| Mount::new(slot, self.thread, self.threads));
+        let claim = mount.claim(arrival.description.clone());
+        match self.audience(mount) {
+            Ok(_) => {
+                self.sources.spawn_local(source::serve(arrival, claim));
+            }
             Err(error) => {
                 tracing::error!(event = "mount-failed", mount = name.as_str(), %error, "cannot create the mount");
-                return;
             }
-        };
-        let claim = audience.mount().claim(arrival.description.clone());
-        self.sources.spawn_local(source::serve(arrival, claim));
-        // Served for as long as somebody holds the mount or listens to it.
-        if !self.audiences.borrow().contains_key(&name) {
-            self.audiences.borrow_mut().insert(name.clone(), Rc::clone(&audience));
-            let audiences = Rc::clone(&self.audiences);
-            self.serving.spawn_local(async move {
-                audience.serve().await;
-                audiences.borrow_mut().remove(&name);
-            });
         }
     }
 
-    fn audience(&self, slot: Arc<Slot>) -> std::io::Result<Rc<Audience>> {
-        if let Some(audience) = self.audiences.borrow().get(&slot.name) {
-            return Ok(Rc::clone(audience));
-        }
-        Ok(Rc::new(Audience::new(Rc::new(Mount::new(slot)))?))
-    }
-
-    fn seat(&self, arrival: listener::Arrival, name: &Name) {
-        let audience = self.audiences.borrow().get(name).cloned();
-        let refused = match audience {
-            Some(audience) => arrival.join(&audience).err(),
+    fn seat(&mut self, arrival: listener::Arrival, slot: &Arc<Slot>) {
+        let refused = match slot.mount().map(|mount| self.audience(mount)) {
+            Some(Ok(audience)) => arrival.join(&audience).err(),
+            Some(Err(error)) => {
+                let mount = slot.name.as_str();
+                tracing::error!(event = "mount-failed", mount, %error, "cannot replicate the mount");
+                Some(arrival.socket)
+            }
             None => Some(arrival.socket),
         };
         if let Some(mut socket) = refused {
-            let reply = Reply::new(404, format!("No source is sending to {name} any more."));
+            let reply = Reply::new(404, format!("No source is sending to {} any more.", slot.name));
             // Best effort: a fresh socket takes so few bytes at once.
             let _ = socket.write_all(&reply.render(Version::Http10, false, true));
         }
+    }
+
+    /// This thread's audience of a mount, made and served from now on if there was none.
+    fn audience(&mut self, mount: Arc<Mount>) -> io::Result<Rc<Audience>> {
+        let name = mount.slot().name.clone();
+        if let Some(audience) = self.audiences.borrow().get(&name) {
+            return Ok(Rc::clone(audience));
+        }
+        let audience = Rc::new(Audience::new(View::new(mount, self.thread))?);
+        self.audiences.borrow_mut().insert(name.clone(), Rc::clone(&audience));
+        let (serving, audiences) = (Rc::clone(&audience), Rc::clone(&self.audiences));
+        self.serving.spawn_local(async move {
+            serving.serve().await;
+            audiences.borrow_mut().remove(&name);
+        });
+        Ok(audience)
     }
 }

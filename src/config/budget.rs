@@ -38,7 +38,7 @@ impl Budget {
         Self {
             process: vec![
                 ("the program and its threads".into(), PROGRAM + (config.workers - 1) * THREAD),
-                times("a mount's ring", limits.sources, ring),
+                times("a mount's ring", limits.sources * config.workers, ring),
                 times("a source's page in the making and its headers", limits.sources, source),
                 times("a listener", limits.listeners, LISTENER_MEMORY),
                 times("a request head", MOST_WAITING, VISIT_MEMORY + 2 * limits.request_head),

@@ -47,7 +47,7 @@ pub const KEYS: &[Key] = &[
         "",
         "workers",
         "1",
-        "Data-plane threads, 1 to 64. One carries thousands of listeners; mounts are spread over them.",
+        "Data-plane threads, 1 to 64. One carries thousands of listeners; more share them, each with its own copy of the rings.",
     ),
     key("server", "hostname", "\"localhost\"", "Name shown in status and listen URLs."),
     key("server", "location", "\"Earth\"", "Where the station is, shown in status."),

@@ -270,7 +270,7 @@ impl Door {
                 Route::Options => Ok(answer(head, &options())),
                 Route::Source(name) => self.source(head, &name, origin, peer, seat),
                 Route::Listener { name, burst, probe } => {
-                    self.listener(head, name, burst, probe, origin, seat)
+                    self.listener(head, &name, burst, probe, origin, seat)
                 }
             }
         });
@@ -356,13 +356,13 @@ impl Door {
     fn listener(
         &self,
         head: &Head<'_, '_>,
-        name: Name,
+        name: &Name,
         burst: Option<Duration>,
         probe: bool,
         origin: Origin,
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Reply> {
-        let live = self.table.find(&name).and_then(|slot| Some((slot.live()?, slot)));
+        let live = self.table.find(name).and_then(|slot| Some((slot.live()?, slot)));
         let Some((live, slot)) = live else { return Ok(Decision::Control(seat.take())) };
         if probe {
             return Ok(Decision::Answer { bytes: response_head(&live), keep: false });
@@ -392,7 +392,7 @@ impl Door {
         let send_buffer = self.settings.limits.listener_send_buffer;
         Ok(Decision::Listener(Box::new(move |socket| {
             let arrival = listener::Arrival { socket, burst, send_buffer, visitor };
-            Arrival::Listener(Box::new(arrival), name)
+            Arrival::Listener(Box::new(arrival), slot)
         })))
     }
 

@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -17,16 +16,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::writer::{Listener, Progress};
-use crate::mount::{Mount, Ring};
+use crate::mount::{Air, Slot, View};
 
 /// How often listeners that take nothing are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 /// What a slow listener gets to take the end of a stream.
 pub const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The listeners of one mount.
+/// The listeners of one mount on one thread.
 pub struct Audience {
-    mount: Rc<Mount>,
+    view: View,
     listeners: RefCell<Slab<Listener>>,
     reactor: AsyncFd<Reactor>,
 }
@@ -45,13 +44,13 @@ impl Audience {
     ///
     /// # Errors
     /// What the system says when it has no descriptor left.
-    pub fn new(mount: Rc<Mount>) -> io::Result<Self> {
+    pub fn new(view: View) -> io::Result<Self> {
         let reactor = Reactor(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         // SAFETY: the one descriptor that `Reactor` owns stays open, and the same, until it is dropped.
         #[allow(unsafe_code, reason = "the runtime has no safe way to watch an epoll set")]
         let reactor = unsafe { AsyncFd::register_with_interest(reactor, Interest::READABLE) };
         let reactor = reactor.map_err(|failed| failed.into_parts().1)?;
-        Ok(Self { mount, listeners: RefCell::default(), reactor })
+        Ok(Self { view, listeners: RefCell::default(), reactor })
     }
 
     /// Takes a listener in and writes to it at once.
@@ -74,20 +73,20 @@ impl Audience {
         Ok(())
     }
 
-    /// The mount they listen to.
-    pub fn mount(&self) -> &Rc<Mount> {
-        &self.mount
+    /// The mount they listen to, as this thread sees it.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
-    /// Serves until the mount has no source and nobody listens any more.
+    /// Serves until nobody listens any more and, on the mount's own thread, no source holds it.
     pub async fn serve(&self) {
-        let coalesce = self.mount.slot().settings.coalesce;
+        let coalesce = self.slot().settings.coalesce;
         let mut held: Option<tokio::time::Instant> = None;
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        while self.mount.is_claimed() || !self.listeners.borrow().is_empty() {
+        while self.is_needed() {
             tokio::select! {
-                () = self.mount.changed() => {
+                () = self.view.changed() => {
                     if coalesce.is_zero() {
                         self.deliver();
                     } else {
@@ -110,14 +109,24 @@ impl Audience {
         }
     }
 
+    fn is_needed(&self) -> bool {
+        let claimed = self.view.is_home() && self.view.mount().is_claimed();
+        claimed || !self.listeners.borrow().is_empty()
+    }
+
+    fn slot(&self) -> &Slot {
+        self.view.mount().slot()
+    }
+
     /// Writes what is new to everybody who can take it.
     fn deliver(&self) {
+        self.view.refresh();
         let mut gone = Vec::new();
         {
-            let ring = self.mount.ring();
+            let air = self.view.look();
             for (id, listener) in self.listeners.borrow_mut().iter_mut() {
                 if listener.blocked.is_none() {
-                    gone.extend(self.write(&ring, listener).map(|why| (id, why)));
+                    gone.extend(self.write(&air, listener).map(|why| (id, why)));
                 }
             }
         }
@@ -138,9 +147,9 @@ impl Audience {
     fn visit(&self, ids: impl IntoIterator<Item = usize>) {
         for id in ids {
             let gone = {
-                let ring = self.mount.ring();
+                let air = self.view.look();
                 let mut listeners = self.listeners.borrow_mut();
-                listeners.get_mut(id).and_then(|listener| self.write(&ring, listener))
+                listeners.get_mut(id).and_then(|listener| self.write(&air, listener))
             };
             if let Some(why) = gone {
                 self.remove(id, why);
@@ -149,10 +158,10 @@ impl Audience {
     }
 
     /// Writes to one listener; says why it goes, if it does.
-    fn write(&self, ring: &Ring, listener: &mut Listener) -> Option<Departure> {
+    fn write(&self, air: &Air, listener: &mut Listener) -> Option<Departure> {
         let (sent, skips) = (listener.sent, listener.skips);
-        let progress = listener.write(ring, self.mount.end_of(listener.era));
-        let counters = &self.mount.slot().counters;
+        let progress = listener.write(&air.ring, air.end_of(listener.era));
+        let counters = &self.slot().counters;
         counters.bytes_out.add(listener.sent - sent);
         counters.skips.add(listener.skips - skips);
         match progress {
@@ -171,15 +180,16 @@ impl Audience {
 
     /// Drops those that have taken nothing for too long.
     fn sweep(&self) {
-        let timeout = self.mount.slot().settings.listener_timeout;
+        let timeout = self.slot().settings.listener_timeout;
+        let air = self.view.look();
         let stuck = |listener: &Listener| {
-            let over = self.mount.end_of(listener.era).is_some();
+            let over = air.end_of(listener.era).is_some();
             let patience = if over { timeout.min(FAREWELL) } else { timeout };
             listener.blocked.is_some_and(|since| since.elapsed() >= patience)
         };
         let listeners = self.listeners.borrow();
         let gone: Vec<_> = listeners.iter().filter(|(_, l)| stuck(l)).map(|(id, _)| id).collect();
-        drop(listeners);
+        drop((air, listeners));
         for id in gone {
             self.remove(id, Departure::Stuck);
         }
@@ -191,7 +201,7 @@ impl Audience {
         let visitor = &listener.visitor;
         tracing::info!(
             event = "listener-left",
-            mount = self.mount.slot().name.as_str(),
+            mount = self.slot().name.as_str(),
             peer = %visitor.address,
             agent = &*visitor.agent,
             reason = %why,

@@ -10,6 +10,7 @@ mod writer;
 
 use std::io;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -44,23 +45,25 @@ impl Arrival {
     /// # Errors
     /// Gives the socket back if the mount has nothing to hear at this moment.
     pub fn join(self, audience: &Audience) -> Result<(), TcpStream> {
-        let mount = audience.mount();
-        let Some((stream, era)) = mount.on_air() else { return Err(self.socket) };
-        let Some(live) = mount.slot().live() else { return Err(self.socket) };
-        let cursor = {
-            let ring = mount.ring();
-            let rate = stream.headers.codec.granules_per_second();
-            match self.burst {
-                Amount::Time(Duration::ZERO) => ring.end(),
-                Amount::Time(time) => ring.back_in_time(time, rate, stream.since),
-                Amount::Bytes(bytes) => ring.back_in_bytes(bytes, stream.since),
-            }
+        let view = audience.view();
+        view.refresh();
+        let air = view.look();
+        let (Some(stream), Some(live)) = (air.stream.clone(), view.mount().slot().live()) else {
+            return Err(self.socket);
         };
-        let opening = (response_head(&live), stream.headers.pages.clone());
-        drop(stream);
-        let name = mount.slot().name.as_str();
+        let rate = stream.headers.codec.granules_per_second();
+        let cursor = match self.burst {
+            Amount::Time(Duration::ZERO) => air.ring.end(),
+            Amount::Time(time) => air.ring.back_in_time(time, rate, stream.since),
+            Amount::Bytes(bytes) => air.ring.back_in_bytes(bytes, stream.since),
+        };
+        let era = air.era;
+        drop(air);
+        let opening = (response_head(&live), Arc::clone(&stream.headers.pages));
+        let slot = view.mount().slot();
+        let name = slot.name.as_str();
         let (peer, agent) = (self.visitor.address, self.visitor.agent.clone());
-        let timeout = mount.slot().settings.listener_timeout;
+        let timeout = slot.settings.listener_timeout;
         let listener = Listener::new(self.socket, opening, cursor, era, self.visitor);
         let added = tune(listener.socket(), self.send_buffer, timeout);
         match added.and_then(|()| audience.add(listener)) {

@@ -100,7 +100,8 @@ impl Listener {
             let total =
                 first.len() + second.len() + padding.len() + pages[0].len() + pages[1].len();
             if total == 0 {
-                return if end.is_some() { Progress::Ended } else { Progress::CaughtUp };
+                let over = end.is_some_and(|end| self.cursor.position() >= end);
+                return if over { Progress::Ended } else { Progress::CaughtUp };
             }
             // Nearly every write is one slice of the ring: the plain call is the cheaper one.
             let written = if total == pages[0].len() {

@@ -80,22 +80,42 @@ impl Ring {
 
     /// Adds a page, over the oldest ones if it must.
     pub fn publish(&mut self, page: &Page<'_>) {
-        let bytes = page.bytes();
-        let capacity = self.arena.len() as u64;
-        let end = self.head + bytes.len() as u64;
+        let entry =
+            Entry { start: self.head, granule: page.granule(), fresh: !page.is_continued() };
+        self.append([page.bytes(), &[]], entry);
+    }
+
+    /// Takes in what another ring of the same memory has and this one has not, page by page; where
+    /// the other has gone too far ahead, from its oldest page on. Positions stay the other's.
+    pub fn follow(&mut self, other: &Self) {
+        if self.next < other.oldest {
+            (self.oldest, self.next, self.head) = (other.oldest, other.oldest, other.tail());
+        }
+        for number in self.next..other.next {
+            let entry = *other.entry(number);
+            let last = number + 1 == other.next;
+            let end = if last { other.head } else { other.entry(number + 1).start };
+            self.append(other.bytes(entry.start, end), entry);
+        }
+    }
+
+    fn append(&mut self, pieces: [&[u8]; 2], entry: Entry) {
+        let end = self.head + (pieces[0].len() + pieces[1].len()) as u64;
         while self.oldest < self.next
-            && (end - self.tail() > capacity || self.next - self.oldest == self.index.len() as u64)
+            && (end - self.tail() > self.arena.len() as u64
+                || self.next - self.oldest == self.index.len() as u64)
         {
             self.oldest += 1;
         }
-        let at = self.place(self.head);
-        let first = bytes.len().min(self.arena.len() - at);
-        self.arena[at..at + first].copy_from_slice(&bytes[..first]);
-        self.arena[..bytes.len() - first].copy_from_slice(&bytes[first..]);
-        *self.entry_mut(self.next) =
-            Entry { start: self.head, granule: page.granule(), fresh: !page.is_continued() };
+        for piece in pieces {
+            let at = self.place(self.head);
+            let first = piece.len().min(self.arena.len() - at);
+            self.arena[at..at + first].copy_from_slice(&piece[..first]);
+            self.arena[..piece.len() - first].copy_from_slice(&piece[first..]);
+            self.head += piece.len() as u64;
+        }
+        *self.entry_mut(self.next) = entry;
         self.next += 1;
-        self.head = end;
     }
 
     /// Position of the oldest byte held.
@@ -110,10 +130,7 @@ impl Ring {
 
     /// What is ready for a cursor, up to `until`, as one slice or two.
     pub fn ready(&self, cursor: &Cursor, until: u64) -> [&[u8]; 2] {
-        let length = (until.min(self.head) - cursor.position.min(until)) as usize;
-        let at = self.place(cursor.position);
-        let first = length.min(self.arena.len() - at);
-        [&self.arena[at..at + first], &self.arena[..length - first]]
+        self.bytes(cursor.position, until.min(self.head).max(cursor.position))
     }
 
     /// Says that `taken` of the bytes that were [ready](Self::ready) have been taken.
@@ -165,6 +182,12 @@ impl Ring {
     /// A cursor after everything there is.
     pub fn end(&self) -> Cursor {
         Cursor::at(self.head)
+    }
+
+    fn bytes(&self, from: u64, until: u64) -> [&[u8]; 2] {
+        let (at, length) = (self.place(from), (until - from) as usize);
+        let first = length.min(self.arena.len() - at);
+        [&self.arena[at..at + first], &self.arena[..length - first]]
     }
 
     /// Walks from the newest page to older ones, to the first for which `enough` says that it and
@@ -300,6 +323,27 @@ mod tests {
                     }
                 }
                 prop_assert!(ring.head() - ring.tail() <= MEMORY as u64);
+            }
+        }
+    }
+
+    proptest! {
+        /// Whenever it follows, it holds the same pages at the same positions.
+        #[test]
+        fn a_follower_becomes_the_same(steps in steps()) {
+            let (mut ring, mut follower) = (Ring::new(MEMORY), Ring::new(MEMORY));
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Publish(size) => publish(&mut ring, &page(number as u32, number as u64, size)),
+                    Step::Read(_) => {
+                        follower.follow(&ring);
+                        prop_assert_eq!((follower.tail(), follower.head()), (ring.tail(), ring.head()));
+                        let all = |ring: &Ring| ring.bytes(ring.tail(), ring.head()).concat();
+                        prop_assert_eq!(all(&follower), all(&ring));
+                        let half = Duration::from_secs(1);
+                        prop_assert_eq!(follower.back_in_time(half, 100, 0), ring.back_in_time(half, 100, 0));
+                    }
+                }
             }
         }
     }

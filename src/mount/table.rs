@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use super::Mount;
 use super::name::Name;
 use super::seats::Seats;
 use super::settings::Settings;
@@ -20,7 +21,7 @@ pub struct Table {
     slots: Mutex<BTreeMap<Name, Weak<Slot>>>,
 }
 
-/// A mount as seen from other threads. It exists for as long as the mount's memory does.
+/// A mount as the door and the control plane see it. It exists for as long as the mount's memory does.
 #[derive(Debug)]
 pub struct Slot {
     /// The mount's name.
@@ -32,6 +33,7 @@ pub struct Slot {
     /// What went through it.
     pub counters: Counters,
     live: Mutex<Option<Arc<Live>>>,
+    mount: Mutex<Weak<Mount>>,
 }
 
 /// Running totals of one mount.
@@ -140,12 +142,22 @@ impl Slot {
             listeners: Arc::default(),
             counters: Counters::default(),
             live: Mutex::default(),
+            mount: Mutex::default(),
         }
     }
 
     /// What is on the air, if anything is.
     pub fn live(&self) -> Option<Arc<Live>> {
         lock(&self.live).clone()
+    }
+
+    /// The mount itself, for the data plane, once it has been made.
+    pub fn mount(&self) -> Option<Arc<Mount>> {
+        lock(&self.mount).upgrade()
+    }
+
+    pub(super) fn set_mount(&self, mount: &Arc<Mount>) {
+        *lock(&self.mount) = Arc::downgrade(mount);
     }
 
     pub(super) fn set_live(&self, live: Option<Live>) {

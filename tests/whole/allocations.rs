@@ -88,7 +88,7 @@ fn pages_cross_without_a_single_allocation() {
         description: Description::default(),
         seat: None,
     };
-    workers.send(Arrival::Source(Box::new(arrival), slot)).unwrap();
+    workers.send(Arrival::Source(Box::new(arrival), Arc::clone(&slot))).unwrap();
     assert_eq!(read_head(&mut source).status, 200);
     source.write_all(&ogg::headers(1)).unwrap();
     while table.find(&name).is_none() {
@@ -104,7 +104,7 @@ fn pages_cross_without_a_single_allocation() {
         };
         let burst = Amount::Time(Duration::ZERO);
         let arrival = listener::Arrival { socket: far, burst, send_buffer: 8192, visitor };
-        workers.send(Arrival::Listener(Box::new(arrival), name.clone())).unwrap();
+        workers.send(Arrival::Listener(Box::new(arrival), Arc::clone(&slot))).unwrap();
         let mut listener = Listener {
             socket: near,
             answer: Answer { status: 0, head: String::new(), body: Vec::new() },

@@ -119,7 +119,8 @@ impl Daemon {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().cast_signed()), signal).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().cast_signed()), signal)
+            .unwrap();
     }
 
     /// Waits for its end and gives its exit code.

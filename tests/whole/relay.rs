@@ -241,20 +241,47 @@ fn held_back_pages_come_together_and_none_is_lost() {
 }
 
 #[test]
-fn mounts_are_spread_over_threads_and_work_the_same() {
+fn listeners_on_all_threads_hear_the_same() {
     let server = Daemon::with("workers = 4", "");
-    let mut pairs: Vec<_> = (0..8)
+    let mut mounts: Vec<_> = (0..4)
         .map(|n| {
             let mount = format!("/mic-{n}.opus");
             let source = Source::connect(&server, &mount, n);
-            let mut listener = Listener::join(&server, &mount);
-            assert_eq!(listener.headers(), ogg::headers(n));
-            (source, listener)
+            // Twice around the threads: each has two, one of them beside another.
+            let mut listeners: Vec<_> = (0..8).map(|_| Listener::join(&server, &mount)).collect();
+            for listener in &mut listeners {
+                assert_eq!(listener.headers(), ogg::headers(n));
+            }
+            (mount, source, listeners)
         })
         .collect();
-    for (source, listener) in &mut pairs {
-        source.send(20, 100);
-        (0..20).for_each(|n| assert_eq!(listener.number(), n));
+    for (_, source, listeners) in &mut mounts {
+        source.send(50, 100);
+        for listener in listeners {
+            (0..50).for_each(|n| assert_eq!(listener.number(), n));
+        }
+    }
+    for (mount, source, mut listeners) in mounts {
+        // Those that join now get their burst wherever they are.
+        let mut late: Vec<_> = (0..4).map(|_| Listener::join(&server, &mount)).collect();
+        for listener in &mut late {
+            listener.headers();
+            (40..50).for_each(|n| assert_eq!(listener.number(), n));
+        }
+        // A takeover ends the stream for all of them, and the next one begins for those who come.
+        let mut next = Source::connect(&server, &mount, 99);
+        for listener in listeners.iter_mut().chain(&mut late) {
+            let end = listener.page().unwrap();
+            assert!(ogg::next_page(&mut &end[..]).unwrap().is_last());
+            assert_eq!(listener.page(), None);
+        }
+        next.send(1, 100);
+        for _ in 0..4 {
+            let mut listener = Listener::join(&server, &format!("{mount}?burst=1s"));
+            assert_eq!(listener.headers(), ogg::headers(99));
+            assert_eq!(listener.number(), 0);
+        }
+        drop(source);
     }
 }
 

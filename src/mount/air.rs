@@ -1,0 +1,144 @@
+//! What is on the air on a mount, and how each thread gets to see it.
+//!
+//! The mount's own thread reads the mount itself. Any other thread that has listeners of it keeps
+//! a replica, and copies into it what is new: so the lock in between is held for a copy, never
+//! while a socket is written to, and with one thread nobody ever waits for it.
+
+use std::cell::{Ref, RefCell};
+use std::ops::Deref;
+use std::sync::{Arc, RwLockReadGuard};
+
+use super::Mount;
+use super::ring::Ring;
+use crate::ogg::{Headers, Page};
+
+/// The pages, the stream to join, and where the one before it ended.
+#[derive(Debug)]
+pub struct Air {
+    /// The pages.
+    pub ring: Ring,
+    /// What can be joined.
+    pub stream: Option<Arc<OnAir>>,
+    /// Counts the streams; readers of an earlier one end where it ended.
+    pub era: u64,
+    /// Where the stream before this one ended.
+    pub(super) last_end: u64,
+    pub(super) newest: Option<Newest>,
+}
+
+/// The newest page: what the end of a stream has to follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newest {
+    pub(super) sequence: u32,
+    pub(super) granule: u64,
+    /// It was the stream's last already.
+    pub(super) last: bool,
+}
+
+/// The stream that listeners can join.
+#[derive(Debug)]
+pub struct OnAir {
+    /// Its headers.
+    pub headers: Headers,
+    /// Position of its first audio page in the ring.
+    pub since: u64,
+}
+
+impl Air {
+    pub(super) fn new(ring: usize) -> Self {
+        Self { ring: Ring::new(ring), stream: None, era: 0, last_end: 0, newest: None }
+    }
+
+    /// Position at which a reader that joined in `era` must end; `None` while that stream lives.
+    pub fn end_of(&self, era: u64) -> Option<u64> {
+        match self.era - era {
+            0 => None,
+            1 => Some(self.last_end),
+            // A reader that slept through a whole stream has nothing left that it could play.
+            _ => Some(0),
+        }
+    }
+
+    /// Adds a page of the stream.
+    pub(super) fn publish(&mut self, page: &Page<'_>) {
+        let before = self.newest.map_or(0, |newest| newest.granule);
+        self.newest = Some(Newest {
+            sequence: page.sequence(),
+            granule: page.granule().unwrap_or(before),
+            last: page.is_last(),
+        });
+        self.ring.publish(page);
+    }
+
+    fn follow(&mut self, other: &Self) {
+        self.ring.follow(&other.ring);
+        self.stream.clone_from(&other.stream);
+        (self.era, self.last_end) = (other.era, other.last_end);
+    }
+}
+
+/// A mount as one thread sees it.
+#[derive(Debug)]
+pub struct View {
+    mount: Arc<Mount>,
+    thread: usize,
+    replica: Option<RefCell<Air>>,
+}
+
+/// The air, for as long as it is looked at.
+pub enum Look<'v> {
+    /// The mount's own.
+    Home(RwLockReadGuard<'v, Air>),
+    /// This thread's copy.
+    Replica(Ref<'v, Air>),
+}
+
+impl View {
+    /// The view from a data-plane thread; a replica is allocated here if it needs one.
+    pub fn new(mount: Arc<Mount>, thread: usize) -> Self {
+        let away = thread != mount.home;
+        let replica = away.then(|| RefCell::new(Air::new(mount.slot.settings.ring)));
+        Self { mount, thread, replica }
+    }
+
+    /// The mount.
+    pub fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// Whether this is the mount's own thread.
+    pub fn is_home(&self) -> bool {
+        self.replica.is_none()
+    }
+
+    /// Takes in what is new.
+    pub fn refresh(&self) {
+        if let Some(replica) = &self.replica {
+            replica.borrow_mut().follow(&self.mount.air());
+        }
+    }
+
+    /// What this thread sees since it was last refreshed.
+    pub fn look(&self) -> Look<'_> {
+        match &self.replica {
+            None => Look::Home(self.mount.air()),
+            Some(replica) => Look::Replica(replica.borrow()),
+        }
+    }
+
+    /// Waits until there is something new: pages, or an end. For one waiter on each thread.
+    pub async fn changed(&self) {
+        self.mount.bells[self.thread].notified().await;
+    }
+}
+
+impl Deref for Look<'_> {
+    type Target = Air;
+
+    fn deref(&self) -> &Air {
+        match self {
+            Self::Home(air) => air,
+            Self::Replica(air) => air,
+        }
+    }
+}
