@@ -6,6 +6,7 @@
 
 mod address;
 mod credentials;
+mod decide;
 mod head;
 mod route;
 mod socket;
@@ -16,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,13 +33,12 @@ pub use route::{Route, of as route_of};
 pub use socket::{RECEIVE_BUFFER, accepting, bind};
 pub use waiting::MOST_WAITING;
 
+use decide::{Decision, log_refusal};
 use waiting::{PerClient, Place, Waiting};
 
 use crate::control;
 use crate::http::{Reply, Version};
-use crate::listener::{self, Player, Visitor, amount, response_head};
-use crate::mount::{Description, Name, Rules, Seat, Seats, Table};
-use crate::source::{self, Body, Manner};
+use crate::mount::{Rules, Seat, Seats, Table};
 use crate::worker::{Arrival, Workers};
 
 /// What the door needs to know.
@@ -92,18 +92,6 @@ pub struct Door {
     lockout: RefCell<Lockout>,
     waiting: Rc<Waiting>,
     per_client: PerClient,
-}
-
-/// What becomes of a request.
-enum Decision {
-    /// An answer, then the next request or the end.
-    Answer { bytes: Vec<u8>, keep: bool },
-    /// To the data plane.
-    Source(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> Arrival>),
-    /// To the data plane.
-    Listener(Box<dyn FnOnce(std::net::TcpStream) -> Arrival>),
-    /// To the control plane.
-    Control(Option<Seat>),
 }
 
 impl Door {
@@ -262,140 +250,6 @@ impl Door {
         }
     }
 
-    fn decide(&self, head: &Head<'_, '_>, peer: SocketAddr, seat: &mut Option<Seat>) -> Decision {
-        let origin = origin(peer.ip(), head, &self.settings.trusted_proxies);
-        let decided = self.seat_client(origin, seat).and_then(|()| {
-            match route_of(head, &self.settings.prefix)? {
-                Route::Control => Ok(Decision::Control(seat.take())),
-                Route::Options => Ok(answer(head, &options())),
-                Route::Source(name) => self.source(head, &name, origin, peer, seat),
-                Route::Listener { name, burst, probe } => {
-                    self.listener(head, &name, burst, probe, origin, seat)
-                }
-            }
-        });
-        decided.unwrap_or_else(|reply| {
-            log_refusal(peer, origin, head.target, &reply);
-            answer(head, &reply)
-        })
-    }
-
-    /// A client behind a proxy is counted once its address is known.
-    fn seat_client(&self, origin: Origin, seat: &mut Option<Seat>) -> Result<(), Reply> {
-        let limit = self.settings.limits.connections_per_ip;
-        if limit > 0 && seat.is_none() && !origin.is_proxy {
-            *seat = Some(
-                self.per_client
-                    .take(origin.address, limit)
-                    .ok_or_else(|| self.too_many_connections())?,
-            );
-        }
-        Ok(())
-    }
-
-    fn source(
-        &self,
-        head: &Head<'_, '_>,
-        name: &Name,
-        origin: Origin,
-        peer: SocketAddr,
-        seat: &mut Option<Seat>,
-    ) -> Result<Decision, Reply> {
-        self.authenticate(head, origin)?;
-        let body = body_of(head)?;
-        let manner = if head.field("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"))
-        {
-            Manner::Expects
-        } else if head.method == "SOURCE" {
-            Manner::AnswerFirst
-        } else {
-            Manner::Either
-        };
-        let limit = self.settings.limits.sources;
-        let slot =
-            self.table.reserve(name, limit, || self.settings.rules.of(name)).map_err(|_| {
-                Reply::new(
-                    403,
-                    format!("Too many sources connected: all {limit} mounts are in use."),
-                )
-            })?;
-        let description = describe(head, origin);
-        let seat = seat.take();
-        Ok(Decision::Source(Box::new(move |socket, read| {
-            let arrival = source::Arrival { socket, read, body, manner, description, peer, seat };
-            Arrival::Source(Box::new(arrival), slot)
-        })))
-    }
-
-    fn authenticate(&self, head: &Head<'_, '_>, origin: Origin) -> Result<(), Reply> {
-        let now = Instant::now();
-        let mut lockout = self.lockout.borrow_mut();
-        if !origin.is_proxy
-            && let Some(wait) = lockout.wait(origin.address, now)
-        {
-            let sentence = "Too many wrong passwords from this address; try again in a minute.";
-            return Err(
-                Reply::new(429, sentence).with("Retry-After", (wait.as_secs() + 1).to_string())
-            );
-        }
-        let unauthorised = |sentence| {
-            Reply::new(401, sentence).with("WWW-Authenticate", "Basic realm=\"silvacast source\"")
-        };
-        match head.field("authorization") {
-            None => Err(unauthorised("You need to authenticate as user 'source'.")),
-            Some(said) if self.settings.credentials.is_source(said) => Ok(()),
-            Some(_) => {
-                if !origin.is_proxy && lockout.note(origin.address, now) {
-                    tracing::warn!(event = "lockout", peer = %origin.address, "five wrong passwords in a minute: locked out for a minute");
-                }
-                Err(unauthorised("Wrong user or password; the user is 'source'."))
-            }
-        }
-    }
-
-    fn listener(
-        &self,
-        head: &Head<'_, '_>,
-        name: &Name,
-        burst: Option<Duration>,
-        probe: bool,
-        origin: Origin,
-        seat: &mut Option<Seat>,
-    ) -> Result<Decision, Reply> {
-        let live = self.table.find(name).and_then(|slot| Some((slot.live()?, slot)));
-        let Some((live, slot)) = live else { return Ok(Decision::Control(seat.take())) };
-        if probe {
-            return Ok(Decision::Answer { bytes: response_head(&live), keep: false });
-        }
-        let full = |what: String| Reply::new(503, what).with("Retry-After", "10");
-        let all = self.settings.limits.listeners;
-        let of_server = self.listeners.take(all);
-        let of_server =
-            of_server.ok_or_else(|| full(format!("All {all} seats for listeners are taken.")))?;
-        let most = slot.settings.max_listeners;
-        let of_mount = slot.listeners.take(if most == 0 { usize::MAX } else { most });
-        let of_mount = of_mount.ok_or_else(|| {
-            full(format!("All {most} seats for listeners of this mount are taken."))
-        })?;
-        let player = Player {
-            fetch_dest: head.field("sec-fetch-dest"),
-            agent: head.field("user-agent"),
-            range: head.field("range").is_some(),
-        };
-        let burst = amount(burst, slot.settings.burst, player);
-        let visitor = Visitor {
-            address: origin.address,
-            agent: text(head, "user-agent").unwrap_or_default().into(),
-            since: Instant::now(),
-            seats: [of_server, of_mount].into_iter().chain(seat.take()).collect(),
-        };
-        let send_buffer = self.settings.limits.listener_send_buffer;
-        Ok(Decision::Listener(Box::new(move |socket| {
-            let arrival = listener::Arrival { socket, burst, send_buffer, visitor };
-            Arrival::Listener(Box::new(arrival), slot)
-        })))
-    }
-
     async fn hand_over(
         &self,
         stream: TcpStream,
@@ -423,65 +277,6 @@ impl Door {
             timeout(LINGER, stream.write_all(&reply.render(Version::Http10, false, true))).await;
         linger(stream).await;
     }
-
-    fn too_many_connections(&self) -> Reply {
-        let limit = self.settings.limits.connections_per_ip;
-        Reply::new(429, format!("This address has all its {limit} connections already."))
-            .with("Retry-After", "10")
-    }
-}
-
-/// The longest text that is kept of what a client says of itself, in bytes.
-pub const MAX_TEXT: usize = 256;
-
-/// How the body is framed. A length of 0 comes from encoders that mean none.
-fn body_of(head: &Head<'_, '_>) -> Result<Body, Reply> {
-    let bad = |sentence| Err(Reply::new(400, sentence));
-    let mut lengths = head.fields_named("content-length");
-    match (head.field("transfer-encoding"), lengths.next()) {
-        (Some(_), Some(_)) => bad("A request has a length or chunks, not both."),
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::CHUNKED),
-        (Some(_), None) => bad("The only transfer coding understood here is chunked."),
-        (None, None | Some("0")) => Ok(Body::Raw),
-        (None, Some(length)) => match length.parse() {
-            Ok(length) if lengths.all(|other| other == "0") => Ok(Body::Length(length)),
-            _ => bad("This Content-Length is no length."),
-        },
-    }
-}
-
-fn describe(head: &Head<'_, '_>, origin: Origin) -> Description {
-    Description {
-        name: text(head, "ice-name"),
-        description: text(head, "ice-description"),
-        genre: text(head, "ice-genre"),
-        url: text(head, "ice-url"),
-        bitrate: text(head, "ice-bitrate").and_then(|rate| rate.parse().ok()),
-        public: text(head, "ice-public").is_some_and(|public| public == "1"),
-        audio_info: text(head, "ice-audio-info"),
-        agent: text(head, "user-agent"),
-        address: Some(origin.address),
-    }
-}
-
-/// A field's value without control characters: it will stand in logs, headers and pages.
-fn text(head: &Head<'_, '_>, name: &str) -> Option<String> {
-    let mut clean: String = head.field(name)?.chars().filter(|c| !c.is_control()).collect();
-    clean.truncate(clean.floor_char_boundary(MAX_TEXT));
-    Some(clean).filter(|text| !text.is_empty())
-}
-
-fn answer(head: &Head<'_, '_>, reply: &Reply) -> Decision {
-    let keep = head.keeps_connection() && !head.has_framed_body();
-    Decision::Answer { bytes: reply.render(head.version, keep, head.method != "HEAD"), keep }
-}
-
-fn options() -> Reply {
-    Reply::new(204, "")
-        .with("Allow", route::ALLOW)
-        .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-        .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Range")
-        .with("Access-Control-Max-Age", "86400")
 }
 
 fn too_long(most: usize) -> Reply {
@@ -490,15 +285,6 @@ fn too_long(most: usize) -> Reply {
 
 fn busy() -> Reply {
     Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "1")
-}
-
-fn log_refusal(peer: SocketAddr, origin: Origin, target: &str, reply: &Reply) {
-    // Credentials may be in a query.
-    let path = target.split('?').next().unwrap_or_default();
-    tracing::info!(
-        event = "refused", %peer, client = %origin.address, path, status = reply.status,
-        reason = reply.sentence.as_str(), "request refused"
-    );
 }
 
 /// Ends a connection so that its peer can read the last answer: closed over unread bytes, it
