@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::writer::{Listener, Progress};
-use crate::mount::{Air, Slot, View};
+use crate::mount::{Air, Counters, Slot, View};
 
 /// How often listeners that take nothing are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -122,14 +122,16 @@ impl Audience {
     fn deliver(&self) {
         self.view.refresh();
         let mut gone = Vec::new();
+        let mut tally = Tally::default();
         {
             let air = self.view.look();
             for (id, listener) in self.listeners.borrow_mut().iter_mut() {
                 if listener.blocked.is_none() {
-                    gone.extend(self.write(&air, listener).map(|why| (id, why)));
+                    gone.extend(tally.write(&air, listener).map(|why| (id, why)));
                 }
             }
         }
+        tally.add_to(&self.slot().counters);
         for (id, why) in gone {
             self.remove(id, why);
         }
@@ -145,37 +147,18 @@ impl Audience {
     }
 
     fn visit(&self, ids: impl IntoIterator<Item = usize>) {
+        let mut tally = Tally::default();
         for id in ids {
             let gone = {
                 let air = self.view.look();
                 let mut listeners = self.listeners.borrow_mut();
-                listeners.get_mut(id).and_then(|listener| self.write(&air, listener))
+                listeners.get_mut(id).and_then(|listener| tally.write(&air, listener))
             };
             if let Some(why) = gone {
                 self.remove(id, why);
             }
         }
-    }
-
-    /// Writes to one listener; says why it goes, if it does.
-    fn write(&self, air: &Air, listener: &mut Listener) -> Option<Departure> {
-        let (sent, skips) = (listener.sent, listener.skips);
-        let progress = listener.write(&air.ring, air.end_of(listener.era));
-        let counters = &self.slot().counters;
-        counters.bytes_out.add(listener.sent - sent);
-        counters.skips.add(listener.skips - skips);
-        match progress {
-            Progress::CaughtUp => listener.blocked = None,
-            Progress::Blocked if listener.blocked.is_none() || listener.sent > sent => {
-                listener.blocked = Some(Instant::now());
-            }
-            Progress::Blocked => {}
-            Progress::Ended => return Some(Departure::Ended),
-            // The kernel keeps the same time, and may be first to see that it has run out.
-            Progress::Gone(io::ErrorKind::TimedOut) => return Some(Departure::Stuck),
-            Progress::Gone(kind) => return Some(Departure::Left(kind)),
-        }
-        None
+        tally.add_to(&self.slot().counters);
     }
 
     /// Drops those that have taken nothing for too long.
@@ -210,6 +193,40 @@ impl Audience {
             skips = listener.skips,
             "listener left"
         );
+    }
+}
+
+/// What one walk through an audience comes to, so that the shared counters are touched once.
+#[derive(Default)]
+struct Tally {
+    bytes: u64,
+    skips: u64,
+}
+
+impl Tally {
+    /// Writes to one listener; says why it goes, if it does.
+    fn write(&mut self, air: &Air, listener: &mut Listener) -> Option<Departure> {
+        let (sent, skips) = (listener.sent, listener.skips);
+        let progress = listener.write(&air.ring, air.end_of(listener.era));
+        self.bytes += listener.sent - sent;
+        self.skips += listener.skips - skips;
+        match progress {
+            Progress::CaughtUp => listener.blocked = None,
+            Progress::Blocked if listener.blocked.is_none() || listener.sent > sent => {
+                listener.blocked = Some(Instant::now());
+            }
+            Progress::Blocked => {}
+            Progress::Ended => return Some(Departure::Ended),
+            // The kernel keeps the same time, and may be first to see that it has run out.
+            Progress::Gone(io::ErrorKind::TimedOut) => return Some(Departure::Stuck),
+            Progress::Gone(kind) => return Some(Departure::Left(kind)),
+        }
+        None
+    }
+
+    fn add_to(&self, counters: &Counters) {
+        counters.bytes_out.add(self.bytes);
+        counters.skips.add(self.skips);
     }
 }
 

@@ -62,17 +62,12 @@ impl Arrival {
         let opening = (response_head(&live), Arc::clone(&stream.headers.pages));
         let slot = view.mount().slot();
         let name = slot.name.as_str();
-        let (peer, agent) = (self.visitor.address, self.visitor.agent.clone());
-        let timeout = slot.settings.listener_timeout;
+        let peer = self.visitor.address;
         let listener = Listener::new(self.socket, opening, cursor, era, self.visitor);
-        let added = tune(listener.socket(), self.send_buffer, timeout);
-        match added.and_then(|()| audience.add(listener)) {
-            Ok(()) => {
-                tracing::info!(event = "listener-joined", mount = name, %peer, agent = &*agent, "listener joined");
-            }
-            Err(error) => {
-                tracing::warn!(event = "listener-lost", mount = name, %peer, %error, "listener lost on joining");
-            }
+        let tuned = tune(listener.socket(), self.send_buffer, slot.settings.listener_timeout);
+        // That it was here is said when it leaves, in one line.
+        if let Err(error) = tuned.and_then(|()| audience.add(listener)) {
+            tracing::warn!(event = "listener-lost", mount = name, %peer, %error, "listener lost on joining");
         }
         Ok(())
     }

@@ -15,11 +15,12 @@ use crate::ogg::MAX_PAGE;
 /// stays true, the checksum does not, and a player loses that one page and no more.
 static PADDING: [u8; MAX_PAGE] = [0; MAX_PAGE];
 
-/// A connected listener.
+/// A connected listener. What is not needed for every page is behind a pointer, as all of them
+/// are walked through for every page.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpStream,
-    opening: Option<Opening>,
+    opening: Option<Box<Opening>>,
     padding: usize,
     cursor: Cursor,
     /// Which of the mount's streams it hears.
@@ -31,7 +32,7 @@ pub struct Listener {
     /// How often the ring overtook it.
     pub skips: u64,
     /// Who it is, for the record.
-    pub visitor: Visitor,
+    pub visitor: Box<Visitor>,
 }
 
 /// Who listens, and the seats taken for it.
@@ -77,7 +78,8 @@ impl Listener {
         era: u64,
         visitor: Visitor,
     ) -> Self {
-        let opening = Some(Opening { head, headers, sent: 0 });
+        let opening = Some(Box::new(Opening { head, headers, sent: 0 }));
+        let visitor = Box::new(visitor);
         Self { socket, opening, padding: 0, cursor, era, blocked: None, sent: 0, skips: 0, visitor }
     }
 
@@ -95,7 +97,8 @@ impl Listener {
                 self.padding = torn;
             }
             let pages = ring.ready(&self.cursor, end.unwrap_or(u64::MAX));
-            let (first, second) = self.opening.as_ref().map_or((&[][..], &[][..]), Opening::rest);
+            let (first, second) =
+                self.opening.as_ref().map_or((&[][..], &[][..]), |opening| opening.rest());
             let padding = &PADDING[..self.padding];
             let total =
                 first.len() + second.len() + padding.len() + pages[0].len() + pages[1].len();

@@ -25,7 +25,8 @@ pub struct Ring {
     /// Number of the oldest page held, and of the next one to come.
     oldest: u64,
     next: u64,
-    /// End of the newest page.
+    /// Beginning of the oldest page and end of the newest.
+    tail: u64,
     head: u64,
 }
 
@@ -74,6 +75,7 @@ impl Ring {
             index: vec![Entry::default(); entries].into_boxed_slice(),
             oldest: 0,
             next: 0,
+            tail: 0,
             head: 0,
         }
     }
@@ -89,7 +91,8 @@ impl Ring {
     /// the other has gone too far ahead, from its oldest page on. Positions stay the other's.
     pub fn follow(&mut self, other: &Self) {
         if self.next < other.oldest {
-            (self.oldest, self.next, self.head) = (other.oldest, other.oldest, other.tail());
+            (self.oldest, self.next) = (other.oldest, other.oldest);
+            (self.tail, self.head) = (other.tail, other.tail);
         }
         for number in self.next..other.next {
             let entry = *other.entry(number);
@@ -102,10 +105,12 @@ impl Ring {
     fn append(&mut self, pieces: [&[u8]; 2], entry: Entry) {
         let end = self.head + (pieces[0].len() + pieces[1].len()) as u64;
         while self.oldest < self.next
-            && (end - self.tail() > self.arena.len() as u64
+            && (end - self.tail > self.arena.len() as u64
                 || self.next - self.oldest == self.index.len() as u64)
         {
             self.oldest += 1;
+            let rest = self.oldest < self.next;
+            self.tail = if rest { self.entry(self.oldest).start } else { self.head };
         }
         for piece in pieces {
             let at = self.place(self.head);
@@ -120,7 +125,7 @@ impl Ring {
 
     /// Position of the oldest byte held.
     pub fn tail(&self) -> u64 {
-        if self.oldest == self.next { self.head } else { self.entry(self.oldest).start }
+        self.tail
     }
 
     /// Position after the newest byte.

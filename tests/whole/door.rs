@@ -183,10 +183,11 @@ fn options_are_answered_and_the_connection_goes_on() {
 #[test]
 fn what_clients_say_of_themselves_cannot_forge_the_log() {
     let server = Daemon::start();
-    let _source = Source::connect(&server, "/m", 1);
+    let mut source = Source::connect(&server, "/m", 1);
     let agent = "x\" event=\"ready\\n\u{9b}31m";
     Listener::join_with(&server, "/m", &format!("User-Agent: {agent}\r\n"));
-    let line = server.wait_for_line(&["listener-joined"]);
+    source.send(1, 100);
+    let line = server.wait_for_line(&["listener-left"]);
     assert!(line.contains("agent=\"x\\\" event=\\\"ready"), "{line}");
     assert!(!line.contains('\u{9b}'), "{line}");
     let _ = request(&server, "GET /%0aINFO HTTP/1.1\r\n\r\n");
