@@ -86,10 +86,8 @@ impl Reply {
 pub fn path_and_query<'t>(target: &'t str, prefix: &str) -> Result<(String, &'t str), Reply> {
     let bad = |what: &str| Reply::new(400, format!("The path of this request {what}."));
     // A proxy may be asked with the whole URL.
-    let target = match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-        None => target,
-    };
+    let whole = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
+    let target = whole.map_or(target, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = percent_decode_str(path).decode_utf8().map_err(|_| bad("is not UTF-8"))?;
     let inside = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());

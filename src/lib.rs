@@ -18,7 +18,7 @@
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
 //! - [`platform`]: log, signals, service manager. [`cli`]: the commands. [`push`]: the source client.
-//! - [`http`], [`units`]: words and numbers that several of these share.
+//! - [`http`], [`text`], [`units`]: words and numbers that several of these share.
 //!
 //! What always holds:
 //!
@@ -39,5 +39,6 @@ pub mod platform;
 pub mod push;
 pub mod server;
 pub mod source;
+pub mod text;
 pub mod units;
 pub mod worker;

@@ -124,10 +124,10 @@ impl Worker {
         let name = slot.name.clone();
         // Listeners elsewhere may still have it.
         let mount = slot.mount().unwrap_or_else(|| Mount::new(slot, self.thread, self.threads));
-        let claim = mount.claim(arrival.description.clone());
+        let (claim, lost) = mount.claim(arrival.description.clone());
         match self.audience(mount) {
             Ok(_) => {
-                self.sources.spawn_local(source::serve(arrival, claim));
+                self.sources.spawn_local(source::serve(arrival, claim, lost));
             }
             Err(error) => {
                 tracing::error!(event = "mount-failed", mount = name.as_str(), %error, "cannot create the mount");

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::Config;
-use crate::control::{MOST_REQUESTS, REQUEST_MEMORY};
+use crate::control::{MOST_REQUESTS, REQUEST_MEMORY, SOURCE_TEXT};
 use crate::door::{MOST_WAITING, RECEIVE_BUFFER, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
 use crate::ogg::{MAX_HEADERS, Scanner};
@@ -20,9 +20,9 @@ const THREAD: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// In the process.
-    pub process: Vec<(String, usize)>,
+    pub process: Vec<(String, u64)>,
     /// In the kernel.
-    pub kernel: Vec<(String, usize)>,
+    pub kernel: Vec<(String, u64)>,
 }
 
 impl Budget {
@@ -30,20 +30,30 @@ impl Budget {
     pub fn of(config: &Config) -> Self {
         let limits = &config.door.limits;
         let ring = config.door.rules.largest_ring();
-        // While headers are gathered, those of the stream before are still kept.
-        let source = Scanner::MEMORY + 2 * MAX_HEADERS;
-        let times =
-            |what: &str, count: usize, each: usize| (format!("{count} × {what}"), count * each);
+        // A mount has the source that is heard and one that is yet to show what it sends. Headers are
+        // gathered in a buffer and a packet, and then kept.
+        let source = Scanner::MEMORY + 4 * MAX_HEADERS;
+        // Wider than memory itself where that is small: a sum that does not fit is what must be shown.
+        let times = |what: &str, count: usize, each: usize| {
+            (format!("{count} × {what}"), count as u64 * each as u64)
+        };
         let connections = limits.sources + limits.listeners + MOST_WAITING + MOST_REQUESTS;
         Self {
             process: vec![
-                ("the program and its threads".into(), PROGRAM + (config.workers - 1) * THREAD),
+                (
+                    "the program and its threads".into(),
+                    (PROGRAM + (config.workers - 1) * THREAD) as u64,
+                ),
                 times("a mount's ring", limits.sources * config.workers, ring),
-                times("a source's page in the making and its headers", limits.sources, source),
+                times("a source's page in the making and its headers", 2 * limits.sources, source),
                 times("a listener", limits.listeners, LISTENER_MEMORY),
                 times("a request head", MOST_WAITING, VISIT_MEMORY + 2 * limits.request_head),
-                times("a status request", MOST_REQUESTS, REQUEST_MEMORY),
-                ("log lines in the queue".into(), LOG_MEMORY),
+                times(
+                    "a status request",
+                    MOST_REQUESTS,
+                    REQUEST_MEMORY + limits.sources * SOURCE_TEXT,
+                ),
+                ("log lines in the queue".into(), LOG_MEMORY as u64),
             ],
             kernel: vec![
                 times("a listener's send buffer", limits.listeners, limits.listener_send_buffer),
@@ -54,19 +64,19 @@ impl Budget {
     }
 
     /// The process's share, in bytes.
-    pub fn process_total(&self) -> usize {
+    pub fn process_total(&self) -> u64 {
         self.process.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// All of it, in bytes.
-    pub fn total(&self) -> usize {
-        self.process_total() + self.kernel.iter().map(|(_, bytes)| bytes).sum::<usize>()
+    pub fn total(&self) -> u64 {
+        self.process_total() + self.kernel.iter().map(|(_, bytes)| bytes).sum::<u64>()
     }
 }
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(f, "memory, worst case:")?;
         for (title, items) in [("in the process", &self.process), ("in the kernel", &self.kernel)] {
             writeln!(f, "  {title}")?;

@@ -6,6 +6,7 @@
 
 mod status;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::rc::Rc;
@@ -23,8 +24,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, LocalSet};
 use tokio::time::timeout;
 
 pub use status::{Station, listen_url, render as status_json};
@@ -34,12 +35,14 @@ use crate::mount::{Seat, Table};
 
 /// Requests that may be served at once.
 pub const MOST_REQUESTS: usize = 64;
-/// What one request may take of memory, in bytes: hyper's buffer and the answer.
-pub const REQUEST_MEMORY: usize = 64 * 1024;
+/// What one request may take of memory, in bytes, beside what its answer says of each source.
+pub const REQUEST_MEMORY: usize = 2 * BUFFER;
+/// What an answer says of one source, in bytes: its texts are bounded, and grow a little as JSON.
+pub const SOURCE_TEXT: usize = 8 * 1024;
 /// Time for one request, from its handing over to its last byte.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// hyper's buffer for a head and what it writes, in bytes.
-const BUFFER: usize = 16 * 1024;
+/// hyper's buffer, in bytes: the longest head that the door may be told to let in, and a little.
+const BUFFER: usize = 68 * 1024;
 
 /// A connection that the door takes for no stream.
 #[derive(Debug)]
@@ -71,16 +74,22 @@ impl Control {
         mut stop: watch::Receiver<bool>,
     ) {
         let control = Rc::new(self);
-        let seats = Arc::new(Semaphore::new(MOST_REQUESTS));
+        let mut requests: VecDeque<AbortHandle> = VecDeque::new();
         let serve = async {
             while let Some(arrival) = arrivals.recv().await {
-                // The queue in front is bounded too; beyond it, the door says that the server is busy.
-                let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+                requests.retain(|request| !request.is_finished());
+                // Whoever takes long to read an answer makes room for whoever asks now.
+                if requests.len() >= MOST_REQUESTS
+                    && let Some(oldest) = requests.pop_front()
+                {
+                    oldest.abort();
+                }
                 let control = Rc::clone(&control);
-                tokio::task::spawn_local(async move {
+                let request = tokio::task::spawn_local(async move {
+                    // Nobody is left to be told of a request that took too long.
                     let _ = timeout(REQUEST_TIME, control.attend(arrival)).await;
-                    drop(seat);
                 });
+                requests.push_back(request.abort_handle());
             }
         };
         LocalSet::new()

@@ -13,24 +13,32 @@ pub struct Origin {
     pub address: IpAddr,
     /// It is a trusted proxy that did not say for whom it asks: nothing is held against it.
     pub is_proxy: bool,
+    /// The request came through a trusted proxy, and the next one may be somebody else's.
+    pub behind_proxy: bool,
 }
 
 /// Finds the client behind `peer`: the last address in the forwarding fields that no trusted
 /// proxy has written for another trusted proxy.
+///
+/// Where both fields are there, `X-Forwarded-For` counts: it is the one that proxies write
+/// unasked, and many pass on a `Forwarded` that the client made up.
 pub fn origin(peer: IpAddr, head: &Head<'_, '_>, trusted: &[IpNet]) -> Origin {
     let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
     if !trusts(&peer) {
-        return Origin { address: peer, is_proxy: false };
+        return Origin { address: peer, is_proxy: false, behind_proxy: false };
     }
     let said = |name, read: fn(&str) -> Option<IpAddr>| {
-        let hops = head.fields_named(name).rev().flat_map(|value| value.split(',').rev());
-        let mut hops = hops.map(read);
+        // In bytes, from the end: what a client put before the proxy's own word may be anything.
+        let hops = head.values(name).rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
+        let mut hops = hops.map(|hop| std::str::from_utf8(hop).ok().and_then(read));
         // A hop that cannot be read may hide anything before it.
         hops.find(|hop| hop.as_ref().is_none_or(|address| !trusts(address))).flatten()
     };
-    let client = said("forwarded", forwarded).or_else(|| said("x-forwarded-for", address));
-    Origin { address: client.unwrap_or(peer), is_proxy: client.is_none() }
+    let written = head.values("x-forwarded-for").next().is_some();
+    let client =
+        if written { said("x-forwarded-for", address) } else { said("forwarded", forwarded) };
+    Origin { address: client.unwrap_or(peer), is_proxy: client.is_none(), behind_proxy: true }
 }
 
 /// The `for=` of one element of `Forwarded` (RFC 7239).
@@ -87,6 +95,8 @@ mod tests {
 
     #[test]
     fn a_proxy_that_says_nothing_readable_stands_for_nobody() {
+        let both = "Forwarded: for=6.6.6.6\r\nX-Forwarded-For: 192.0.2.1\r\n";
+        assert_eq!(seen("10.89.0.2", both), client("192.0.2.1"), "what the client made up");
         for fields in ["", "X-Forwarded-For: unknown\r\n", "X-Forwarded-For: 192.0.2.1, ?\r\n"] {
             assert_eq!(seen("10.89.0.2", fields), ("10.89.0.2".to_owned(), true), "{fields}");
         }

@@ -11,6 +11,7 @@ use crate::http::Reply;
 use crate::listener::{self, Player, Visitor, amount, response_head};
 use crate::mount::{Description, Name, Seat};
 use crate::source::{self, Body, Manner};
+use crate::text::tame;
 use crate::worker::Arrival;
 
 /// What becomes of a request.
@@ -44,7 +45,7 @@ impl Door {
             }
         });
         decided.unwrap_or_else(|reply| {
-            log_refusal(peer, origin, head.target, &reply);
+            self.log_refusal(peer, origin.address, head.target, &reply);
             answer(head, &reply)
         })
     }
@@ -52,6 +53,10 @@ impl Door {
     /// A client behind a proxy is counted once its address is known.
     fn seat_client(&self, origin: Origin, seat: &mut Option<Seat>) -> Result<(), Reply> {
         let limit = self.settings.limits.connections_per_ip;
+        if origin.behind_proxy {
+            // Another client's request on the same connection has another client's seat.
+            *seat = None;
+        }
         if limit > 0 && seat.is_none() && !origin.is_proxy {
             *seat = Some(
                 self.per_client
@@ -172,22 +177,28 @@ impl Door {
     }
 }
 
-/// The longest text that is kept of what a client says of itself, in bytes.
-const MAX_TEXT: usize = 256;
-
 /// How the body is framed. A length of 0 comes from encoders that mean none.
 fn body_of(head: &Head<'_, '_>) -> Result<Body, Reply> {
     let bad = |sentence| Err(Reply::new(400, sentence));
-    let mut lengths = head.fields_named("content-length");
-    match (head.field("transfer-encoding"), lengths.next()) {
+    let mut lengths = head.values("content-length");
+    let mut codings = head.values("transfer-encoding");
+    match (codings.next(), lengths.next()) {
         (Some(_), Some(_)) => bad("A request has a length or chunks, not both."),
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::CHUNKED),
+        (Some(coding), None)
+            if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() =>
+        {
+            Ok(Body::CHUNKED)
+        }
         (Some(_), None) => bad("The only transfer coding understood here is chunked."),
-        (None, None | Some("0")) => Ok(Body::Raw),
-        (None, Some(length)) => match length.parse() {
-            Ok(length) if lengths.all(|other| other == "0") => Ok(Body::Length(length)),
-            _ => bad("This Content-Length is no length."),
-        },
+        (None, None | Some(b"0")) if lengths.next().is_none() => Ok(Body::Raw),
+        (None, length) => {
+            let digits = length.filter(|length| length.iter().all(u8::is_ascii_digit));
+            let length = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+            match length {
+                Some(length) if lengths.next().is_none() => Ok(Body::Length(length)),
+                _ => bad("This Content-Length is no length."),
+            }
+        }
     }
 }
 
@@ -205,15 +216,14 @@ fn describe(head: &Head<'_, '_>, origin: Origin) -> Description {
     }
 }
 
-/// A field's value without control characters: it will stand in logs, headers and pages.
+/// A field's value, fit to stand in logs, headers and documents.
 fn text(head: &Head<'_, '_>, name: &str) -> Option<String> {
-    let mut clean: String = head.field(name)?.chars().filter(|c| !c.is_control()).collect();
-    clean.truncate(clean.floor_char_boundary(MAX_TEXT));
-    Some(clean).filter(|text| !text.is_empty())
+    head.field(name).map(tame).filter(|text| !text.is_empty())
 }
 
 fn answer(head: &Head<'_, '_>, reply: &Reply) -> Decision {
-    let keep = head.keeps_connection() && !head.has_framed_body();
+    // Behind anything that may be a body, the next head cannot be told from it.
+    let keep = head.keeps_connection() && body_of(head) == Ok(Body::Raw);
     Decision::Answer { bytes: reply.render(head.version, keep, head.method != "HEAD"), keep }
 }
 
@@ -223,13 +233,4 @@ fn options() -> Reply {
         .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
         .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Range")
         .with("Access-Control-Max-Age", "86400")
-}
-
-pub(super) fn log_refusal(peer: SocketAddr, origin: Origin, target: &str, reply: &Reply) {
-    // Credentials may be in a query.
-    let path = target.split('?').next().unwrap_or_default();
-    tracing::info!(
-        event = "refused", %peer, client = %origin.address, path, status = reply.status,
-        reason = reply.sentence.as_str(), "request refused"
-    );
 }

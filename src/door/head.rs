@@ -68,10 +68,15 @@ impl<'h, 'b> Head<'h, 'b> {
         self.fields_named(name).next()
     }
 
-    /// All values of a field.
+    /// All values of a field that are text.
     pub fn fields_named(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b str> {
+        self.values(name).filter_map(|value| std::str::from_utf8(value).ok()).map(str::trim)
+    }
+
+    /// All values of a field, whatever they are.
+    pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
         let named = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-        named.filter_map(|field| std::str::from_utf8(field.value).ok()).map(str::trim)
+        named.map(|field| field.value.trim_ascii())
     }
 
     /// Whether the client wants the connection to stay.
@@ -84,12 +89,6 @@ impl<'h, 'b> Head<'h, 'b> {
             Version::Http10 => said("keep-alive"),
             Version::Http11 => !said("close"),
         }
-    }
-
-    /// Whether a body follows that has an end.
-    pub fn has_framed_body(&self) -> bool {
-        self.field("transfer-encoding").is_some()
-            || self.field("content-length").is_some_and(|length| length != "0")
     }
 }
 

@@ -14,10 +14,10 @@ mod waiting;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,12 +33,13 @@ pub use route::{Route, of as route_of};
 pub use socket::{RECEIVE_BUFFER, accepting, bind};
 pub use waiting::MOST_WAITING;
 
-use decide::{Decision, log_refusal};
+use decide::Decision;
 use waiting::{PerClient, Place, Waiting};
 
 use crate::control;
 use crate::http::{Reply, Version};
 use crate::mount::{Rules, Seat, Seats, Table};
+use crate::text::tame;
 use crate::worker::{Arrival, Workers};
 
 /// What the door needs to know.
@@ -90,6 +91,7 @@ pub struct Door {
     workers: Workers,
     control: mpsc::Sender<control::Arrival>,
     lockout: RefCell<Lockout>,
+    refusals: RefCell<Throttle>,
     waiting: Rc<Waiting>,
     per_client: PerClient,
 }
@@ -110,6 +112,7 @@ impl Door {
             workers,
             control,
             lockout: RefCell::default(),
+            refusals: RefCell::default(),
             waiting: Rc::default(),
             per_client: PerClient::default(),
         }
@@ -268,10 +271,20 @@ impl Door {
         }
     }
 
+    fn log_refusal(&self, peer: SocketAddr, client: IpAddr, target: &str, reply: &Reply) {
+        let Some(unsaid) = self.refusals.borrow_mut().note(Instant::now()) else { return };
+        if unsaid > 0 {
+            tracing::info!(event = "more-refused", count = unsaid, "more requests were refused");
+        }
+        // Credentials may be in a query.
+        let path = tame(target.split('?').next().unwrap_or_default());
+        let (status, reason) = (reply.status, tame(&reply.sentence));
+        tracing::info!(event = "refused", %peer, %client, path, status, reason, "request refused");
+    }
+
     /// Refuses a connection that has no head to answer to.
     async fn refuse(&self, mut stream: TcpStream, peer: SocketAddr, reply: &Reply) {
-        let origin = Origin { address: peer.ip(), is_proxy: false };
-        log_refusal(peer, origin, "", reply);
+        self.log_refusal(peer, peer.ip(), "", reply);
         // Best effort: the peer may be gone, and that is as good.
         let _ =
             timeout(LINGER, stream.write_all(&reply.render(Version::Http10, false, true))).await;
@@ -285,6 +298,31 @@ fn too_long(most: usize) -> Reply {
 
 fn busy() -> Reply {
     Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "1")
+}
+
+/// Lets so many lines through in a second, and counts the others.
+#[derive(Debug, Default)]
+struct Throttle {
+    second: Option<Instant>,
+    lines: u32,
+    unsaid: u64,
+}
+
+impl Throttle {
+    const LINES: u32 = 20;
+
+    /// Whether to say this one, and how many were not said before it.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        if self.second.is_none_or(|began| now - began >= Duration::from_secs(1)) {
+            (self.second, self.lines) = (Some(now), 0);
+        }
+        self.lines += 1;
+        if self.lines > Self::LINES {
+            self.unsaid += 1;
+            return None;
+        }
+        Some(std::mem::take(&mut self.unsaid))
+    }
 }
 
 /// Ends a connection so that its peer can read the last answer: closed over unread bytes, it
@@ -303,4 +341,17 @@ async fn linger(mut stream: TcpStream) {
     };
     // Best effort, bounded: then it is closed whatever the peer does.
     let _ = timeout(LINGER, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_counted_and_not_said() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        assert_eq!((0..100).filter(|_| throttle.note(now).is_some()).count(), 20);
+        assert_eq!(throttle.note(now + Duration::from_secs(1)), Some(80));
+        assert_eq!(throttle.note(now + Duration::from_secs(1)), Some(0));
+    }
 }

@@ -96,6 +96,7 @@ mod tests {
         assert_eq!(route("GET /streams"), heard("/streams", None));
         assert_eq!(route("GET /m?x=1&burst=200ms"), heard("/m", Some(Duration::from_millis(200))));
         assert_eq!(route("OPTIONS *"), Ok(Route::Options));
+        assert_eq!(route("GET /m?u=http://h/x"), heard("/m", None));
         for control in ["GET /", "GET /stream", "GET /stream/status-json.xsl", "POST /admin/x"] {
             assert_eq!(route(control), Ok(Route::Control), "{control}");
         }

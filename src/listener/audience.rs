@@ -62,14 +62,14 @@ impl Audience {
             let mut listeners = self.listeners.borrow_mut();
             let slot = listeners.vacant_entry();
             let id = slot.key();
-            // Hang-ups are always reported; edges only, so a listener that keeps up is never woken for.
-            let flags = EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+            // Edges only: a listener that keeps up is never woken for.
+            let flags = EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
             let event = EpollEvent::new(flags, id as u64);
             self.reactor.get_ref().0.add(listener.socket(), event)?;
             slot.insert(listener);
             id
         };
-        self.visit([id]);
+        self.visit(id);
         Ok(())
     }
 
@@ -142,23 +142,38 @@ impl Audience {
         let mut events = [EpollEvent::empty(); 64];
         // Nothing to wait for and nothing to fail: the descriptor is open and the timeout zero.
         let ready = self.reactor.get_ref().0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-        self.visit(events[..ready].iter().map(|event| event.data() as usize));
+        for event in &events[..ready] {
+            let gone = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            if event.events().intersects(gone) {
+                self.hung_up(event.data() as usize);
+            } else {
+                self.visit(event.data() as usize);
+            }
+        }
         ready < events.len()
     }
 
-    fn visit(&self, ids: impl IntoIterator<Item = usize>) {
+    fn visit(&self, id: usize) {
         let mut tally = Tally::default();
-        for id in ids {
-            let gone = {
-                let air = self.view.look();
-                let mut listeners = self.listeners.borrow_mut();
-                listeners.get_mut(id).and_then(|listener| tally.write(&air, listener))
-            };
-            if let Some(why) = gone {
-                self.remove(id, why);
-            }
-        }
+        let gone = {
+            let air = self.view.look();
+            let mut listeners = self.listeners.borrow_mut();
+            listeners.get_mut(id).and_then(|listener| tally.write(&air, listener))
+        };
         tally.add_to(&self.slot().counters);
+        if let Some(why) = gone {
+            self.remove(id, why);
+        }
+    }
+
+    /// A peer that closed its end is gone: no player half-closes, and a seat is not kept for one
+    /// that might.
+    fn hung_up(&self, id: usize) {
+        let error = {
+            let listeners = self.listeners.borrow();
+            listeners.get(id).and_then(|listener| listener.socket().take_error().ok().flatten())
+        };
+        self.remove(id, error.map_or(Departure::Left, |error| Departure::of(&error)));
     }
 
     /// Drops those that have taken nothing for too long.
@@ -179,8 +194,10 @@ impl Audience {
     }
 
     fn remove(&self, id: usize, why: Departure) {
-        let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
+        let Some(mut listener) = self.listeners.borrow_mut().try_remove(id) else { return };
         listener.discard_input();
+        // Free for others by the time that anybody hears of it.
+        listener.visitor.seats.clear();
         let visitor = &listener.visitor;
         tracing::info!(
             event = "listener-left",
@@ -217,9 +234,7 @@ impl Tally {
             }
             Progress::Blocked => {}
             Progress::Ended => return Some(Departure::Ended),
-            // The kernel keeps the same time, and may be first to see that it has run out.
-            Progress::Gone(io::ErrorKind::TimedOut) => return Some(Departure::Stuck),
-            Progress::Gone(kind) => return Some(Departure::Left(kind)),
+            Progress::Gone(error) => return Some(Departure::of(&error)),
         }
         None
     }
@@ -235,8 +250,15 @@ impl Tally {
 enum Departure {
     #[error("the stream ended")]
     Ended,
-    #[error("the listener hung up ({0})")]
-    Left(io::ErrorKind),
+    #[error("the listener hung up")]
+    Left,
     #[error("the listener took nothing for too long")]
     Stuck,
+}
+
+impl Departure {
+    fn of(error: &io::Error) -> Self {
+        // The kernel keeps the same time as the sweep, and may be first to see that it has run out.
+        if error.kind() == io::ErrorKind::TimedOut { Self::Stuck } else { Self::Left }
+    }
 }

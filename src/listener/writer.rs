@@ -66,7 +66,7 @@ pub enum Progress {
     /// The stream is over, and all of it has been taken.
     Ended,
     /// The peer is gone.
-    Gone(io::ErrorKind),
+    Gone(io::Error),
 }
 
 impl Listener {
@@ -94,7 +94,7 @@ impl Listener {
         loop {
             if let Lag::Overtaken { torn } = ring.catch_up(&mut self.cursor) {
                 self.skips += 1;
-                self.padding = torn;
+                self.padding += torn;
             }
             let pages = ring.ready(&self.cursor, end.unwrap_or(u64::MAX));
             let (first, second) =
@@ -124,7 +124,7 @@ impl Listener {
                     return Progress::Blocked;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Progress::Gone(error.kind()),
+                Err(error) => return Progress::Gone(error),
             }
         }
     }

@@ -1,8 +1,9 @@
 //! A mount: where one source's pages go in and any number of listeners take them out.
 //!
-//! A [`Mount`] has a home among the data-plane threads, where its source is. A source holds a
-//! [`Claim`] on it, the only way to publish; whoever claims next takes it over, and dropping the
-//! claim retires the mount. Readers on any thread have a [`View`] of it.
+//! A [`Mount`] has a home among the data-plane threads, where its source is. A source has a
+//! [`Claim`] on it, the only way to publish. It holds the mount from the moment it begins a stream,
+//! over whoever held it before: a source that turns out to send no stream takes nothing from
+//! anybody. Dropping the claim retires the mount. Readers on any thread have a [`View`] of it.
 
 mod air;
 mod name;
@@ -34,18 +35,31 @@ pub struct Mount {
     slot: Arc<Slot>,
     home: usize,
     air: RwLock<Air>,
-    holder: Mutex<Option<Holder>>,
+    claimants: Mutex<Claimants>,
     claims: AtomicU64,
     /// One for each thread that may have listeners.
     bells: Box<[Notify]>,
 }
 
+/// Who has a claim. There are two at the most: each newcomer takes the place of the one before it.
+#[derive(Debug, Default)]
+struct Claimants {
+    /// On the air.
+    holder: Option<Claimant>,
+    /// Connected, and yet to show what it sends.
+    newcomer: Option<Claimant>,
+}
+
 #[derive(Debug)]
-struct Holder {
+struct Claimant {
     claim: u64,
-    /// Dropped to tell the source that it lost the mount.
+    /// Dropped to tell the source that its claim is void.
     _lost: oneshot::Sender<()>,
 }
+
+/// Resolves when another source has taken the place of this one.
+#[derive(Debug)]
+pub struct Lost(oneshot::Receiver<()>);
 
 /// The right to publish on a mount, until it is dropped or somebody else claims the mount.
 #[derive(Debug)]
@@ -53,7 +67,6 @@ pub struct Claim {
     mount: Arc<Mount>,
     number: u64,
     description: Description,
-    lost: oneshot::Receiver<()>,
 }
 
 impl Mount {
@@ -62,7 +75,7 @@ impl Mount {
         let mount = Arc::new(Self {
             home,
             air: RwLock::new(Air::new(slot.settings.ring)),
-            holder: Mutex::default(),
+            claimants: Mutex::default(),
             claims: AtomicU64::new(0),
             bells: (0..threads).map(|_| Notify::new()).collect(),
             slot,
@@ -71,18 +84,18 @@ impl Mount {
         mount
     }
 
-    /// Gives the mount to a new source, over the one that may hold it.
-    pub fn claim(self: &Arc<Self>, description: Description) -> Claim {
-        self.end_stream();
+    /// A claim for a new source, over the one that has not yet shown what it sends.
+    pub fn claim(self: &Arc<Self>, description: Description) -> (Claim, Lost) {
         let (lost, told) = oneshot::channel();
         let number = self.claims.fetch_add(1, Relaxed);
-        *self.holder() = Some(Holder { claim: number, _lost: lost });
-        Claim { mount: Arc::clone(self), number, description, lost: told }
+        self.claimants().newcomer = Some(Claimant { claim: number, _lost: lost });
+        (Claim { mount: Arc::clone(self), number, description }, Lost(told))
     }
 
-    /// Whether a source holds it.
+    /// Whether a source has a claim on it.
     pub fn is_claimed(&self) -> bool {
-        self.holder().is_some()
+        let claimants = self.claimants();
+        claimants.holder.is_some() || claimants.newcomer.is_some()
     }
 
     /// What the control plane sees of it.
@@ -127,14 +140,20 @@ impl Mount {
         self.air.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn holder(&self) -> MutexGuard<'_, Option<Holder>> {
-        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn claimants(&self) -> MutexGuard<'_, Claimants> {
+        self.claimants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Claim {
-    /// Puts a stream on the air, once its headers are known.
+    /// Puts a stream on the air, over the one that is there. A void claim does nothing.
     pub fn begin(&self, headers: Headers) {
+        {
+            let mut claimants = self.mount.claimants();
+            if claimants.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == self.number) {
+                claimants.holder = claimants.newcomer.take();
+            }
+        }
         if !self.is_held() {
             return;
         }
@@ -173,14 +192,16 @@ impl Claim {
         &self.mount.slot
     }
 
-    /// Resolves when another source has taken the mount over.
-    pub async fn lost(&mut self) {
-        // The sender is never used, only dropped.
-        let _ = (&mut self.lost).await;
-    }
-
     fn is_held(&self) -> bool {
-        self.mount.holder().as_ref().is_some_and(|holder| holder.claim == self.number)
+        self.mount.claimants().holder.as_ref().is_some_and(|holder| holder.claim == self.number)
+    }
+}
+
+impl Lost {
+    /// Waits for it.
+    pub async fn told(self) {
+        // The sender is never used, only dropped.
+        let _ = self.0.await;
     }
 }
 
@@ -188,9 +209,13 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if self.is_held() {
             self.mount.end_stream();
-            *self.mount.holder() = None;
-            // Also where there was no stream: whoever waits must see that the claim is gone.
-            self.mount.ring_bells();
+            self.mount.claimants().holder = None;
         }
+        let newcomer = &mut self.mount.claimants().newcomer;
+        if newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == self.number) {
+            *newcomer = None;
+        }
+        // Also where there was no stream: whoever waits must see that the claim is gone.
+        self.mount.ring_bells();
     }
 }

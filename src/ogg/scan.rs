@@ -16,6 +16,7 @@ pub struct Scanner {
     end: usize,
     skipped: u64,
     since_page: u64,
+    in_vain: u64,
 }
 
 impl Scanner {
@@ -30,6 +31,7 @@ impl Scanner {
             end: 0,
             skipped: 0,
             since_page: 0,
+            in_vain: 0,
         }
     }
 
@@ -59,6 +61,10 @@ impl Scanner {
                 Probe::Page(page) => break page.bytes().len(),
                 Probe::Need(_) => return None,
                 Probe::Bad => self.skip_to_candidate(),
+                Probe::Corrupt(length) => {
+                    self.in_vain += length as u64;
+                    self.skip_to_candidate();
+                }
             }
         };
         let at = self.start;
@@ -75,6 +81,11 @@ impl Scanner {
     /// Bytes skipped since the last valid page (or the beginning).
     pub fn skipped_since_page(&self) -> u64 {
         self.since_page
+    }
+
+    /// Bytes that were checksummed and turned out to be no page, ever; one byte may count often.
+    pub fn checked_in_vain(&self) -> u64 {
+        self.in_vain
     }
 
     /// The bytes that have arrived and are not yet part of a page.
@@ -183,6 +194,15 @@ mod tests {
                 prop_assert!(found.any(|f| f == page), "lost an intact page");
             }
         }
+    }
+
+    #[test]
+    fn effort_in_vain_is_counted() {
+        let mut scanner = Scanner::new();
+        // Each of these claims to be a page of some 56,000 bytes, over the next ones.
+        let fake = [b"OggS\0".as_slice(), &[0xff; 22]].concat().repeat(4_000);
+        assert!(scan(&mut scanner, &fake, &[1_400]).is_empty());
+        assert!(scanner.checked_in_vain() > 50 * fake.len() as u64);
     }
 
     #[test]

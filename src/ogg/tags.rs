@@ -1,5 +1,7 @@
 //! The comment header that Opus, Vorbis and FLAC share: `NAME=value` pairs.
 
+use crate::text::tame;
+
 /// What a stream says of itself and status shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
@@ -25,14 +27,14 @@ impl Tags {
         rest = rest.get(4..).unwrap_or_default();
         while let Some((comment, after)) = text(rest) {
             rest = after;
-            let comment = String::from_utf8_lossy(comment);
+            let Ok(comment) = std::str::from_utf8(comment) else { continue };
             let Some((name, value)) = comment.split_once('=') else { continue };
             let slot = match name.to_ascii_uppercase().as_str() {
                 "TITLE" => &mut tags.title,
                 "ARTIST" => &mut tags.artist,
                 _ => continue,
             };
-            slot.get_or_insert_with(|| value.to_owned());
+            slot.get_or_insert_with(|| tame(value));
         }
         tags
     }

@@ -22,6 +22,7 @@ pub use target::Target;
 
 use crate::door::Secret;
 use crate::http::SERVER;
+use crate::text::tame;
 
 /// Time for a server to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -143,11 +144,12 @@ async fn introduce(
     let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     let sentence =
         text.split("\r\n\r\n").nth(1).map(str::trim).filter(|s| !s.is_empty()).unwrap_or(line);
+    let sentence = tame(sentence);
     match status {
         Some(100 | 200) => Ok(()),
         // It may have room, or forgive, later.
         Some(408 | 429 | 500..) | None => Err(Cut::Lost(format!("the server answers: {sentence}"))),
-        Some(_) => Err(Cut::Fatal(PushError::Refused(sentence.to_owned()))),
+        Some(_) => Err(Cut::Fatal(PushError::Refused(sentence))),
     }
 }
 

@@ -19,17 +19,20 @@ pub enum Body {
 pub enum Chunk {
     /// In the digits of a size; whether there was one, and its value so far.
     Size(bool, u64),
-    /// In what follows the size on its line.
-    Extension(u64),
+    /// In what follows the size on its line; the size, and how long the line is already.
+    Extension(u64, u16),
     /// In data, so many bytes to go.
     Data(u64),
     /// In the line break after data.
     DataEnd,
-    /// In the trailer, at a line's beginning or not.
-    Trailer(bool),
+    /// In the trailer, at a line's beginning or not; how long it is already.
+    Trailer(bool, u16),
     /// After the end.
     Done,
 }
+
+/// The longest chunk extension or trailer that is read over, in bytes.
+const LONGEST: u16 = 4096;
 
 /// The framing is not what RFC 9112 says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,22 +92,23 @@ impl Chunk {
     /// The state after one byte of framing.
     #[allow(clippy::match_same_arms, reason = "a table of states reads best in their order")]
     fn step(self, byte: u8) -> Result<Self, Broken> {
-        let sized = |size| if size == 0 { Self::Trailer(true) } else { Self::Data(size) };
+        let sized = |size| if size == 0 { Self::Trailer(true, 0) } else { Self::Data(size) };
+        let longer = |length: u16| if length < LONGEST { Ok(length + 1) } else { Err(Broken) };
         Ok(match (self, byte) {
             (Self::Size(_, size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
                 let size = size.checked_mul(16).and_then(|size| size.checked_add(digit));
                 Self::Size(true, size.ok_or(Broken)?)
             }
-            (Self::Size(true, size), b';' | b' ' | b'\t' | b'\r') => Self::Extension(size),
-            (Self::Size(true, size) | Self::Extension(size), b'\n') => sized(size),
-            (Self::Extension(size), _) => Self::Extension(size),
+            (Self::Size(true, size), b';' | b' ' | b'\t' | b'\r') => Self::Extension(size, 0),
+            (Self::Size(true, size) | Self::Extension(size, _), b'\n') => sized(size),
+            (Self::Extension(size, length), _) => Self::Extension(size, longer(length)?),
             (Self::DataEnd, b'\r') => Self::DataEnd,
             (Self::DataEnd, b'\n') => Self::Size(false, 0),
-            (Self::Trailer(true), b'\n') => Self::Done,
-            (Self::Trailer(_), b'\n') => Self::Trailer(true),
-            (Self::Trailer(start), b'\r') => Self::Trailer(start),
-            (Self::Trailer(_), _) => Self::Trailer(false),
+            (Self::Trailer(true, _), b'\n') => Self::Done,
+            (Self::Trailer(_, length), b'\n') => Self::Trailer(true, longer(length)?),
+            (Self::Trailer(start, length), b'\r') => Self::Trailer(start, longer(length)?),
+            (Self::Trailer(_, length), _) => Self::Trailer(false, longer(length)?),
             // Whatever comes after the end is not ours to read.
             (Self::Done, _) => Self::Done,
             _ => return Err(Broken),
@@ -148,7 +152,9 @@ mod tests {
 
     #[test]
     fn broken_sizes_are_refused() {
-        for wire in ["\r\n", "xyz\r\n", "11111111111111111\r\n", "1\r\nab\r\n", "-1\r\n"] {
+        let endless = format!("1;{}", "x".repeat(5_000));
+        for wire in [&endless, "\r\n", "xyz\r\n", "11111111111111111\r\n", "1\r\nab\r\n", "-1\r\n"]
+        {
             assert_eq!(strip(&mut { Body::CHUNKED }, wire.as_bytes(), 3), Err(Broken), "{wire}");
         }
     }

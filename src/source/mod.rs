@@ -13,16 +13,20 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 pub use body::{Body, Broken, Chunk};
 
 use crate::http::{CONTINUE, Reply, Version};
-use crate::mount::{Claim, Description, Seat};
+use crate::mount::{Claim, Description, Lost, Seat};
 use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
 const PATIENCE: u64 = 256 * 1024;
+/// What may be checksummed and thrown away, in bytes, beside 16 times what came: real damage costs a
+/// few pages, but what is made to look like pages can cost thousands of times its size.
+const VAIN_EFFORT: u64 = 8 * 1024 * 1024;
 /// How long an encoder that may be waiting for an answer is looked at before it gets one.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a refused encoder is read on, so that it gets to see why.
@@ -75,14 +79,15 @@ enum End {
     Refused(#[from] Refusal),
     #[error("the source sent {0}")]
     Broken(#[from] Broken),
-    #[error("the source sent {} KiB without one usable Ogg page", PATIENCE / 1024)]
+    #[error("the source sent too much that is no usable Ogg page")]
     Useless,
     #[error("the connection failed: {0}")]
     Failed(#[from] io::Error),
 }
 
-/// Serves a source until it ends. The claim is given back at the end, whichever it was.
-pub async fn serve(arrival: Arrival, mut claim: Claim) {
+/// Serves a source until it ends, or until its claim is lost to another: what such a connection
+/// still delivers is nothing any more. The claim is given back at the end, whichever it was.
+pub async fn serve(arrival: Arrival, claim: Claim, lost: Lost) {
     let began = Instant::now();
     let name = claim.slot().name.clone();
     let peer = arrival.peer;
@@ -95,7 +100,12 @@ pub async fn serve(arrival: Arrival, mut claim: Claim) {
             return;
         }
     };
-    let end = intake.run(&mut claim).await;
+    let end = tokio::select! {
+        biased;
+        () = lost.told() => End::TakenOver,
+        end = intake.run(&claim) => end,
+    };
+    drop(claim);
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (intake.bytes, intake.damage.total);
     match &end {
@@ -108,8 +118,11 @@ pub async fn serve(arrival: Arrival, mut claim: Claim) {
             "source ended"
         ),
     }
-    drop(claim);
-    intake.say_goodbye(&end).await;
+    // Only the socket is needed now: saying goodbye takes a while, and memory counts.
+    let Intake { socket, body, answered, .. } = intake;
+    if !answered {
+        say_goodbye(socket, body, &end).await;
+    }
 }
 
 /// One connection's way from bytes to pages.
@@ -144,7 +157,7 @@ impl Intake {
         })
     }
 
-    async fn run(&mut self, claim: &mut Claim) -> End {
+    async fn run(&mut self, claim: &Claim) -> End {
         let silence = claim.slot().settings.source_timeout;
         match self.greet(silence).await {
             Ok(()) => {}
@@ -157,13 +170,9 @@ impl Intake {
             if self.body.is_done() {
                 return End::Complete;
             }
-            let more = tokio::select! {
-                // A connection that lost its mount is dead, whatever it still delivers.
-                biased;
-                () = claim.lost() => return End::TakenOver,
-                more = timeout(silence, self.read_more()) => more,
-            };
-            match more {
+            // One read of the worst input takes a while to look through; others are waiting.
+            yield_now().await;
+            match timeout(silence, self.read_more()).await {
                 Err(_) => return End::Silent(silence),
                 Ok(Err(end)) => return end,
                 Ok(Ok(())) => {}
@@ -193,7 +202,8 @@ impl Intake {
         }
         // A framed upload is answered at its end, as HTTP has it.
         if !self.body.is_framed() {
-            self.answer(&Reply::new(200, "")).await?;
+            self.answered = true;
+            answer(&mut self.socket, self.body, &Reply::new(200, "")).await?;
         }
         Ok(())
     }
@@ -241,14 +251,10 @@ impl Intake {
             match self.stream.push(&page)? {
                 Part::Header => {}
                 Part::Headers(headers) => {
-                    tracing::info!(
-                        event = "stream-began",
-                        mount = claim.slot().name.as_str(),
-                        codec = headers.codec.name(),
-                        channels = headers.codec.channels(),
-                        "stream began"
-                    );
+                    let (codec, channels) = (headers.codec.name(), headers.codec.channels());
                     claim.begin(headers);
+                    let mount = claim.slot().name.as_str();
+                    tracing::info!(event = "stream-began", mount, codec, channels, "stream began");
                 }
                 Part::Audio => {
                     self.strays = 0;
@@ -262,43 +268,39 @@ impl Intake {
             claim.announce();
         }
         self.damage.note(self.scanner.take_skipped(), claim.slot().name.as_str());
-        if self.scanner.skipped_since_page().max(self.strays) > PATIENCE {
+        let in_vain = self.scanner.checked_in_vain() > VAIN_EFFORT + self.bytes * 16;
+        if in_vain || self.scanner.skipped_since_page().max(self.strays) > PATIENCE {
             return Err(End::Useless);
         }
         Ok(())
     }
+}
 
-    async fn answer(&mut self, reply: &Reply) -> io::Result<()> {
-        self.answered = true;
-        // Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
-        let version = if self.body.is_framed() { Version::Http11 } else { Version::Http10 };
-        self.socket.write_all(&reply.render(version, false, true)).await
-    }
+async fn answer(socket: &mut TcpStream, body: Body, reply: &Reply) -> io::Result<()> {
+    // Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
+    let version = if body.is_framed() { Version::Http11 } else { Version::Http10 };
+    socket.write_all(&reply.render(version, false, true)).await
+}
 
-    /// Tells the encoder how it ended, where it can still be told, and lets it read that.
-    async fn say_goodbye(&mut self, end: &End) {
-        let status = match end {
-            End::HungUp | End::Failed(_) => return,
-            End::Complete => 200,
-            End::TakenOver => 403,
-            End::Silent(_) => 408,
-            End::Broken(_) => 400,
-            End::NotOgg(_) | End::Refused(_) | End::Useless => 415,
-        };
-        if self.answered {
-            return;
-        }
-        let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
-        let goodbye = async {
-            self.answer(&Reply::new(status, sentence)).await?;
-            self.socket.shutdown().await?;
-            let mut unwanted = [0; 4096];
-            while self.socket.read(&mut unwanted).await? > 0 {}
-            io::Result::Ok(())
-        };
-        // Best effort: the peer may be gone, and that is logged already.
-        let _ = timeout(LINGER, goodbye).await;
-    }
+/// Tells an encoder that has not been answered yet how it ended, and lets it read that.
+async fn say_goodbye(mut socket: TcpStream, body: Body, end: &End) {
+    let status = match end {
+        End::HungUp | End::Failed(_) | End::TakenOver => return,
+        End::Complete => 200,
+        End::Silent(_) => 408,
+        End::Broken(_) => 400,
+        End::NotOgg(_) | End::Refused(_) | End::Useless => 415,
+    };
+    let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
+    let goodbye = async {
+        answer(&mut socket, body, &Reply::new(status, sentence)).await?;
+        socket.shutdown().await?;
+        let mut unwanted = [0; 4096];
+        while socket.read(&mut unwanted).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Best effort: the peer may be gone, and that is logged already.
+    let _ = timeout(LINGER, goodbye).await;
 }
 
 /// Damage in what a source sends, reported once a second and not once each.

@@ -16,7 +16,7 @@ const ARROWS: [&[&str]; 9] = [
     &["ogg"],
 ];
 /// Leaves that anybody may use, and that use nobody.
-const LEAVES: [&str; 3] = ["http", "units", "platform"];
+const LEAVES: [&str; 4] = ["http", "text", "units", "platform"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -86,7 +86,71 @@ fn a_source_of_nothing_but_noise_is_sent_away() {
     let mut source = Source::connect(&server, "/m", 1);
     // It may be gone before all of it is sent.
     let _ = source.socket.write_all(&vec![b'x'; 400 * 1024]);
-    server.wait_for_line(&["source-ended", "without one usable Ogg page"]);
+    server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
+}
+
+#[test]
+fn what_only_looks_like_pages_is_sent_away_before_it_costs_much() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/m", 1);
+    // Each of these claims to be a page of some 56,000 bytes, and every one has to be checked.
+    let fake = [b"OggS\0".as_slice(), &[0xff; 22]].concat().repeat(9_000);
+    let _ = source.socket.write_all(&fake);
+    server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
+}
+
+#[test]
+fn a_push_that_is_no_stream_takes_nothing_from_the_one_that_is() {
+    let server = Daemon::start();
+    let mut good = Source::connect(&server, "/m", 1);
+    let mut listener = Listener::join(&server, "/m");
+    listener.headers();
+    let mut bad = connect(&server);
+    let login = login(PASSWORD);
+    write!(bad, "PUT /m HTTP/1.1\r\n{login}Expect: 100-continue\r\n\r\n").unwrap();
+    assert_eq!(read_head(&mut bad).status, 100);
+    bad.write_all(b"ID3\x04\0\0\0\0").unwrap();
+    assert_eq!(read_head(&mut bad).status, 415);
+    good.send(2, 100);
+    assert_eq!((listener.number(), listener.number()), (0, 1));
+}
+
+#[test]
+fn a_newcomer_that_shows_nothing_makes_room_for_the_next() {
+    let server = Daemon::start();
+    let mut silent = connect(&server);
+    let login = login(PASSWORD);
+    write!(silent, "PUT /m HTTP/1.1\r\n{login}Expect: 100-continue\r\n\r\n").unwrap();
+    assert_eq!(read_head(&mut silent).status, 100);
+    let _source = Source::connect(&server, "/m", 1);
+    server.wait_for_line(&["source-ended", "took the mount over"]);
+    assert_eq!(read_to_end(&mut silent), b"");
+}
+
+#[test]
+fn bodies_are_never_taken_for_requests() {
+    let server = Daemon::start();
+    for field in
+        ["Content-Length: 0\r\nContent-Length: 49", "Content-Length: +5", "Transfer-Encoding: x"]
+    {
+        let head = format!("PUT /m HTTP/1.1\r\n{field}\r\n\r\nOPTIONS * HTTP/1.1\r\n\r\n");
+        let mut socket = connect(&server);
+        socket.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_head(&mut socket).field("connection"), Some("close"), "{field}");
+        let rest = String::from_utf8(read_to_end(&mut socket)).unwrap();
+        assert!(!rest.contains("HTTP/1."), "{field}: {rest}");
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_is_not_a_flood_of_lines() {
+    let server = Daemon::start();
+    let mut socket = connect(&server);
+    for _ in 0..1_000 {
+        assert_eq!(exchange(&mut socket, "PUT /m HTTP/1.1\r\n\r\n").status, 401);
+    }
+    let lines = server.count_lines(&["event=\"refused\""]);
+    assert!((1..900).contains(&lines), "{lines}");
 }
 
 #[test]
@@ -157,6 +221,21 @@ fn a_client_has_its_own_number_of_connections() {
     let listener = Listener::join(&server, "/m");
     refused(&server, "GET /m HTTP/1.1\r\n\r\n", 429, "all its 2 connections");
     drop(listener);
+}
+
+#[test]
+fn clients_behind_one_proxy_connection_have_their_own_seats() {
+    let server =
+        Daemon::with("trusted_proxies = [\"127.0.0.1\"]", "[limits]\nconnections_per_ip = 1");
+    let _source = Source::connect(&server, "/m", 1);
+    let mut pooled = connect(&server);
+    exchange(&mut pooled, "OPTIONS * HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
+    write!(pooled, "GET /m HTTP/1.1\r\nX-Forwarded-For: 192.0.2.2\r\n\r\n").unwrap();
+    assert_eq!(read_head(&mut pooled).status, 200);
+    let join = |client: &str| {
+        request(&server, &format!("HEAD /m HTTP/1.1\r\nX-Forwarded-For: {client}\r\n\r\n")).status
+    };
+    assert_eq!((join("192.0.2.1"), join("192.0.2.2")), (200, 429));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 
-use crate::client::{Listener, Source, connect, exchange, get, login, read_head, request};
+use crate::client::{
+    Listener, Source, connect, exchange, get, login, read_head, read_to_end, request,
+};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::ogg;
 
@@ -214,6 +216,49 @@ fn a_listener_that_stops_reading_loses_pages_and_nobody_else_does() {
     source.send(1, 100);
     let line = server.wait_for_line(&["listener-left", "hung up"]);
     assert!(!line.contains("skips=0"), "{line}");
+}
+
+#[test]
+fn a_listener_that_leaves_frees_its_seat_without_another_page() {
+    let server = Daemon::with("", "[limits]\nlisteners = 1");
+    let _source = Source::connect(&server, "/m", 1);
+    drop(Listener::join(&server, "/m"));
+    server.wait_for_line(&["listener-left", "hung up"]);
+    Listener::join(&server, "/m");
+}
+
+#[test]
+fn torn_pages_keep_their_length_however_often_the_ring_goes_past() {
+    let server = Daemon::with(
+        "",
+        "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nring = \"128KiB\"",
+    );
+    let mut source = Source::connect(&server, "/m", 1);
+    let mut stuck = Listener::join_stuck(&server, "/m?burst=0ms");
+    let mut reading = Listener::join(&server, "/m?burst=0ms");
+    stuck.headers();
+    reading.headers();
+    let mut heard = Vec::new();
+    // Long pages, of which the stuck one takes a little each time the ring has gone past it.
+    for number in 0..60 {
+        source.send(1, 50_000);
+        assert_eq!(reading.number(), number);
+        if number % 10 == 9 {
+            let mut some = vec![0; 3_000];
+            stuck.socket.read_exact(&mut some).unwrap();
+            heard.extend(some);
+        }
+    }
+    source.leave();
+    heard.extend(read_to_end(&mut stuck.socket));
+    // Every page is framed to its end, whole or torn.
+    let mut rest = &heard[..];
+    while !rest.is_empty() {
+        assert!(rest.starts_with(b"OggS"), "a page begins within another");
+        let segments = usize::from(rest[26]);
+        let body: usize = rest[27..27 + segments].iter().map(|&l| usize::from(l)).sum();
+        rest = &rest[27 + segments + body..];
+    }
 }
 
 #[test]

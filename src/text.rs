@@ -1,0 +1,27 @@
+//! Text that a stranger chose, made fit to stand in logs, headers and documents.
+
+/// The longest such text that is kept, in bytes.
+pub const MAX_TEXT: usize = 256;
+
+/// The text without control characters and not longer than [`MAX_TEXT`].
+pub fn tame(text: &str) -> String {
+    let mut tame = String::new();
+    for character in text.chars().filter(|character| !character.is_control()) {
+        if tame.len() + character.len_utf8() > MAX_TEXT {
+            break;
+        }
+        tame.push(character);
+    }
+    tame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters_and_loses_its_controls() {
+        assert_eq!(tame("a\r\n\u{9b}b\u{1b}c"), "abc");
+        assert_eq!(tame(&"🦉".repeat(100)).chars().count(), MAX_TEXT / 4);
+    }
+}
