@@ -1,0 +1,151 @@
+//! One source: an encoder's push in real time, as FFmpeg does it, of pages that tell when they
+//! were sent.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use silvacast::ogg::{Page, Stamp, write};
+
+use crate::Outcome;
+use crate::server::SOURCE_CREDENTIALS;
+
+/// Audio in one packet.
+const PACKET: Duration = Duration::from_millis(20);
+const PACKET_SAMPLES: u64 = 960;
+/// 64 kb/s.
+const PACKET_BYTES: usize = 160;
+/// An Opus frame of 20 ms, in one channel.
+const TOC: u8 = 0xf8;
+const MAGIC: &[u8; 8] = b"measured";
+
+/// How long a server may take to answer a push.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a packet says of itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    /// Its running number in its source.
+    pub(crate) number: u64,
+    /// When it was sent, counted from the load's beginning.
+    pub(crate) sent: Duration,
+}
+
+/// Where a mount of this number is.
+pub(crate) fn path(mount: usize) -> String {
+    format!("/bench-{mount}.opus")
+}
+
+/// A source that is on the air.
+pub(crate) struct Source {
+    socket: TcpStream,
+    packets_per_page: usize,
+    /// When the next page is due.
+    due: Instant,
+    packets: u64,
+    pages: u32,
+    page: Vec<u8>,
+}
+
+impl Source {
+    /// Connects, is let in, and sends the headers. The first page of audio is due at `first`.
+    pub(crate) fn connect(
+        server: SocketAddr,
+        mount: usize,
+        packets_per_page: usize,
+        first: Instant,
+    ) -> Outcome<Self> {
+        let mut socket = TcpStream::connect(server)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            socket,
+            "PUT {} HTTP/1.1\r\nHost: {server}\r\nUser-Agent: fanout\r\nAccept: */*\r\n\
+             Expect: 100-continue\r\nConnection: close\r\nContent-Type: audio/ogg\r\n\
+             Authorization: Basic {SOURCE_CREDENTIALS}\r\n\r\n",
+            path(mount)
+        )?;
+        let mut answer = [0; 1024];
+        let n = socket.read(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer[..n]);
+        let line = answer.lines().next().unwrap_or_default();
+        if !matches!(line.split(' ').nth(1), Some("100" | "200")) {
+            return Err(format!("the source was answered: {line}").into());
+        }
+        let mut headers = Vec::new();
+        write(
+            &mut headers,
+            Stamp { first: true, ..Stamp::default() },
+            &[b"OpusHead\x01\x01\x38\x01\x80\xbb\x00\x00\x00\x00\x00"],
+        );
+        write(
+            &mut headers,
+            Stamp { sequence: 1, ..Stamp::default() },
+            &[b"OpusTags\x06\x00\x00\x00fanout\x00\x00\x00\x00"],
+        );
+        socket.write_all(&headers)?;
+        // A server that does not take a page at once is an error, and must not hold up the rest.
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, packets_per_page, due: first, packets: 0, pages: 2, page: Vec::new() })
+    }
+
+    /// Sends what is due by now.
+    pub(crate) fn feed(&mut self, began: Instant) -> Outcome<()> {
+        while self.due <= Instant::now() {
+            self.fill_page(began.elapsed());
+            self.socket
+                .write_all(&self.page)
+                .map_err(|error| format!("the server does not take the source's page: {error}"))?;
+            self.due += self.interval();
+        }
+        Ok(())
+    }
+
+    /// Time until the middle between two pages.
+    pub(crate) fn until_between_pages(&self) -> Duration {
+        let half = self.interval() / 2;
+        let next = self.due.saturating_duration_since(Instant::now());
+        next.checked_sub(half).unwrap_or(next + half)
+    }
+
+    fn interval(&self) -> Duration {
+        PACKET * self.packets_per_page as u32
+    }
+
+    fn fill_page(&mut self, sent: Duration) {
+        let packets: Vec<_> = (0..self.packets_per_page as u64)
+            .map(|n| Mark { number: self.packets + n, sent }.packet())
+            .collect();
+        self.packets += self.packets_per_page as u64;
+        let granule = self.packets * PACKET_SAMPLES;
+        let stamp = Stamp { granule, sequence: self.pages, ..Stamp::default() };
+        self.pages += 1;
+        self.page.clear();
+        let packets: Vec<&[u8]> = packets.iter().map(|packet| &packet[..]).collect();
+        write(&mut self.page, stamp, &packets);
+    }
+}
+
+impl Mark {
+    fn packet(self) -> [u8; PACKET_BYTES] {
+        let mut packet = [0; PACKET_BYTES];
+        packet[0] = TOC;
+        packet[1..9].copy_from_slice(MAGIC);
+        packet[9..17].copy_from_slice(&self.number.to_le_bytes());
+        packet[17..25].copy_from_slice(&(self.sent.as_nanos() as u64).to_le_bytes());
+        packet
+    }
+
+    /// The marks on a page; a server's own packets have none.
+    pub(crate) fn of<'a>(page: &Page<'a>) -> impl Iterator<Item = Self> + use<'a> {
+        page.pieces().filter_map(|(packet, _)| {
+            let rest = packet.get(1..)?.strip_prefix(MAGIC)?;
+            let (number, rest) = rest.split_first_chunk()?;
+            let (sent, _) = rest.split_first_chunk()?;
+            Some(Self {
+                number: u64::from_le_bytes(*number),
+                sent: Duration::from_nanos(u64::from_le_bytes(*sent)),
+            })
+        })
+    }
+}
