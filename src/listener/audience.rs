@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use slab::Slab;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::writer::{Listener, Progress};
 use crate::mount::{Air, Counters, Slot, View};
 
+/// How many listeners are written to before others get their turn.
+const SLICE: usize = 64;
 /// How often listeners that take nothing are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 /// What a slow listener gets to take the end of a stream.
@@ -88,14 +92,14 @@ impl Audience {
             tokio::select! {
                 () = self.view.changed() => {
                     if coalesce.is_zero() {
-                        self.deliver();
+                        self.deliver().await;
                     } else {
                         held.get_or_insert_with(|| tokio::time::Instant::now() + coalesce);
                     }
                 }
                 () = sleep_until(held.unwrap_or_else(tokio::time::Instant::now)), if held.is_some() => {
                     held = None;
-                    self.deliver();
+                    self.deliver().await;
                 }
                 ready = self.reactor.readable() => match ready {
                     Ok(mut ready) => if self.resume() { ready.clear_ready() },
@@ -118,15 +122,30 @@ impl Audience {
         self.view.mount().slot()
     }
 
-    /// Writes what is new to everybody who can take it.
-    fn deliver(&self) {
+    /// Writes what is new to everybody who can take it, some at a time: a walk through a thousand
+    /// takes milliseconds, and in between, newcomers get their first page and other mounts theirs.
+    async fn deliver(&self) {
         self.view.refresh();
+        let mut next = 0;
+        while next < self.listeners.borrow().capacity() {
+            if next > 0 {
+                yield_now().await;
+            }
+            self.deliver_to(next..next + SLICE);
+            next += SLICE;
+        }
+    }
+
+    fn deliver_to(&self, ids: Range<usize>) {
         let mut gone = Vec::new();
         let mut tally = Tally::default();
         {
             let air = self.view.look();
-            for (id, listener) in self.listeners.borrow_mut().iter_mut() {
-                if listener.blocked.is_none() {
+            let mut listeners = self.listeners.borrow_mut();
+            for id in ids {
+                if let Some(listener) = listeners.get_mut(id)
+                    && listener.blocked.is_none()
+                {
                     gone.extend(tally.write(&air, listener).map(|why| (id, why)));
                 }
             }
