@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tokio::time::timeout;
 
 use crate::http::{Reply, Version};
 use crate::listener::{self, Audience, FAREWELL};
-use crate::mount::{Mount, Name, Slot, View};
+use crate::mount::{Claim, Mount, Name, Slot, View, keep};
 use crate::source;
 
 /// Connections on their way to one thread.
@@ -109,8 +109,12 @@ impl Worker {
                 Some(_) = self.sources.join_next() => {}
             }
         }
-        // Each source's claim ends with it, and each claim's end ends a stream.
         self.sources.shutdown().await;
+        for audience in
+            self.audiences.borrow().values().filter(|audience| audience.view().is_home())
+        {
+            audience.view().mount().end();
+        }
         let farewell = async { while self.serving.join_next().await.is_some() {} };
         if timeout(FAREWELL, farewell).await.is_err() {
             tracing::info!(
@@ -124,7 +128,7 @@ impl Worker {
         let name = slot.name.clone();
         // Listeners elsewhere may still have it.
         let mount = slot.mount().unwrap_or_else(|| Mount::new(slot, self.thread, self.threads));
-        let (claim, lost) = mount.claim(arrival.description.clone());
+        let (claim, lost) = Claim::new(&mount, arrival.description.clone());
         match self.audience(mount) {
             Ok(_) => {
                 self.sources.spawn_local(source::serve(arrival, claim, lost));
@@ -162,7 +166,14 @@ impl Worker {
         self.audiences.borrow_mut().insert(name.clone(), Rc::clone(&audience));
         let (serving, audiences) = (Rc::clone(&audience), Rc::clone(&self.audiences));
         self.serving.spawn_local(async move {
+            let keeper = serving.view().is_home().then(|| {
+                let mount = Arc::clone(serving.view().mount());
+                spawn_local(async move { match keep(mount).await {} })
+            });
             serving.serve().await;
+            if let Some(keeper) = keeper {
+                keeper.abort();
+            }
             audiences.borrow_mut().remove(&name);
         });
         Ok(audience)

@@ -108,6 +108,24 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "mount-defaults",
+        "gap",
+        "\"silence\"",
+        "While no source is heard: `silence` goes out, the stream will `pause`, or it will `end` with its source.",
+    ),
+    key(
+        "mount-defaults",
+        "gap_after",
+        "\"1s\"",
+        "When nothing has come for so long it is a gap, 100ms to 5m; two of the source's pages at least.",
+    ),
+    key(
+        "mount-defaults",
+        "hold",
+        "\"30s\"",
+        "How long a stream goes on without a source before it ends, up to 24h.",
+    ),
+    key(
+        "mount-defaults",
         "listener_timeout",
         "\"30s\"",
         "A listener that accepts nothing for so long is dropped, 1s to 1h.",

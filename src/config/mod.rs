@@ -22,7 +22,7 @@ use passwords::password;
 use reader::{Reader, Section};
 
 use crate::door::{Credentials, Limits, Secret, Settings as DoorSettings};
-use crate::mount::{Burst, MIN_RING, Pattern, Rules, Settings};
+use crate::mount::{Burst, Gap, MIN_RING, Pattern, Rules, Settings};
 use crate::units;
 
 /// The port where nothing else is said.
@@ -181,6 +181,9 @@ fn mount_settings_without_file() -> Settings {
         ring: 256 * 1024,
         burst: Burst::Auto,
         source_timeout: Duration::from_secs(10),
+        gap: Gap::Silence,
+        gap_after: Duration::from_secs(1),
+        hold: Duration::from_secs(30),
         listener_timeout: Duration::from_secs(30),
         max_listeners: 0,
         coalesce: Duration::ZERO,
@@ -200,6 +203,7 @@ fn limits_without_file() -> Limits {
 
 fn mount_settings(reader: &mut Reader<'_>, section: Section<'_>, default: &Settings) -> Settings {
     const BURST: &str = "\"auto\" or a duration from \"0ms\" to \"10m\"";
+    const GAP: &str = "\"silence\", \"pause\" or \"end\"";
     let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
     Settings {
         ring: size(
@@ -225,6 +229,28 @@ fn mount_settings(reader: &mut Reader<'_>, section: Section<'_>, default: &Setti
             default.source_timeout,
             (second, "1s"),
             (hour, "1h"),
+        ),
+        gap: reader.get(section, "gap", GAP, default.gap, |value| match value.as_str()? {
+            "silence" => Some(Gap::Silence),
+            "pause" => Some(Gap::Pause),
+            "end" => Some(Gap::End),
+            _ => None,
+        }),
+        gap_after: time(
+            reader,
+            section,
+            "gap_after",
+            default.gap_after,
+            (Duration::from_millis(100), "100ms"),
+            (Duration::from_mins(5), "5m"),
+        ),
+        hold: time(
+            reader,
+            section,
+            "hold",
+            default.hold,
+            (Duration::ZERO, "0s"),
+            (Duration::from_hours(24), "24h"),
         ),
         listener_timeout: time(
             reader,

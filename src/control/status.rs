@@ -1,7 +1,8 @@
 //! `status-json.xsl` as Icecast 2.4 shapes it.
 //!
 //! Same keys, same types, with its two slips left out: text stays text whatever it looks
-//! like, and what cannot be JSON never gets in. Readers take the mount from `listenurl`.
+//! like, and what cannot be JSON never gets in. Readers take the mount from `listenurl`. Beyond
+//! Icecast's keys there are those that say whether a source is heard and what was done about it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::http::SERVER;
-use crate::mount::{Live, Slot};
+use crate::mount::{Counter, Live, Slot, State};
 
 /// How the server describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +67,16 @@ struct Source<'a> {
     genre: &'a str,
     listener_peak: usize,
     listeners: usize,
+    late_dropped_seconds: f64,
     listenurl: String,
     server_description: &'a str,
     server_name: &'a str,
     server_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_url: Option<&'a str>,
+    silence_inserted_seconds: f64,
+    state: &'static str,
+    state_since_iso8601: String,
     stream_start: String,
     stream_start_iso8601: String,
     subtype: &'static str,
@@ -122,11 +127,18 @@ impl<'a> Source<'a> {
             genre: or(&about.genre, "various"),
             listener_peak: slot.listeners.peak(),
             listeners: slot.listeners.taken(),
+            late_dropped_seconds: seconds(&slot.counters.late),
             listenurl: listen_url(station, slot.name.as_str()),
             server_description: or(&about.description, "Unspecified description"),
             server_name: or(&about.name, "Unspecified name"),
             server_type: "audio/ogg",
             server_url: about.url.as_deref(),
+            silence_inserted_seconds: seconds(&slot.counters.silence),
+            state: match live.state {
+                State::Live => "live",
+                State::Gap => "gap",
+            },
+            state_since_iso8601: dates(live.state_since).1,
             stream_start,
             stream_start_iso8601,
             subtype: live.codec.name(),
@@ -134,6 +146,11 @@ impl<'a> Source<'a> {
             dummy: (),
         }
     }
+}
+
+/// A counter of samples at 48 kHz, in seconds to the millisecond.
+fn seconds(samples: &Counter) -> f64 {
+    (samples.get() / 48) as f64 / 1000.0
 }
 
 /// What the source has sent since it began, in kbit/s.

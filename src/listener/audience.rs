@@ -82,7 +82,7 @@ impl Audience {
         &self.view
     }
 
-    /// Serves until nobody listens any more and, on the mount's own thread, no source holds it.
+    /// Serves until nobody listens any more and, on the mount's own thread, nothing is on the air.
     pub async fn serve(&self) {
         let coalesce = self.slot().settings.coalesce;
         let mut held: Option<tokio::time::Instant> = None;
@@ -114,8 +114,8 @@ impl Audience {
     }
 
     fn is_needed(&self) -> bool {
-        let claimed = self.view.is_home() && self.view.mount().is_claimed();
-        claimed || !self.listeners.borrow().is_empty()
+        let wanted = self.view.is_home() && self.view.mount().is_wanted();
+        wanted || !self.listeners.borrow().is_empty()
     }
 
     fn slot(&self) -> &Slot {
@@ -243,7 +243,10 @@ impl Tally {
     /// Writes to one listener; says why it goes, if it does.
     fn write(&mut self, air: &Air, listener: &mut Listener) -> Option<Departure> {
         let (sent, skips) = (listener.sent, listener.skips);
-        let progress = listener.write(&air.ring, air.end_of(listener.era));
+        let mut progress = listener.write(&air.ring, air.end_of(listener.era));
+        if matches!(progress, Progress::Ended) && listener.go_on(air) {
+            progress = listener.write(&air.ring, air.end_of(listener.era));
+        }
         self.bytes += listener.sent - sent;
         self.skips += listener.skips - skips;
         match progress {

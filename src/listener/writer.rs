@@ -8,7 +8,7 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::mount::{Cursor, Lag, Ring, Seat};
+use crate::mount::{Air, Cursor, Lag, Ring, Seat};
 use crate::ogg::MAX_PAGE;
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
@@ -127,6 +127,17 @@ impl Listener {
                 Err(error) => return Progress::Gone(error),
             }
         }
+    }
+
+    /// Goes on with the stream that follows the one that it has heard to the end; false if there is
+    /// none, or if the ring took that end away.
+    pub fn go_on(&mut self, air: &Air) -> bool {
+        let heard_out = air.end_of(self.era) == Some(self.cursor.position());
+        let Some(stream) = air.stream.as_ref().filter(|_| heard_out) else { return false };
+        let headers = Arc::clone(&stream.headers.pages);
+        self.opening = Some(Box::new(Opening { head: Vec::new(), headers, sent: 0 }));
+        (self.cursor, self.era) = (air.ring.at(stream.since), air.era);
+        true
     }
 
     fn took(&mut self, ring: &Ring, mut taken: usize) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use super::Mount;
 use super::ring::Ring;
-use crate::ogg::{Headers, Page};
+use crate::ogg::Headers;
 
 /// The pages, the stream to join, and where the one before it ended.
 #[derive(Debug)]
@@ -23,16 +23,6 @@ pub struct Air {
     pub era: u64,
     /// Where the stream before this one ended.
     pub(super) last_end: u64,
-    pub(super) newest: Option<Newest>,
-}
-
-/// The newest page: what the end of a stream has to follow.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Newest {
-    pub(super) sequence: u32,
-    pub(super) granule: u64,
-    /// It was the stream's last already.
-    pub(super) last: bool,
 }
 
 /// The stream that listeners can join.
@@ -46,7 +36,7 @@ pub struct OnAir {
 
 impl Air {
     pub(super) fn new(ring: usize) -> Self {
-        Self { ring: Ring::new(ring), stream: None, era: 0, last_end: 0, newest: None }
+        Self { ring: Ring::new(ring), stream: None, era: 0, last_end: 0 }
     }
 
     /// Position at which a reader that joined in `era` must end; `None` while that stream lives.
@@ -57,17 +47,6 @@ impl Air {
             // A reader that slept through a whole stream has nothing left that it could play.
             _ => Some(0),
         }
-    }
-
-    /// Adds a page of the stream.
-    pub(super) fn publish(&mut self, page: &Page<'_>) {
-        let before = self.newest.map_or(0, |newest| newest.granule);
-        self.newest = Some(Newest {
-            sequence: page.sequence(),
-            granule: page.granule().unwrap_or(before),
-            last: page.is_last(),
-        });
-        self.ring.publish(page);
     }
 
     fn follow(&mut self, other: &Self) {

@@ -3,70 +3,61 @@
 //! A [`Mount`] has a home among the data-plane threads, where its source is. A source has a
 //! [`Claim`] on it, the only way to publish. It holds the mount from the moment it begins a stream,
 //! over whoever held it before: a source that turns out to send no stream takes nothing from
-//! anybody. Dropping the claim retires the mount. Readers on any thread have a [`View`] of it.
+//! anybody. The stream outlives its source: the next one goes on with it, and silence stands in
+//! until then, or until the hold time is over. Readers on any thread have a [`View`] of it.
 
 mod air;
+mod claim;
+mod feed;
+mod keeper;
 mod name;
 mod ring;
 mod seats;
 mod settings;
 mod table;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 pub use air::{Air, Look, OnAir, View};
+pub use claim::{Claim, Lost};
+pub use keeper::keep;
 pub use name::{MAX_NAME, Name, NameError, Pattern};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use seats::{Seat, Seats};
-pub use settings::{Burst, Rules, Settings};
-pub use table::{Counter, Counters, Description, Full, Live, Slot, Table};
+pub use settings::{Burst, Gap, Rules, Settings};
+pub use table::{Counter, Counters, Description, Full, Live, Slot, State, Table};
 
-use air::Newest;
+use claim::{Desk, Introduction};
+use feed::{Feed, Idle};
 
-use crate::ogg::{Headers, Page, Probe, Stamp, write};
+use crate::ogg::Page;
 
 /// One mount.
 #[derive(Debug)]
 pub struct Mount {
     slot: Arc<Slot>,
     home: usize,
+    /// Locked before `air` where both are needed.
+    desk: Mutex<Desk>,
     air: RwLock<Air>,
-    claimants: Mutex<Claimants>,
-    claims: AtomicU64,
     /// One for each thread that may have listeners.
     bells: Box<[Notify]>,
+    /// Tells the keeper that what it waits for may have changed.
+    stirred: Notify,
 }
 
-/// Who has a claim. There are two at the most: each newcomer takes the place of the one before it.
-#[derive(Debug, Default)]
-struct Claimants {
-    /// On the air.
-    holder: Option<Claimant>,
-    /// Connected, and yet to show what it sends.
-    newcomer: Option<Claimant>,
-}
-
-#[derive(Debug)]
-struct Claimant {
-    claim: u64,
-    /// Dropped to tell the source that its claim is void.
-    _lost: oneshot::Sender<()>,
-}
-
-/// Resolves when another source has taken the place of this one.
-#[derive(Debug)]
-pub struct Lost(oneshot::Receiver<()>);
-
-/// The right to publish on a mount, until it is dropped or somebody else claims the mount.
-#[derive(Debug)]
-pub struct Claim {
-    mount: Arc<Mount>,
-    number: u64,
-    description: Description,
+/// How a source's stream came to be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// As the first one.
+    New,
+    /// As the continuation of what was on the air.
+    Spliced,
+    /// After the end of what was on the air, which it could not continue.
+    Chained,
 }
 
 impl Mount {
@@ -74,28 +65,20 @@ impl Mount {
     pub fn new(slot: Arc<Slot>, home: usize, threads: usize) -> Arc<Self> {
         let mount = Arc::new(Self {
             home,
+            desk: Mutex::default(),
             air: RwLock::new(Air::new(slot.settings.ring)),
-            claimants: Mutex::default(),
-            claims: AtomicU64::new(0),
             bells: (0..threads).map(|_| Notify::new()).collect(),
+            stirred: Notify::new(),
             slot,
         });
         mount.slot.set_mount(&mount);
         mount
     }
 
-    /// A claim for a new source, over the one that has not yet shown what it sends.
-    pub fn claim(self: &Arc<Self>, description: Description) -> (Claim, Lost) {
-        let (lost, told) = oneshot::channel();
-        let number = self.claims.fetch_add(1, Relaxed);
-        self.claimants().newcomer = Some(Claimant { claim: number, _lost: lost });
-        (Claim { mount: Arc::clone(self), number, description }, Lost(told))
-    }
-
-    /// Whether a source has a claim on it.
-    pub fn is_claimed(&self) -> bool {
-        let claimants = self.claimants();
-        claimants.holder.is_some() || claimants.newcomer.is_some()
+    /// Whether a source has a claim on it or its stream goes on without one.
+    pub fn is_wanted(&self) -> bool {
+        let desk = self.desk();
+        desk.is_claimed() || desk.feed.is_some()
     }
 
     /// What the control plane sees of it.
@@ -104,24 +87,131 @@ impl Mount {
     }
 
     /// Ends the stream for its listeners, with EOS, and takes the mount off the air.
-    fn end_stream(&self) {
+    pub fn end(&self) {
+        self.end_stream(&mut self.desk());
+    }
+
+    /// Puts a source's stream on the air.
+    fn begin(&self, desk: &mut Desk, source: &Introduction<'_>, now: Instant) -> Began {
+        let joined = desk.feed.as_mut().and_then(|feed| feed.join(source.headers));
+        let (headers, began) = if let Some(headers) = joined {
+            (headers, Began::Spliced)
+        } else {
+            let before = desk.feed.as_ref();
+            let began = if before.is_some() { Began::Chained } else { Began::New };
+            let (feed, headers) = Feed::begin(source.headers, before, &self.slot.settings, now);
+            self.end_stream(desk);
+            desk.feed = Some(feed);
+            (headers, began)
+        };
+        let now = SystemTime::now();
+        let (state, state_since) = match self.slot.live() {
+            Some(live) => (live.state, live.state_since),
+            None => (State::Live, now),
+        };
+        let live = Live {
+            codec: headers.codec.clone(),
+            tags: headers.tags.clone(),
+            description: source.description.clone(),
+            since: source.since,
+            bytes_before: source.bytes_before,
+            state,
+            state_since,
+        };
         let mut air = self.air_mut();
-        let Some(stream) = air.stream.take() else { return };
-        let newest = air.newest.take().unwrap_or(Newest { sequence: 1, granule: 0, last: false });
-        if !newest.last {
-            let (serial, granule) = (stream.headers.serial, newest.granule);
-            let sequence = newest.sequence.wrapping_add(1);
-            let mut bytes = Vec::new();
-            write(&mut bytes, Stamp { first: false, last: true, granule, serial, sequence }, &[]);
-            if let Probe::Page(page) = Page::probe(&bytes) {
-                air.ring.publish(&page);
-            }
+        let since = match &air.stream {
+            Some(stream) => stream.since,
+            None => air.ring.head(),
+        };
+        air.stream = Some(Arc::new(OnAir { headers, since }));
+        drop(air);
+        self.slot.set_live(Some(live));
+        self.ring_bells();
+        self.stirred.notify_one();
+        began
+    }
+
+    /// Publishes what becomes of a source's page.
+    fn publish(&self, desk: &mut Desk, page: &Page<'_>, now: Instant) {
+        let Some(feed) = &mut desk.feed else { return };
+        let was_in_gap = feed.is_in_gap();
+        let mut air = self.air_mut();
+        feed.push(page, now, |page| air.ring.publish(page));
+        drop(air);
+        self.account(feed);
+        if was_in_gap && !feed.is_in_gap() {
+            self.enter(State::Live);
+            self.stirred.notify_one();
         }
+    }
+
+    /// Does what is due while no source does anything.
+    fn idle(&self, now: Instant) -> Idle {
+        let mut desk = self.desk();
+        let Some(feed) = &mut desk.feed else { return Idle::Forever };
+        let was_in_gap = feed.is_in_gap();
+        let mut air = self.air_mut();
+        let before = air.ring.head();
+        let idle = feed.idle(now, |page| air.ring.publish(page));
+        let news = air.ring.head() > before;
+        drop(air);
+        self.account(feed);
+        if !was_in_gap && feed.is_in_gap() {
+            self.enter(State::Gap);
+        }
+        if idle == Idle::Over {
+            tracing::info!(
+                event = "stream-ended",
+                mount = self.slot.name.as_str(),
+                "no source came back; the stream has ended"
+            );
+            self.end_stream(&mut desk);
+        } else if news {
+            self.ring_bells();
+        }
+        idle
+    }
+
+    /// The source that was heard is gone.
+    fn source_left(&self, desk: &mut Desk) {
+        if self.slot.settings.gap == Gap::End {
+            self.end_stream(desk);
+        }
+    }
+
+    fn end_stream(&self, desk: &mut Desk) {
+        let Some(mut feed) = desk.feed.take() else { return };
+        let mut air = self.air_mut();
+        feed.end(|page| air.ring.publish(page));
+        air.stream = None;
         air.last_end = air.ring.head();
         air.era += 1;
         drop(air);
         self.slot.set_live(None);
         self.ring_bells();
+    }
+
+    fn account(&self, feed: &mut Feed) {
+        let tally = feed.take_tally();
+        self.slot.counters.silence.add(tally.silence);
+        self.slot.counters.late.add(tally.late);
+    }
+
+    /// Shows whether a source is heard.
+    fn enter(&self, state: State) {
+        let Some(live) = self.slot.live() else { return };
+        let now = SystemTime::now();
+        let seconds = now.duration_since(live.state_since).unwrap_or_default().as_secs_f32();
+        let mount = self.slot.name.as_str();
+        match state {
+            State::Gap => {
+                tracing::info!(event = "gap-began", mount, "nothing comes from the source");
+            }
+            State::Live => {
+                tracing::info!(event = "gap-ended", mount, seconds, "the source is heard again");
+            }
+        }
+        self.slot.set_live(Some(Live { state, state_since: now, ..Live::clone(&live) }));
     }
 
     fn ring_bells(&self) {
@@ -140,82 +230,7 @@ impl Mount {
         self.air.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn claimants(&self) -> MutexGuard<'_, Claimants> {
-        self.claimants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Claim {
-    /// Puts a stream on the air, over the one that is there. A void claim does nothing.
-    pub fn begin(&self, headers: Headers) {
-        {
-            let mut claimants = self.mount.claimants();
-            if claimants.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == self.number) {
-                claimants.holder = claimants.newcomer.take();
-            }
-        }
-        if !self.is_held() {
-            return;
-        }
-        self.mount.end_stream();
-        let slot = &self.mount.slot;
-        let live = Live {
-            codec: headers.codec.clone(),
-            tags: headers.tags.clone(),
-            description: self.description.clone(),
-            since: SystemTime::now(),
-            bytes_before: slot.counters.bytes_in.get(),
-        };
-        let mut air = self.mount.air_mut();
-        air.stream = Some(Arc::new(OnAir { headers, since: air.ring.head() }));
-        drop(air);
-        slot.set_live(Some(live));
-    }
-
-    /// Publishes a page of audio. Readers hear of it at [`Self::announce`].
-    pub fn publish(&self, page: &Page<'_>) {
-        if !self.is_held() {
-            return;
-        }
-        self.mount.air_mut().publish(page);
-        self.mount.slot.counters.pages_in.add(1);
-        self.mount.slot.counters.bytes_in.add(page.bytes().len() as u64);
-    }
-
-    /// Wakes the readers.
-    pub fn announce(&self) {
-        self.mount.ring_bells();
-    }
-
-    /// What the control plane sees of the mount.
-    pub fn slot(&self) -> &Arc<Slot> {
-        &self.mount.slot
-    }
-
-    fn is_held(&self) -> bool {
-        self.mount.claimants().holder.as_ref().is_some_and(|holder| holder.claim == self.number)
-    }
-}
-
-impl Lost {
-    /// Waits for it.
-    pub async fn told(self) {
-        // The sender is never used, only dropped.
-        let _ = self.0.await;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if self.is_held() {
-            self.mount.end_stream();
-            self.mount.claimants().holder = None;
-        }
-        let newcomer = &mut self.mount.claimants().newcomer;
-        if newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == self.number) {
-            *newcomer = None;
-        }
-        // Also where there was no stream: whoever waits must see that the claim is gone.
-        self.mount.ring_bells();
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

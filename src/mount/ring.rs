@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::ogg::{MAX_PAGE, Page};
+use crate::ogg::{MAX_PAGE, Stamped};
 
 /// The least a ring may be given, in bytes: the longest page fits beside its index.
 pub const MIN_RING: usize = 128 * 1024;
@@ -81,10 +81,10 @@ impl Ring {
     }
 
     /// Adds a page, over the oldest ones if it must.
-    pub fn publish(&mut self, page: &Page<'_>) {
+    pub fn publish(&mut self, page: &Stamped<'_>) {
         let entry =
             Entry { start: self.head, granule: page.granule(), fresh: !page.is_continued() };
-        self.append([page.bytes(), &[]], entry);
+        self.append(&page.pieces(), entry);
     }
 
     /// Takes in what another ring of the same memory has and this one has not, page by page; where
@@ -98,12 +98,12 @@ impl Ring {
             let entry = *other.entry(number);
             let last = number + 1 == other.next;
             let end = if last { other.head } else { other.entry(number + 1).start };
-            self.append(other.bytes(entry.start, end), entry);
+            self.append(&other.bytes(entry.start, end), entry);
         }
     }
 
-    fn append(&mut self, pieces: [&[u8]; 2], entry: Entry) {
-        let end = self.head + (pieces[0].len() + pieces[1].len()) as u64;
+    fn append(&mut self, pieces: &[&[u8]], entry: Entry) {
+        let end = self.head + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         while self.oldest < self.next
             && (end - self.tail > self.arena.len() as u64
                 || self.next - self.oldest == self.index.len() as u64)
@@ -189,6 +189,11 @@ impl Ring {
         Cursor::at(self.head)
     }
 
+    /// A cursor at a page's beginning that was the ring's [head](Self::head) once.
+    pub fn at(&self, position: u64) -> Cursor {
+        Cursor::at(position)
+    }
+
     fn bytes(&self, from: u64, until: u64) -> [&[u8]; 2] {
         let (at, length) = (self.place(from), (until - from) as usize);
         let first = length.min(self.arena.len() - at);
@@ -257,7 +262,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ogg::{Probe, Stamp, write};
+    use crate::ogg::{Page, Probe, Stamp, write};
     use proptest::prelude::*;
 
     const MEMORY: usize = MIN_RING;
@@ -271,7 +276,7 @@ mod tests {
 
     fn publish(ring: &mut Ring, bytes: &[u8]) {
         let Probe::Page(page) = Page::probe(bytes) else { panic!("not a page") };
-        ring.publish(&page);
+        ring.publish(&Stamped::of_stream(&page, page.serial()));
     }
 
     fn filled(pages: u32) -> Ring {

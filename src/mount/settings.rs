@@ -14,6 +14,17 @@ pub enum Burst {
     Time(Duration),
 }
 
+/// What listeners get while no source is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Silence, in real time.
+    Silence,
+    /// Nothing; the stream goes on when a source does.
+    Pause,
+    /// The end of the stream, as soon as the source is gone.
+    End,
+}
+
 /// The rules of one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -23,6 +34,12 @@ pub struct Settings {
     pub burst: Burst,
     /// A source that sends nothing for so long is gone.
     pub source_timeout: Duration,
+    /// What listeners get while no source is heard.
+    pub gap: Gap,
+    /// For how long nothing may come before that is a gap; two of the source's pages at least.
+    pub gap_after: Duration,
+    /// For how long the stream goes on without a source.
+    pub hold: Duration,
     /// A listener that accepts nothing for so long is dropped.
     pub listener_timeout: Duration,
     /// The most listeners; 0 leaves it to the server's own limit.

@@ -47,13 +47,26 @@ pub struct Counters {
     pub bytes_out: Counter,
     /// How often a listener was overtaken by the ring.
     pub skips: Counter,
+    /// Silence put in where nothing came from the source, in samples at 48 kHz.
+    pub silence: Counter,
+    /// Audio left out because its time was over, in samples at 48 kHz.
+    pub late: Counter,
 }
 
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// What is on the air, from the end of the stream's headers until the source is gone.
+/// Whether a source is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is.
+    Live,
+    /// Nothing has come for a while.
+    Gap,
+}
+
+/// What is on the air, from the end of the stream's headers until the stream ends.
 #[derive(Clone, Debug)]
 pub struct Live {
     /// What the audio is.
@@ -62,10 +75,14 @@ pub struct Live {
     pub tags: Tags,
     /// What the source says of it.
     pub description: Description,
-    /// Since when.
+    /// When its source connected.
     pub since: SystemTime,
     /// What [`Counters::bytes_in`] said then.
     pub bytes_before: u64,
+    /// Whether a source is heard.
+    pub state: State,
+    /// Since when.
+    pub state_since: SystemTime,
 }
 
 /// What a source says of its mount in its request head: the `Ice-*` fields and what identifies it.

@@ -91,6 +91,14 @@ impl Codec {
         }
     }
 
+    /// Whether a decoder of this stream can go on with that one as if it were the same.
+    pub fn goes_on_with(&self, next: &Self) -> bool {
+        // What is left is of the first moment (pre-skip), or only told (sample rate).
+        matches!((self, next), (Self::Opus(this), Self::Opus(next))
+            if (this.channels, this.family, this.gain, &this.mapping)
+                == (next.channels, next.family, next.gain, &next.mapping))
+    }
+
     /// Number of channels.
     pub fn channels(&self) -> u8 {
         match self {

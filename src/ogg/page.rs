@@ -99,12 +99,7 @@ impl<'a> Page<'a> {
 
     /// Samples up to the end of the last packet that ends on this page; `None` if none ends here.
     pub fn granule(&self) -> Option<u64> {
-        let mut raw = [0; 8];
-        raw.copy_from_slice(&self.bytes[6..14]);
-        match u64::from_le_bytes(raw) {
-            u64::MAX => None,
-            granule => Some(granule),
-        }
+        granule_of(self.bytes)
     }
 
     /// Which logical stream the page belongs to.
@@ -159,6 +154,13 @@ pub struct Stamp {
     pub sequence: u32,
 }
 
+impl Stamp {
+    fn flags(self) -> u8 {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        flag(self.first, FIRST) | flag(self.last, LAST)
+    }
+}
+
 /// Writes a page that holds `packets`, each of them whole, to the end of `out`.
 ///
 /// # Panics
@@ -169,7 +171,7 @@ pub fn write(out: &mut Vec<u8>, stamp: Stamp, packets: &[&[u8]]) {
     let segments = u8::try_from(segments).expect("at most 255 segments fit a page");
     out.extend_from_slice(CAPTURE);
     out.push(0);
-    out.push(if stamp.first { FIRST } else { 0 } | if stamp.last { LAST } else { 0 });
+    out.push(stamp.flags());
     out.extend_from_slice(&stamp.granule.to_le_bytes());
     out.extend_from_slice(&stamp.serial.to_le_bytes());
     out.extend_from_slice(&stamp.sequence.to_le_bytes());
@@ -191,11 +193,71 @@ pub fn write(out: &mut Vec<u8>, stamp: Stamp, packets: &[&[u8]]) {
 /// If `page` is shorter than a page's header: a caller's mistake, not an input's.
 pub fn restamp(page: &mut [u8], stamp: Stamp) {
     page[5] &= CONTINUED;
-    page[5] |= if stamp.first { FIRST } else { 0 } | if stamp.last { LAST } else { 0 };
+    page[5] |= stamp.flags();
     page[6..14].copy_from_slice(&stamp.granule.to_le_bytes());
     page[14..18].copy_from_slice(&stamp.serial.to_le_bytes());
     page[18..22].copy_from_slice(&stamp.sequence.to_le_bytes());
     seal(page);
+}
+
+/// A page with a header of its own over segments that stay where they are: what goes into a ring.
+/// Nothing is copied before that.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamped<'a> {
+    header: [u8; FIXED_HEADER],
+    lacing: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> Stamped<'a> {
+    /// A page of whole packets: `body` is what `lacing` says.
+    ///
+    /// # Panics
+    /// If there are more than 255 segments: a caller's mistake, not an input's.
+    pub fn new(stamp: Stamp, lacing: &'a [u8], body: &'a [u8]) -> Self {
+        let mut header = [0; FIXED_HEADER];
+        header[..4].copy_from_slice(CAPTURE);
+        header[5] = stamp.flags();
+        header[6..14].copy_from_slice(&stamp.granule.to_le_bytes());
+        header[14..18].copy_from_slice(&stamp.serial.to_le_bytes());
+        header[18..22].copy_from_slice(&stamp.sequence.to_le_bytes());
+        header[26] = u8::try_from(lacing.len()).expect("at most 255 segments fit a page");
+        Self { header, lacing, body }.sealed()
+    }
+
+    /// A page as it is, but of another logical stream.
+    pub fn of_stream(page: &Page<'a>, serial: u32) -> Self {
+        let mut header = [0; FIXED_HEADER];
+        header.copy_from_slice(&page.bytes[..FIXED_HEADER]);
+        let copy = Self { header, lacing: page.lacing(), body: page.body() };
+        if page.serial() == serial {
+            return copy;
+        }
+        header[14..18].copy_from_slice(&serial.to_le_bytes());
+        header[CRC_AT..CRC_AT + 4].fill(0);
+        Self { header, ..copy }.sealed()
+    }
+
+    /// The page's bytes, in three pieces.
+    pub fn pieces(&self) -> [&[u8]; 3] {
+        [&self.header, self.lacing, self.body]
+    }
+
+    /// As [`Page::granule`].
+    pub fn granule(&self) -> Option<u64> {
+        granule_of(&self.header)
+    }
+
+    /// As [`Page::is_continued`].
+    pub fn is_continued(&self) -> bool {
+        self.header[5] & CONTINUED != 0
+    }
+
+    fn sealed(mut self) -> Self {
+        let crc = crc_of(&self.pieces());
+        self.header[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        self
+    }
 }
 
 /// Puts the right CRC into a page.
@@ -206,11 +268,21 @@ pub(super) fn seal(page: &mut [u8]) {
 
 /// The CRC of a page, taken as if its own CRC field were zero.
 fn checksum(page: &[u8]) -> u32 {
+    crc_of(&[&page[..CRC_AT], &[0; 4], &page[CRC_AT + 4..]])
+}
+
+fn crc_of(pieces: &[&[u8]]) -> u32 {
     let mut digest = CRC.digest();
-    digest.update(&page[..CRC_AT]);
-    digest.update(&[0; 4]);
-    digest.update(&page[CRC_AT + 4..]);
+    for piece in pieces {
+        digest.update(piece);
+    }
     digest.finalize()
+}
+
+fn granule_of(header: &[u8]) -> Option<u64> {
+    let mut raw = [0; 8];
+    raw.copy_from_slice(&header[6..14]);
+    Some(u64::from_le_bytes(raw)).filter(|&granule| granule != u64::MAX)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::codec::{Codec, Unknown};
-use super::page::Page;
+use super::page::{Page, Probe, Stamp, restamp};
 use super::tags::Tags;
 
 /// The most that the header pages of one stream may take, in bytes. Tags with a cover picture fit.
@@ -24,6 +24,22 @@ pub struct Headers {
     pub pages: Arc<[u8]>,
     /// Logical stream number.
     pub serial: u32,
+}
+
+impl Headers {
+    /// The same as the beginning of another logical stream, numbered from 0; and how many pages.
+    pub fn in_stream(&self, serial: u32) -> (Self, u32) {
+        let mut pages = self.pages.to_vec();
+        let (mut at, mut sequence) = (0, 0);
+        while let Probe::Page(page) = Page::probe(&pages[at..]) {
+            let length = page.bytes().len();
+            let granule = page.granule().unwrap_or(u64::MAX);
+            let stamp = Stamp { first: sequence == 0, last: false, granule, serial, sequence };
+            restamp(&mut pages[at..at + length], stamp);
+            (at, sequence) = (at + length, sequence + 1);
+        }
+        (Self { pages: pages.into(), serial, ..self.clone() }, sequence)
+    }
 }
 
 /// What a page turned out to be.

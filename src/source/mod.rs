@@ -19,7 +19,7 @@ use tokio::time::timeout;
 pub use body::{Body, Broken, Chunk};
 
 use crate::http::{CONTINUE, Reply, Version};
-use crate::mount::{Claim, Description, Lost, Seat};
+use crate::mount::{Began, Claim, Description, Lost, Seat};
 use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
@@ -87,7 +87,7 @@ enum End {
 
 /// Serves a source until it ends, or until its claim is lost to another: what such a connection
 /// still delivers is nothing any more. The claim is given back at the end, whichever it was.
-pub async fn serve(arrival: Arrival, claim: Claim, lost: Lost) {
+pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost) {
     let began = Instant::now();
     let name = claim.slot().name.clone();
     let peer = arrival.peer;
@@ -103,7 +103,7 @@ pub async fn serve(arrival: Arrival, claim: Claim, lost: Lost) {
     let end = tokio::select! {
         biased;
         () = lost.told() => End::TakenOver,
-        end = intake.run(&claim) => end,
+        end = intake.run(&mut claim) => end,
     };
     drop(claim);
     let seconds = began.elapsed().as_secs();
@@ -157,7 +157,7 @@ impl Intake {
         })
     }
 
-    async fn run(&mut self, claim: &Claim) -> End {
+    async fn run(&mut self, claim: &mut Claim) -> End {
         let silence = claim.slot().settings.source_timeout;
         match self.greet(silence).await {
             Ok(()) => {}
@@ -244,22 +244,48 @@ impl Intake {
     }
 
     /// Publishes every page that is complete.
-    fn publish(&mut self, claim: &Claim) -> Result<(), End> {
+    fn publish(&mut self, claim: &mut Claim) -> Result<(), End> {
         self.check_capture()?;
+        let now = Instant::now();
         let mut news = false;
         while let Some(page) = self.scanner.next_page() {
             match self.stream.push(&page)? {
                 Part::Header => {}
                 Part::Headers(headers) => {
                     let (codec, channels) = (headers.codec.name(), headers.codec.channels());
-                    claim.begin(headers);
+                    let began = claim.begin(headers, now);
                     let mount = claim.slot().name.as_str();
-                    tracing::info!(event = "stream-began", mount, codec, channels, "stream began");
+                    match began {
+                        Some(Began::New) => {
+                            tracing::info!(
+                                event = "stream-began",
+                                mount,
+                                codec,
+                                channels,
+                                "stream began"
+                            );
+                        }
+                        Some(Began::Spliced) => tracing::info!(
+                            event = "stream-spliced",
+                            mount,
+                            codec,
+                            channels,
+                            "the stream goes on with a new beginning"
+                        ),
+                        Some(Began::Chained) => tracing::warn!(
+                            event = "stream-chained",
+                            mount,
+                            codec,
+                            channels,
+                            "another kind of stream began; some players do not go on"
+                        ),
+                        None => {}
+                    }
                 }
                 Part::Audio => {
                     self.strays = 0;
                     news = true;
-                    claim.publish(&page);
+                    claim.publish(&page, now);
                 }
                 Part::Stray => self.strays += page.bytes().len() as u64,
             }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use silvacast::listener::{self, Amount, Visitor};
-use silvacast::mount::{Burst, Description, Name, Settings, Table};
+use silvacast::mount::{Burst, Description, Gap, Name, Settings, Table};
 use silvacast::source::{self, Body, Manner};
 use silvacast::worker::{self, Arrival, Workers};
 
@@ -62,6 +62,9 @@ fn pages_cross_without_a_single_allocation() {
         ring: 128 * 1024,
         burst: Burst::Auto,
         source_timeout: Duration::from_mins(1),
+        gap: Gap::Silence,
+        gap_after: Duration::from_mins(1),
+        hold: Duration::ZERO,
         listener_timeout: Duration::from_mins(1),
         max_listeners: 0,
         coalesce: Duration::ZERO,

@@ -202,7 +202,7 @@ fn push_comes_back_and_gives_up_only_where_it_is_refused() {
     server.wait_for_line(&["stream-began"]);
     let _other = Source::connect(&server, "/m", 1);
     server.wait_for_line(&["source-ended", "took the mount over"]);
-    server.wait_for_lines(&["stream-began"], 3);
+    server.wait_for_lines(&["stream-spliced"], 2);
 }
 
 #[test]

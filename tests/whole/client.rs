@@ -125,7 +125,7 @@ impl Source {
     /// Connects as FFmpeg does and sends the headers.
     pub(crate) fn connect(server: &Daemon, mount: &str, serial: u32) -> Self {
         let name = percent_encoding::percent_decode_str(mount).decode_utf8().unwrap();
-        let began = ["event=\"stream-began\"", &format!("mount=\"{name}\"")];
+        let began = ["event=\"stream-", "codec=", &format!("mount=\"{name}\"")];
         let before = server.count_lines(&began);
         let mut socket = connect(server);
         let login = login(PASSWORD);
@@ -204,10 +204,15 @@ impl Listener {
         Some(bytes)
     }
 
-    /// The next page, as a number made by [`ogg::audio`]; the page must be valid.
+    /// The next page that is not silence, as a number made by [`ogg::audio`]; the page must be valid.
     pub(crate) fn number(&mut self) -> u32 {
-        let bytes = self.page().expect("the stream ended");
-        ogg::number(&ogg::next_page(&mut &bytes[..]).expect("an invalid page"))
+        loop {
+            let bytes = self.page().expect("the stream ended");
+            let page = ogg::next_page(&mut &bytes[..]).expect("an invalid page");
+            if !ogg::is_silence(&page) {
+                return ogg::number(&page);
+            }
+        }
     }
 
     /// The two header pages.

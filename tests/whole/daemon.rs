@@ -44,8 +44,15 @@ impl Daemon {
         Self::with("", "")
     }
 
-    /// Starts with further top-level keys and further sections.
+    /// Starts with further top-level keys and further sections. Sources made by hand pause as long as
+    /// a test takes to look at what came of it, so a gap is none unless a test wants it to be.
     pub(crate) fn with(top: &str, sections: &str) -> Self {
+        const DEFAULTS: &str = "[mount-defaults]\n";
+        let rest = if sections.contains(DEFAULTS) { "" } else { DEFAULTS };
+        let mut sections = format!("{sections}\n{rest}");
+        if !sections.contains("gap") {
+            sections = sections.replace(DEFAULTS, "[mount-defaults]\ngap_after = \"5m\"\n");
+        }
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("silvacast.toml");
         let text = format!(

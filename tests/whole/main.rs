@@ -16,5 +16,6 @@ mod ogg;
 mod players;
 mod relay;
 mod shutdown;
+mod splice;
 mod status;
 mod storm;

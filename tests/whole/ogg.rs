@@ -37,6 +37,11 @@ pub(crate) fn next_page<'a>(bytes: &mut &'a [u8]) -> Option<Page<'a>> {
     Some(page)
 }
 
+/// Whether a page holds nothing but silence.
+pub(crate) fn is_silence(page: &Page<'_>) -> bool {
+    page.pieces().all(|(packet, _)| packet == [0xf8, 0xff, 0xfe])
+}
+
 /// The number that a page made by [`audio`] carries.
 pub(crate) fn number(page: &Page<'_>) -> u32 {
     let (packet, _) = page.pieces().next().unwrap();

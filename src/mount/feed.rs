@@ -1,0 +1,165 @@
+//! What a mount has on the air: one logical stream, whoever feeds it and whether anybody does.
+//!
+//! Opus is spliced: sources follow each other within one stream, and silence stands in for them.
+//! FLAC and Vorbis pass through as they are, so another source is another stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::settings::{Gap, Settings};
+use crate::ogg::{Codec, Headers, Page, Splice, Stamp, Stamped, Tally};
+
+/// A stream in the making.
+#[derive(Debug)]
+pub(super) struct Feed {
+    settings: Arc<Settings>,
+    codec: Codec,
+    serial: u32,
+    kind: Kind,
+    /// When audio last went in, or the stream began.
+    heard: Instant,
+    in_gap: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Spliced(Box<Splice>),
+    Passed(Passed),
+}
+
+/// The newest page of a stream that passes through: what its end has to follow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    sequence: u32,
+    granule: u64,
+    /// It was the stream's last already.
+    last: bool,
+}
+
+/// What there is to do next while no source does anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// Nothing before then.
+    Until(Instant),
+    /// Nothing.
+    Forever,
+    /// The source has been away for too long.
+    Over,
+}
+
+impl Feed {
+    /// A stream that begins with these headers, on a mount that had `before` on the air; the
+    /// headers as listeners get them.
+    pub(super) fn begin(
+        headers: &Headers,
+        before: Option<&Self>,
+        settings: &Arc<Settings>,
+        now: Instant,
+    ) -> (Self, Headers) {
+        // Two streams in a row must not look like one.
+        let same = before.is_some_and(|before| before.serial == headers.serial);
+        let serial = headers.serial.wrapping_add(u32::from(same));
+        let (headers, count) = headers.in_stream(serial);
+        let kind = match &headers.codec {
+            Codec::Opus(head) => {
+                let fills = settings.gap == Gap::Silence;
+                Kind::Spliced(Box::new(Splice::new(head, serial, count, fills, settings.gap_after)))
+            }
+            Codec::Flac { .. } | Codec::Vorbis { .. } => {
+                Kind::Passed(Passed { sequence: count - 1, ..Passed::default() })
+            }
+        };
+        let codec = headers.codec.clone();
+        let settings = Arc::clone(settings);
+        (Self { settings, codec, serial, kind, heard: now, in_gap: false }, headers)
+    }
+
+    /// Lets another source stream go on with this one, if it can; its headers as listeners get them.
+    pub(super) fn join(&mut self, headers: &Headers) -> Option<Headers> {
+        match &mut self.kind {
+            Kind::Spliced(splice) if self.codec.goes_on_with(&headers.codec) => {
+                splice.join();
+                Some(headers.in_stream(self.serial).0)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a page of the source; true if listeners get something of it.
+    pub(super) fn push(
+        &mut self,
+        page: &Page<'_>,
+        now: Instant,
+        mut out: impl FnMut(&Stamped<'_>),
+    ) -> bool {
+        let published = match &mut self.kind {
+            Kind::Spliced(splice) => {
+                if self.in_gap {
+                    splice.resume(now);
+                }
+                splice.push(page, now, out)
+            }
+            Kind::Passed(newest) => {
+                out(&Stamped::of_stream(page, self.serial));
+                let granule = page.granule().unwrap_or(newest.granule);
+                *newest = Passed { sequence: page.sequence(), granule, last: page.is_last() };
+                true
+            }
+        };
+        if published {
+            (self.heard, self.in_gap) = (now, false);
+        }
+        published
+    }
+
+    /// Does what is due while nothing comes: silence, and in the end the end.
+    pub(super) fn idle(&mut self, now: Instant, out: impl FnMut(&Stamped<'_>)) -> Idle {
+        let patience = match &self.kind {
+            Kind::Spliced(splice) => splice.patience(),
+            Kind::Passed(_) => self.settings.gap_after,
+        };
+        let gap = self.heard + patience;
+        // Whatever it is held for, what is no gap does not end it.
+        let held = gap.max(self.heard + self.settings.hold);
+        let over = (self.settings.gap != Gap::End).then_some(held);
+        if over.is_some_and(|over| now >= over) {
+            return Idle::Over;
+        }
+        let more = if now < gap {
+            Some(gap)
+        } else {
+            self.in_gap = true;
+            match &mut self.kind {
+                Kind::Spliced(splice) => splice.fill(now, out),
+                Kind::Passed(_) => None,
+            }
+        };
+        more.into_iter().chain(over).min().map_or(Idle::Forever, Idle::Until)
+    }
+
+    /// Ends the stream, unless its source has.
+    pub(super) fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
+        match &mut self.kind {
+            Kind::Spliced(splice) => splice.end(out),
+            Kind::Passed(Passed { last: true, .. }) => {}
+            Kind::Passed(Passed { sequence, granule, .. }) => {
+                let (serial, sequence, granule) = (self.serial, sequence.wrapping_add(1), *granule);
+                let stamp = Stamp { first: false, last: true, granule, serial, sequence };
+                out(&Stamped::new(stamp, &[], &[]));
+            }
+        }
+    }
+
+    /// Whether nothing has come for too long.
+    pub(super) fn is_in_gap(&self) -> bool {
+        self.in_gap
+    }
+
+    /// What came of audio and time since this was last asked.
+    pub(super) fn take_tally(&mut self) -> Tally {
+        match &mut self.kind {
+            Kind::Spliced(splice) => splice.take_tally(),
+            Kind::Passed(_) => Tally::default(),
+        }
+    }
+}

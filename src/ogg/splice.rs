@@ -1,0 +1,254 @@
+//! One stream out of many: what enters a mount's ring is, for its listeners, one logical Ogg stream
+//! of Opus, however often its source restarts, changes or loses its way.
+//!
+//! One serial, page numbers that count by one, granule positions without a jump. Packets are never
+//! touched, but they may move: a packet that goes on to another page is kept back until it is
+//! whole, so that one which its source never finished does not reach a decoder.
+
+use std::time::{Duration, Instant};
+
+use super::codec::OpusHead;
+use super::opus::samples;
+use super::page::{Page, Stamp, Stamped};
+use super::silence::{FRAME, Silence};
+use super::timeline::{Place, Timeline};
+
+/// The longest packet that a page can hold whole, in bytes. Opus needs a fifth of it.
+pub const MAX_PACKET: usize = 254 * 255 + 254;
+
+/// Makes one stream.
+#[derive(Debug)]
+pub struct Splice {
+    serial: u32,
+    /// Number of the next page.
+    sequence: u32,
+    timeline: Timeline,
+    silence: Silence,
+    tally: Tally,
+    source: Source,
+}
+
+/// What came of audio and time, in samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Silence put in.
+    pub silence: u64,
+    /// Audio left out, as its time was over.
+    pub late: u64,
+}
+
+/// The source stream as it comes.
+#[derive(Debug, Default)]
+struct Source {
+    /// Number of its next page.
+    sequence: Option<u32>,
+    /// Granule position at which its next packet should begin.
+    granule: Option<u64>,
+    /// The beginning of a packet whose end is still to come.
+    held: Vec<u8>,
+}
+
+/// A page's segments, sorted.
+struct Segments<'a> {
+    /// Of a packet that began on an earlier page, and whether it ends here.
+    continued: (&'a [u8], bool),
+    /// Of packets that begin and end here.
+    whole: (&'a [u8], &'a [u8]),
+    /// Of a packet that goes on to the next page.
+    unfinished: &'a [u8],
+}
+
+impl Splice {
+    /// A stream with this head and serial, whose first page of audio gets the number `sequence`.
+    /// With `fills`, time without audio becomes silence, once nothing has come for `gap_after`.
+    pub fn new(
+        head: &OpusHead,
+        serial: u32,
+        sequence: u32,
+        fills: bool,
+        gap_after: Duration,
+    ) -> Self {
+        Self {
+            serial,
+            sequence,
+            timeline: Timeline::new(fills, gap_after),
+            silence: Silence::new(head),
+            tally: Tally::default(),
+            source: Source::default(),
+        }
+    }
+
+    /// Another source stream begins.
+    pub fn join(&mut self) {
+        self.source.held.clear();
+        (self.source.sequence, self.source.granule) = (None, None);
+        self.timeline.join();
+    }
+
+    /// The source is back after a gap.
+    pub fn resume(&mut self, now: Instant) {
+        self.timeline.resume(now);
+    }
+
+    /// Takes a page of the source and gives out what becomes of it; false if that is nothing.
+    pub fn push(
+        &mut self,
+        page: &Page<'_>,
+        now: Instant,
+        mut out: impl FnMut(&Stamped<'_>),
+    ) -> bool {
+        let segments = self.source.take(page);
+        let (continued, ends) = segments.continued;
+        // A packet whose beginning is missing, lost or too long, is none.
+        let goes_on = !self.source.held.is_empty() && self.source.hold(continued);
+        let held = if goes_on && ends { samples(&self.source.held).unwrap_or(0) } else { 0 };
+        let whole = packets(segments.whole).filter_map(samples).sum::<u64>();
+        let hole = self.source.advance(page, held + whole);
+
+        let mut published = false;
+        if held + whole > 0 {
+            match self.timeline.place(held + whole, hole, now) {
+                Place::Next { silence } => {
+                    self.be_silent(silence, &mut out);
+                    let position = self.timeline.position();
+                    if held > 0 {
+                        let (full, last) =
+                            (self.source.held.len() / 255, self.source.held.len() % 255);
+                        let mut lacing = [255; 255];
+                        lacing[full] = last as u8;
+                        let stamp = self.next_stamp(position + held);
+                        out(&Stamped::new(stamp, &lacing[..=full], &self.source.held));
+                    }
+                    if whole > 0 {
+                        let stamp = self.next_stamp(position + held + whole);
+                        out(&Stamped::new(stamp, segments.whole.0, segments.whole.1));
+                    }
+                    self.timeline.published(held + whole, now);
+                    published = true;
+                }
+                Place::Nowhere => self.tally.late += held + whole,
+            }
+        }
+        if ends || !goes_on {
+            self.source.held.clear();
+        }
+        if !segments.unfinished.is_empty() {
+            self.source.hold(segments.unfinished);
+        }
+        published
+    }
+
+    /// For how long nothing may come before it is a gap.
+    pub fn patience(&self) -> Duration {
+        self.timeline.patience()
+    }
+
+    /// Gives out the silence that is due in a gap; says when there will be more, if ever.
+    pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&Stamped<'_>)) -> Option<Instant> {
+        let length = self.silence.length(self.timeline.page());
+        loop {
+            match self.timeline.silence_due(length, now)? {
+                Ok(()) => self.be_silent(length, &mut out),
+                Err(later) => return Some(later),
+            }
+        }
+    }
+
+    /// Ends the stream, with a moment of silence: strict readers want a packet on the last page.
+    pub fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
+        self.timeline.silent_for(FRAME);
+        let stamp = Stamp { last: true, ..self.next_stamp(self.timeline.position()) };
+        let (lacing, body) = self.silence.segments(FRAME);
+        out(&Stamped::new(stamp, lacing, body));
+    }
+
+    /// What came of audio and time since this was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn be_silent(&mut self, samples: u64, out: &mut impl FnMut(&Stamped<'_>)) {
+        let mut left = samples;
+        while left > 0 {
+            let length = self.silence.length(self.timeline.page()).min(left);
+            self.timeline.silent_for(length);
+            let stamp = self.next_stamp(self.timeline.position());
+            let (lacing, body) = self.silence.segments(length);
+            out(&Stamped::new(stamp, lacing, body));
+            left -= length;
+        }
+        self.tally.silence += samples;
+    }
+
+    fn next_stamp(&mut self, granule: u64) -> Stamp {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        Stamp { first: false, last: false, granule, serial: self.serial, sequence }
+    }
+}
+
+impl Source {
+    /// Sorts a page's segments. What was held is dropped if this page does not go on with it.
+    fn take<'a>(&mut self, page: &Page<'a>) -> Segments<'a> {
+        let in_order = self.sequence.is_none_or(|expected| expected == page.sequence());
+        self.sequence = Some(page.sequence().wrapping_add(1));
+        if !(in_order && page.is_continued()) {
+            self.held.clear();
+        }
+        let (lacing, body) = (page.lacing(), page.body());
+        let first_end = lacing.iter().position(|&length| length < 255);
+        let begin = match first_end {
+            _ if !page.is_continued() => 0,
+            Some(at) => at + 1,
+            None => lacing.len(),
+        };
+        let end =
+            lacing.iter().rposition(|&length| length < 255).map_or(begin, |at| at + 1).max(begin);
+        let length =
+            |lacing: &[u8]| lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
+        let (continued, rest) = body.split_at(length(&lacing[..begin]));
+        let (whole, unfinished) = rest.split_at(length(&lacing[begin..end]));
+        Segments {
+            continued: (continued, begin > 0 && first_end.is_some()),
+            whole: (&lacing[begin..end], whole),
+            unfinished,
+        }
+    }
+
+    /// Keeps a part of a packet; what grows too long is no packet any more.
+    fn hold(&mut self, part: &[u8]) -> bool {
+        if self.held.len() + part.len() > MAX_PACKET {
+            self.held.clear();
+            return false;
+        }
+        if self.held.capacity() == 0 {
+            // Once for all packets to come.
+            self.held.reserve_exact(MAX_PACKET);
+        }
+        self.held.extend_from_slice(part);
+        true
+    }
+
+    /// Takes note of the page's time; says how much its granule position leaves out before it. One
+    /// that runs backwards, or ends early as the last page of a stream may, leaves out nothing.
+    fn advance(&mut self, page: &Page<'_>, samples: u64) -> u64 {
+        let expected = self.granule;
+        let end = page.granule().filter(|_| samples > 0);
+        self.granule = end.or_else(|| expected.map(|expected| expected.saturating_add(samples)));
+        match (expected, end) {
+            (Some(expected), Some(end)) => end.saturating_sub(samples).saturating_sub(expected),
+            _ => 0,
+        }
+    }
+}
+
+/// The packets of whole segments.
+fn packets<'a>((lacing, body): (&'a [u8], &'a [u8])) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = body;
+    lacing.chunk_by(|&before, _| before == 255).map(move |packet| {
+        let length = packet.iter().map(|&length| usize::from(length)).sum();
+        let (packet, after) = rest.split_at(length);
+        rest = after;
+        packet
+    })
+}
