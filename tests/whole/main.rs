@@ -11,6 +11,7 @@ mod client;
 mod code;
 mod daemon;
 mod door;
+mod gap;
 mod memory;
 mod ogg;
 mod players;

@@ -8,10 +8,15 @@ pub(crate) const TAGS: &[u8] = b"OpusTags\x04\0\0\0test\x01\0\0\0\x0a\0\0\0TITLE
 
 /// The header pages of a stream.
 pub(crate) fn headers(serial: u32) -> Vec<u8> {
+    headers_with(serial, HEAD, TAGS)
+}
+
+/// The header pages of a stream with these packets.
+pub(crate) fn headers_with(serial: u32, head: &[u8], tags: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let stamp = Stamp { serial, ..Stamp::default() };
-    write(&mut out, Stamp { first: true, ..stamp }, &[HEAD]);
-    write(&mut out, Stamp { sequence: 1, ..stamp }, &[TAGS]);
+    write(&mut out, Stamp { first: true, ..stamp }, &[head]);
+    write(&mut out, Stamp { sequence: 1, ..stamp }, &[tags]);
     out
 }
 
