@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod allocations;
+mod browser;
 mod cli;
 mod client;
 mod code;
@@ -20,3 +21,4 @@ mod shutdown;
 mod splice;
 mod status;
 mod storm;
+mod through;
