@@ -15,6 +15,8 @@ use super::timeline::{Place, Timeline};
 
 /// The longest packet that a page can hold whole, in bytes. Opus needs a fifth of it.
 pub const MAX_PACKET: usize = 254 * 255 + 254;
+/// Samples.
+const SECOND: u64 = 48_000;
 
 /// Makes one stream.
 #[derive(Debug)]
@@ -46,6 +48,10 @@ struct Source {
     granule: Option<u64>,
     /// The beginning of a packet whose end is still to come.
     held: Vec<u8>,
+    /// Bytes in a second of it.
+    rate: u64,
+    /// What that is counted from: bytes and samples, halved now and then.
+    counted: (u64, u64),
 }
 
 /// A page's segments, sorted.
@@ -104,6 +110,7 @@ impl Splice {
         let held = if goes_on && ends { samples(&self.source.held).unwrap_or(0) } else { 0 };
         let whole = packets(segments.whole).filter_map(samples).sum::<u64>();
         let hole = self.source.advance(page, held + whole);
+        self.source.weigh(page, held + whole);
 
         let mut published = false;
         if held + whole > 0 {
@@ -158,7 +165,7 @@ impl Splice {
     pub fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
         self.timeline.silent_for(FRAME);
         let stamp = Stamp { last: true, ..self.next_stamp(self.timeline.position()) };
-        let (lacing, body) = self.silence.segments(FRAME);
+        let (lacing, body) = self.silence.page(FRAME, 0);
         out(&Stamped::new(stamp, lacing, body));
     }
 
@@ -173,7 +180,8 @@ impl Splice {
             let length = self.silence.length(self.timeline.page()).min(left);
             self.timeline.silent_for(length);
             let stamp = self.next_stamp(self.timeline.position());
-            let (lacing, body) = self.silence.segments(length);
+            let bytes = self.source.rate * length / SECOND;
+            let (lacing, body) = self.silence.page(length, bytes as usize);
             out(&Stamped::new(stamp, lacing, body));
             left -= length;
         }
@@ -227,6 +235,18 @@ impl Source {
         }
         self.held.extend_from_slice(part);
         true
+    }
+
+    /// Takes note of how much audio is in how many bytes, of the last seconds above all.
+    fn weigh(&mut self, page: &Page<'_>, samples: u64) {
+        self.counted.0 += page.body().len() as u64;
+        self.counted.1 += samples;
+        if self.counted.1 >= SECOND {
+            self.rate = self.counted.0 * SECOND / self.counted.1;
+        }
+        if self.counted.1 >= 4 * SECOND {
+            self.counted = (self.counted.0 / 2, self.counted.1 / 2);
+        }
     }
 
     /// Takes note of the page's time; says how much its granule position leaves out before it. One

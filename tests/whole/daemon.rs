@@ -47,6 +47,11 @@ impl Daemon {
     /// Starts with further top-level keys and further sections. Sources made by hand pause as long as
     /// a test takes to look at what came of it, so a gap is none unless a test wants it to be.
     pub(crate) fn with(top: &str, sections: &str) -> Self {
+        Self::on(0, PASSWORD, top, sections)
+    }
+
+    /// Starts on a port that an earlier one had, or any (0), with the password that sources need.
+    pub(crate) fn on(port: u16, password: &str, top: &str, sections: &str) -> Self {
         const DEFAULTS: &str = "[mount-defaults]\n";
         let rest = if sections.contains(DEFAULTS) { "" } else { DEFAULTS };
         let mut sections = format!("{sections}\n{rest}");
@@ -56,7 +61,7 @@ impl Daemon {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("silvacast.toml");
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\n{top}\n[auth]\nsource_password = \"{PASSWORD}\"\n\
+            "listen = [\"127.0.0.1:{port}\"]\n{top}\n[auth]\nsource_password = \"{password}\"\n\
              admin_password = \"test-admin-secret\"\n{sections}\n"
         );
         std::fs::write(&file, text).unwrap();

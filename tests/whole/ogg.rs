@@ -44,7 +44,8 @@ pub(crate) fn next_page<'a>(bytes: &mut &'a [u8]) -> Option<Page<'a>> {
 
 /// Whether a page holds nothing but silence.
 pub(crate) fn is_silence(page: &Page<'_>) -> bool {
-    page.pieces().all(|(packet, _)| packet == [0xf8, 0xff, 0xfe])
+    page.pieces()
+        .all(|(packet, _)| packet == [0xf8, 0xff, 0xfe] || packet.starts_with(&[0xfb, 0x41]))
 }
 
 /// The number that a page made by [`audio`] carries.
