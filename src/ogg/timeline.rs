@@ -40,6 +40,8 @@ pub(super) struct Timeline {
     /// The source has lost time once, and may not make up for it.
     bound: bool,
     late: Option<Late>,
+    /// What was published last is silence.
+    silent: bool,
     /// Time that is lost is filled with silence.
     fills: bool,
     gap_after: Duration,
@@ -64,6 +66,7 @@ impl Timeline {
             edge: None,
             bound: false,
             late: None,
+            silent: false,
             fills,
             gap_after,
             page: 0,
@@ -110,6 +113,10 @@ impl Timeline {
         (self.page, self.last_page) = (samples.max(self.last_page), samples);
         self.forgive_own_delay(now);
         let position = self.position;
+        // A decoder that goes from one sound straight to another colours the second with the first, and
+        // louder than either. A moment of silence lets it forget.
+        let joint = self.due.is_none() && self.edge.is_some();
+        let pause = if joint && self.fills && !self.silent { FRAME } else { 0 };
         let mut edge = self.edge.unwrap_or_else(|| Edge::new(now, position + samples));
         if self.due.is_none() && !self.fills {
             edge = Edge::new(now, position + samples);
@@ -131,10 +138,11 @@ impl Timeline {
             return Place::Nowhere;
         }
         let wanted = if too_late { lost } else { start.saturating_sub(position) };
-        let silence = if self.fills { wanted.min(lost) / FRAME * FRAME } else { 0 };
+        let filled = if self.fills { wanted.min(lost) / FRAME * FRAME } else { 0 };
+        let silence = filled.max(pause);
         let end = position + silence + samples;
-        if self.bound && end > live + samples_in(SLACK).max(samples) {
-            self.due = Some(position);
+        if self.bound && end > live + samples_in(SLACK).max(samples) + pause {
+            self.due = self.due.and(Some(position));
             return Place::Nowhere;
         }
         self.late = None;
@@ -159,6 +167,7 @@ impl Timeline {
     /// The source's audio has been published.
     pub(super) fn published(&mut self, samples: u64, now: Instant) {
         self.position += samples;
+        self.silent = false;
         self.due = Some(self.position);
         if let Some(edge) = &mut self.edge {
             edge.follow(now, self.position, self.bound);
@@ -168,6 +177,7 @@ impl Timeline {
     /// Silence has been published.
     pub(super) fn silent_for(&mut self, samples: u64) {
         self.position += samples;
+        self.silent = true;
     }
 
     /// Whether `length` samples of silence are due in a gap, and else when they will be; `None` if

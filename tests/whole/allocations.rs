@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use silvacast::listener::{self, Amount, Visitor};
-use silvacast::mount::{Burst, Description, Gap, Name, Settings, Table};
+use silvacast::mount::{Burst, Description, Gap, Name, Ring, Settings, Table};
+use silvacast::ogg::{Codec, Splice};
 use silvacast::source::{self, Body, Manner};
 use silvacast::worker::{self, Arrival, Workers};
 
@@ -134,4 +135,34 @@ fn pages_cross_without_a_single_allocation() {
     assert_eq!(after - before, 0, "allocations in 3,000 pages to three listeners");
     stop.send(true).unwrap();
     audio.join().unwrap();
+}
+
+#[test]
+fn splicing_and_silence_allocate_nothing_a_page() {
+    let mut head = &ogg::headers(1)[..];
+    let Ok(Codec::Opus(head)) = Codec::of(&ogg::next_page(&mut head).unwrap()) else {
+        panic!("not Opus")
+    };
+    let (mut splice, mut ring) =
+        (Splice::new(&head, 1, 2, true, Duration::from_secs(1)), Ring::new(128 * 1024));
+    // The first round is for everything to find its size.
+    let pages: Vec<_> = (0..1_000).map(|number| ogg::audio(1, number, 160)).collect();
+    let mut now = Instant::now();
+    for round in 0..2 {
+        let before = ALLOCATIONS.load(SeqCst);
+        WATCHED.set(round > 0);
+        for bytes in &pages {
+            let Some(page) = ogg::next_page(&mut &bytes[..]) else { panic!("not a page") };
+            now += Duration::from_millis(20);
+            splice.push(&page, now, |page| ring.publish(page));
+        }
+        for _ in 0..1_000 {
+            now += Duration::from_millis(20);
+            splice.fill(now, |page| ring.publish(page));
+        }
+        splice.join();
+        WATCHED.set(false);
+        assert!(round == 0 || ALLOCATIONS.load(SeqCst) == before, "it allocated");
+    }
+    assert!(ring.head() > 400_000);
 }

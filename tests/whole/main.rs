@@ -13,6 +13,7 @@ mod code;
 mod daemon;
 mod door;
 mod gap;
+mod joint;
 mod memory;
 mod ogg;
 mod players;
