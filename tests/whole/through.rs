@@ -9,8 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::browser::Browser;
-use crate::client::get;
+use crate::client::{Listener, get};
 use crate::daemon::{Daemon, PATIENCE};
+use crate::valve::Valve;
 
 /// One for each source, so that it is known whom a player hears.
 const TONES: [f64; 5] = [500.0, 900.0, 1300.0, 1700.0, 2100.0];
@@ -28,9 +29,13 @@ impl Drop for Running {
 
 /// A Recorder's FFmpeg, sending a tone.
 fn recorder(server: &Daemon, tone: f64) -> Running {
+    recorder_with(server, tone, "64k")
+}
+
+fn recorder_with(server: &Daemon, tone: f64, bitrate: &str) -> Running {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-re", "-f", "lavfi", "-i", &format!("sine={tone}:r=48000")]);
-    command.args(["-af", "volume=4", "-c:a", "libopus", "-b:a", "64k", "-vbr", "off"]);
+    command.args(["-af", "volume=4", "-c:a", "libopus", "-b:a", bitrate, "-vbr", "off"]);
     command.args(["-page_duration", "20000"]);
     command.args(["-content_type", "audio/ogg", "-f", "ogg", &server.push_url("/m")]);
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -77,13 +82,23 @@ impl Ear {
 
     /// Waits until half a second of a tone has been heard.
     fn wait_for(&self, tone: usize) {
+        self.wait_for_more(tone, 0);
+    }
+
+    /// The same, after so many blocks.
+    fn wait_for_more(&self, tone: usize, after: usize) {
         let mut heard = self.heard.0.lock().unwrap();
-        while heard.blocks.iter().filter(|&&block| block == Some(tone)).count() < 25 {
+        while heard.blocks.iter().skip(after).filter(|&&block| block == Some(tone)).count() < 25 {
             assert!(!heard.ended, "{} stopped playing", self.name);
             let (guard, waited) = self.heard.1.wait_timeout(heard, PATIENCE).unwrap();
             heard = guard;
             assert!(!waited.timed_out(), "{} does not hear tone {tone}", self.name);
         }
+    }
+
+    /// How many blocks have been heard.
+    fn blocks(&self) -> usize {
+        self.heard.0.lock().unwrap().blocks.len()
     }
 
     fn close(self) -> Vec<Option<usize>> {
@@ -117,32 +132,24 @@ fn silence(server: &Daemon) -> f64 {
     status["icestats"]["source"]["silence_inserted_seconds"].as_f64().unwrap()
 }
 
+/// Players that write what they hear, at this URL.
+fn ears(url: &str) -> [Ear; 2] {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-i", url, "-f", "s16le", "-ac", "1", "-flush_packets", "1", "-"]);
+    let mut mpv = Command::new("mpv");
+    mpv.args(["--no-config", "--no-video", "--no-terminal", "--ao=pcm"]);
+    mpv.args(["--ao-pcm-file=/dev/stdout", "--ao-pcm-waveheader=no"]);
+    mpv.args(["--audio-format=s16", "--audio-channels=mono", url]);
+    [Ear::open("ffmpeg", &mut ffmpeg), Ear::open("mpv", &mut mpv)]
+}
+
 #[test]
 fn three_restarts_and_a_takeover_do_not_end_the_listening() {
     let server = Daemon::with("", "[mount-defaults]\ngap_after = \"1s\"");
     let mut source = recorder(&server, TONES[0]);
     server.wait_for_line(&["stream-began"]);
     let url = server.url("/m");
-    let ears = [
-        Ear::open(
-            "ffmpeg",
-            Command::new("ffmpeg")
-                .args(["-nostdin", "-i", &url, "-f", "s16le", "-ac", "1"])
-                .args(["-flush_packets", "1", "-"]),
-        ),
-        Ear::open(
-            "mpv",
-            Command::new("mpv")
-                .args(["--no-config", "--no-video", "--no-terminal", "--ao=pcm"])
-                .args([
-                    "--ao-pcm-file=/dev/stdout",
-                    "--ao-pcm-waveheader=no",
-                    "--audio-format=s16",
-                    "--audio-channels=mono",
-                    &url,
-                ]),
-        ),
-    ];
+    let ears = ears(&url);
     let browsers = [Browser::chromium(&url), Browser::firefox(&url)];
     let mut at = [0; 2];
     for (round, tone) in TONES.into_iter().enumerate() {
@@ -197,4 +204,53 @@ fn three_restarts_and_a_takeover_do_not_end_the_listening() {
         assert!((quiet - silence).abs() < 1.5, "{name}: {quiet} s of silence, {silence} s put in");
     }
     drop(source);
+}
+
+#[test]
+fn a_listener_that_was_stuck_goes_on_at_the_live_edge() {
+    let server = Daemon::with(
+        "",
+        "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nring = \"128KiB\"\ngap_after = \"1s\"",
+    );
+    let source = recorder_with(&server, TONES[1], "256k");
+    server.wait_for_line(&["stream-began"]);
+    let valve = Valve::before(server.port);
+    let url = format!("http://127.0.0.1:{}/m", valve.port);
+    let ears = ears(&url);
+    let browsers = [Browser::chromium(&url), Browser::firefox(&url)];
+    for ear in &ears {
+        ear.wait_for(1);
+    }
+    for browser in &browsers {
+        browser.wait_for(0, |said| said.is_tone(TONES[1]) && said.time > 1.0);
+    }
+    valve.close();
+    // Until more than the ring and what lies on the way has gone by.
+    let mut other = Listener::join(&server, "/m?burst=0ms");
+    let mut bytes = 0;
+    while bytes < 400_000 {
+        bytes += other.page().unwrap().len();
+    }
+    let before: Vec<_> = ears.iter().map(Ear::blocks).collect();
+    let said: Vec<_> = browsers.iter().map(|browser| browser.said().len()).collect();
+    valve.open();
+    for (ear, before) in ears.iter().zip(before) {
+        // What it had in stock may still come first.
+        ear.wait_for_more(1, before + 250);
+    }
+    for (browser, from) in browsers.iter().zip(said) {
+        let time = browser.said()[from - 1].time;
+        browser.wait_for(from, |said| said.is_tone(TONES[1]) && said.time > time + 3.0);
+    }
+    for ear in ears {
+        let name = ear.name;
+        let blocks = ear.close();
+        let quiet = blocks.iter().skip_while(|b| b.is_none()).filter(|b| **b != Some(1)).count();
+        // A block or two at the hole; the tone is as clean after it as before.
+        assert!(quiet <= 5, "{name}: {quiet} blocks are not the tone");
+    }
+    drop((browsers, source, valve));
+    for line in server.wait_for_lines(&["listener-left", "agent="], 4) {
+        assert!(!line.contains("skips=0") || line.contains("bytes=0"), "{line}");
+    }
 }
