@@ -28,12 +28,16 @@ lint:
 bench *ARGS:
     cargo bench --bench fanout -- {{ARGS}}
 
+# What a page costs on its way into the ring
+bench-splice:
+    cargo bench --bench splice
+
 # How far behind live mpv, ffplay and Chromium are
 latency:
     cargo build --release
     benches/latency
 
-# Fuzz one target: head, scan, config or chunked
+# Fuzz one target: head, scan, splice, config or chunked
 fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!                 ┌──────────── data plane: raw sockets, no allocation per page ───────────┐
-//!  encoder ──PUT──► door ──► source ──► ogg (scan, headers) ──► mount (ring) ──► listener ──► player
+//!  encoder ──PUT──► door ──► source ──► ogg (scan, splice) ───► mount (ring) ──► listener ──► player
 //!                    │ one request head, bounded, timed              │
 //!                    └──everything else──► control (hyper) ◄─────────┘ the table and its counters
 //! ```
@@ -12,8 +12,8 @@
 //! - [`door`]: accepts, reads one request head, decides.
 //! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
-//! - [`ogg`]: pages, found in any cut of bytes; headers. Pure.
-//! - [`mount`]: the ring, the claim on it, each thread's view of it, and the table of them all.
+//! - [`ogg`]: pages, found in any cut of bytes; headers; one stream out of many. Pure.
+//! - [`mount`]: the ring, the claim on it, what is on the air and who keeps it there, each thread's view of it, and the table of them all.
 //! - [`listener`]: a cursor and a socket; written to straight from the ring.
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
@@ -23,6 +23,7 @@
 //! What always holds:
 //!
 //! - **A source is always drained.** Between its socket and the ring nothing waits.
+//! - **A stream goes on**, without a jump, whatever becomes of its source; and no later than real time.
 //! - **Memory is fixed.** A mount is one ring; a listener has no queue; every count has a limit.
 //! - **Nobody else is hurt.** A listener that does not read costs its cursor and its socket.
 //! - **A stream begins on a page that a decoder can begin with**, after its headers.

@@ -8,7 +8,7 @@ use super::Config;
 use crate::control::{MOST_REQUESTS, REQUEST_MEMORY, SOURCE_TEXT};
 use crate::door::{MOST_WAITING, RECEIVE_BUFFER, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
-use crate::ogg::{MAX_HEADERS, Scanner};
+use crate::ogg::{MAX_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 use crate::platform::LOG_MEMORY;
 
 /// The program itself, its threads and their runtimes, in bytes. Measured at 3 to 4 MiB.
@@ -33,6 +33,8 @@ impl Budget {
         // A mount has the source that is heard and one that is yet to show what it sends. Headers are
         // gathered in a buffer and a packet, and then kept.
         let source = Scanner::MEMORY + 4 * MAX_HEADERS;
+        // A packet that goes over pages, and a page of silence in the making, which may have doubled.
+        let stream = MAX_PACKET + 2 * MAX_PAGE + MAX_HEADERS;
         // Wider than memory itself where that is small: a sum that does not fit is what must be shown.
         let times = |what: &str, count: usize, each: usize| {
             (format!("{count} × {what}"), count as u64 * each as u64)
@@ -46,6 +48,11 @@ impl Budget {
                 ),
                 times("a mount's ring", limits.sources * config.workers, ring),
                 times("a source's page in the making and its headers", 2 * limits.sources, source),
+                times(
+                    "a stream's packet and silence in the making, and its headers",
+                    limits.sources,
+                    stream,
+                ),
                 times("a listener", limits.listeners, LISTENER_MEMORY),
                 times("a request head", MOST_WAITING, VISIT_MEMORY + 2 * limits.request_head),
                 times(

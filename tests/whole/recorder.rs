@@ -27,9 +27,20 @@ impl Recorder {
     fn start(port: u16, seconds: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ramp = format!("aevalsrc=(mod(n\\,65536)-32768)/32768:s=48000:d={seconds}");
-        let url = format!("icecast://source:{PASSWORD}@127.0.0.1:{port}/mic.opus");
+        let url = format!("http://source:{PASSWORD}@127.0.0.1:{port}/mic.opus");
         let mut command = Command::new("ffmpeg");
-        command.args(["-nostdin", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", &ramp]);
+        command.args([
+            "-nostdin",
+            "-loglevel",
+            "warning",
+            "-probesize",
+            "32",
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            &ramp,
+        ]);
         command.args(recommended(&directory.path().join("%03d.wav").display().to_string(), &url));
         let ffmpeg = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         Self { ffmpeg: ffmpeg.expect("ffmpeg is needed here"), directory, seconds }
@@ -55,14 +66,12 @@ fn recommended(wav: &str, url: &str) -> Vec<String> {
     let manual = include_str!("../../docs/recorder.md");
     let line = manual.split("```").nth(1).expect("a command line");
     let line = line.split_once("hw:CARD=ULTRAMIC").expect("its input").1.replace("\\\n", " ");
-    let words = line.split_whitespace();
-    let words = words.map(|word| match word {
+    let words = line.split_whitespace().map(|word| match word {
         word if word.starts_with("segment-") => wav.to_owned(),
-        word if word.starts_with("icecast://") => url.to_owned(),
+        word if word.starts_with("http://") => url.to_owned(),
         word => word.to_owned(),
     });
-    // The manual names files by the clock.
-    words.filter(|word| word != "-strftime" && word != "1=").collect()
+    words.collect()
 }
 
 /// How many samples all segments have together; none of them may be missing in between.
