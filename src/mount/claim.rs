@@ -5,9 +5,9 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
+use super::Mount;
 use super::feed::Feed;
 use super::table::{Description, Slot};
-use super::{Began, Mount};
 use crate::ogg::{Headers, Page};
 
 /// Where sources sign in, and what the one of them that is heard feeds. There are two at the most:
@@ -86,15 +86,17 @@ impl Claim {
 
     /// Puts a stream on the air, over the one that is there: as its continuation if that can be. A
     /// void claim does nothing.
-    pub fn begin(&mut self, headers: Headers, now: Instant) -> Option<Began> {
+    pub fn begin(&mut self, headers: Headers, now: Instant) {
         let mut desk = self.mount.desk();
         if desk.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == self.number) {
             desk.holder = desk.newcomer.take();
         }
         self.headers = Some(headers);
-        let introduction = self.introduction()?;
-        let held = desk.is_held_by(self.number);
-        held.then(|| self.mount.begin(&mut desk, &introduction, now))
+        if desk.is_held_by(self.number)
+            && let Some(introduction) = self.introduction()
+        {
+            self.mount.begin(&mut desk, &introduction, now);
+        }
     }
 
     /// Publishes a page of audio. Readers hear of it at [`Self::announce`].

@@ -33,7 +33,7 @@ pub use table::{Counter, Counters, Description, Full, Live, Slot, State, Table};
 use claim::{Desk, Introduction};
 use feed::{Feed, Idle};
 
-use crate::ogg::Page;
+use crate::ogg::{Headers, Page};
 
 /// One mount.
 #[derive(Debug)]
@@ -47,17 +47,6 @@ pub struct Mount {
     bells: Box<[Notify]>,
     /// Tells the keeper that what it waits for may have changed.
     stirred: Notify,
-}
-
-/// How a source's stream came to be heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Began {
-    /// As the first one.
-    New,
-    /// As the continuation of what was on the air.
-    Spliced,
-    /// After the end of what was on the air, which it could not continue.
-    Chained,
 }
 
 impl Mount {
@@ -92,18 +81,44 @@ impl Mount {
     }
 
     /// Puts a source's stream on the air.
-    fn begin(&self, desk: &mut Desk, source: &Introduction<'_>, now: Instant) -> Began {
+    fn begin(&self, desk: &mut Desk, source: &Introduction<'_>, now: Instant) {
+        let before = desk.feed.is_some();
         let joined = desk.feed.as_mut().and_then(|feed| feed.join(source.headers));
-        let (headers, began) = if let Some(headers) = joined {
-            (headers, Began::Spliced)
-        } else {
+        let spliced = joined.is_some();
+        let headers = joined.unwrap_or_else(|| {
             let before = desk.feed.as_ref();
-            let began = if before.is_some() { Began::Chained } else { Began::New };
             let (feed, headers) = Feed::begin(source.headers, before, &self.slot.settings, now);
             self.end_stream(desk);
             desk.feed = Some(feed);
-            (headers, began)
-        };
+            headers
+        });
+        self.show(&headers, source);
+        self.stirred.notify_one();
+        let (mount, codec) = (self.slot.name.as_str(), headers.codec.name());
+        let channels = headers.codec.channels();
+        match (spliced, before) {
+            (true, _) => tracing::info!(
+                event = "stream-spliced",
+                mount,
+                codec,
+                channels,
+                "the stream goes on with a new beginning"
+            ),
+            (false, true) => tracing::warn!(
+                event = "stream-chained",
+                mount,
+                codec,
+                channels,
+                "another kind of stream began; some players do not go on"
+            ),
+            (false, false) => {
+                tracing::info!(event = "stream-began", mount, codec, channels, "stream began");
+            }
+        }
+    }
+
+    /// Lets listeners join with these headers, and status see whose they are.
+    fn show(&self, headers: &Headers, source: &Introduction<'_>) {
         let now = SystemTime::now();
         let (state, state_since) = match self.slot.live() {
             Some(live) => (live.state, live.state_since),
@@ -119,16 +134,11 @@ impl Mount {
             state_since,
         };
         let mut air = self.air_mut();
-        let since = match &air.stream {
-            Some(stream) => stream.since,
-            None => air.ring.head(),
-        };
-        air.stream = Some(Arc::new(OnAir { headers, since }));
+        let since = air.stream.as_ref().map_or(air.ring.head(), |stream| stream.since);
+        air.stream = Some(Arc::new(OnAir { headers: headers.clone(), since }));
         drop(air);
         self.slot.set_live(Some(live));
         self.ring_bells();
-        self.stirred.notify_one();
-        began
     }
 
     /// Publishes what becomes of a source's page.

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 pub use body::{Body, Broken, Chunk};
 
 use crate::http::{CONTINUE, Reply, Version};
-use crate::mount::{Began, Claim, Description, Lost, Seat};
+use crate::mount::{Claim, Description, Lost, Seat};
 use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
@@ -251,37 +251,7 @@ impl Intake {
         while let Some(page) = self.scanner.next_page() {
             match self.stream.push(&page)? {
                 Part::Header => {}
-                Part::Headers(headers) => {
-                    let (codec, channels) = (headers.codec.name(), headers.codec.channels());
-                    let began = claim.begin(headers, now);
-                    let mount = claim.slot().name.as_str();
-                    match began {
-                        Some(Began::New) => {
-                            tracing::info!(
-                                event = "stream-began",
-                                mount,
-                                codec,
-                                channels,
-                                "stream began"
-                            );
-                        }
-                        Some(Began::Spliced) => tracing::info!(
-                            event = "stream-spliced",
-                            mount,
-                            codec,
-                            channels,
-                            "the stream goes on with a new beginning"
-                        ),
-                        Some(Began::Chained) => tracing::warn!(
-                            event = "stream-chained",
-                            mount,
-                            codec,
-                            channels,
-                            "another kind of stream began; some players do not go on"
-                        ),
-                        None => {}
-                    }
-                }
+                Part::Headers(headers) => claim.begin(headers, now),
                 Part::Audio => {
                     self.strays = 0;
                     news = true;

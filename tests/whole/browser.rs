@@ -13,8 +13,12 @@ use crate::daemon::PATIENCE;
 
 /// Plays, and reports ten times a second: where it is, how loud it is, and its loudest frequency.
 const PAGE: &str = r#"<!doctype html><meta charset=utf-8><audio id=a crossorigin=anonymous></audio><script>
-let analyser, samples, spectrum;
-const say = what => fetch("/said?" + [what, a.currentTime.toFixed(3), ...listen()].join("&"));
+let analyser, samples, spectrum, order = Promise.resolve();
+function say(what) {
+  const text = "/said?" + [what, a.currentTime.toFixed(3), ...listen()].join("&");
+  // One after the other: requests side by side may arrive in any order.
+  order = order.then(() => fetch(text)).catch(() => {});
+}
 function listen() {
   if (!analyser) return [0, 0];
   analyser.getFloatTimeDomainData(samples);
