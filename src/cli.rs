@@ -4,9 +4,10 @@
 //! a sentence on stderr.
 
 mod demo;
+mod run;
 
 use std::io::{IsTerminal, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::{Budget, Config, Environment, PORT};
-use crate::door::{Secret, bind};
-use crate::platform::{Log, inherited_sockets, notify_ready, notify_stopping, stop_requested};
+use crate::door::Secret;
 use crate::push::{Clip, Progress, Target, push};
-use crate::server;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -103,58 +102,14 @@ struct PushArgs {
 /// Does what the command line says.
 pub fn main(cli: Cli) -> Exit {
     let outcome = match cli.command {
-        None => run(cli.run.config.as_deref()),
-        Some(Command::Run(args)) => run(args.config.as_deref()),
+        None => run::run(cli.run.config.as_deref()),
+        Some(Command::Run(args)) => run::run(args.config.as_deref()),
         Some(Command::Check { config }) => check(&config),
         Some(Command::Health { url }) => health(url),
         Some(Command::Push(args)) => push_file(&args),
         Some(Command::Demo) => demo::run(),
     };
     outcome.err().unwrap_or(Exit::Fine)
-}
-
-fn run(file: Option<&Path>) -> Result<(), Exit> {
-    let environment = Environment::of_process();
-    let Some(file) = file else {
-        let (source, admin) = (random_secret()?, random_secret()?);
-        let config = Config::for_trying(source.clone(), admin.clone(), &environment)
-            .map_err(|problem| Exit::Wrong(problem.to_string()))?;
-        let sockets = listen(&config.listen)?;
-        let address = address(&sockets)?;
-        say(&format!(
-            "No configuration given: trying it out on this machine only, with passwords made for this run.\n\
-             \n  source password   {}\n  admin password    {}  (user admin)\n\n\
-             Send a microphone or any sound:\n  ffmpeg -re -i INPUT -c:a libopus -b:a 64k -page_duration 20000 \
-             -content_type audio/ogg -f ogg icecast://source:{}@{address}/mic-test.opus\n\n\
-             Listen:\n  http://{address}/mic-test.opus",
-            source.expose(),
-            admin.expose(),
-            source.expose(),
-        ));
-        return serve(config, sockets);
-    };
-    let config = load(file, &environment)?;
-    let inherited = inherited_sockets().map_err(|error| {
-        Exit::Failed(format!("a socket passed in by the service manager is of no use: {error}"))
-    })?;
-    let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
-    serve(config, sockets)
-}
-
-/// Serves until told to stop.
-fn serve(config: Config, sockets: Vec<TcpListener>) -> Result<(), Exit> {
-    let _log = Log::start();
-    let failed = |error: std::io::Error| Exit::Failed(format!("cannot serve: {error}"));
-    let stop = stop_requested().map_err(failed)?;
-    let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
-    server::run(config, sockets, &stop, || {
-        tracing::info!(event = "ready", version = env!("CARGO_PKG_VERSION"), listen = ?addresses, "ready");
-        notify_ready();
-    })
-    .map_err(failed)?;
-    notify_stopping();
-    tracing::info!(event = "stopped", "stopped");
-    Ok(())
 }
 
 fn load(file: &Path, environment: &Environment) -> Result<Config, Exit> {
@@ -169,22 +124,6 @@ fn check(file: &Path) -> Result<(), Exit> {
     let config = load(file, &Environment::of_process())?;
     say(&format!("{}: no errors\n{}", file.display(), Budget::of(&config)));
     Ok(())
-}
-
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Exit> {
-    let open = |&address| {
-        bind(address).map_err(|error| {
-            Exit::Failed(format!(
-                "cannot listen on {address}: {error}; SILVASONIC_ICECAST_PORT chooses another port"
-            ))
-        })
-    };
-    addresses.iter().map(open).collect()
-}
-
-fn address(sockets: &[TcpListener]) -> Result<SocketAddr, Exit> {
-    let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-    address.ok_or_else(|| Exit::Failed("no address to listen on".into()))
 }
 
 /// A password that nobody has chosen: 144 random bits.

@@ -18,7 +18,7 @@
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
 //! - [`platform`]: log, signals, service manager. [`cli`]: the commands. [`push`]: the source client.
-//! - [`http`], [`text`], [`units`]: words and numbers that several of these share.
+//! - [`events`]: every line that the log can have. [`http`], [`text`], [`units`]: words and numbers that several of these share.
 //!
 //! What always holds:
 //!
@@ -32,6 +32,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod door;
+pub mod events;
 pub mod http;
 pub mod listener;
 pub mod mount;

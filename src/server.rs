@@ -1,7 +1,7 @@
 //! The composition root: starts the threads, and takes them down again.
 //!
-//! The door runs on the thread that calls [`run`]; each data-plane thread and the control
-//! plane have one of their own. They share the [`Table`] and nothing else.
+//! The door runs on the thread that calls [`Server::run`]; each data-plane thread and the control
+//! plane have one of their own. They share the [`Table`] and the settings in force, and nothing else.
 
 use std::io;
 use std::net::TcpListener;
@@ -9,72 +9,147 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
-use crate::control::{Control, Station};
+use crate::config::{Budget, Config};
+use crate::control::{self, Control};
 use crate::door::{self, Door};
 use crate::mount::{Seats, Table};
+use crate::platform::{Pulses, resident};
 use crate::worker::{self, Workers};
 
 /// Requests on their way to the control plane.
 const CONTROL_QUEUE: usize = 64;
 
-/// Serves on `sockets` until `stop` turns true and the drain is over. `ready` is called once
-/// every socket accepts.
-///
-/// # Errors
-/// What the system says where it gives no thread or no runtime.
-pub fn run(
+/// A server that has yet to run.
+#[derive(Debug)]
+pub struct Server {
+    table: Arc<Table>,
+    listeners: Arc<Seats>,
+    door: Arc<ArcSwap<door::Settings>>,
+    control: Arc<ArcSwap<control::Settings>>,
     config: Config,
-    sockets: Vec<TcpListener>,
-    stop: &watch::Receiver<bool>,
-    ready: impl FnOnce(),
-) -> io::Result<()> {
-    let table = Arc::new(Table::default());
-    let (workers, queues) = Workers::new(config.workers);
-    let (to_control, arrivals) = mpsc::channel(CONTROL_QUEUE);
-    let control = Control {
-        station: Station {
-            port: sockets
-                .first()
-                .and_then(|socket| socket.local_addr().ok())
-                .map_or(0, |a| a.port()),
-            hostname: config.hostname,
-            location: config.location,
-            admin: config.admin,
-            since: SystemTime::now(),
-        },
-        prefix: config.door.prefix.clone(),
-        table: Arc::clone(&table),
-    };
-    let mut threads = Vec::new();
-    for (number, queue) in queues.into_iter().enumerate() {
-        let stop = stop.clone();
-        threads.push(thread(&format!("audio-{number}"), move |runtime| {
-            runtime.block_on(worker::run(queue, stop));
-        })?);
-    }
-    let stop_control = stop.clone();
-    threads.push(thread("control", move |runtime| {
-        runtime.block_on(control.serve(arrivals, stop_control));
-    })?);
-    let door = Door::new(config.door, table, Arc::new(Seats::default()), workers, to_control);
-    runtime()?.block_on(async {
-        let mut accepting = Vec::new();
-        for socket in sockets {
-            accepting.push(door::accepting(socket)?);
+}
+
+/// A running server from outside: what goes on in it, and which configuration is in force.
+#[derive(Debug)]
+pub struct Overview {
+    table: Arc<Table>,
+    listeners: Arc<Seats>,
+    door: Arc<ArcSwap<door::Settings>>,
+    control: Arc<ArcSwap<control::Settings>>,
+    config: Config,
+    /// The most memory that it can take, in bytes.
+    ceiling: u64,
+}
+
+impl Server {
+    /// A server with this configuration.
+    pub fn new(config: Config) -> Self {
+        Self {
+            table: Arc::default(),
+            listeners: Arc::default(),
+            door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
+            control: Arc::new(ArcSwap::from_pointee(config.control.clone())),
+            config,
         }
-        ready();
-        door.serve(accepting, stop.clone()).await;
-        io::Result::Ok(())
-    })?;
-    for thread in threads {
-        // A thread that panicked has taken the process with it, where panics abort.
-        let _ = thread.join();
     }
-    Ok(())
+
+    /// A view of it that stays true while it runs.
+    pub fn overview(&self) -> Overview {
+        Overview {
+            table: Arc::clone(&self.table),
+            listeners: Arc::clone(&self.listeners),
+            door: Arc::clone(&self.door),
+            control: Arc::clone(&self.control),
+            config: self.config.clone(),
+            ceiling: Budget::of(&self.config).total(),
+        }
+    }
+
+    /// Serves on `sockets` until `stop` turns true and the drain is over. `ready` is called once
+    /// every socket accepts. Each loop that must advance has one of the `pulses`.
+    ///
+    /// # Errors
+    /// What the system says where it gives no thread or no runtime.
+    pub fn run(
+        self,
+        sockets: Vec<TcpListener>,
+        pulses: &Pulses,
+        stop: &watch::Receiver<bool>,
+        ready: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (workers, queues) = Workers::new(self.config.workers);
+        let (to_control, arrivals) = mpsc::channel(CONTROL_QUEUE);
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
+        let control = Control {
+            settings: self.control,
+            port: address.map_or(0, |address| address.port()),
+            since: SystemTime::now(),
+            table: Arc::clone(&self.table),
+        };
+        let mut threads = Vec::new();
+        for (number, queue) in queues.into_iter().enumerate() {
+            let name = format!("audio-{number}");
+            let (pulse, pulses, stop) = (pulses.of(&*name), pulses.clone(), stop.clone());
+            threads.push(thread(&name, move |runtime| {
+                runtime.block_on(worker::run(queue, pulse, pulses, stop));
+            })?);
+        }
+        let (pulse, stop_control) = (pulses.of("control"), stop.clone());
+        threads.push(thread("control", move |runtime| {
+            runtime.block_on(control.serve(arrivals, pulse, stop_control));
+        })?);
+        let door = Door::new(self.door, self.table, self.listeners, workers, to_control);
+        runtime()?.block_on(async {
+            let mut accepting = Vec::new();
+            for socket in sockets {
+                let name = socket.local_addr().map(|address| format!("accept on {address}"))?;
+                accepting.push((door::accepting(socket)?, pulses.of(name)));
+            }
+            ready()?;
+            door.serve(accepting, stop.clone()).await;
+            io::Result::Ok(())
+        })?;
+        for thread in threads {
+            // A thread that panicked has taken the process with it, where panics abort.
+            let _ = thread.join();
+        }
+        Ok(())
+    }
+}
+
+impl Overview {
+    /// One line: `3 microphones, 12 listeners, 41/64 MiB worst case`.
+    pub fn sentence(&self) -> String {
+        let count =
+            |number: usize, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        format!(
+            "{}, {}, {}/{} MiB worst case",
+            count(self.table.live().len(), "microphone"),
+            count(self.listeners.taken(), "listener"),
+            resident() >> 20,
+            self.ceiling.div_ceil(1 << 20),
+        )
+    }
+
+    /// The configuration that was put in force last.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Puts another configuration in force, without touching a connection: each request and each
+    /// mount goes by it from now on.
+    pub fn put_in_force(&mut self, config: Config) {
+        self.table.follow(&config.door.rules);
+        self.door.store(Arc::new(config.door.clone()));
+        self.control.store(Arc::new(config.control.clone()));
+        // Mounts that there are keep their rings.
+        self.ceiling = self.ceiling.max(Budget::of(&config).total());
+        self.config = config;
+    }
 }
 
 fn thread(name: &str, work: impl FnOnce(&Runtime) + Send + 'static) -> io::Result<JoinHandle<()>> {

@@ -15,9 +15,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tokio::time::timeout;
 
+use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::listener::{self, Audience, FAREWELL};
 use crate::mount::{Claim, Mount, Name, Slot, View, keep};
+use crate::platform::{Pulse, Pulses};
 use crate::source;
 
 /// Connections on their way to one thread.
@@ -74,29 +76,36 @@ impl Workers {
     }
 }
 
-/// Runs one data-plane thread until `stop` turns true, then ends all streams and lets listeners
+/// Runs one data-plane thread, whose loop has this `pulse`, until `stop` turns true, then ends all streams and lets listeners
 /// take the rest for as long as a farewell lasts.
-pub async fn run(queue: Queue, stop: watch::Receiver<bool>) {
+pub async fn run(queue: Queue, pulse: Pulse, pulses: Pulses, stop: watch::Receiver<bool>) {
     let worker = Worker {
         thread: queue.thread,
         threads: queue.threads,
+        pulses,
         audiences: Rc::default(),
         serving: JoinSet::new(),
         sources: JoinSet::new(),
     };
-    LocalSet::new().run_until(worker.run(queue.arrivals, stop)).await;
+    LocalSet::new().run_until(worker.run(queue.arrivals, pulse, stop)).await;
 }
 
 struct Worker {
     thread: usize,
     threads: usize,
+    pulses: Pulses,
     audiences: Rc<RefCell<HashMap<Name, Rc<Audience>>>>,
     serving: JoinSet<()>,
     sources: JoinSet<()>,
 }
 
 impl Worker {
-    async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, mut stop: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        mut arrivals: mpsc::Receiver<Arrival>,
+        mut pulse: Pulse,
+        mut stop: watch::Receiver<bool>,
+    ) {
         loop {
             tokio::select! {
                 arrival = arrivals.recv() => match arrival {
@@ -105,6 +114,7 @@ impl Worker {
                     None => break,
                 },
                 _ = stop.wait_for(|&stop| stop) => break,
+                () = pulse.beat() => {}
                 Some(_) = self.serving.join_next() => {}
                 Some(_) = self.sources.join_next() => {}
             }
@@ -117,8 +127,9 @@ impl Worker {
         }
         let farewell = async { while self.serving.join_next().await.is_some() {} };
         if timeout(FAREWELL, farewell).await.is_err() {
-            tracing::info!(
-                event = "drain-cut",
+            journal!(
+                info,
+                DRAIN_CUT,
                 "some listeners did not take the end of their streams in time"
             );
         }
@@ -131,10 +142,11 @@ impl Worker {
         let (claim, lost) = Claim::new(&mount, arrival.description.clone());
         match self.audience(mount) {
             Ok(_) => {
-                self.sources.spawn_local(source::serve(arrival, claim, lost));
+                let pulse = self.pulses.of(format!("source of {name}"));
+                self.sources.spawn_local(source::serve(arrival, claim, lost, pulse));
             }
             Err(error) => {
-                tracing::error!(event = "mount-failed", mount = name.as_str(), %error, "cannot create the mount");
+                journal!(error, MOUNT_FAILED, mount = name.as_str(), %error, "cannot create the mount");
             }
         }
     }
@@ -144,7 +156,7 @@ impl Worker {
             Some(Ok(audience)) => arrival.join(&audience).err(),
             Some(Err(error)) => {
                 let mount = slot.name.as_str();
-                tracing::error!(event = "mount-failed", mount, %error, "cannot replicate the mount");
+                journal!(error, MOUNT_FAILED, mount, %error, "cannot replicate the mount");
                 Some(arrival.socket)
             }
             None => Some(arrival.socket),

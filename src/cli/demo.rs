@@ -4,8 +4,10 @@ use std::io::Cursor;
 
 use tokio::task::LocalSet;
 
-use super::{Exit, address, listen, on_a_runtime, random_secret, say, serve};
+use super::run::{address, listen, serve};
+use super::{Exit, on_a_runtime, random_secret, say};
 use crate::config::{Config, Environment};
+use crate::door::Secret;
 use crate::push::{Clip, Progress, Target, push};
 
 /// The microphones: their mounts and what they hear, over and over.
@@ -32,6 +34,10 @@ pub(super) fn run() -> Result<(), Exit> {
         "Two microphones are on the air. Open one in a browser, mpv or VLC:\n\n{}\n\nStatus:\n\n  http://{address}/status-json.xsl\n\nCtrl-C ends it.",
         urls.join("\n")
     ));
+    serve(config, sockets, None, || start_microphones(targets, source))
+}
+
+fn start_microphones(targets: Vec<(Target, &'static [u8])>, source: Secret) -> Result<(), Exit> {
     let microphones = std::thread::Builder::new().name("microphones".into());
     let started = microphones.spawn(move || {
         let all = async {
@@ -61,6 +67,7 @@ pub(super) fn run() -> Result<(), Exit> {
         };
         on_a_runtime(all)
     });
-    started.map_err(|error| Exit::Failed(format!("no thread for the microphones: {error}")))?;
-    serve(config, sockets)
+    started
+        .map(drop)
+        .map_err(|error| Exit::Failed(format!("no thread for the microphones: {error}")))
 }

@@ -16,6 +16,11 @@ const PROGRAM: usize = 6 * 1024 * 1024;
 /// Each further data-plane thread.
 const THREAD: usize = 256 * 1024;
 
+/// Files of the process itself: standard streams, log, signals.
+const FILES: usize = 16;
+/// Files of each thread's runtime.
+const THREAD_FILES: usize = 4;
+
 /// A sum of items, in bytes: the process's own memory, and what the kernel holds for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -23,6 +28,8 @@ pub struct Budget {
     pub process: Vec<(String, u64)>,
     /// In the kernel.
     pub kernel: Vec<(String, u64)>,
+    /// Files open at once, connections among them.
+    pub files: u64,
 }
 
 impl Budget {
@@ -40,7 +47,16 @@ impl Budget {
             (format!("{count} × {what}"), count as u64 * each as u64)
         };
         let connections = limits.sources + limits.listeners + MOST_WAITING + MOST_REQUESTS;
+        // A mount has two sources at the most, and on each thread a set of listeners to wait for.
+        let files = limits.sources * (2 + config.workers)
+            + limits.listeners
+            + MOST_WAITING
+            + MOST_REQUESTS
+            + config.listen.len()
+            + THREAD_FILES * (config.workers + 3)
+            + FILES;
         Self {
+            files: files as u64,
             process: vec![
                 (
                     "the program and its threads".into(),
@@ -93,9 +109,10 @@ impl fmt::Display for Budget {
         }
         write!(
             f,
-            "  {:>10.2} MiB  in all, {:.2} MiB of it in the process",
+            "  {:>10.2} MiB  in all, {:.2} MiB of it in the process\nopen files, at the most: {}",
             mib(self.total()),
-            mib(self.process_total())
+            mib(self.process_total()),
+            self.files
         )
     }
 }

@@ -72,6 +72,12 @@ pub const KEYS: &[Key] = &[
         "none",
         "A file with that password. `$CREDENTIALS_DIRECTORY/admin-password` is read if neither is given.",
     ),
+    key(
+        "process",
+        "user",
+        "\"nobody\"",
+        "Who the process becomes when it is started as root: a name, or numbers such as `65534:65534`.",
+    ),
     key("limits", "sources", "10", "Mounts at once, 1 to 1000."),
     key("limits", "listeners", "100", "Listeners of all mounts together, 1 to 100000."),
     key(

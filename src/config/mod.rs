@@ -21,12 +21,16 @@ pub use reader::Problem;
 use passwords::password;
 use reader::{Reader, Section};
 
+use crate::control::Settings as ControlSettings;
 use crate::door::{Credentials, Limits, Secret, Settings as DoorSettings};
 use crate::mount::{Burst, Gap, MIN_RING, Pattern, Rules, Settings};
 use crate::units;
 
 /// The port where nothing else is said.
 pub const PORT: u16 = 8080;
+
+/// Who the process becomes where nothing else is said.
+const USER: &str = "nobody";
 
 /// Everything that a server needs to know.
 #[derive(Clone, Debug)]
@@ -35,14 +39,12 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Data-plane threads.
     pub workers: usize,
-    /// Shown in status.
-    pub hostname: String,
-    /// Shown in status.
-    pub location: String,
-    /// Shown in status.
-    pub admin: String,
+    /// Who the process becomes when it is started as root.
+    pub user: String,
     /// What the door needs to know, the mounts' rules among it.
     pub door: DoorSettings,
+    /// What the control plane needs to know.
+    pub control: ControlSettings,
 }
 
 /// What is taken from the process's environment.
@@ -94,9 +96,11 @@ impl Config {
     /// All problems of it.
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
         let (mut reader, table) = Reader::new(text);
-        let root = reader.root(&table, &["server", "auth", "limits", "mount-defaults", "mount"]);
+        let root = reader
+            .root(&table, &["server", "auth", "process", "limits", "mount-defaults", "mount"]);
         let server = reader.section(&table, "server");
         let auth = reader.section(&table, "auth");
+        let process = reader.section(&table, "process");
         let limits = reader.section(&table, "limits");
         let defaults = reader.section(&table, "mount-defaults");
         let mounts = reader.mounts(&table);
@@ -118,14 +122,19 @@ impl Config {
             Some((name?, Arc::new(settings)))
         });
         let rules = rules.collect();
+        let prefix = prefix(&mut reader, root);
         let config = Self {
             listen: listen(&mut reader, root, port),
             workers: number(&mut reader, root, "workers", 1, 1, 64),
-            hostname: text_of(&mut reader, server, "hostname", "localhost"),
-            location: text_of(&mut reader, server, "location", "Earth"),
-            admin: text_of(&mut reader, server, "admin", "admin@silvasonic.local"),
+            user: text_of(&mut reader, process, "user", USER),
+            control: ControlSettings {
+                hostname: text_of(&mut reader, server, "hostname", "localhost"),
+                location: text_of(&mut reader, server, "location", "Earth"),
+                admin: text_of(&mut reader, server, "admin", "admin@silvasonic.local"),
+                prefix: prefix.clone(),
+            },
             door: DoorSettings {
-                prefix: prefix(&mut reader, root),
+                prefix,
                 trusted_proxies: networks(&mut reader, root),
                 credentials: Credentials {
                     source: password(&mut reader, auth, "source", environment),
@@ -144,6 +153,16 @@ impl Config {
         }
     }
 
+    /// The keys whose values differ here and in `new`, and count from the next start only.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let all = [
+            (self.listen != new.listen, "listen"),
+            (self.workers != new.workers, "workers"),
+            (self.user != new.user, "[process] user"),
+        ];
+        all.into_iter().filter_map(|(differs, key)| differs.then_some(key)).collect()
+    }
+
     /// What runs without a file: on loopback only, with passwords that the caller makes.
     ///
     /// # Errors
@@ -157,9 +176,13 @@ impl Config {
         Ok(Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
             workers: 1,
-            hostname: "localhost".into(),
-            location: "Earth".into(),
-            admin: "admin@silvasonic.local".into(),
+            user: USER.into(),
+            control: ControlSettings {
+                hostname: "localhost".into(),
+                location: "Earth".into(),
+                admin: "admin@silvasonic.local".into(),
+                prefix: String::new(),
+            },
             door: DoorSettings {
                 prefix: String::new(),
                 trusted_proxies: Vec::new(),

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
 use hyper::header::{
@@ -32,6 +33,7 @@ pub use status::{Station, listen_url, render as status_json};
 
 use crate::http::{SERVER, path_and_query};
 use crate::mount::{Seat, Table};
+use crate::platform::Pulse;
 
 /// Requests that may be served at once.
 pub const MOST_REQUESTS: usize = 64;
@@ -55,28 +57,44 @@ pub struct Arrival {
     pub seat: Option<Seat>,
 }
 
+/// What the control plane needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Name under which the server is reached.
+    pub hostname: String,
+    /// Where it is.
+    pub location: String,
+    /// Who looks after it.
+    pub admin: String,
+    /// Accepted in front of every path.
+    pub prefix: String,
+}
+
 /// What the control plane answers from.
 #[derive(Debug)]
 pub struct Control {
-    /// How the server describes itself.
-    pub station: Station,
-    /// Accepted in front of every path.
-    pub prefix: String,
+    /// Those in force.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// Port under which the server is reached.
+    pub port: u16,
+    /// Since when it runs.
+    pub since: SystemTime,
     /// The mounts.
     pub table: Arc<Table>,
 }
 
 impl Control {
-    /// Serves what the door sends until `stop` turns true.
+    /// Serves what the door sends until `stop` turns true; beats while it takes requests.
     pub async fn serve(
         self,
         mut arrivals: mpsc::Receiver<Arrival>,
+        mut pulse: Pulse,
         mut stop: watch::Receiver<bool>,
     ) {
         let control = Rc::new(self);
         let mut requests: VecDeque<AbortHandle> = VecDeque::new();
         let serve = async {
-            while let Some(arrival) = arrivals.recv().await {
+            while let Some(arrival) = pulse.during(arrivals.recv()).await {
                 requests.retain(|request| !request.is_finished());
                 // Whoever takes long to read an answer makes room for whoever asks now.
                 if requests.len() >= MOST_REQUESTS
@@ -119,10 +137,11 @@ impl Control {
 
     /// The answer to a request; its body is not needed by any of them.
     pub fn answer<B: Body>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let mut response = match path_and_query(&request.uri().to_string(), &self.prefix) {
-            Ok((path, _)) => self.page(request.method(), &path),
-            Err(reply) => plain(StatusCode::BAD_REQUEST, &reply.sentence),
-        };
+        let mut response =
+            match path_and_query(&request.uri().to_string(), &self.settings.load().prefix) {
+                Ok((path, _)) => self.page(request.method(), &path),
+                Err(reply) => plain(StatusCode::BAD_REQUEST, &reply.sentence),
+            };
         let fields = response.headers_mut();
         fields.insert(SERVER_FIELD, HeaderValue::from_static(SERVER));
         fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -140,7 +159,9 @@ impl Control {
         match path {
             "/healthz" => plain(StatusCode::OK, "ok"),
             "/status-json.xsl" => {
-                let status = status_json(&self.station, &self.table.live(), SystemTime::now());
+                let about = self.settings.load_full();
+                let station = Station { about, port: self.port, since: self.since };
+                let status = status_json(&station, &self.table.live(), SystemTime::now());
                 document(StatusCode::OK, "application/json; charset=UTF-8", status)
             }
             _ => plain(

@@ -12,20 +12,17 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::Settings;
 use crate::http::SERVER;
 use crate::mount::{Counter, Live, Slot, State};
 
-/// How the server describes itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The server, as it describes itself.
+#[derive(Clone, Debug)]
 pub struct Station {
-    /// Name under which it is reached.
-    pub hostname: String,
+    /// In its configuration's words.
+    pub about: Arc<Settings>,
     /// Port under which it is reached.
     pub port: u16,
-    /// Where it is.
-    pub location: String,
-    /// Who looks after it.
-    pub admin: String,
     /// Since when it runs.
     pub since: SystemTime,
 }
@@ -100,9 +97,9 @@ pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)], now: SystemT
     let (server_start, server_start_iso8601) = dates(station.since);
     let document = Document {
         icestats: Icestats {
-            admin: &station.admin,
-            host: &station.hostname,
-            location: &station.location,
+            admin: &station.about.admin,
+            host: &station.about.hostname,
+            location: &station.about.location,
             server_id: SERVER,
             server_start,
             server_start_iso8601,
@@ -164,7 +161,12 @@ fn measured_bitrate(slot: &Slot, live: &Live, now: SystemTime) -> u64 {
 pub fn listen_url(station: &Station, mount: &str) -> String {
     const KEPT: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    format!("http://{}:{}{}", station.hostname, station.port, utf8_percent_encode(mount, KEPT))
+    format!(
+        "http://{}:{}{}",
+        station.about.hostname,
+        station.port,
+        utf8_percent_encode(mount, KEPT)
+    )
 }
 
 /// A time as Icecast writes it, for people and for programs, both in UTC.

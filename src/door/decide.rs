@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Door;
 use super::address::{Origin, origin};
+use super::credentials::Credentials;
 use super::head::Head;
 use super::route::{ALLOW, Route, of as route_of};
+use super::{Door, Limits, Settings, too_many_connections};
+use crate::events::journal;
 use crate::http::Reply;
 use crate::listener::{self, Player, Visitor, amount, response_head};
 use crate::mount::{Description, Name, Seat};
@@ -29,21 +31,27 @@ pub(super) enum Decision {
 impl Door {
     pub(super) fn decide(
         &self,
+        settings: &Settings,
         head: &Head<'_, '_>,
         peer: SocketAddr,
         seat: &mut Option<Seat>,
     ) -> Decision {
-        let origin = origin(peer.ip(), head, &self.settings.trusted_proxies);
-        let decided = self.seat_client(origin, seat).and_then(|()| {
-            match route_of(head, &self.settings.prefix)? {
-                Route::Control => Ok(Decision::Control(seat.take())),
-                Route::Options => Ok(answer(head, &options())),
-                Route::Source(name) => self.source(head, &name, origin, peer, seat),
-                Route::Listener { name, burst, probe } => {
-                    self.listener(head, &name, burst, probe, origin, seat)
+        let origin = origin(peer.ip(), head, &settings.trusted_proxies);
+        let decided =
+            self.seat_client(&settings.limits, origin, seat).and_then(|()| {
+                match route_of(head, &settings.prefix)? {
+                    Route::Control => Ok(Decision::Control(seat.take())),
+                    Route::Options => Ok(answer(head, &options())),
+                    Route::Source(name) => {
+                        self.authenticate(&settings.credentials, head, origin)?;
+                        self.source(settings, head, &name, (peer, origin), seat)
+                    }
+                    Route::Listener { name, probe: true, .. } => Ok(self.probe(&name, seat)),
+                    Route::Listener { name, burst, probe: false } => {
+                        self.listener(&settings.limits, head, &name, burst, origin, seat)
+                    }
                 }
-            }
-        });
+            });
         decided.unwrap_or_else(|reply| {
             self.log_refusal(peer, origin.address, head.target, &reply);
             answer(head, &reply)
@@ -51,8 +59,13 @@ impl Door {
     }
 
     /// A client behind a proxy is counted once its address is known.
-    fn seat_client(&self, origin: Origin, seat: &mut Option<Seat>) -> Result<(), Reply> {
-        let limit = self.settings.limits.connections_per_ip;
+    fn seat_client(
+        &self,
+        limits: &Limits,
+        origin: Origin,
+        seat: &mut Option<Seat>,
+    ) -> Result<(), Reply> {
+        let limit = limits.connections_per_ip;
         if origin.behind_proxy {
             // Another client's request on the same connection has another client's seat.
             *seat = None;
@@ -61,7 +74,7 @@ impl Door {
             *seat = Some(
                 self.per_client
                     .take(origin.address, limit)
-                    .ok_or_else(|| self.too_many_connections())?,
+                    .ok_or_else(|| too_many_connections(limits))?,
             );
         }
         Ok(())
@@ -69,13 +82,12 @@ impl Door {
 
     fn source(
         &self,
+        settings: &Settings,
         head: &Head<'_, '_>,
         name: &Name,
-        origin: Origin,
-        peer: SocketAddr,
+        (peer, origin): (SocketAddr, Origin),
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Reply> {
-        self.authenticate(head, origin)?;
         let body = body_of(head)?;
         let manner = if head.field("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"))
         {
@@ -85,14 +97,10 @@ impl Door {
         } else {
             Manner::Either
         };
-        let limit = self.settings.limits.sources;
-        let slot =
-            self.table.reserve(name, limit, || self.settings.rules.of(name)).map_err(|_| {
-                Reply::new(
-                    403,
-                    format!("Too many sources connected: all {limit} mounts are in use."),
-                )
-            })?;
+        let limit = settings.limits.sources;
+        let slot = self.table.reserve(name, limit, || settings.rules.of(name)).map_err(|_| {
+            Reply::new(403, format!("Too many sources connected: all {limit} mounts are in use."))
+        })?;
         let description = describe(head, origin);
         let seat = seat.take();
         Ok(Decision::Source(Box::new(move |socket, read| {
@@ -101,7 +109,12 @@ impl Door {
         })))
     }
 
-    fn authenticate(&self, head: &Head<'_, '_>, origin: Origin) -> Result<(), Reply> {
+    fn authenticate(
+        &self,
+        credentials: &Credentials,
+        head: &Head<'_, '_>,
+        origin: Origin,
+    ) -> Result<(), Reply> {
         let now = Instant::now();
         let mut lockout = self.lockout.borrow_mut();
         if !origin.is_proxy
@@ -117,36 +130,40 @@ impl Door {
         };
         match head.field("authorization") {
             None => Err(unauthorised("You need to authenticate as user 'source'.")),
-            Some(said) if self.settings.credentials.is_source(said) => Ok(()),
+            Some(said) if credentials.is_source(said) => Ok(()),
             Some(_) => {
                 if !origin.is_proxy && lockout.note(origin.address, now) {
-                    tracing::warn!(event = "lockout", peer = %origin.address, "five wrong passwords in a minute: locked out for a minute");
+                    journal!(warn, LOCKOUT, peer = %origin.address, "five wrong passwords in a minute: locked out for a minute");
                 }
                 Err(unauthorised("Wrong user or password; the user is 'source'."))
             }
         }
     }
 
+    /// What a listener would get, without taking a seat.
+    fn probe(&self, name: &Name, seat: &mut Option<Seat>) -> Decision {
+        match self.table.find(name).and_then(|slot| slot.live()) {
+            Some(live) => Decision::Answer { bytes: response_head(&live), keep: false },
+            None => Decision::Control(seat.take()),
+        }
+    }
+
     fn listener(
         &self,
+        limits: &Limits,
         head: &Head<'_, '_>,
         name: &Name,
         burst: Option<Duration>,
-        probe: bool,
         origin: Origin,
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Reply> {
-        let live = self.table.find(name).and_then(|slot| Some((slot.live()?, slot)));
-        let Some((live, slot)) = live else { return Ok(Decision::Control(seat.take())) };
-        if probe {
-            return Ok(Decision::Answer { bytes: response_head(&live), keep: false });
-        }
+        let Some(slot) = self.table.find(name) else { return Ok(Decision::Control(seat.take())) };
         let full = |what: String| Reply::new(503, what).with("Retry-After", "10");
-        let all = self.settings.limits.listeners;
+        let all = limits.listeners;
         let of_server = self.listeners.take(all);
         let of_server =
             of_server.ok_or_else(|| full(format!("All {all} seats for listeners are taken.")))?;
-        let most = slot.settings.max_listeners;
+        let most = slot.settings().max_listeners;
         let of_mount = slot.listeners.take(if most == 0 { usize::MAX } else { most });
         let of_mount = of_mount.ok_or_else(|| {
             full(format!("All {most} seats for listeners of this mount are taken."))
@@ -156,24 +173,18 @@ impl Door {
             agent: head.field("user-agent"),
             range: head.field("range").is_some(),
         };
-        let burst = amount(burst, slot.settings.burst, player);
+        let burst = amount(burst, slot.settings().burst, player);
         let visitor = Visitor {
             address: origin.address,
             agent: text(head, "user-agent").unwrap_or_default().into(),
             since: Instant::now(),
             seats: [of_server, of_mount].into_iter().chain(seat.take()).collect(),
         };
-        let send_buffer = self.settings.limits.listener_send_buffer;
+        let send_buffer = limits.listener_send_buffer;
         Ok(Decision::Listener(Box::new(move |socket| {
             let arrival = listener::Arrival { socket, burst, send_buffer, visitor };
             Arrival::Listener(Box::new(arrival), slot)
         })))
-    }
-
-    pub(super) fn too_many_connections(&self) -> Reply {
-        let limit = self.settings.limits.connections_per_ip;
-        Reply::new(429, format!("This address has all its {limit} connections already."))
-            .with("Retry-After", "10")
     }
 }
 

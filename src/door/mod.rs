@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,8 +38,10 @@ use decide::Decision;
 use waiting::{PerClient, Place, Waiting};
 
 use crate::control;
+use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::mount::{Rules, Seat, Seats, Table};
+use crate::platform::Pulse;
 use crate::text::tame;
 use crate::worker::{Arrival, Workers};
 
@@ -55,6 +58,12 @@ pub struct Settings {
     pub rules: Rules,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Settings {
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()))
+    }
 }
 
 /// Bounds on what comes in.
@@ -85,7 +94,8 @@ const LINGER_BYTES: usize = 256 * 1024;
 
 /// One server's door.
 pub struct Door {
-    settings: Settings,
+    /// Those in force: each request is decided by what it finds.
+    settings: Arc<ArcSwap<Settings>>,
     table: Arc<Table>,
     listeners: Arc<Seats>,
     workers: Workers,
@@ -99,7 +109,7 @@ pub struct Door {
 impl Door {
     /// A door that leads to these planes.
     pub fn new(
-        settings: Settings,
+        settings: Arc<ArcSwap<Settings>>,
         table: Arc<Table>,
         listeners: Arc<Seats>,
         workers: Workers,
@@ -118,13 +128,13 @@ impl Door {
         }
     }
 
-    /// Accepts on all sockets until `stop` turns true.
-    pub async fn serve(self, sockets: Vec<TcpListener>, mut stop: watch::Receiver<bool>) {
+    /// Accepts on all sockets until `stop` turns true; each of them beats while it does.
+    pub async fn serve(self, sockets: Vec<(TcpListener, Pulse)>, mut stop: watch::Receiver<bool>) {
         let door = Rc::new(self);
         LocalSet::new()
             .run_until(async {
-                for socket in sockets {
-                    tokio::task::spawn_local(Rc::clone(&door).accept(socket));
+                for (socket, pulse) in sockets {
+                    tokio::task::spawn_local(Rc::clone(&door).accept(socket, pulse));
                 }
                 // An error means that nobody is left who could say stop: the same.
                 let _ = stop.wait_for(|&stop| stop).await;
@@ -132,13 +142,13 @@ impl Door {
             .await;
     }
 
-    async fn accept(self: Rc<Self>, socket: TcpListener) {
+    async fn accept(self: Rc<Self>, socket: TcpListener, mut pulse: Pulse) {
         let mut resting = false;
         loop {
-            match socket.accept().await {
+            match pulse.during(socket.accept()).await {
                 Ok((stream, peer)) => {
                     if std::mem::take(&mut resting) {
-                        tracing::info!(event = "accept-resumed", "accepting connections again");
+                        journal!(info, ACCEPT_RESUMED, "accepting connections again");
                     }
                     let place = self.waiting.enter(peer.ip());
                     let id = place.id();
@@ -149,7 +159,7 @@ impl Door {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     if !std::mem::replace(&mut resting, true) {
-                        tracing::error!(event = "accept-paused", %error, "cannot accept connections for now");
+                        journal!(error, ACCEPT_PAUSED, %error, "cannot accept connections for now");
                     }
                     sleep(REST).await;
                 }
@@ -159,14 +169,14 @@ impl Door {
 
     /// Serves one connection until it is handed on or done with.
     async fn attend(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, _place: Place) {
-        let limits = &self.settings.limits;
-        let trusted =
-            self.settings.trusted_proxies.iter().any(|net| net.contains(&peer.ip().to_canonical()));
+        let settings = self.settings.load_full();
+        let limits = &settings.limits;
+        let trusted = settings.trusts(peer.ip());
         let mut seat = None;
         if limits.connections_per_ip > 0 && !trusted {
             seat = self.per_client.take(peer.ip(), limits.connections_per_ip);
             if seat.is_none() {
-                return self.refuse(stream, peer, &self.too_many_connections()).await;
+                return self.refuse(stream, peer, &too_many_connections(limits)).await;
             }
         }
         let mut read = Vec::new();
@@ -224,8 +234,9 @@ impl Door {
         peer: SocketAddr,
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Option<Reply>> {
-        let most = self.settings.limits.request_head;
         loop {
+            let settings = self.settings.load_full();
+            let most = settings.limits.request_head;
             // Blank lines between requests are nobody's head.
             let blank = read.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             read.drain(..blank);
@@ -236,7 +247,7 @@ impl Door {
                 if length > most {
                     return Err(Some(too_long(most)));
                 }
-                let decision = self.decide(&head, peer, seat);
+                let decision = self.decide(&settings, &head, peer, seat);
                 if !matches!(decision, Decision::Control(_)) {
                     read.drain(..length);
                 }
@@ -274,12 +285,12 @@ impl Door {
     fn log_refusal(&self, peer: SocketAddr, client: IpAddr, target: &str, reply: &Reply) {
         let Some(unsaid) = self.refusals.borrow_mut().note(Instant::now()) else { return };
         if unsaid > 0 {
-            tracing::info!(event = "more-refused", count = unsaid, "more requests were refused");
+            journal!(info, MORE_REFUSED, count = unsaid, "more requests were refused");
         }
         // Credentials may be in a query.
         let path = tame(target.split('?').next().unwrap_or_default());
         let (status, reason) = (reply.status, tame(&reply.sentence));
-        tracing::info!(event = "refused", %peer, %client, path, status, reason, "request refused");
+        journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");
     }
 
     /// Refuses a connection that has no head to answer to.
@@ -294,6 +305,12 @@ impl Door {
 
 fn too_long(most: usize) -> Reply {
     Reply::new(431, format!("A request head has at most {most} bytes."))
+}
+
+fn too_many_connections(limits: &Limits) -> Reply {
+    let limit = limits.connections_per_ip;
+    Reply::new(429, format!("This address has all its {limit} connections already."))
+        .with("Retry-After", "10")
 }
 
 fn busy() -> Reply {

@@ -18,6 +18,7 @@ use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::writer::{Listener, Progress};
+use crate::events::journal;
 use crate::mount::{Air, Counters, Slot, View};
 
 /// How many listeners are written to before others get their turn.
@@ -84,13 +85,13 @@ impl Audience {
 
     /// Serves until nobody listens any more and, on the mount's own thread, nothing is on the air.
     pub async fn serve(&self) {
-        let coalesce = self.slot().settings.coalesce;
         let mut held: Option<tokio::time::Instant> = None;
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while self.is_needed() {
             tokio::select! {
                 () = self.view.changed() => {
+                    let coalesce = self.slot().settings().coalesce;
                     if coalesce.is_zero() {
                         self.deliver().await;
                     } else {
@@ -104,7 +105,8 @@ impl Audience {
                 ready = self.reactor.readable() => match ready {
                     Ok(mut ready) => if self.resume() { ready.clear_ready() },
                     Err(error) => {
-                        tracing::error!(%error, "the listeners' reactor is gone");
+                        let mount = self.slot().name.as_str();
+                        journal!(error, MOUNT_FAILED, mount, %error, "the listeners' reactor is gone");
                         return;
                     }
                 },
@@ -197,7 +199,7 @@ impl Audience {
 
     /// Drops those that have taken nothing for too long.
     fn sweep(&self) {
-        let timeout = self.slot().settings.listener_timeout;
+        let timeout = self.slot().settings().listener_timeout;
         let air = self.view.look();
         let stuck = |listener: &Listener| {
             let over = air.end_of(listener.era).is_some();
@@ -218,8 +220,8 @@ impl Audience {
         // Free for others by the time that anybody hears of it.
         listener.visitor.seats.clear();
         let visitor = &listener.visitor;
-        tracing::info!(
-            event = "listener-left",
+        journal!(
+            info, LISTENER_LEFT,
             mount = self.slot().name.as_str(),
             peer = %visitor.address,
             agent = &*visitor.agent,

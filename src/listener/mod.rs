@@ -22,6 +22,8 @@ pub use writer::Visitor;
 
 use writer::Listener;
 
+use crate::events::journal;
+
 /// What a listener takes of the process's memory at the most, in bytes: itself, its place in the
 /// audience, and the answer's head until the kernel has it.
 pub const LISTENER_MEMORY: usize = 4 * 1024;
@@ -64,10 +66,10 @@ impl Arrival {
         let name = slot.name.as_str();
         let peer = self.visitor.address;
         let listener = Listener::new(self.socket, opening, cursor, era, self.visitor);
-        let tuned = tune(listener.socket(), self.send_buffer, slot.settings.listener_timeout);
+        let tuned = tune(listener.socket(), self.send_buffer, slot.settings().listener_timeout);
         // That it was here is said when it leaves, in one line.
         if let Err(error) = tuned.and_then(|()| audience.add(listener)) {
-            tracing::warn!(event = "listener-lost", mount = name, %peer, %error, "listener lost on joining");
+            journal!(warn, LISTENER_LOST, mount = name, %peer, %error, "listener lost on joining");
         }
         Ok(())
     }

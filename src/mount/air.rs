@@ -76,7 +76,7 @@ impl View {
     /// The view from a data-plane thread; a replica is allocated here if it needs one.
     pub fn new(mount: Arc<Mount>, thread: usize) -> Self {
         let away = thread != mount.home;
-        let replica = away.then(|| RefCell::new(Air::new(mount.slot.settings.ring)));
+        let replica = away.then(|| RefCell::new(Air::new(mount.ring)));
         Self { mount, thread, replica }
     }
 

@@ -33,12 +33,15 @@ pub use table::{Counter, Counters, Description, Full, Live, Slot, State, Table};
 use claim::{Desk, Introduction};
 use feed::{Feed, Idle};
 
+use crate::events::journal;
 use crate::ogg::{Headers, Page};
 
 /// One mount.
 #[derive(Debug)]
 pub struct Mount {
     slot: Arc<Slot>,
+    /// Memory for audio, in bytes, here and in each replica.
+    ring: usize,
     home: usize,
     /// Locked before `air` where both are needed.
     desk: Mutex<Desk>,
@@ -52,10 +55,12 @@ pub struct Mount {
 impl Mount {
     /// A mount without a source, on thread `home` of `threads`; its ring is allocated here.
     pub fn new(slot: Arc<Slot>, home: usize, threads: usize) -> Arc<Self> {
+        let ring = slot.settings().ring;
         let mount = Arc::new(Self {
+            ring,
             home,
             desk: Mutex::default(),
-            air: RwLock::new(Air::new(slot.settings.ring)),
+            air: RwLock::new(Air::new(ring)),
             bells: (0..threads).map(|_| Notify::new()).collect(),
             stirred: Notify::new(),
             slot,
@@ -87,7 +92,7 @@ impl Mount {
         let spliced = joined.is_some();
         let headers = joined.unwrap_or_else(|| {
             let before = desk.feed.as_ref();
-            let (feed, headers) = Feed::begin(source.headers, before, &self.slot.settings, now);
+            let (feed, headers) = Feed::begin(source.headers, before, &self.slot.settings(), now);
             self.end_stream(desk);
             desk.feed = Some(feed);
             headers
@@ -97,22 +102,24 @@ impl Mount {
         let (mount, codec) = (self.slot.name.as_str(), headers.codec.name());
         let channels = headers.codec.channels();
         match (spliced, before) {
-            (true, _) => tracing::info!(
-                event = "stream-spliced",
+            (true, _) => journal!(
+                info,
+                STREAM_SPLICED,
                 mount,
                 codec,
                 channels,
                 "the stream goes on with a new beginning"
             ),
-            (false, true) => tracing::warn!(
-                event = "stream-chained",
+            (false, true) => journal!(
+                warn,
+                STREAM_CHAINED,
                 mount,
                 codec,
                 channels,
                 "another kind of stream began; some players do not go on"
             ),
             (false, false) => {
-                tracing::info!(event = "stream-began", mount, codec, channels, "stream began");
+                journal!(info, STREAM_BEGAN, mount, codec, channels, "stream began");
             }
         }
     }
@@ -170,8 +177,9 @@ impl Mount {
             self.enter(State::Gap);
         }
         if idle == Idle::Over {
-            tracing::info!(
-                event = "stream-ended",
+            journal!(
+                info,
+                STREAM_ENDED,
                 mount = self.slot.name.as_str(),
                 "no source came back; the stream has ended"
             );
@@ -184,7 +192,7 @@ impl Mount {
 
     /// The source that was heard is gone.
     fn source_left(&self, desk: &mut Desk) {
-        if self.slot.settings.gap == Gap::End {
+        if self.slot.settings().gap == Gap::End {
             self.end_stream(desk);
         }
     }
@@ -215,10 +223,10 @@ impl Mount {
         let mount = self.slot.name.as_str();
         match state {
             State::Gap => {
-                tracing::info!(event = "gap-began", mount, "nothing comes from the source");
+                journal!(info, GAP_BEGAN, mount, "nothing comes from the source");
             }
             State::Live => {
-                tracing::info!(event = "gap-ended", mount, seconds, "the source is heard again");
+                journal!(info, GAP_ENDED, mount, seconds, "the source is heard again");
             }
         }
         self.slot.set_live(Some(Live { state, state_since: now, ..Live::clone(&live) }));

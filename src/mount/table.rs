@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use arc_swap::{ArcSwap, Guard};
+
 use super::Mount;
 use super::name::Name;
 use super::seats::Seats;
-use super::settings::Settings;
+use super::settings::{Rules, Settings};
 use crate::ogg::{Codec, Tags};
 
 /// All mounts, by name.
@@ -26,8 +28,8 @@ pub struct Table {
 pub struct Slot {
     /// The mount's name.
     pub name: Name,
-    /// The rules it was created with.
-    pub settings: Arc<Settings>,
+    /// The rules in force.
+    settings: ArcSwap<Settings>,
     /// Its listeners.
     pub listeners: Arc<Seats>,
     /// What went through it.
@@ -142,6 +144,13 @@ impl Table {
         slot.filter(|slot| slot.live().is_some())
     }
 
+    /// Puts other rules in force for all mounts that there are.
+    pub fn follow(&self, rules: &Rules) {
+        for slot in lock(&self.slots).values().filter_map(Weak::upgrade) {
+            slot.settings.store(rules.of(&slot.name));
+        }
+    }
+
     /// All mounts that can be heard, by name, with what is on the air.
     pub fn live(&self) -> Vec<(Arc<Slot>, Arc<Live>)> {
         let slots: Vec<_> = lock(&self.slots).values().filter_map(Weak::upgrade).collect();
@@ -155,12 +164,17 @@ impl Slot {
     pub fn new(name: Name, settings: Arc<Settings>) -> Self {
         Self {
             name,
-            settings,
+            settings: ArcSwap::new(settings),
             listeners: Arc::default(),
             counters: Counters::default(),
             live: Mutex::default(),
             mount: Mutex::default(),
         }
+    }
+
+    /// The rules in force. Its ring's size, and how its stream fills gaps, are those of its beginning.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
     }
 
     /// What is on the air, if anything is.

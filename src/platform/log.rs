@@ -1,55 +1,187 @@
-//! The log: readable lines on stderr, written by a thread of their own.
+//! The log: to the journal with its fields where systemd started us, else readable lines on stderr.
 //!
-//! Whoever reads stderr may be slow or stopped; the queue in front is bounded and drops lines
-//! rather than wait, as nothing may hold up a thread that moves audio.
+//! Whoever takes the lines may be slow or stopped, journald too: its socket blocks. So a thread of
+//! its own writes them, and the queue in front of it is bounded and drops rather than waits, as nothing
+//! may hold up a thread that moves audio. What was dropped is counted, and said as soon as somebody listens again.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::level_filters::LevelFilter;
+use tracing::{Dispatch, Event, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt};
+
+use super::record::Record;
+use crate::events::journal;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 1024;
 /// What they take at the most, in bytes: the texts that clients choose are cut long before.
 pub const LOG_MEMORY: usize = QUEUE * 1024;
+/// How long the end waits for lines to be taken.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How often what was dropped is said.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The running log; dropping it writes what still waits.
+/// The running log; dropping it writes what still waits, for as long as somebody takes it.
 pub struct Log {
-    dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    queue: SyncSender<Item>,
+}
+
+enum Item {
+    Line(Record),
+    /// The last one; dropped when all before it are written.
+    End(#[allow(dead_code, reason = "it says what it says by being dropped")] SyncSender<()>),
 }
 
 impl Log {
     /// Starts logging for the whole process.
-    pub fn start() -> Self {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(QUEUE)
-            .lossy(true)
-            .thread_name("log")
-            .finish(std::io::stderr());
-        let dropped = writer.error_counter();
-        let lines = tracing_subscriber::fmt()
-            .with_writer(writer)
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal());
-        // The journal has times of its own.
-        if std::env::var_os("JOURNAL_STREAM").is_some() {
-            lines.without_time().init();
-        } else {
-            lines.init();
-        }
-        Self { dropped, _writer: guard }
+    ///
+    /// # Errors
+    /// What the system says where it gives no thread.
+    pub fn start() -> io::Result<Self> {
+        let journald = is_journal(&io::stderr()).then(to_journald).and_then(Result::ok);
+        let (queue, lines) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let capture = Capture {
+            queue: queue.clone(),
+            dropped: Arc::clone(&dropped),
+            for_journald: journald.is_some(),
+        };
+        let output = journald.unwrap_or_else(to_stderr);
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || write(&lines, &output, &dropped))?;
+        // A second log of one process is none: tests may start servers side by side.
+        let _ = tracing_subscriber::registry().with(LevelFilter::INFO).with(capture).try_init();
+        Ok(Self { queue })
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let dropped = self.dropped.dropped_lines();
-        if dropped > 0 {
-            tracing::warn!(
-                event = "log-dropped",
-                lines = dropped,
-                "log lines were dropped, as nobody took them in time"
-            );
+        let (written, all) = sync_channel(0);
+        let (mut end, began) = (Item::End(written), Instant::now());
+        // The queue is full only where nobody takes lines: that may last for ever.
+        while let Err(TrySendError::Full(item)) = self.queue.try_send(end) {
+            if began.elapsed() >= FAREWELL {
+                return;
+            }
+            end = item;
+            thread::sleep(Duration::from_millis(10));
         }
+        // Nothing is ever sent: what is waited for is the end.
+        let _ = all.recv_timeout(FAREWELL);
+    }
+}
+
+/// Takes events where they happen.
+struct Capture {
+    queue: SyncSender<Item>,
+    dropped: Arc<AtomicU64>,
+    for_journald: bool,
+}
+
+impl<S: Subscriber> Layer<S> for Capture {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut record = Record::of(event, if self.for_journald { &[] } else { &["message_id"] });
+        if self.for_journald {
+            record.tell_all();
+        }
+        if self.queue.try_send(Item::Line(record)).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+fn write(lines: &Receiver<Item>, output: &Dispatch, dropped: &AtomicU64) {
+    let mut said = None;
+    while let Ok(item) = lines.recv() {
+        let end = match item {
+            Item::Line(record) => {
+                REPLAYED.set(record.at);
+                record.replay(output);
+                None
+            }
+            Item::End(written) => Some(written),
+        };
+        if end.is_some() || said.is_none_or(|said: Instant| said.elapsed() >= PAUSE) {
+            let lines = dropped.swap(0, Relaxed);
+            if lines > 0 {
+                said = Some(Instant::now());
+                journal!(
+                    warn,
+                    LOG_DROPPED,
+                    lines,
+                    "log lines were dropped, as nobody took them in time"
+                );
+            }
+        }
+        if end.is_some() {
+            while let Ok(Item::Line(record)) = lines.try_recv() {
+                record.replay(output);
+            }
+            return;
+        }
+    }
+}
+
+/// Whether systemd connected this to the journal, as `sd_journal_stream_fd(3)` has it: the
+/// variable may be inherited by a process whose output goes elsewhere.
+fn is_journal(output: &impl AsFd) -> bool {
+    let Ok(said) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(descriptor) = output.as_fd().try_clone_to_owned() else { return false };
+    File::from(descriptor)
+        .metadata()
+        .is_ok_and(|file| said == format!("{}:{}", file.dev(), file.ino()))
+}
+
+fn to_journald() -> io::Result<Dispatch> {
+    let priorities =
+        PriorityMappings { info: Priority::Informational, ..PriorityMappings::default() };
+    let layer = tracing_journald::layer()?
+        // Its prefix would hide MESSAGE_ID from journald.
+        .with_field_prefix(None)
+        .with_syslog_identifier("silvacast".into())
+        .with_priority_mappings(priorities);
+    Ok(Dispatch::new(Registry::default().with(layer)))
+}
+
+fn to_stderr() -> Dispatch {
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_timer(Then);
+    Dispatch::new(Registry::default().with(lines))
+}
+
+thread_local! {
+    /// When what is being written happened.
+    static REPLAYED: std::cell::Cell<SystemTime> = const { std::cell::Cell::new(SystemTime::UNIX_EPOCH) };
+}
+
+/// The time at which an event happened, and not the one at which it is written.
+struct Then;
+
+impl FormatTime for Then {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        let at = OffsetDateTime::from(REPLAYED.get());
+        let at = at.replace_microsecond(at.microsecond()).unwrap_or(at);
+        write!(line, "{}", at.format(&Rfc3339).unwrap_or_default())
     }
 }

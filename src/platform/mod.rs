@@ -1,11 +1,18 @@
-//! The corner that knows the system around the server: its log, its signals, its service manager.
+//! The corner that knows the system around the server: its log, its power, its service manager.
 //!
 //! It knows nothing of audio.
 
 mod log;
-mod signals;
-mod systemd;
+mod manager;
+mod memory;
+mod privileges;
+mod pulse;
+mod record;
+mod sockets;
 
 pub use log::{LOG_MEMORY, Log};
-pub use signals::stop_requested;
-pub use systemd::{inherited_sockets, notify_ready, notify_stopping};
+pub use manager::{Manager, Service};
+pub use memory::resident;
+pub use privileges::{Given, give_up};
+pub use pulse::{Pulse, Pulses};
+pub use sockets::{allow_open_files, inherited_sockets};

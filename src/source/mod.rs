@@ -18,9 +18,11 @@ use tokio::time::timeout;
 
 pub use body::{Body, Broken, Chunk};
 
+use crate::events::journal;
 use crate::http::{CONTINUE, Reply, Version};
 use crate::mount::{Claim, Description, Lost, Seat};
 use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
+use crate::platform::Pulse;
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
 const PATIENCE: u64 = 256 * 1024;
@@ -87,34 +89,34 @@ enum End {
 
 /// Serves a source until it ends, or until its claim is lost to another: what such a connection
 /// still delivers is nothing any more. The claim is given back at the end, whichever it was.
-pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost) {
+pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pulse) {
     let began = Instant::now();
     let name = claim.slot().name.clone();
     let peer = arrival.peer;
     let agent = arrival.description.agent.clone().unwrap_or_default();
-    tracing::info!(event = "source-connected", mount = name.as_str(), %peer, agent, "source connected");
+    journal!(info, SOURCE_CONNECTED, mount = name.as_str(), %peer, agent, "source connected");
     let mut intake = match Intake::new(arrival) {
         Ok(intake) => intake,
         Err(error) => {
-            tracing::warn!(event = "source-lost", mount = name.as_str(), %peer, %error, "source lost");
+            journal!(warn, SOURCE_LOST, mount = name.as_str(), %peer, %error, "source lost");
             return;
         }
     };
     let end = tokio::select! {
         biased;
         () = lost.told() => End::TakenOver,
-        end = intake.run(&mut claim) => end,
+        end = intake.run(&mut claim, &mut pulse) => end,
     };
-    drop(claim);
+    drop((claim, pulse));
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (intake.bytes, intake.damage.total);
     match &end {
-        End::HungUp | End::Complete | End::TakenOver => tracing::info!(
-            event = "source-ended", mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+        End::HungUp | End::Complete | End::TakenOver => journal!(
+            info, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
             "source ended"
         ),
-        _ => tracing::warn!(
-            event = "source-ended", mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+        _ => journal!(
+            warn, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
             "source ended"
         ),
     }
@@ -157,9 +159,9 @@ impl Intake {
         })
     }
 
-    async fn run(&mut self, claim: &mut Claim) -> End {
-        let silence = claim.slot().settings.source_timeout;
-        match self.greet(silence).await {
+    async fn run(&mut self, claim: &mut Claim, pulse: &mut Pulse) -> End {
+        let silence = claim.slot().settings().source_timeout;
+        match pulse.during(self.greet(silence)).await {
             Ok(()) => {}
             Err(end) => return end,
         }
@@ -172,7 +174,8 @@ impl Intake {
             }
             // One read of the worst input takes a while to look through; others are waiting.
             yield_now().await;
-            match timeout(silence, self.read_more()).await {
+            let silence = claim.slot().settings().source_timeout;
+            match pulse.during(timeout(silence, self.read_more())).await {
                 Err(_) => return End::Silent(silence),
                 Ok(Err(end)) => return end,
                 Ok(Ok(())) => {}
@@ -315,12 +318,7 @@ impl Damage {
         if self.unreported > 0 && due {
             let bytes = std::mem::take(&mut self.unreported);
             self.reported = Some(Instant::now());
-            tracing::warn!(
-                event = "source-damage",
-                mount,
-                bytes,
-                "skipped bytes that are no valid Ogg page"
-            );
+            journal!(warn, SOURCE_DAMAGE, mount, bytes, "skipped bytes that are no valid Ogg page");
         }
     }
 }

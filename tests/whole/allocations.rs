@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use silvacast::listener::{self, Amount, Visitor};
 use silvacast::mount::{Burst, Description, Gap, Name, Ring, Settings, Table};
 use silvacast::ogg::{Codec, Splice};
+use silvacast::platform::Pulses;
 use silvacast::source::{self, Body, Manner};
 use silvacast::worker::{self, Arrival, Workers};
 
@@ -79,7 +80,10 @@ fn pages_cross_without_a_single_allocation() {
     let audio = thread::spawn(move || {
         WATCHED.set(true);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(worker::run(queue, stopping));
+        // Watched closely: beating must not cost anything either.
+        let pulses = Pulses::watched(Duration::from_millis(20));
+        let pulse = pulses.of("audio");
+        runtime.block_on(worker::run(queue, pulse, pulses, stopping));
     });
 
     let (mut source, far) = pair();

@@ -1,6 +1,9 @@
 //! The real binary with a configuration of its own, on a port of its own.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -16,12 +19,46 @@ pub(crate) const PASSWORD: &str = "test-source-secret";
 /// The binary under test.
 pub(crate) fn silvacast() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_silvacast"));
-    for variable in
-        ["SILVASONIC_ICECAST_PORT", "CREDENTIALS_DIRECTORY", "LISTEN_FDS", "NOTIFY_SOCKET"]
-    {
+    for variable in [
+        "SILVASONIC_ICECAST_PORT",
+        "CREDENTIALS_DIRECTORY",
+        "LISTEN_FDS",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "JOURNAL_STREAM",
+    ] {
         command.env_remove(variable);
     }
     command
+}
+
+const FILE: &str = "silvacast.toml";
+
+/// A configuration file, which goes with its directory. Whoever the process becomes can read it.
+pub(crate) fn configuration(
+    port: u16,
+    password: &str,
+    top: &str,
+    sections: &str,
+) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let file = directory.path().join(FILE);
+    std::fs::write(&file, text(port, password, top, sections)).unwrap();
+    (directory, file)
+}
+
+fn text(port: u16, password: &str, top: &str, sections: &str) -> String {
+    const DEFAULTS: &str = "[mount-defaults]\n";
+    let rest = if sections.contains(DEFAULTS) { "" } else { DEFAULTS };
+    let mut sections = format!("{sections}\n{rest}");
+    if !sections.contains("gap") {
+        sections = sections.replace(DEFAULTS, "[mount-defaults]\ngap_after = \"5m\"\n");
+    }
+    format!(
+        "listen = [\"127.0.0.1:{port}\"]\n{top}\n[auth]\nsource_password = \"{password}\"\n\
+         admin_password = \"test-admin-secret\"\n{sections}\n"
+    )
 }
 
 /// A running server; killed when dropped.
@@ -29,7 +66,7 @@ pub(crate) struct Daemon {
     child: Child,
     pub port: u16,
     log: Arc<Log>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 #[derive(Default)]
@@ -52,20 +89,16 @@ impl Daemon {
 
     /// Starts on a port that an earlier one had, or any (0), with the password that sources need.
     pub(crate) fn on(port: u16, password: &str, top: &str, sections: &str) -> Self {
-        const DEFAULTS: &str = "[mount-defaults]\n";
-        let rest = if sections.contains(DEFAULTS) { "" } else { DEFAULTS };
-        let mut sections = format!("{sections}\n{rest}");
-        if !sections.contains("gap") {
-            sections = sections.replace(DEFAULTS, "[mount-defaults]\ngap_after = \"5m\"\n");
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("silvacast.toml");
-        let text = format!(
-            "listen = [\"127.0.0.1:{port}\"]\n{top}\n[auth]\nsource_password = \"{password}\"\n\
-             admin_password = \"test-admin-secret\"\n{sections}\n"
-        );
-        std::fs::write(&file, text).unwrap();
-        let mut command = silvacast();
+        let files = configuration(port, password, top, sections);
+        Self::start_with(silvacast(), files)
+    }
+
+    /// Starts by a command of the test's own, which is given the configuration.
+    pub(crate) fn of(command: Command, port: u16, top: &str, sections: &str) -> Self {
+        Self::start_with(command, configuration(port, PASSWORD, top, sections))
+    }
+
+    fn start_with(mut command: Command, (directory, file): (TempDir, PathBuf)) -> Self {
         command.arg("--config").arg(&file);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Log::default());
@@ -76,11 +109,17 @@ impl Daemon {
                 sink.more.notify_all();
             }
         });
-        let mut daemon = Self { child, port: 0, log, _directory: directory };
+        let mut daemon = Self { child, port: 0, log, directory };
         let ready = daemon.wait_for_line(&["event=\"ready\""]);
         let address = ready.split("127.0.0.1:").nth(1).unwrap();
         daemon.port = address.split(']').next().unwrap().parse().unwrap();
         daemon
+    }
+
+    /// Writes its configuration anew, for it to be read again.
+    pub(crate) fn configure(&self, password: &str, top: &str, sections: &str) {
+        let text = text(0, password, top, sections);
+        std::fs::write(self.directory.path().join(FILE), text).unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {

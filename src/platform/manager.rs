@@ -1,0 +1,207 @@
+//! The conversation with whoever runs the service: signals in; readiness, status and proof of life out.
+//!
+//! It has a thread of its own, so that what is said is true of the others: the watchdog is told
+//! that all is well only if every loop has advanced, and no loop waits for a service manager.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::pulse::Pulses;
+use crate::events::journal;
+
+/// How often the status is looked at; it is sent where it has changed.
+const STATUS: Duration = Duration::from_secs(1);
+
+/// What the service manager hears of and what it may ask for.
+pub trait Service: Send {
+    /// One line on what is going on.
+    fn status(&self) -> String;
+
+    /// Takes over the configuration as it now is.
+    ///
+    /// # Errors
+    /// One line on what is wrong with it; then nothing has changed.
+    fn reload(&mut self) -> Result<(), String>;
+}
+
+/// The conversation, before anything has been said.
+pub struct Manager {
+    runtime: Runtime,
+    signals: Signals,
+    pulses: Pulses,
+    /// How often the watchdog is told.
+    look: Option<Duration>,
+    stop: watch::Sender<bool>,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Manager {
+    /// Catches signals from now on. The watchdog's time is the environment's (`WATCHDOG_USEC`).
+    ///
+    /// # Errors
+    /// What the system says where it lets no signal be caught.
+    pub fn new() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hang_up: signal(SignalKind::hangup())?,
+            }
+        };
+        // sd_watchdog_enabled(3) has half of it; so a look may be late, or find a loop late, and nothing is lost.
+        let look = sd_notify::watchdog_enabled().map(|time| time / 4);
+        let pulses = look.map_or_else(Pulses::default, Pulses::watched);
+        Ok(Self { runtime, signals, pulses, look, stop: watch::Sender::new(false) })
+    }
+
+    /// Turns true at the first SIGTERM or SIGINT.
+    pub fn stop(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Where loops that must advance sign in.
+    pub fn pulses(&self) -> &Pulses {
+        &self.pulses
+    }
+
+    /// Says that the server accepts, and goes on with the conversation on a thread of its own.
+    ///
+    /// # Errors
+    /// What the system says where it gives no thread.
+    pub fn ready(self, service: impl Service + 'static) -> io::Result<()> {
+        let Self { runtime, signals, pulses, look, stop } = self;
+        notify(&[NotifyState::Ready, NotifyState::Status(&service.status())]);
+        let talk = Talk {
+            service,
+            stop,
+            watchdog: Watchdog { pulses, behind: HashSet::new(), stuck: HashSet::new() },
+            said: String::new(),
+            complaint: None,
+        };
+        let talking = move || runtime.block_on(talk.go_on(signals, look));
+        std::thread::Builder::new().name("manager".into()).spawn(talking)?;
+        Ok(())
+    }
+}
+
+struct Talk<S> {
+    service: S,
+    stop: watch::Sender<bool>,
+    watchdog: Watchdog,
+    /// The status that was last sent.
+    said: String,
+    /// What was wrong with the configuration that was last read again.
+    complaint: Option<String>,
+}
+
+impl<S: Service> Talk<S> {
+    async fn go_on(mut self, mut signals: Signals, look: Option<Duration>) {
+        let mut look = look.map(interval);
+        if let Some(look) = &mut look {
+            // After a sleep, one look and not all those that were missed.
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        let mut status = interval(STATUS);
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => self.end("SIGTERM"),
+                _ = signals.interrupt.recv() => self.end("SIGINT"),
+                _ = signals.hang_up.recv() => self.reload(),
+                () = next(&mut look) => self.watchdog.look(),
+                _ = status.tick() => self.tell_status(),
+            }
+        }
+    }
+
+    fn end(&self, signal: &str) {
+        journal!(info, STOPPING, signal, "stopping");
+        notify(&[NotifyState::Stopping]);
+        // Nobody waits any more where this fails.
+        let _ = self.stop.send(true);
+    }
+
+    fn reload(&mut self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => journal!(warn, NOTIFY_FAILED, %error, "cannot tell the service manager"),
+        }
+        self.complaint = self.service.reload().err();
+        notify(&[NotifyState::Ready]);
+        self.tell_status();
+    }
+
+    fn tell_status(&mut self) {
+        let mut status = self.service.status();
+        if let Some(complaint) = &self.complaint {
+            status = format!("configuration not taken over ({complaint}); {status}");
+        }
+        if status != self.said {
+            notify(&[NotifyState::Status(&status)]);
+            self.said = status;
+        }
+    }
+}
+
+async fn next(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => _ = interval.tick().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells the service manager that all is well, for as long as it is.
+struct Watchdog {
+    pulses: Pulses,
+    /// The loops that had not advanced at the last look.
+    behind: HashSet<String>,
+    /// Those that had not at the one before it either, and have been named.
+    stuck: HashSet<String>,
+}
+
+impl Watchdog {
+    fn look(&mut self) {
+        let behind = self.pulses.behind();
+        // Once may be a machine that slept, or a thread that got no processor.
+        for name in behind.intersection(&self.behind) {
+            if self.stuck.insert(name.clone()) {
+                journal!(
+                    error,
+                    LOOP_STUCK,
+                    r#loop = name,
+                    "a loop does not advance: the watchdog hears nothing until it does"
+                );
+            }
+        }
+        self.stuck.retain(|name| {
+            let still = behind.contains(name);
+            if !still {
+                journal!(info, LOOP_RESUMED, r#loop = name, "a loop advances again");
+            }
+            still
+        });
+        if behind.is_empty() {
+            notify(&[NotifyState::Watchdog]);
+        }
+        self.behind = behind;
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        journal!(warn, NOTIFY_FAILED, %error, "cannot tell the service manager");
+    }
+}

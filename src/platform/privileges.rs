@@ -1,0 +1,301 @@
+//! Giving up power: after the sockets are bound and the secrets read, before the first byte from the network.
+//!
+//! Started as root, the process becomes somebody who may do nothing, for good: no groups, no
+//! capability in any set, none to be had back. What the kernel then says of it is read and has to be
+//! that, or the server does not start. It must happen while there is one thread, as most of this counts for a thread only.
+
+use std::fs;
+
+use caps::CapSet;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
+
+/// What became of it, for the log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Who the process is now.
+    pub uid: u32,
+    /// And its group.
+    pub gid: u32,
+    /// What could not be given up, and why that is no loss.
+    pub kept: Vec<String>,
+}
+
+/// `nobody`, where no list of users says so: an image made from scratch has none.
+const NOBODY: u32 = 65534;
+/// Root means nothing, changing users gives and takes nothing, and none of it can be undone: `SECBIT_NOROOT`,
+/// `SECBIT_NO_SETUID_FIXUP`, `SECBIT_NO_CAP_AMBIENT_RAISE` and the locks of all four (capabilities(7)).
+const SECURE_BITS: nix::libc::c_ulong = 0b1110_1111;
+
+/// Gives up all power. As root, the process becomes `user`: a name, or numbers such as `65534:65534`.
+///
+/// # Errors
+/// A sentence that says what could not be given up; the process must not go on.
+pub fn give_up(user: &str) -> Result<Given, String> {
+    // A dump would have the passwords in it.
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("forbid core dumps"))?;
+    let mut kept = Vec::new();
+    let root = Uid::effective().is_root();
+    if root {
+        become_user(user, &mut kept)?;
+    }
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set).map_err(failed("drop its capabilities"))?;
+    }
+    prctl::set_no_new_privs().map_err(failed("give up new privileges"))?;
+    // Changing users has turned it off already; not so where there was nobody to become.
+    prctl::set_dumpable(false).map_err(failed("forbid core dumps"))?;
+    let status =
+        fs::read_to_string("/proc/self/status").map_err(failed("read /proc/self/status"))?;
+    let standing = Standing::of(&status);
+    let left = standing.left(root.then_some(kept.is_empty()));
+    if !left.is_empty() {
+        return Err(format!(
+            "the process still has {} after giving up its power: it does not go on",
+            left.join(", ")
+        ));
+    }
+    Ok(Given { uid: Uid::current().as_raw(), gid: Gid::current().as_raw(), kept })
+}
+
+fn become_user(user: &str, kept: &mut Vec<String>) -> Result<(), String> {
+    let (uid, gid) = find(user)?;
+    let can = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    if can(caps::Capability::CAP_SETPCAP) {
+        // Up to the last one that this kernel knows, which may be newer than this program.
+        let mut number = 0;
+        while prctl(nix::libc::PR_CAPBSET_DROP, number).is_ok() {
+            number += 1;
+        }
+        prctl(nix::libc::PR_SET_SECUREBITS, SECURE_BITS).map_err(failed("set the securebits"))?;
+    } else {
+        kept.push("the bounding set and the securebits, for want of CAP_SETPCAP; without new privileges nothing comes from them".into());
+    }
+    let (users, groups) = (Map::of("uid_map"), Map::of("gid_map"));
+    // The root of a user namespace is nobody special outside of it; the system's own must not go on.
+    let excuse = |what: &str, want: String| {
+        if users.is_whole() {
+            Err(format!(
+                "it runs as root and cannot become {user}: {want}; start it as another user, or let it"
+            ))
+        } else {
+            Ok(format!(
+                "{what}: {want}; in this user namespace that is nobody special outside of it"
+            ))
+        }
+    };
+    if !can(caps::Capability::CAP_SETGID) {
+        kept.push(excuse("its groups", "CAP_SETGID is missing".into())?);
+    } else if fs::read_to_string("/proc/self/setgroups").is_ok_and(|said| said.trim() == "deny") {
+        kept.push(excuse("its supplementary groups", "setgroups is denied".into())?);
+    } else {
+        setgroups(&[]).map_err(failed("leave its supplementary groups"))?;
+    }
+    if can(caps::Capability::CAP_SETGID) {
+        if groups.has(gid) {
+            let gid = Gid::from_raw(gid);
+            setresgid(gid, gid, gid).map_err(failed("change its group"))?;
+        } else {
+            kept.push(excuse("its group", format!("group {gid} is not mapped"))?);
+        }
+    }
+    if !can(caps::Capability::CAP_SETUID) {
+        kept.push(excuse("its user", "CAP_SETUID is missing".into())?);
+    } else if users.has(uid) {
+        let uid = Uid::from_raw(uid);
+        setresuid(uid, uid, uid).map_err(failed("change its user"))?;
+    } else {
+        kept.push(excuse("its user", format!("user {uid} is not mapped"))?);
+    }
+    Ok(())
+}
+
+/// Uid and gid of a user.
+fn find(user: &str) -> Result<(u32, u32), String> {
+    let (name, group) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
+    let number = |text: &str| text.parse::<u32>().ok();
+    let known =
+        User::from_name(name).ok().flatten().map(|user| (user.uid.as_raw(), user.gid.as_raw()));
+    let found = match (number(name), group.map(number)) {
+        (Some(uid), None) => Some((uid, uid)),
+        (Some(uid), Some(Some(gid))) => Some((uid, gid)),
+        (None, None) if name == "nobody" => known.or(Some((NOBODY, NOBODY))),
+        (None, None) => known,
+        _ => None,
+    };
+    match found {
+        Some((0, _) | (_, 0)) => Err(format!(
+            "[process] user = {user:?} is root; it takes a user without power, such as \"nobody\""
+        )),
+        Some(found) => Ok(found),
+        None => Err(format!(
+            "[process] user = {user:?} is not known here; it takes a user's name, or numbers such as \"65534:65534\""
+        )),
+    }
+}
+
+/// Which ids of a user namespace are somebody outside of it.
+struct Map(Vec<(u32, u32, u32)>);
+
+impl Map {
+    fn of(file: &str) -> Self {
+        Self::read(&fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default())
+    }
+
+    fn read(text: &str) -> Self {
+        let numbers = |line: &str| {
+            let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
+            Some((numbers.next()?, numbers.next()?, numbers.next()?))
+        };
+        Self(text.lines().filter_map(numbers).collect())
+    }
+
+    /// Whether this is no user namespace but the system itself.
+    fn is_whole(&self) -> bool {
+        self.0.is_empty() || self.0 == [(0, 0, u32::MAX)]
+    }
+
+    fn has(&self, id: u32) -> bool {
+        self.0.is_empty()
+            || self.0.iter().any(|&(first, _, count)| id >= first && id - first < count)
+    }
+}
+
+#[allow(unsafe_code, reason = "no library has safe calls for these two")]
+fn prctl(option: nix::libc::c_int, value: nix::libc::c_ulong) -> nix::Result<()> {
+    // SAFETY: both options take a number and change nothing but this thread's own rights.
+    let done = unsafe { nix::libc::prctl(option, value, 0, 0, 0) };
+    nix::errno::Errno::result(done).map(drop)
+}
+
+fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
+    let what = what.to_owned();
+    move |error| format!("the process cannot {what}: {error}")
+}
+
+/// What the kernel says of a process, as far as it is about power.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Standing {
+    ids: Vec<u64>,
+    groups: usize,
+    capabilities: u64,
+    bounding: u64,
+    no_new_privileges: bool,
+    threads: u64,
+}
+
+impl Standing {
+    /// Reads `/proc/self/status` (proc(5)).
+    fn of(status: &str) -> Self {
+        let mut standing = Self::default();
+        for (name, value) in status.lines().filter_map(|line| line.split_once(':')) {
+            let mut numbers = value.split_whitespace().filter_map(|number| number.parse().ok());
+            let mask = u64::from_str_radix(value.trim(), 16).unwrap_or(u64::MAX);
+            match name {
+                "Uid" | "Gid" => standing.ids.extend(numbers),
+                "Groups" => standing.groups = numbers.count(),
+                "CapInh" | "CapPrm" | "CapEff" | "CapAmb" => standing.capabilities |= mask,
+                "CapBnd" => standing.bounding = mask,
+                "NoNewPrivs" => standing.no_new_privileges = numbers.next() == Some(1),
+                "Threads" => standing.threads = numbers.next().unwrap_or_default(),
+                _ => {}
+            }
+        }
+        standing
+    }
+
+    /// What should not be there. `became`: root became another user; `Some(false)`: not in all respects,
+    /// for a reason that has been found good.
+    fn left(&self, became: Option<bool>) -> Vec<&'static str> {
+        // Real, effective, saved and file system ids. Who was never root cannot leave its groups, nor
+        // change a bounding set that it has no use for.
+        let (users, groups) = self.ids.split_at(self.ids.len().min(4));
+        let one = |ids: &[u64]| ids.len() == 4 && ids.iter().all(|&id| id == ids[0] && id != 0);
+        let all = [
+            (self.capabilities != 0, "capabilities"),
+            (!self.no_new_privileges, "a way to new privileges"),
+            (self.threads != 1, "threads that have given up nothing"),
+            (became != Some(false) && users.contains(&0), "root's identity"),
+            (became == Some(true) && !one(users), "more than one identity"),
+            (became == Some(true) && !one(groups), "root's group"),
+            (became == Some(true) && self.groups != 0, "supplementary groups"),
+            (became == Some(true) && self.bounding != 0, "capabilities to be had back"),
+        ];
+        all.into_iter().filter_map(|(is_left, what)| is_left.then_some(what)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY_AT_ALL: &str = "Name:\tsilvacast\nUid:\t65534\t65534\t65534\t65534\nGid:\t65534\t65534\t65534\t65534\n\
+        Groups:\t \nThreads:\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
+        CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
+
+    fn left(change: (&str, &str), became: Option<bool>) -> Vec<&'static str> {
+        let status = NOBODY_AT_ALL.replacen(change.0, change.1, 1);
+        assert!(change.0 == change.1 || status != NOBODY_AT_ALL, "{change:?} changes nothing");
+        Standing::of(&status).left(became)
+    }
+
+    #[test]
+    fn whatever_is_left_is_found() {
+        assert!(left(("", ""), Some(true)).is_empty());
+        for (change, what) in [
+            (("CapEff:\t0000000000000000", "CapEff:\t0000000000000400"), "capabilities"),
+            (("CapAmb:\t0000000000000000", "CapAmb:\t?"), "capabilities"),
+            (
+                ("CapBnd:\t0000000000000000", "CapBnd:\t000001ffffffffff"),
+                "capabilities to be had back",
+            ),
+            (("NoNewPrivs:\t1", "NoNewPrivs:\t0"), "a way to new privileges"),
+            (("Threads:\t1", "Threads:\t2"), "threads that have given up nothing"),
+            (("Groups:\t ", "Groups:\t27 "), "supplementary groups"),
+            (("Gid:\t65534", "Gid:\t0"), "root's group"),
+            (("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t1000"), "more than one identity"),
+        ] {
+            assert_eq!(left(change, Some(true)), [what], "{change:?}");
+        }
+        assert_eq!(
+            left(("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t0"), None),
+            ["root's identity"]
+        );
+        assert!(!Standing::of("").left(Some(true)).is_empty(), "nothing is known of it");
+    }
+
+    #[test]
+    fn who_was_never_root_keeps_its_groups_and_the_root_of_a_namespace_its_name() {
+        assert!(left(("Groups:\t ", "Groups:\t27 "), None).is_empty());
+        assert!(
+            left(("Uid:\t65534\t65534\t65534\t65534", "Uid:\t0\t0\t0\t0"), Some(false)).is_empty()
+        );
+        assert_eq!(
+            left(("NoNewPrivs:\t1", "NoNewPrivs:\t0"), Some(false)),
+            ["a way to new privileges"]
+        );
+    }
+
+    #[test]
+    fn a_namespace_says_who_is_somebody_outside() {
+        let whole = Map::read("         0          0 4294967295\n");
+        assert!(whole.is_whole() && whole.has(65534));
+        let single = Map::read("         0       1000          1\n");
+        assert!(!single.is_whole() && single.has(0) && !single.has(65534));
+        let rootless = Map::read("0 1000 1\n1 100000 65536\n");
+        assert!(!rootless.is_whole() && rootless.has(65534) && !rootless.has(65537));
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_number_and_root_is_none() {
+        assert_eq!(find("1000"), Ok((1000, 1000)));
+        assert_eq!(find("1000:27"), Ok((1000, 27)));
+        assert_eq!(find("nobody").unwrap().0, NOBODY);
+        for wrong in
+            ["root", "0", "1000:0", "0:1000", "no-such-user", "", "1000:", "-1", "nobody:27"]
+        {
+            assert!(find(wrong).is_err(), "{wrong}");
+        }
+    }
+}
