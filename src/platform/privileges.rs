@@ -41,7 +41,10 @@ pub fn give_up(user: &str) -> Result<Given, String> {
         become_user(user, &mut kept)?;
     }
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        caps::clear(None, set).map_err(failed("drop its capabilities"))?;
+        // Who has none may not even be allowed to ask: a unit's system call filter forbids it.
+        if !caps::read(None, set).is_ok_and(|held| held.is_empty()) {
+            caps::clear(None, set).map_err(failed("drop its capabilities"))?;
+        }
     }
     prctl::set_no_new_privs().map_err(failed("give up new privileges"))?;
     // Changing users has turned it off already; not so where there was nobody to become.

@@ -15,7 +15,9 @@ fn of_threads(pid: u32, fields: &[&str]) -> Vec<(String, String)> {
     let pairs = lines.iter().flat_map(|status| status.lines()).filter_map(|l| l.split_once(':'));
     pairs
         .filter(|(name, _)| fields.contains(name))
-        .map(|(name, value)| (name.to_owned(), value.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .map(|(name, value)| {
+            (name.to_owned(), value.split_whitespace().collect::<Vec<_>>().join(" "))
+        })
         .collect()
 }
 
@@ -32,7 +34,11 @@ fn started_as_root_it_has_no_capability_no_group_and_no_way_back() {
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setgroups(&[4, 27].map(nix::unistd::Gid::from_raw))?;
-            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 1 << 20, 1 << 20)?;
+            nix::sys::resource::setrlimit(
+                nix::sys::resource::Resource::RLIMIT_CORE,
+                1 << 20,
+                1 << 20,
+            )?;
             Ok(())
         });
     }
@@ -62,7 +68,11 @@ fn started_as_root_it_has_no_capability_no_group_and_no_way_back() {
     let memory = std::fs::metadata(format!("/proc/{}/mem", server.pid())).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&memory), 0);
     let adjust = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", server.pid())).unwrap();
-    assert_eq!(adjust, std::fs::read_to_string("/proc/self/oom_score_adj").unwrap(), "left as it was");
+    assert_eq!(
+        adjust,
+        std::fs::read_to_string("/proc/self/oom_score_adj").unwrap(),
+        "left as it was"
+    );
 }
 
 #[test]
@@ -102,7 +112,10 @@ fn root_that_cannot_become_anybody_does_not_serve() {
     }
     let mut bound = begun_by(&["setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid", "--"]);
     let said = refused(&mut bound, "", 1);
-    assert!(said.contains("runs as root and cannot become nobody: CAP_SETUID is missing"), "{said}");
+    assert!(
+        said.contains("runs as root and cannot become nobody: CAP_SETUID is missing"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -56,7 +56,11 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_said() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     reload(&server, "another", "workers = 0\nlistne = []", "", "event=\"reload-failed\"");
-    server.wait_for_line(&["reload-failed", "workers = 0 is not allowed", "a whole number from 1 to 64"]);
+    server.wait_for_line(&[
+        "reload-failed",
+        "workers = 0 is not allowed",
+        "a whole number from 1 to 64",
+    ]);
     server.wait_for_line(&["reload-failed", "the nearest is listen"]);
     assert_eq!((put(&server, PASSWORD), put(&server, "another")), (415, 401));
     // And a right one is taken again afterwards.
@@ -79,7 +83,8 @@ fn what_needs_a_restart_is_named() {
 fn a_limit_that_the_system_does_not_allow_is_refused() {
     let server = Daemon::start();
     let sections = "[limits]\nlisteners = 100000\nlistener_send_buffer = \"8KiB\"";
-    let hard = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1;
+    let hard =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1;
     if hard > 101_000 {
         // As many as this machine may have at all.
         reload(&server, PASSWORD, "", sections, "event=\"reloaded\"");
