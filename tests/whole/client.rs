@@ -122,11 +122,18 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Connects as FFmpeg does and sends the headers.
+    /// Connects as FFmpeg does, sends the headers and waits until they have been heard of.
     pub(crate) fn connect(server: &Daemon, mount: &str, serial: u32) -> Self {
         let name = percent_encoding::percent_decode_str(mount).decode_utf8().unwrap();
         let began = ["event=\"stream-", "codec=", &format!("mount=\"{name}\"")];
         let before = server.count_lines(&began);
+        let source = Self::introduce(server, mount, serial);
+        server.wait_for_lines(&began, before + 1);
+        source
+    }
+
+    /// Connects as FFmpeg does and sends the headers.
+    pub(crate) fn introduce(server: &impl Server, mount: &str, serial: u32) -> Self {
         let mut socket = connect(server);
         let login = login(PASSWORD);
         let head =
@@ -135,9 +142,7 @@ impl Source {
         assert_eq!(read_head(&mut socket).status, 100);
         socket.write_all(&ogg::headers(serial)).unwrap();
         assert_eq!(read_head(&mut socket).status, 200);
-        let source = Self { socket, serial, next: 0 };
-        server.wait_for_lines(&began, before + 1);
-        source
+        Self { socket, serial, next: 0 }
     }
 
     /// Sends pages of 20 ms, each with a packet of `size` bytes.

@@ -29,4 +29,5 @@ mod splice;
 mod status;
 mod storm;
 mod through;
+mod units;
 mod valve;

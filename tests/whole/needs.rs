@@ -11,6 +11,8 @@ pub(crate) enum Need {
     Root,
     /// What `tests/pen` is made of.
     Systemd,
+    /// `systemd-analyze`, which works without a running systemd.
+    Analyze,
 }
 
 impl Need {
@@ -18,6 +20,7 @@ impl Need {
         match self {
             Self::Root => "root",
             Self::Systemd => "systemd",
+            Self::Analyze => "systemd-analyze",
         }
     }
 
@@ -27,6 +30,7 @@ impl Need {
             Self::Root => {
                 (!nix::unistd::geteuid().is_root()).then(|| "this user is not root".to_owned())
             }
+            Self::Analyze => no_program("systemd-analyze"),
             Self::Systemd => {
                 let programs = ["systemd/systemd", "systemd/systemd-journald"]
                     .map(|name| format!("/usr/lib/{name}"));

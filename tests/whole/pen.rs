@@ -1,11 +1,13 @@
 //! A systemd and a journal of a test's own: `tests/pen`, and this build installed in it as the package would.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -85,6 +87,37 @@ impl Pen {
             assert!(Instant::now() < end, "waited in vain for {what}");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What a thread of this process finds out in the pen's network.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(format!("/proc/{}/ns/net", self.init())).unwrap();
+        thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn init(&self) -> String {
+        std::fs::read_to_string(self.state.path().join("init")).unwrap().trim().to_owned()
+    }
+
+    /// The number that a process of the pen has outside of it.
+    pub(crate) fn outside(&self, process: &str) -> u32 {
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
+        let pen = namespace(&self.init()).unwrap();
+        let all = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+        let mut all = all.filter_map(|name| name.to_str().map(ToOwned::to_owned));
+        let is_it = |pid: &String| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            let number = numbers.and_then(|numbers| numbers.split_whitespace().last());
+            number == Some(process) && namespace(pid).is_ok_and(|its| its == pen)
+        };
+        all.find(is_it).expect("no such process in the pen").parse().unwrap()
     }
 
     /// Puts this build, its units, its configuration and two passwords where the package has them.

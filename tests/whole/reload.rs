@@ -15,7 +15,6 @@ fn reload(server: &Daemon, password: &str, top: &str, sections: &str, outcome: &
 
 fn put(server: &Daemon, password: &str) -> u16 {
     let login = login(password);
-    request(server, &format!("PUT /admin/x HTTP/1.0\r\n{login}\r\n")).status;
     request(server, &format!("PUT /n HTTP/1.0\r\n{login}Content-Length: 4\r\n\r\nRIFF")).status
 }
 

@@ -1,20 +1,60 @@
-//! The unit that is shipped, under a real systemd.
+//! The unit that is shipped, under a real systemd and with a real journal.
 
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use serde_json::Value;
+use silvacast::events::{self, Event};
+
+use crate::client::{Listener, Source, get, request};
 use crate::needs::{Need, needs};
 use crate::pen::Pen;
 
 const UNIT: &str = "silvacast.service";
+const CONFIGURATION: &str = "/etc/silvacast/silvacast.toml";
 const HEALTH: &str = "http://127.0.0.1:8080/healthz";
+const PORT: u16 = 8080;
 
-#[test]
-fn the_shipped_unit_starts_serves_and_stops() {
+/// A pen with the unit and these drop-ins; `None` where there can be none.
+fn pen(drop_ins: &[&str]) -> Option<Pen> {
     if !needs(&[Need::Root, Need::Systemd]) {
-        return;
+        return None;
     }
     let pen = Pen::start();
     pen.install();
+    for (number, text) in drop_ins.iter().enumerate() {
+        let path = format!("/etc/systemd/system/{UNIT}.d/{number}.conf");
+        pen.put(&path, text.as_bytes(), 0o644);
+    }
+    pen.ok(&["systemctl", "daemon-reload"]);
+    Some(pen)
+}
+
+fn started(drop_ins: &[&str]) -> Option<Pen> {
+    let pen = pen(drop_ins)?;
+    pen.ok(&["systemctl", "start", UNIT]);
+    Some(pen)
+}
+
+/// What the journal has of an event, found as a program would find it.
+fn told(pen: &Pen, event: Event) -> Vec<Value> {
+    pen.journal(&[&format!("MESSAGE_ID={}", event.id)])
+}
+
+fn wait_until_told(pen: &Pen, event: Event) -> Value {
+    pen.wait_for(event.name, |pen| told(pen, event).pop())
+}
+
+#[test]
+fn the_shipped_unit_starts_serves_and_stops() {
+    let Some(pen) = pen(&[]) else { return };
     pen.ok(&["systemctl", "enable", "--now", UNIT]);
-    assert_eq!(pen.property(UNIT, "ActiveState"), "active");
+    // Started means that it said READY: it must accept.
     assert_eq!(pen.ok(&["curl", "--silent", "--show-error", "--fail", HEALTH]).trim(), "ok");
     let process = format!("/proc/{}", pen.property(UNIT, "MainPID"));
     let user = pen.ok(&["stat", "--format=%U", &process]);
@@ -30,13 +70,8 @@ fn the_shipped_unit_starts_serves_and_stops() {
 }
 
 #[test]
-fn it_comes_back_however_it_ends() {
-    if !needs(&[Need::Root, Need::Systemd]) {
-        return;
-    }
-    let pen = Pen::start();
-    pen.install();
-    pen.ok(&["systemctl", "start", UNIT]);
+fn it_comes_back_however_it_ends_but_not_with_a_wrong_configuration() {
+    let Some(pen) = started(&[]) else { return };
     let first = pen.property(UNIT, "MainPID");
     pen.ok(&["systemctl", "kill", "--signal=KILL", UNIT]);
     let second = pen.wait_for("another start", |pen| {
@@ -46,4 +81,388 @@ fn it_comes_back_however_it_ends() {
     });
     assert_ne!(first, second);
     assert_eq!(pen.ok(&["curl", "--silent", "--show-error", "--fail", HEALTH]).trim(), "ok");
+
+    pen.put(CONFIGURATION, b"workers = 0\n", 0o644);
+    assert!(!pen.run(&["systemctl", "restart", UNIT]).status.success());
+    assert_eq!(pen.property(UNIT, "ActiveState"), "failed", "it is not tried again and again");
+    let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
+    assert!(said.contains("line 1: workers = 0 is not allowed"), "{said}");
+}
+
+#[test]
+fn the_status_says_what_is_live() {
+    let Some(pen) = started(&[]) else { return };
+    let status = |pen: &Pen| pen.property(UNIT, "StatusText");
+    let idle = status(&pen);
+    assert!(idle.starts_with("0 microphones, 0 listeners, "), "{idle}");
+    let (used, ceiling) = idle.split(' ').nth(4).unwrap().split_once('/').unwrap();
+    assert!(used.parse::<u32>().unwrap() < ceiling.parse::<u32>().unwrap(), "{idle}");
+    assert_eq!(format!("{ceiling}M"), memory_max(), "{idle}");
+    let (_source, _listener) = pen.inside(|| {
+        let source = Source::introduce(&PORT, "/mic.opus", 1);
+        (source, joined("/mic.opus"))
+    });
+    pen.wait_for("a microphone and a listener", |pen| {
+        status(pen).starts_with("1 microphone, 1 listener, ").then_some(())
+    });
+}
+
+/// A listener of a mount whose source may have connected this very moment.
+fn joined(mount: &str) -> Listener {
+    let head = format!("HEAD {mount} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let end = Instant::now() + crate::daemon::PATIENCE;
+    while request(&PORT, &head).status != 200 {
+        assert!(Instant::now() < end, "{mount} is not on the air");
+        thread::yield_now();
+    }
+    Listener::join(&PORT, mount)
+}
+
+/// What the unit allows, from the unit.
+fn memory_max() -> String {
+    let unit = include_str!("../../systemd/silvacast.service");
+    unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")).unwrap().to_owned()
+}
+
+#[test]
+fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
+    let short = "[Service]\nWatchdogSec=2\nRestartSec=0\n";
+    let Some(pen) = started(&[short]) else { return };
+    let _source = pen.inside(|| {
+        let source = Source::introduce(&PORT, "/mic.opus", 1);
+        joined("/mic.opus");
+        source
+    });
+    // A healthy one, with a source that says nothing, is left alone for longer than the watchdog's time: it is asked for it.
+    let pings = || pen.property(UNIT, "WatchdogTimestampMonotonic").parse::<u64>().unwrap();
+    let began = pings();
+    pen.wait_for("three times the watchdog's time", |_| {
+        (pings() > began + 6_000_000).then_some(())
+    });
+    assert_eq!(pen.property(UNIT, "NRestarts"), "0");
+
+    for (restarts, (thread, names)) in [
+        ("audio-0", &["audio-0", "source of /mic.opus"][..]),
+        ("control", &["control"]),
+        ("silvacast", &["accept on 127.0.0.1:8080"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let process = pen.outside(&pen.property(UNIT, "MainPID"));
+        let stopped = stop_thread(process, thread);
+        pen.wait_for(thread, |pen| {
+            // Its end has to be taken notice of, as a debugger would.
+            let _ = waitpid(stopped, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
+            (pen.property(UNIT, "NRestarts") == (restarts + 1).to_string()
+                && pen.property(UNIT, "ActiveState") == "active")
+                .then_some(())
+        });
+        let named: Vec<_> = told(&pen, events::LOOP_STUCK)
+            .iter()
+            .map(|entry| entry["LOOP"].as_str().unwrap().to_owned())
+            .collect();
+        for name in names {
+            assert!(named.iter().any(|n| n == name), "{name} in {named:?}");
+        }
+        assert!(named.len() == names.len() + [0, 2, 3][restarts], "and no other: {named:?}");
+    }
+}
+
+/// Stops one thread of a process, as a debugger does, and the others not.
+fn stop_thread(process: u32, name: &str) -> Pid {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut tasks = tasks.map(|task| task.unwrap().path());
+    let task = tasks.find(|task| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    });
+    let number = task.expect(name).file_name().unwrap().to_str().unwrap().parse().unwrap();
+    let task = Pid::from_raw(number);
+    ptrace::seize(task, ptrace::Options::empty()).unwrap();
+    ptrace::interrupt(task).unwrap();
+    waitpid(task, Some(WaitPidFlag::__WALL)).unwrap();
+    task
+}
+
+#[test]
+fn a_process_that_is_stopped_is_restarted() {
+    let Some(pen) = started(&["[Service]\nWatchdogSec=1\nRestartSec=0\n"]) else { return };
+    pen.ok(&["kill", "-STOP", &pen.property(UNIT, "MainPID")]);
+    pen.wait_for("another start", |pen| {
+        (pen.property(UNIT, "NRestarts") == "1" && pen.property(UNIT, "ActiveState") == "active")
+            .then_some(())
+    });
+    let said = pen.journal(&["--unit", UNIT]);
+    let timeout =
+        |entry: &Value| entry["MESSAGE"].as_str().is_some_and(|m| m.contains("Watchdog timeout"));
+    assert!(said.iter().any(timeout));
+}
+
+#[test]
+fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
+    let Some(pen) = started(&[]) else { return };
+    let mut source = pen.inside(|| Source::introduce(&PORT, "/mic.opus", 1));
+    let mut listener = pen.inside(|| joined("/mic.opus"));
+    listener.headers();
+    let process = pen.property(UNIT, "MainPID");
+
+    let good = "listen = [\"127.0.0.1:8080\"]\npath_prefix = \"/stream\"\n";
+    pen.put(CONFIGURATION, good.as_bytes(), 0o644);
+    pen.ok(&["systemctl", "reload", UNIT]);
+    wait_until_told(&pen, events::RELOADED);
+    assert_eq!(pen.inside(|| get(&PORT, "/stream/healthz").status), 200);
+
+    pen.put(CONFIGURATION, b"workers = 0\nlisten = [\"127.0.0.1:8080\"]\n", 0o644);
+    pen.ok(&["systemctl", "reload", UNIT]);
+    let failed = wait_until_told(&pen, events::RELOAD_FAILED);
+    assert_eq!(failed["FILE"], CONFIGURATION);
+    assert!(failed["REASON"].as_str().unwrap().starts_with("line 1: workers = 0"), "{failed}");
+    assert_eq!(failed["PRIORITY"], "3");
+    pen.wait_for("the status", |pen| {
+        let status = pen.property(UNIT, "StatusText");
+        let wanted = "configuration not taken over (line 1: workers = 0 is not allowed";
+        (status.starts_with(wanted) && status.contains("1 microphone")).then_some(())
+    });
+    assert_eq!(pen.inside(|| get(&PORT, "/stream/healthz").status), 200, "as it was");
+
+    // And nobody noticed: same process, same connections.
+    assert_eq!(pen.property(UNIT, "ActiveState"), "active");
+    assert_eq!(pen.property(UNIT, "MainPID"), process);
+    source.send(1, 100);
+    assert_eq!(listener.number(), 0);
+}
+
+#[test]
+fn no_connection_is_refused_over_restarts_with_the_socket() {
+    let Some(pen) = pen(&[]) else { return };
+    pen.ok(&["systemctl", "enable", "--now", "silvacast.socket"]);
+    pen.ok(&["systemctl", "start", UNIT]);
+    let (over, answers) = (AtomicBool::new(false), std::sync::atomic::AtomicU32::new(0));
+    // Each client connects again and again; a refused connection would be a panic.
+    let knock = || {
+        while !over.load(SeqCst) {
+            // An answer may be cut short by the end of the process; what counts is getting in.
+            let mut socket = std::net::TcpStream::connect(("127.0.0.1", PORT)).expect("refused");
+            let mut answer = String::new();
+            let asked = std::io::Write::write_all(&mut socket, b"GET /healthz HTTP/1.0\r\n\r\n");
+            let read = std::io::Read::read_to_string(&mut socket, &mut answer);
+            if asked.is_ok() && read.is_ok() && answer.ends_with("ok\n") {
+                answers.fetch_add(1, SeqCst);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| pen.inside(knock));
+        }
+        let stop = Stop(&over);
+        for restart in 0..5 {
+            let before = answers.load(SeqCst);
+            pen.wait_for("answers", |_| (answers.load(SeqCst) > before + 20).then_some(()));
+            if restart % 2 == 0 {
+                pen.ok(&["systemctl", "restart", UNIT]);
+            } else {
+                pen.ok(&["systemctl", "kill", "--signal=KILL", UNIT]);
+            }
+        }
+        let before = answers.load(SeqCst);
+        pen.wait_for("answers", |_| (answers.load(SeqCst) > before + 20).then_some(()));
+        drop(stop);
+    });
+    assert_eq!(pen.property("silvacast.socket", "NAccepted"), "0", "it accepts by itself");
+}
+
+/// Ends the clients also where the test fails before they are done.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn without_a_network_of_its_own_it_serves_what_its_socket_accepts() {
+    let drop_in = include_str!("../../systemd/silvacast.service.d/no-network.conf.example");
+    let Some(pen) = pen(&[drop_in]) else { return };
+    pen.ok(&["systemctl", "start", UNIT]);
+    let mut source = pen.inside(|| Source::introduce(&PORT, "/mic.opus", 1));
+    let mut listener = pen.inside(|| joined("/mic.opus"));
+    listener.headers();
+    source.send(1, 100);
+    assert_eq!(listener.number(), 0);
+    let process = pen.property(UNIT, "MainPID");
+    let network = |process: &str| pen.ok(&["readlink", &format!("/proc/{process}/ns/net")]);
+    assert_ne!(network(&process), network("1"));
+}
+
+#[test]
+fn a_socket_that_is_not_for_clients_is_refused_by_name() {
+    let Some(pen) = pen(&["[Unit]\nRequires=silvacast.socket\nAfter=silvacast.socket\n"]) else {
+        return;
+    };
+    let other = "[Socket]\nFileDescriptorName=metrics\n";
+    pen.put("/etc/systemd/system/silvacast.socket.d/name.conf", other.as_bytes(), 0o644);
+    pen.ok(&["systemctl", "daemon-reload"]);
+    assert!(!pen.run(&["systemctl", "start", UNIT]).status.success());
+    let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
+    assert!(
+        said.contains("passes in a socket named \"metrics\"; the only one known is \"http\""),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_journal_has_fields_identities_priorities_and_explanations() {
+    let Some(pen) = started(&[]) else { return };
+    let ready = wait_until_told(&pen, events::READY);
+    assert_eq!((&ready["EVENT"], &ready["PRIORITY"]), (&"ready".into(), &"6".into()));
+    assert_eq!(ready["SYSLOG_IDENTIFIER"], "silvacast");
+    assert_eq!(ready["_SYSTEMD_UNIT"], UNIT);
+    assert_eq!(ready["_TRANSPORT"], "journal");
+    let peer = pen.inside(|| {
+        let mut source =
+            Source::introduce(&PORT, "/mic \u{f6}.opus".replace(' ', "%20").as_str(), 1);
+        drop(joined("/mic%20\u{f6}.opus"));
+        source.send(2, 100);
+        let peer = source.socket.local_addr().unwrap();
+        source.leave();
+        peer
+    });
+    let ended = wait_until_told(&pen, events::SOURCE_ENDED);
+    for (field, wanted) in [
+        ("EVENT", "source-ended"),
+        ("MOUNT", "/mic ö.opus"),
+        ("PEER", &peer.to_string()),
+        ("REASON", "the source hung up"),
+        ("SECONDS", "0"),
+        ("PRIORITY", "6"),
+    ] {
+        assert_eq!(ended[field], wanted, "{field} in {ended}");
+    }
+    assert!(ended["BYTES"].as_str().unwrap().parse::<u64>().unwrap() > 200, "{ended}");
+    // Who reads without fields reads all of it, too.
+    let message = ended["MESSAGE"].as_str().unwrap();
+    assert!(
+        message.contains("source ended") && message.contains("mount=\"/mic ö.opus\""),
+        "{message}"
+    );
+
+    let left = wait_until_told(&pen, events::LISTENER_LEFT);
+    assert_eq!((&left["MOUNT"], &left["PEER"]), (&"/mic ö.opus".into(), &"127.0.0.1".into()));
+    pen.inside(|| get(&PORT, "/\u{1b}[31m\nMOUNT=/fake"));
+    pen.inside(|| request(&PORT, "PUT /m HTTP/1.0\r\nAuthorization: Basic eDp5\r\n\r\n"));
+    let refused = pen.wait_for("a refusal", |pen| {
+        told(pen, events::REFUSED).into_iter().find(|entry| entry["STATUS"] == "401")
+    });
+    assert_eq!((&refused["PATH"], &refused["CLIENT"]), (&"/m".into(), &"127.0.0.1".into()));
+    let unit = pen.journal(&["--unit", UNIT]);
+    assert!(unit.iter().all(|entry| entry["MOUNT"] != "/fake"), "a request cannot write fields");
+
+    let explained = pen.ok(&["journalctl", "--no-pager", "-x", "--unit", UNIT]);
+    assert!(
+        explained.contains("The source of /mic ö.opus is gone: the source hung up."),
+        "{explained}"
+    );
+}
+
+#[test]
+fn a_journal_that_stands_still_costs_no_page() {
+    let Some(pen) = started(&[]) else { return };
+    let (mut source, mut listeners) = pen.inside(|| {
+        let source = Source::introduce(&PORT, "/mic.opus", 1);
+        let listeners: Vec<_> = (0..50).map(|_| joined("/mic.opus")).collect();
+        (source, listeners)
+    });
+    for listener in &mut listeners {
+        listener.headers();
+    }
+    let journal = pen.property("systemd-journald.service", "MainPID");
+    pen.ok(&["kill", "-STOP", &journal]);
+    // Ten seconds of audio in real time, and more to say than can wait anywhere.
+    let began = Instant::now();
+    pen.inside(|| {
+        for number in 0..500u32 {
+            (0..6).for_each(|_| drop(Listener::join(&PORT, "/mic.opus")));
+            source.send(1, 160);
+            for listener in &mut listeners {
+                assert_eq!(listener.number(), number);
+            }
+            let due = began + Duration::from_millis(20) * (number + 1);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    });
+    assert!(began.elapsed() >= Duration::from_secs(10));
+    pen.ok(&["kill", "-CONT", &journal]);
+    let dropped = wait_until_told(&pen, events::LOG_DROPPED);
+    assert!(dropped["LINES"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{dropped}");
+    assert_eq!(dropped["PRIORITY"], "4");
+    // What was not dropped has arrived, and what is said now does.
+    assert!(told(&pen, events::LISTENER_LEFT).len() >= 1000);
+    source.leave();
+    wait_until_told(&pen, events::SOURCE_ENDED);
+    assert_eq!(pen.property(UNIT, "NRestarts"), "0");
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_journal_that_stands_still() {
+    let Some(pen) = started(&[]) else { return };
+    let journal = pen.property("systemd-journald.service", "MainPID");
+    pen.ok(&["kill", "-STOP", &journal]);
+    pen.ok(&["kill", &pen.property(UNIT, "MainPID")]);
+    pen.wait_for("its end", |pen| (pen.property(UNIT, "ActiveState") != "active").then_some(()));
+    pen.ok(&["kill", "-CONT", &journal]);
+    assert_eq!(pen.property(UNIT, "ExecMainStatus"), "0");
+}
+
+#[test]
+fn the_hardened_unit_serves_a_real_encoder_and_a_real_player() {
+    let Some(pen) = started(&[]) else { return };
+    let url = format!("icecast://source:{}@127.0.0.1:8080/mic.opus", crate::daemon::PASSWORD);
+    let mut encoder = pen.command(&[
+        "ffmpeg",
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=440",
+        "-c:a",
+        "libopus",
+        "-page_duration",
+        "20000",
+        "-content_type",
+        "audio/ogg",
+        "-f",
+        "ogg",
+        &url,
+    ]);
+    let mut encoder = encoder.stdin(Stdio::null()).spawn().unwrap();
+    wait_until_told(&pen, events::STREAM_BEGAN);
+    let heard = pen.ok(&[
+        "ffmpeg",
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-i",
+        "http://127.0.0.1:8080/mic.opus",
+        "-t",
+        "1",
+        "-f",
+        "null",
+        "-",
+        "-c:a",
+        "pcm_s16le",
+        "-t",
+        "1",
+        "-f",
+        "md5",
+        "-",
+    ]);
+    assert!(heard.starts_with("MD5="), "{heard}");
+    encoder.kill().unwrap();
+    encoder.wait().unwrap();
+    assert_eq!(wait_until_told(&pen, events::SOURCE_ENDED)["REASON"], "the source hung up");
 }

@@ -1,0 +1,122 @@
+//! What is shipped beside the program says what the program does.
+
+use std::process::Command;
+
+use silvacast::events;
+
+use crate::daemon::silvacast;
+use crate::needs::{Need, needs};
+
+const SERVICE: &str = include_str!("../../systemd/silvacast.service");
+const CATALOG: &str = include_str!("../../systemd/silvacast.catalog");
+const NO_NETWORK: &str = include_str!("../../systemd/silvacast.service.d/no-network.conf.example");
+
+/// What `check` says of the configuration that is shipped.
+fn check() -> String {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["source-password", "admin-password"] {
+        std::fs::write(directory.path().join(name), "x").unwrap();
+    }
+    let mut command = silvacast();
+    command.env("CREDENTIALS_DIRECTORY", directory.path());
+    command.args([
+        "check",
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/silvacast.toml"),
+    ]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn setting(name: &str) -> &'static str {
+    let lines = SERVICE.lines().filter_map(|line| line.split_once('='));
+    lines.filter(|(key, _)| *key == name).map(|(_, value)| value).next().expect(name)
+}
+
+#[test]
+fn the_unit_allows_what_the_shipped_configuration_can_take() {
+    let said = check();
+    let total = said.lines().find(|line| line.contains(" MiB  in all")).unwrap();
+    let total: f64 = total.split_whitespace().next().unwrap().parse().unwrap();
+    assert_eq!(setting("MemoryMax"), format!("{}M", total.ceil()));
+    let files = said.split("open files, at the most: ").nth(1).unwrap().trim();
+    assert!(files.parse::<u64>().unwrap() <= setting("LimitNOFILE").parse().unwrap(), "{files}");
+    // main, log, control, manager and one for audio.
+    assert!(setting("TasksMax").parse::<u32>().unwrap() >= 5);
+}
+
+#[test]
+fn the_catalog_explains_every_event_and_no_other() {
+    let explained: Vec<_> = CATALOG.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+    let said: Vec<_> = events::ALL.iter().map(|event| event.id).collect();
+    assert_eq!(explained, said, "in the order of src/events.rs");
+    for entry in CATALOG.split("\n-- ").skip(1) {
+        assert!(
+            entry.contains("\nSubject: ") && entry.contains("\nDefined-By: silvacast\n"),
+            "{entry}"
+        );
+        let text = entry.split_once("\n\n").expect("a text").1.trim();
+        assert!(text.len() > 30, "{entry}");
+    }
+}
+
+/// A directory with the unit under its name, as systemd-analyze wants it.
+fn unit(text: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("silvacast.service");
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(
+        directory.path().join("silvacast.socket"),
+        include_str!("../../systemd/silvacast.socket"),
+    )
+    .unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+/// How exposed systemd finds a unit, from 0 to 10.
+fn exposure(text: &str) -> f64 {
+    let (_directory, path) = unit(text);
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", &path])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line =
+        said.lines().find(|line| line.contains("Overall exposure level")).expect("a verdict");
+    line.split_whitespace().find_map(|word| word.parse().ok()).unwrap()
+}
+
+#[test]
+fn systemd_finds_little_exposed() {
+    if !needs(&[Need::Analyze]) {
+        return;
+    }
+    assert!(exposure(SERVICE) <= 1.1, "{}", exposure(SERVICE));
+    let service = NO_NETWORK.split_once("[Service]\n").unwrap().1;
+    let alone = SERVICE.replace("[Install]", &format!("{service}\n[Install]"));
+    assert!(exposure(&alone) <= 0.3, "{}", exposure(&alone));
+    assert!(exposure("[Service]\nExecStart=/bin/true\n") > 9.0, "the measure measures");
+}
+
+/// What systemd has to say about a unit.
+fn complaints(text: &str) -> String {
+    // The programs that it names need not be here.
+    let text =
+        text.replace("/usr/bin/silvacast ", "/bin/true ").replace("Documentation=man", "# man");
+    let (_directory, path) = unit(&text);
+    let output =
+        Command::new("systemd-analyze").args(["verify", "--man=no", &path]).output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn systemd_understands_every_line() {
+    if !needs(&[Need::Analyze]) {
+        return;
+    }
+    assert_eq!(complaints(SERVICE), "");
+    let wrong = complaints(&SERVICE.replace("[Install]", "NoSuchKey=yes\n[Install]"));
+    assert!(wrong.contains("NoSuchKey"), "it exits with 0 all the same: {wrong}");
+}
