@@ -42,10 +42,10 @@ fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
 
-# A static binary for another machine, without Docker
+# A static binary for another machine, without Docker (cross/Cross.toml is for those who have it)
 cross TARGET="aarch64-unknown-linux-musl":
     rustup target add {{TARGET}}
-    RUSTFLAGS="-C linker=rust-lld" cargo build --release --target {{TARGET}}
+    cargo build --config cross/cargo.toml --release --target {{TARGET}}
 
 # Copy the static binary to a host and see that it runs there
 deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
