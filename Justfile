@@ -42,6 +42,10 @@ fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
 
+# Write the manual pages and the shells' completions
+manual DIR="target/manual":
+    cargo run --example manual -- {{DIR}}
+
 # A static binary for another machine, without Docker (cross/Cross.toml is for those who have it)
 cross TARGET="aarch64-unknown-linux-musl":
     rustup target add {{TARGET}}

@@ -14,6 +14,7 @@ mod daemon;
 mod door;
 mod gap;
 mod joint;
+mod manual;
 mod memory;
 mod needs;
 mod ogg;
