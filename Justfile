@@ -51,6 +51,10 @@ cross TARGET="aarch64-unknown-linux-musl":
     rustup target add {{TARGET}}
     cargo build --config cross/cargo.toml --release --target {{TARGET}}
 
+# Debian packages in target/debian, for a Raspberry Pi and for a PC (installs cargo-deb where it is missing)
+deb *TARGETS="aarch64-unknown-linux-musl x86_64-unknown-linux-musl":
+    systemd/debian/build {{TARGETS}}
+
 # Copy the static binary to a host and see that it runs there
 deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
     scp target/{{TARGET}}/release/silvacast {{HOST}}:/usr/local/bin/silvacast.new

@@ -18,6 +18,7 @@ mod manual;
 mod memory;
 mod needs;
 mod ogg;
+mod package;
 mod pen;
 mod players;
 mod power;

@@ -2,7 +2,7 @@
 //! keeps the output of what passes; under CI it fails instead, as a Debian with root has all of this.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 /// Something that a machine may lack.
@@ -11,8 +11,10 @@ pub(crate) enum Need {
     Root,
     /// What `tests/pen` is made of.
     Systemd,
-    /// `systemd-analyze`, which works without a running systemd.
-    Analyze,
+    /// A program that some Debian package has.
+    Program(&'static str),
+    /// The Debian package of this source, which takes longer to build than a test may.
+    Package,
 }
 
 impl Need {
@@ -20,7 +22,8 @@ impl Need {
         match self {
             Self::Root => "root",
             Self::Systemd => "systemd",
-            Self::Analyze => "systemd-analyze",
+            Self::Program(name) => name,
+            Self::Package => "its Debian package",
         }
     }
 
@@ -30,7 +33,6 @@ impl Need {
             Self::Root => {
                 (!nix::unistd::geteuid().is_root()).then(|| "this user is not root".to_owned())
             }
-            Self::Analyze => no_program("systemd-analyze"),
             Self::Systemd => {
                 let programs = ["systemd/systemd", "systemd/systemd-journald"]
                     .map(|name| format!("/usr/lib/{name}"));
@@ -39,8 +41,17 @@ impl Need {
                     .or_else(|| tools.iter().find_map(|name| no_program(name)))
                     .or_else(|| ["overlay", "cgroup2"].iter().find_map(|name| no_filesystem(name)))
             }
+            Self::Program(name) => no_program(name),
+            Self::Package => package().is_none().then(|| {
+                "SILVACAST_DEB does not say where it is; systemd/debian/build makes it".to_owned()
+            }),
         }
     }
+}
+
+/// Where the Debian package of this source is.
+pub(crate) fn package() -> Option<PathBuf> {
+    std::env::var_os("SILVACAST_DEB").map(PathBuf::from)
 }
 
 fn no_file(path: &str) -> Option<String> {

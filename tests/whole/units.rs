@@ -90,7 +90,7 @@ fn exposure(text: &str) -> f64 {
 
 #[test]
 fn systemd_finds_little_exposed() {
-    if !needs(&[Need::Analyze]) {
+    if !needs(&[Need::Program("systemd-analyze")]) {
         return;
     }
     assert!(exposure(SERVICE) <= 1.1, "{}", exposure(SERVICE));
@@ -113,7 +113,7 @@ fn complaints(text: &str) -> String {
 
 #[test]
 fn systemd_understands_every_line() {
-    if !needs(&[Need::Analyze]) {
+    if !needs(&[Need::Program("systemd-analyze")]) {
         return;
     }
     assert_eq!(complaints(SERVICE), "");
