@@ -174,12 +174,12 @@ fn what_the_administrator_put_beside_it_survives_a_purge() {
 }
 
 #[test]
-fn lintian_has_no_errors() {
+fn lintian_has_nothing_to_say() {
     if !needs(&[Need::Program("lintian"), Need::Package]) {
         return;
     }
     let mut lintian = Command::new("lintian");
-    let output = lintian.args(["--fail-on", "error"]).arg(package().unwrap()).output().unwrap();
+    let output = lintian.args(["--fail-on", "error,warning"]).arg(package().unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
