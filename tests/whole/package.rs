@@ -90,6 +90,9 @@ fn installed_it_serves_on_loopback_with_passwords_of_its_own() {
     });
     push.kill().unwrap();
     push.wait().unwrap();
+    pen.wait_for("the gap that it leaves", |pen| {
+        curl(pen, "/status-json.xsl").contains("\"gap\"").then_some(())
+    });
 }
 
 #[test]
@@ -179,7 +182,8 @@ fn lintian_has_nothing_to_say() {
         return;
     }
     let mut lintian = Command::new("lintian");
-    let output = lintian.args(["--fail-on", "error,warning"]).arg(package().unwrap()).output().unwrap();
+    let output =
+        lintian.args(["--fail-on", "error,warning"]).arg(package().unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
