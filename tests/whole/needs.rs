@@ -11,6 +11,8 @@ pub(crate) enum Need {
     Root,
     /// What `tests/pen` is made of.
     Systemd,
+    /// A Podman with a runtime and a network.
+    Podman,
     /// A program that some Debian package has.
     Program(&'static str),
     /// The Debian package of this source, which takes longer to build than a test may.
@@ -22,6 +24,7 @@ impl Need {
         match self {
             Self::Root => "root",
             Self::Systemd => "systemd",
+            Self::Podman => "Podman",
             Self::Program(name) => name,
             Self::Package => "its Debian package",
         }
@@ -29,17 +32,17 @@ impl Need {
 
     /// Why the machine lacks it, if it does.
     fn lacking(&self) -> Option<String> {
+        let programs = |names: &[&str]| names.iter().find_map(|name| no_program(name));
+        let files = |paths: &[&str]| paths.iter().find_map(|path| no_file(path));
         match self {
             Self::Root => {
                 (!nix::unistd::geteuid().is_root()).then(|| "this user is not root".to_owned())
             }
-            Self::Systemd => {
-                let programs = ["systemd/systemd", "systemd/systemd-journald"]
-                    .map(|name| format!("/usr/lib/{name}"));
-                let tools = ["ip", "nsenter", "setpriv", "unshare"];
-                None.or_else(|| programs.iter().find_map(|path| no_file(path)))
-                    .or_else(|| tools.iter().find_map(|name| no_program(name)))
-                    .or_else(|| ["overlay", "cgroup2"].iter().find_map(|name| no_filesystem(name)))
+            Self::Systemd => files(&["/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-journald"])
+                .or_else(|| programs(&["ip", "nsenter", "setpriv", "unshare"])),
+            Self::Podman => {
+                programs(&["podman", "crun", "conmon", "iptables", "ip", "nsenter", "unshare"])
+                    .or_else(|| files(&["/usr/lib/podman/netavark", "/usr/lib/podman/aardvark-dns"]))
             }
             Self::Program(name) => no_program(name),
             Self::Package => package().is_none().then(|| {
@@ -63,22 +66,22 @@ fn no_program(name: &str) -> Option<String> {
     (!found).then(|| format!("there is no program {name}"))
 }
 
-fn no_filesystem(name: &str) -> Option<String> {
-    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let found = known.lines().any(|line| line.split_whitespace().last() == Some(name));
-    (!found).then(|| format!("its kernel has no {name}"))
-}
-
 /// Whether the machine has all of these.
 pub(crate) fn needs(all: &[Need]) -> bool {
+    all.iter().all(|need| had(need.name(), need.lacking().map_or(Ok(()), Err)).is_some())
+}
+
+/// What was to be had, unless there is a reason why this machine lacks it.
+pub(crate) fn had<T>(what: &str, found: Result<T, impl std::fmt::Display>) -> Option<T> {
+    let why = match found {
+        Ok(found) => return Some(found),
+        Err(why) => why,
+    };
     let current = thread::current();
     let test = current.name().unwrap_or("a test");
-    for need in all {
-        let Some(why) = need.lacking() else { continue };
-        let said = format!("{test}: needs {}, which this machine lacks because {why}", need.name());
-        assert!(std::env::var_os("CI").is_none(), "{said}");
-        std::io::stderr().write_all(format!("SKIPPED {said}\n").as_bytes()).unwrap();
-        return false;
-    }
-    true
+    let said = format!("{test}: needs {what}, which this machine lacks because {why}");
+    assert!(std::env::var_os("CI").is_none(), "{said}");
+    // Not eprintln!, which the harness keeps to itself.
+    std::io::stderr().write_all(format!("SKIPPED {said}\n").as_bytes()).unwrap();
+    None
 }

@@ -1,0 +1,329 @@
+//! The container: what Podman's own generator makes of our file, and what the image does in a real Podman.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::{Listener, connect, get, login, read_head, request};
+use crate::daemon::{PATIENCE, silvacast};
+use crate::needs::{Need, had, needs};
+use crate::ogg;
+use crate::podman::{Podman, static_binary, target, text};
+
+const PORT: u16 = 8080;
+const SOURCE_PASSWORD: &str = "quadlet-source-secret";
+const ADMIN_PASSWORD: &str = "quadlet-admin-secret";
+
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+fn container() -> String {
+    file("quadlet/silvasonic-icecast.container")
+}
+
+/// What stands behind `key` in the only line that begins with it, blanks aside.
+fn value<'a>(text: &'a str, key: &str) -> &'a str {
+    let mut found = text.lines().filter_map(|line| line.trim_start().strip_prefix(key));
+    let value = found.next().unwrap_or_else(|| panic!("no line begins with {key}"));
+    assert_eq!(found.next(), None, "more than one line begins with {key}");
+    value.trim()
+}
+
+#[test]
+fn unit_container_and_compose_have_the_same_figures() {
+    let unit = file("systemd/silvacast.service");
+    let (container, compose) = (container(), file("quadlet/compose.yaml"));
+    let memory = value(&unit, "MemoryMax=").strip_suffix('M').unwrap();
+    let limit = format!("--memory={memory}m --memory-swap={memory}m");
+    assert!(container.contains(&format!("PodmanArgs={limit}\n")), "{limit}");
+    assert_eq!(value(&compose, "mem_limit:"), format!("{memory}m"));
+    assert_eq!(value(&compose, "memswap_limit:"), format!("{memory}m"));
+    let tasks = value(&unit, "TasksMax=");
+    assert_eq!(value(&container, "PidsLimit="), tasks);
+    assert_eq!(value(&compose, "pids_limit:"), tasks);
+    let files = value(&unit, "LimitNOFILE=");
+    assert_eq!(value(&container, "Ulimit=nofile="), format!("{files}:{files}"));
+    assert_eq!(value(&compose, "nofile:"), format!("{{soft: {files}, hard: {files}}}"));
+    for key in ["WatchdogSec=", "RestartPreventExitStatus=", "StartLimitIntervalSec="] {
+        assert_eq!(value(&container, key), value(&unit, key), "{key}");
+    }
+}
+
+#[test]
+fn the_container_is_told_what_its_watchdog_waits_for() {
+    let container = container();
+    let seconds: u64 = value(&container, "WatchdogSec=").parse().unwrap();
+    let told: u64 = value(&container, "Environment=WATCHDOG_USEC=").parse().unwrap();
+    assert_eq!(told, seconds * 1_000_000);
+}
+
+#[test]
+fn the_image_s_configuration_is_right_and_fits_into_its_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut configuration = file("quadlet/silvacast.toml");
+    for name in ["source-password", "admin-password"] {
+        let secret = directory.path().join(name);
+        fs::write(&secret, "secret\n").unwrap();
+        // Where Podman mounts it is where the configuration looks for it.
+        assert!(container().contains(&format!("type=mount,target={name},")), "{name}");
+        let mounted = format!("/run/secrets/{name}");
+        assert!(configuration.contains(&mounted), "{mounted}");
+        configuration = configuration.replace(&mounted, secret.to_str().unwrap());
+    }
+    let path = directory.path().join("silvacast.toml");
+    fs::write(&path, configuration).unwrap();
+    let output = silvacast().args(["check", "--config"]).arg(path).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let total = said.lines().find_map(|line| line.split_once(" MiB  in all")).unwrap().0;
+    let total: f64 = total.trim().parse().unwrap();
+    let limit: f64 = value(&file("systemd/silvacast.service"), "MemoryMax=")
+        .trim_end_matches('M')
+        .parse()
+        .unwrap();
+    assert!(total <= limit, "{total} MiB in the worst case, {limit} allowed");
+}
+
+/// Podman's own Quadlet generator, if the machine can have it; fetched once for all tests.
+fn generator() -> Option<&'static Path> {
+    static GENERATOR: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-quadlet");
+        let output = Command::new(script).env("CARGO_TARGET_DIR", target()).output().unwrap();
+        if !output.status.success() {
+            return Err(format!("tests/get-quadlet failed: {}", text(&output.stderr)));
+        }
+        Ok(PathBuf::from(text(&output.stdout).trim()))
+    });
+    had("Podman's generator", GENERATOR.as_deref())
+}
+
+/// What the generator makes of a file.
+fn generate(generator: &Path, container: &str, options: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("silvasonic-icecast.container"), container).unwrap();
+    let mut command = Command::new(generator);
+    command.arg("--dryrun").args(options).env("QUADLET_UNIT_DIRS", directory.path());
+    command.output().unwrap()
+}
+
+/// The unit that the generator makes of a file that has nothing wrong.
+fn unit(generator: &Path, container: &str) -> String {
+    let output = generate(generator, container, &[]);
+    let said = text(&output.stderr);
+    let complaints = said.lines().filter(|line| !line.contains("]: Loading source unit file "));
+    assert_eq!(complaints.collect::<Vec<_>>(), [""; 0]);
+    assert!(output.status.success());
+    let made = text(&output.stdout);
+    made.strip_prefix("---silvasonic-icecast.service---\n").unwrap().to_owned()
+}
+
+/// The arguments of a unit's command.
+fn arguments(unit: &str) -> Vec<String> {
+    let mut arguments = vec![String::new()];
+    let (mut quoted, mut letters) = (false, value(unit, "ExecStart=").chars());
+    while let Some(letter) = letters.next() {
+        let current = arguments.last_mut().unwrap();
+        match letter {
+            '\\' => current.push(letters.next().unwrap()),
+            '"' => quoted = !quoted,
+            ' ' if !quoted => arguments.push(String::new()),
+            _ => current.push(letter),
+        }
+    }
+    arguments
+}
+
+#[test]
+fn quadlet_makes_a_unit_of_it_with_every_lock_in_place() {
+    let Some(generator) = generator() else { return };
+    let unit = unit(generator, &container());
+    let command = arguments(&unit).join(" ");
+    for part in [
+        "/usr/bin/podman run --name silvasonic-icecast ",
+        " --cap-drop all ",
+        " --security-opt=no-new-privileges ",
+        " --read-only ",
+        " --read-only-tmpfs=false ",
+        " --user 65534:65534 ",
+        " --sdnotify=container ",
+        " --env WATCHDOG_USEC=",
+        " --env=JOURNAL_STREAM ",
+        " --log-driver passthrough ",
+        " --health-cmd [\"/silvacast\",\"health\"] ",
+        " --network silvasonic-net ",
+        " --network-alias icecast ",
+        " --pull never ",
+        " --secret silvasonic-icecast-source-password,type=mount,target=source-password,uid=65534,gid=65534,mode=0400 ",
+        " --secret silvasonic-icecast-admin-password,type=mount,target=admin-password,uid=65534,gid=65534,mode=0400 ",
+    ] {
+        assert!(command.contains(part), "{part}\n{command}");
+    }
+    assert!(command.ends_with(" localhost/silvacast:latest"), "{command}");
+    for absent in ["--publish", "--privileged", "--cap-add", "--oom-score-adj"] {
+        assert!(!command.contains(absent), "{absent}\n{command}");
+    }
+    for line in ["Type=notify", "NotifyAccess=all", "WatchdogSec=30", "Restart=always"] {
+        assert!(unit.lines().any(|l| l == line), "{line}\n{unit}");
+    }
+    // A station without an uplink must not wait for one.
+    let mut keys = unit.lines().filter(|line| !line.starts_with('#'));
+    assert!(!keys.any(|line| line.contains("network-online.target")), "{unit}");
+    assert!(generate(generator, &container(), &["--user"]).status.success());
+}
+
+#[test]
+fn quadlet_refuses_a_key_that_it_does_not_know() {
+    let Some(generator) = generator() else { return };
+    let wrong = container().replace("[Container]\n", "[Container]\nReadOnlyish=true\n");
+    let output = generate(generator, &wrong, &[]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("unsupported key 'ReadOnlyish'"));
+}
+
+#[test]
+fn systemd_has_nothing_to_say_against_the_unit() {
+    let Some(generator) = generator().filter(|_| needs(&[Need::Podman])) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let verify = |unit: &str| {
+        let path = directory.path().join("silvasonic-icecast.service");
+        fs::write(&path, unit).unwrap();
+        let output = Command::new("systemd-analyze").arg("verify").arg(path).output().unwrap();
+        text(&output.stderr)
+    };
+    let unit = unit(generator, &container());
+    assert_eq!(verify(&unit), "");
+    // It says what it does not know, or its silence would say nothing.
+    let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
+    assert!(verify(&wrong).contains("WatchdogSecs"));
+}
+
+/// Tries until it is so.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The command that the unit runs, with what this kind of machine lacks left out: a manager that hands out control groups,
+/// and the right to raise limits.
+fn start_command(unit: &str, cidfile: &str) -> Vec<String> {
+    let mut command = arguments(unit);
+    let mut change = |from: &str, to: &str| {
+        let place = command.iter().position(|argument| argument == from).expect(from);
+        to.clone_into(&mut command[place]);
+    };
+    change("--cgroups=split", "--cgroups=disabled");
+    change("--cidfile=%t/%N.cid", cidfile);
+    change("${SILVASONIC_ICECAST_PORT}:8080", &format!("{PORT}:8080"));
+    change("--pids-limit", "--ulimit");
+    change("16", "nproc=1000:1000");
+    command.retain(|argument| !argument.starts_with("--memory"));
+    command
+}
+
+#[test]
+fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
+    if !needs(&[Need::Root, Need::Podman]) {
+        return;
+    }
+    let Some(generator) = generator() else { return };
+    let Some(binary) = had("a static binary", static_binary()) else { return };
+    let Some(podman) = had("namespaces", Podman::start()) else { return };
+    let context = podman.place("context");
+    fs::create_dir_all(format!("{context}/quadlet")).unwrap();
+    fs::copy(binary, format!("{context}/silvacast")).unwrap();
+    for name in ["Containerfile", "silvacast.toml"] {
+        podman.write(&format!("context/quadlet/{name}"), &file(&format!("quadlet/{name}")));
+    }
+    let recipe = format!("{context}/quadlet/Containerfile");
+    let image = "localhost/silvacast:latest";
+    podman.run(&["build", "--build-arg=BINARY=silvacast", "-t", image, "-f", &recipe, &context]);
+    // Whoever runs it without our files gets no root either.
+    let inspect = ["image", "inspect", "--format", "{{.Config.User}} {{.Config.ExposedPorts}}"];
+    let said = podman.run(&[&inspect[..], &[image]].concat());
+    assert_eq!(said, "65534:65534 map[8080/tcp:{}]");
+    podman.run(&["network", "create", "silvasonic-net"]);
+    podman.secret("silvasonic-icecast-source-password", SOURCE_PASSWORD);
+    podman.secret("silvasonic-icecast-admin-password", ADMIN_PASSWORD);
+
+    // As on a station that publishes the port: the line is there to be taken in.
+    let published = container().replace("\n#PublishPort=", "\nPublishPort=");
+    let unit = unit(generator, &published);
+    let command = start_command(&unit, &format!("--cidfile={}", podman.place("cid")));
+    let notify = podman.place("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let log = podman.place("log");
+    let mut start = podman.inside(&command[0]);
+    start.args(&command[1..]).env("NOTIFY_SOCKET", &notify);
+    start.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+    assert!(start.status().unwrap().success(), "{}", fs::read_to_string(&log).unwrap());
+    // Alone, as silvacast says it: Podman would name its own process along with it.
+    let mut told = [0; 4096];
+    let ready = |told: &mut [u8]| match manager.recv(told) {
+        Ok(length) => &told[..length] == b"READY=1",
+        Err(error) => panic!("{error}; it said: {}", fs::read_to_string(&log).unwrap()),
+    };
+    while !ready(&mut told) {}
+
+    // What the kernel says of the process: no user, no power, nothing to write to.
+    let pid = podman.run(&["inspect", "--format", "{{.State.Pid}}", "silvasonic-icecast"]);
+    let of_process = |name: &str| {
+        let output = podman.inside("cat").arg(format!("/proc/{pid}/{name}")).output().unwrap();
+        text(&output.stdout)
+    };
+    let status = of_process("status");
+    assert_eq!(value(&status, "Uid:"), "65534\t65534\t65534\t65534");
+    assert_eq!(value(&status, "NoNewPrivs:"), "1");
+    for kind in ["Inh", "Prm", "Eff", "Bnd", "Amb"] {
+        assert_eq!(value(&status, &format!("Cap{kind}:")), "0000000000000000", "{kind}");
+    }
+    assert!(value(&of_process("limits"), "Max open files").starts_with("1024 "));
+    let mounts = of_process("mounts");
+    let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/")).unwrap();
+    assert!(root.split(' ').nth(3).unwrap().starts_with("ro,"), "{root}");
+
+    podman.run(&["exec", "silvasonic-icecast", "/silvacast", "health"]);
+    podman.run(&["healthcheck", "run", "silvasonic-icecast"]);
+    // A neighbour finds it by its alias, as a Recorder does.
+    let ask = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000", "--network=silvasonic-net"];
+    let health = [image, "health", "--url", "http://icecast:8080/healthz"];
+    podman.run(&[&["run", "--rm", "--cgroups=disabled"], &ask[..], &health[..]].concat());
+
+    podman.on_its_network(|| {
+        assert_eq!(get(&PORT, "/healthz").text(), "ok\n");
+        let push = |password: &str| {
+            let mut socket = connect(&PORT);
+            let login = login(password);
+            let head =
+                format!("PUT /mic.opus HTTP/1.1\r\nHost: x\r\n{login}Expect: 100-continue\r\n\r\n");
+            socket.write_all(head.as_bytes()).unwrap();
+            (read_head(&mut socket).status, socket)
+        };
+        assert_eq!(push(ADMIN_PASSWORD).0, 401);
+        let (answer, mut source) = push(SOURCE_PASSWORD);
+        assert_eq!(answer, 100);
+        source.write_all(&ogg::headers(1)).unwrap();
+        source.write_all(&ogg::audio(1, 0, 100)).unwrap();
+        assert_eq!(read_head(&mut source).status, 200);
+        // With Caddy's prefix, and with what Recorders say.
+        let probe = "HEAD /mic.opus HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        until("the mount is there", || request(&PORT, probe).status == 200);
+        let mut listener = Listener::join(&PORT, "/stream/mic.opus");
+        listener.headers();
+        assert!(listener.page().is_some());
+    });
+
+    podman.run(&["stop", "silvasonic-icecast"]);
+    // The last thing that it does; one that is killed does not come to it.
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("event=\"stopped\""), "{said}");
+}
