@@ -18,7 +18,11 @@ pub(crate) const PASSWORD: &str = "test-source-secret";
 
 /// The binary under test.
 pub(crate) fn silvacast() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_silvacast"));
+    unmanaged(Command::new(env!("CARGO_BIN_EXE_silvacast")))
+}
+
+/// A command without what a service manager or a station may have set for this process.
+fn unmanaged(mut command: Command) -> Command {
     for variable in [
         "SILVASONIC_ICECAST_PORT",
         "CREDENTIALS_DIRECTORY",
@@ -95,7 +99,7 @@ impl Daemon {
 
     /// Starts by a command of the test's own, which is given the configuration.
     pub(crate) fn of(command: Command, port: u16, top: &str, sections: &str) -> Self {
-        Self::start_with(command, configuration(port, PASSWORD, top, sections))
+        Self::start_with(unmanaged(command), configuration(port, PASSWORD, top, sections))
     }
 
     fn start_with(mut command: Command, (directory, file): (TempDir, PathBuf)) -> Self {

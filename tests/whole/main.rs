@@ -10,6 +10,7 @@ mod browser;
 mod cli;
 mod client;
 mod code;
+mod cross;
 mod daemon;
 mod door;
 mod gap;

@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Program(&'static str),
     /// The Debian package of this source, which takes longer to build than a test may.
     Package,
+    /// The binaries for other machines, which `tests/all` builds.
+    Static,
 }
 
 impl Need {
@@ -27,6 +29,7 @@ impl Need {
             Self::Podman => "Podman",
             Self::Program(name) => name,
             Self::Package => "its Debian package",
+            Self::Static => "the static binaries",
         }
     }
 
@@ -38,16 +41,24 @@ impl Need {
             Self::Root => {
                 (!nix::unistd::geteuid().is_root()).then(|| "this user is not root".to_owned())
             }
-            Self::Systemd => files(&["/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-journald"])
-                .or_else(|| programs(&["ip", "nsenter", "setpriv", "unshare"])),
+            Self::Systemd => {
+                files(&["/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-journald"])
+                    .or_else(|| programs(&["ip", "nsenter", "setpriv", "unshare"]))
+            }
             Self::Podman => {
                 programs(&["podman", "crun", "conmon", "iptables", "ip", "nsenter", "unshare"])
-                    .or_else(|| files(&["/usr/lib/podman/netavark", "/usr/lib/podman/aardvark-dns"]))
+                    .or_else(|| {
+                        files(&["/usr/lib/podman/netavark", "/usr/lib/podman/aardvark-dns"])
+                    })
             }
             Self::Program(name) => no_program(name),
             Self::Package => package().is_none().then(|| {
                 "SILVACAST_DEB does not say where it is; systemd/debian/build makes it".to_owned()
             }),
+            Self::Static => ["SILVACAST_STATIC", "SILVACAST_AARCH64"]
+                .into_iter()
+                .find(|variable| std::env::var_os(variable).is_none())
+                .map(|variable| format!("tests/all has set no {variable}")),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::client::{Listener, get};
 use crate::daemon::Daemon;
 
 /// Something that runs until the test is over.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -37,16 +37,16 @@ fn finish(command: &mut Command) -> Output {
 }
 
 /// FFmpeg as a Recorder runs it, sending a tone.
-fn ffmpeg_source(codec: &[&str], output: &[&str]) -> Running {
+pub(crate) fn ffmpeg_source(codec: &[&str], output: &[&str]) -> Running {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-re", "-f", "lavfi", "-i", &format!("sine={TONE}:r=48000")]);
     start(command.args(codec).args(output))
 }
 
-const OPUS: [&str; 6] = ["-c:a", "libopus", "-b:a", "64k", "-page_duration", "20000"];
+pub(crate) const OPUS: [&str; 6] = ["-c:a", "libopus", "-b:a", "64k", "-page_duration", "20000"];
 
 /// Checks decoded mono samples at 48 kHz: the tone, and no sample of it missing or added.
-fn assert_unbroken_tone(name: &str, samples: &[i16]) {
+pub(crate) fn assert_unbroken_tone(name: &str, samples: &[i16]) {
     // A decoder that joins in mid-stream needs its time to converge (RFC 7845: 80 ms).
     let samples = &samples[9_600..];
     assert!(samples.len() > 48_000, "{name}: only {} samples", samples.len());
@@ -70,7 +70,8 @@ fn assert_unbroken_tone(name: &str, samples: &[i16]) {
     }
 }
 
-fn decode(server: &Daemon, mount: &str) -> Vec<i16> {
+/// Three seconds of a mount as FFmpeg decodes them: mono, at 48 kHz.
+pub(crate) fn decode(server: &Daemon, mount: &str) -> Vec<i16> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-loglevel", "warning", "-i", &server.url(mount)]);
     // Counted in samples: FFmpeg's clock jumps after the first page of FLAC joined in mid-stream.

@@ -1,0 +1,109 @@
+//! The binaries for other machines: static, and as good as the one that the other tests try.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use toml::{Table, Value};
+
+use crate::client::Listener;
+use crate::daemon::Daemon;
+use crate::needs::{Need, needs};
+use crate::ogg;
+use crate::players::{OPUS, assert_unbroken_tone, decode, ffmpeg_source};
+
+/// What a binary may weigh, in bytes: an update goes over a field station's mobile link.
+const HEAVIEST: u64 = 4_000_000;
+
+fn binary(variable: &str) -> PathBuf {
+    std::env::var_os(variable).unwrap().into()
+}
+
+/// A command with the aarch64 binary.
+fn aarch64() -> Command {
+    let mut command = Command::new("qemu-aarch64-static");
+    command.arg(binary("SILVACAST_AARCH64"));
+    command
+}
+
+/// All that a command prints.
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+#[test]
+fn they_are_static_stripped_small_and_at_no_fixed_address() {
+    if !needs(&[Need::Static]) {
+        return;
+    }
+    let version = format!("silvacast {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(said(Command::new(binary("SILVACAST_STATIC")).arg("--version")), version);
+    assert_eq!(said(aarch64().arg("--version")), version);
+    for (variable, machine, ldd) in [
+        ("SILVACAST_STATIC", "x86-64", "statically linked"),
+        ("SILVACAST_AARCH64", "ARM aarch64", "not a dynamic executable"),
+    ] {
+        let path = binary(variable);
+        let file = said(Command::new("file").arg("--brief").arg(&path));
+        let parts: Vec<_> = file.trim().split(", ").collect();
+        for part in ["ELF 64-bit LSB pie executable", machine, "static-pie linked", "stripped"] {
+            assert!(parts.contains(&part), "{part}: {file}");
+        }
+        assert_eq!(said(Command::new("ldd").arg(&path)).trim(), ldd);
+        let size = fs::metadata(&path).unwrap().len();
+        assert!(size <= HEAVIEST, "{machine}: {size} bytes");
+    }
+}
+
+#[test]
+fn the_aarch64_server_relays_what_ffmpeg_sends() {
+    if !needs(&[Need::Static]) {
+        return;
+    }
+    let mut server = Daemon::of(aarch64(), 0, "", "");
+    let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m.opus")]);
+    server.wait_for_line(&["stream-began", "/m.opus"]);
+    let mut listener = Listener::join(&server, "/m.opus");
+    let mut last = None;
+    for _ in 0..100 {
+        let bytes = listener.page().unwrap();
+        let page = ogg::next_page(&mut &bytes[..]).expect("an invalid page");
+        // Between the headers and the burst is what the listener came too late for.
+        assert!(last.is_none_or(|last| page.sequence() > last));
+        last = Some(page.sequence());
+    }
+    assert_unbroken_tone("aarch64", &decode(&server, "/m.opus"));
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn they_are_built_the_same_with_docker_and_without() {
+    let read = |name: &str| {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("cross").join(name);
+        fs::read_to_string(path).unwrap().parse::<Table>().unwrap()
+    };
+    let (cargo, docker) = (read("cargo.toml"), read("Cross.toml"));
+    let targets = cargo["target"].as_table().unwrap();
+    assert!(targets.len() >= 3);
+    let words = |value: &Value| {
+        let words = value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned());
+        words.collect::<Vec<_>>()
+    };
+    let expected: Table = targets
+        .iter()
+        .map(|(target, settings)| {
+            let variable = format!("CARGO_TARGET_{}", target.to_uppercase().replace('-', "_"));
+            let linker = format!("{variable}_LINKER={}", settings["linker"].as_str().unwrap());
+            let flags = format!("{variable}_RUSTFLAGS={}", words(&settings["rustflags"]).join(" "));
+            let environment =
+                Table::from_iter([("passthrough".into(), vec![linker, flags].into())]);
+            let image = format!("ghcr.io/cross-rs/{target}:0.2.5");
+            let table = [("image".into(), image.into()), ("env".into(), environment.into())];
+            (target.clone(), Table::from_iter(table).into())
+        })
+        .collect();
+    assert_eq!(docker["target"].as_table(), Some(&expected));
+}
