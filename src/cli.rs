@@ -5,6 +5,7 @@
 
 mod demo;
 mod run;
+mod share;
 
 use std::io::{IsTerminal, Write};
 use std::net::Ipv4Addr;
@@ -20,8 +21,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::{Budget, Config, Environment, PORT};
-use crate::door::Secret;
+use crate::auth::Secret;
+use crate::config::{Budget, Config, Environment, PORT, Problem};
 use crate::push::{Clip, Progress, Target, push};
 
 /// How a command ended.
@@ -42,6 +43,7 @@ Examples:
   silvacast check --config /etc/silvacast.toml   every error of the file, and the worst-case memory
   silvacast health                               is the server on this machine well?
   silvacast push --loop dawn.opus icecast://source:PW@host:8080/mic-dawn.opus
+  silvacast share --config /etc/silvacast.toml --mount /mic-dawn.opus --for 2h
   silvacast demo                                 a server with two microphones built in
 
 Exit codes: 0 all is well; 1 something failed; 2 the arguments or the configuration are wrong.";
@@ -62,9 +64,12 @@ enum Command {
     Run(RunArgs),
     /// Say every error of a configuration, and the most memory it can take.
     Check {
-        /// The configuration file (TOML).
+        /// The configuration file (TOML, or Icecast's XML).
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Print the configuration as TOML instead: what an icecast.xml comes to here.
+        #[arg(long)]
+        print_toml: bool,
     },
     /// Ask a running server whether it is well: exit code 0 if so, else 1.
     Health {
@@ -74,15 +79,34 @@ enum Command {
     },
     /// Play an Ogg file to a mount in real time, reconnecting as needed.
     Push(PushArgs),
+    /// Print a link that opens one mount for a while, whoever has it.
+    Share(ShareArgs),
     /// Serve on loopback, with two built-in microphones to listen to.
     Demo,
 }
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// The configuration file (TOML); without it, loopback only and passwords made for this run.
+    /// The configuration file (TOML, or Icecast's XML); without it, loopback only and passwords made for this run.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ShareArgs {
+    /// The server's configuration file: it has the key.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// What the link opens.
+    #[arg(long)]
+    mount: String,
+    /// For how long, such as 30m or 2h.
+    #[arg(long = "for", value_name = "TIME")]
+    time: String,
+    /// How the server is reached from outside, such as <https://birds.example/stream>; without it, by
+    /// the configuration's hostname and port.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -104,7 +128,9 @@ pub fn main(cli: Cli) -> Exit {
     let outcome = match cli.command {
         None => run::run(cli.run.config.as_deref()),
         Some(Command::Run(args)) => run::run(args.config.as_deref()),
-        Some(Command::Check { config }) => check(&config),
+        Some(Command::Check { config, print_toml: true }) => print_toml(&config),
+        Some(Command::Check { config, .. }) => check(&config),
+        Some(Command::Share(args)) => share::run(&args),
         Some(Command::Health { url }) => health(url),
         Some(Command::Push(args)) => push_file(&args),
         Some(Command::Demo) => demo::run(),
@@ -113,16 +139,26 @@ pub fn main(cli: Cli) -> Exit {
 }
 
 fn load(file: &Path, environment: &Environment) -> Result<Config, Exit> {
-    Config::load(file, environment).map_err(|problems| {
-        let lines: Vec<_> =
-            problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
-        Exit::Wrong(lines.join("\n"))
-    })
+    Config::load(file, environment).map_err(|problems| wrong(file, &problems))
+}
+
+fn wrong(file: &Path, problems: &[Problem]) -> Exit {
+    let lines = problems.iter().map(|problem| format!("{}: {problem}", file.display()));
+    Exit::Wrong(lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn check(file: &Path) -> Result<(), Exit> {
     let config = load(file, &Environment::of_process())?;
+    for ignored in &config.ignored {
+        eprintln!("silvacast: {}: {ignored}", file.display());
+    }
     say(&format!("{}: no errors\n{}", file.display(), Budget::of(&config)));
+    Ok(())
+}
+
+fn print_toml(file: &Path) -> Result<(), Exit> {
+    let text = Config::toml(file).map_err(|problems| wrong(file, &problems))?;
+    say(text.trim_end());
     Ok(())
 }
 

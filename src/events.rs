@@ -33,6 +33,8 @@ events! {
     RELOAD_FAILED = "reload-failed", "c95d799c9b894ecaa7222d8e396114e6";
     /// Something in the configuration that was read again needs a restart.
     RELOAD_LATER = "reload-later", "821fb0b35d614186946806dba47d8d36";
+    /// Something in an `icecast.xml` has no meaning here.
+    SETTING_IGNORED = "setting-ignored", "b1b2be28bb214114a2a4333f6d2e076c";
     /// What the process gave up at its start, and what it could not.
     PRIVILEGES = "privileges", "85242ee5adbb4508932345fd52fc3056";
     /// A loop that must advance does not; the service manager hears nothing until it does.

@@ -4,6 +4,7 @@
 //! answers they get are written here: plain text, one sentence, and never a secret.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
@@ -20,6 +21,17 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client, as far as it is known.
+    pub address: IpAddr,
+    /// It is a trusted proxy that did not say for whom it asks: nothing is held against it.
+    pub is_proxy: bool,
+    /// The request came through a trusted proxy, and the next one may be somebody else's.
+    pub behind_proxy: bool,
 }
 
 /// An answer that is not audio.

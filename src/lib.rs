@@ -10,6 +10,7 @@
 //! ```
 //!
 //! - [`door`]: accepts, reads one request head, decides.
+//! - [`auth`]: who may do what; pure, but for one slow check on its own thread.
 //! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
 //! - [`ogg`]: pages, found in any cut of bytes; headers; one stream out of many. Pure.
@@ -28,6 +29,7 @@
 //! - **Nobody else is hurt.** A listener that does not read costs its cursor and its socket.
 //! - **A stream begins on a page that a decoder can begin with**, after its headers.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod control;

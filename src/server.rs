@@ -13,11 +13,12 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
+use crate::auth::{Checker, Gate};
 use crate::config::{Budget, Config};
 use crate::control::{self, Control};
-use crate::door::{self, Door};
-use crate::mount::{Seats, Table};
-use crate::platform::{Pulses, resident};
+use crate::door::{self, Door, Gates};
+use crate::mount::{Gauge, Seats, Table};
+use crate::platform::{Pulses, Reloader, resident};
 use crate::worker::{self, Workers};
 
 /// Requests on their way to the control plane.
@@ -30,6 +31,7 @@ pub struct Server {
     listeners: Arc<Seats>,
     door: Arc<ArcSwap<door::Settings>>,
     control: Arc<ArcSwap<control::Settings>>,
+    ceiling: Arc<Gauge>,
     config: Config,
 }
 
@@ -42,13 +44,16 @@ pub struct Overview {
     control: Arc<ArcSwap<control::Settings>>,
     config: Config,
     /// The most memory that it can take, in bytes.
-    ceiling: u64,
+    ceiling: Arc<Gauge>,
 }
 
 impl Server {
     /// A server with this configuration.
     pub fn new(config: Config) -> Self {
+        let ceiling = Gauge::default();
+        ceiling.set(Budget::of(&config).total());
         Self {
+            ceiling: Arc::new(ceiling),
             table: Arc::default(),
             listeners: Arc::default(),
             door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
@@ -65,7 +70,7 @@ impl Server {
             door: Arc::clone(&self.door),
             control: Arc::clone(&self.control),
             config: self.config.clone(),
-            ceiling: Budget::of(&self.config).total(),
+            ceiling: Arc::clone(&self.ceiling),
         }
     }
 
@@ -77,10 +82,17 @@ impl Server {
     pub fn run(
         self,
         sockets: Vec<TcpListener>,
+        reloader: Reloader,
         pulses: &Pulses,
         stop: &watch::Receiver<bool>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
+        let gate = Arc::<Gate>::default();
+        let gates = Gates {
+            sources: Arc::clone(&gate),
+            listeners: Gate::default(),
+            checker: Checker::start()?,
+        };
         let (workers, queues) = Workers::new(self.config.workers);
         let (to_control, arrivals) = mpsc::channel(CONTROL_QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
@@ -88,7 +100,11 @@ impl Server {
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
             since: SystemTime::now(),
+            ceiling: self.ceiling,
             table: Arc::clone(&self.table),
+            workers: workers.clone(),
+            gate: Arc::clone(&gate),
+            reloader,
         };
         let mut threads = Vec::new();
         for (number, queue) in queues.into_iter().enumerate() {
@@ -102,7 +118,7 @@ impl Server {
         threads.push(thread("control", move |runtime| {
             runtime.block_on(control.serve(arrivals, pulse, stop_control));
         })?);
-        let door = Door::new(self.door, self.table, self.listeners, workers, to_control);
+        let door = Door::new(self.door, self.table, self.listeners, workers, to_control, gates);
         runtime()?.block_on(async {
             let mut accepting = Vec::new();
             for socket in sockets {
@@ -131,7 +147,7 @@ impl Overview {
             count(self.table.live().len(), "microphone"),
             count(self.listeners.taken(), "listener"),
             resident() >> 20,
-            self.ceiling.div_ceil(1 << 20),
+            self.ceiling.get().div_ceil(1 << 20),
         )
     }
 
@@ -147,7 +163,7 @@ impl Overview {
         self.door.store(Arc::new(config.door.clone()));
         self.control.store(Arc::new(config.control.clone()));
         // Mounts that there are keep their rings.
-        self.ceiling = self.ceiling.max(Budget::of(&config).total());
+        self.ceiling.set(self.ceiling.get().max(Budget::of(&config).total()));
         self.config = config;
     }
 }

@@ -19,10 +19,11 @@ use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::listener::{self, Audience, FAREWELL};
 use crate::mount::{Claim, Mount, Name, Slot, View, keep};
+use crate::ogg::Tags;
 use crate::platform::{Pulse, Pulses};
 use crate::source;
 
-/// Connections on their way to one thread.
+/// Connections and orders on their way to one thread.
 const QUEUE: usize = 1024;
 
 /// A connection that the door has let in.
@@ -34,10 +35,28 @@ pub enum Arrival {
     Listener(Box<listener::Arrival>, Arc<Slot>),
 }
 
+/// What an administrator may want of the data plane.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// End this mount's source.
+    Evict(Name),
+    /// Hang up on the listener of this number.
+    Dismiss(Name, u64),
+    /// Give what is on the air another title.
+    Retitle(Name, Tags),
+}
+
+/// What comes through a thread's queue.
+#[derive(Debug)]
+enum Errand {
+    Arrival(Arrival),
+    Order(Order),
+}
+
 /// Where the door sends connections: one queue per data-plane thread.
 #[derive(Clone, Debug)]
 pub struct Workers {
-    queues: Arc<[mpsc::Sender<Arrival>]>,
+    queues: Arc<[mpsc::Sender<Errand>]>,
     turn: Arc<AtomicUsize>,
 }
 
@@ -46,14 +65,14 @@ pub struct Workers {
 pub struct Queue {
     thread: usize,
     threads: usize,
-    arrivals: mpsc::Receiver<Arrival>,
+    errands: mpsc::Receiver<Errand>,
 }
 
 impl Workers {
     /// Queues for so many threads.
     pub fn new(threads: usize) -> (Self, Vec<Queue>) {
         let (queues, ends): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel(QUEUE)).unzip();
-        let queue = |(thread, arrivals)| Queue { thread, threads, arrivals };
+        let queue = |(thread, errands)| Queue { thread, threads, errands };
         let ends = ends.into_iter().enumerate().map(queue).collect();
         (Self { queues: queues.into(), turn: Arc::default() }, ends)
     }
@@ -72,7 +91,18 @@ impl Workers {
             Arrival::Listener(..) => self.turn.fetch_add(1, Relaxed),
         };
         let queue = &self.queues[thread % self.queues.len()];
-        queue.try_send(arrival).map_err(mpsc::error::TrySendError::into_inner)
+        queue.try_send(Errand::Arrival(arrival)).map_err(|refused| match refused.into_inner() {
+            Errand::Arrival(arrival) => arrival,
+            Errand::Order(_) => unreachable!("what comes back is what was sent"),
+        })
+    }
+
+    /// Has something done by whichever threads it concerns.
+    pub fn order(&self, order: &Order) {
+        for queue in &*self.queues {
+            // A thread that is so far behind is asked again by whoever sees no effect.
+            let _ = queue.try_send(Errand::Order(order.clone()));
+        }
     }
 }
 
@@ -87,7 +117,7 @@ pub async fn run(queue: Queue, pulse: Pulse, pulses: Pulses, stop: watch::Receiv
         serving: JoinSet::new(),
         sources: JoinSet::new(),
     };
-    LocalSet::new().run_until(worker.run(queue.arrivals, pulse, stop)).await;
+    LocalSet::new().run_until(worker.run(queue.errands, pulse, stop)).await;
 }
 
 struct Worker {
@@ -102,15 +132,16 @@ struct Worker {
 impl Worker {
     async fn run(
         mut self,
-        mut arrivals: mpsc::Receiver<Arrival>,
+        mut errands: mpsc::Receiver<Errand>,
         mut pulse: Pulse,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
             tokio::select! {
-                arrival = arrivals.recv() => match arrival {
-                    Some(Arrival::Source(source, slot)) => self.admit(*source, slot),
-                    Some(Arrival::Listener(listener, slot)) => self.seat(*listener, &slot),
+                errand = errands.recv() => match errand {
+                    Some(Errand::Arrival(Arrival::Source(source, slot))) => self.admit(*source, slot),
+                    Some(Errand::Arrival(Arrival::Listener(listener, slot))) => self.seat(*listener, &slot),
+                    Some(Errand::Order(order)) => self.obey(&order),
                     None => break,
                 },
                 _ = stop.wait_for(|&stop| stop) => break,
@@ -132,6 +163,21 @@ impl Worker {
                 DRAIN_CUT,
                 "some listeners did not take the end of their streams in time"
             );
+        }
+    }
+
+    fn obey(&self, order: &Order) {
+        let (Order::Evict(name) | Order::Dismiss(name, _) | Order::Retitle(name, _)) = order;
+        let audience = self.audiences.borrow().get(name).cloned();
+        let Some(audience) = audience else { return };
+        match order {
+            Order::Dismiss(_, guest) => _ = audience.dismiss(*guest),
+            Order::Evict(_) if audience.view().is_home() => _ = audience.view().mount().evict(),
+            Order::Retitle(_, tags) if audience.view().is_home() => {
+                audience.view().mount().retitle(tags.clone());
+            }
+            // Its home does that.
+            Order::Evict(_) | Order::Retitle(..) => {}
         }
     }
 

@@ -4,10 +4,10 @@ use std::io::Cursor;
 
 use tokio::task::LocalSet;
 
-use super::run::{address, listen, serve};
+use super::run::{address, for_trying, listen, serve};
 use super::{Exit, on_a_runtime, random_secret, say};
-use crate::config::{Config, Environment};
-use crate::door::Secret;
+use crate::auth::Secret;
+use crate::config::Environment;
 use crate::push::{Clip, Progress, Target, push};
 
 /// The microphones: their mounts and what they hear, over and over.
@@ -19,8 +19,7 @@ const MICROPHONES: [(&str, &[u8]); 2] = [
 /// Serves on loopback and pushes the microphones to itself.
 pub(super) fn run() -> Result<(), Exit> {
     let (source, admin) = (random_secret()?, random_secret()?);
-    let config = Config::for_trying(source.clone(), admin, &Environment::of_process())
-        .map_err(|problem| Exit::Wrong(problem.to_string()))?;
+    let config = for_trying(&source, &admin, &Environment::of_process())?;
     let sockets = listen(&config.listen)?;
     let address = address(&sockets)?;
     let mut targets = Vec::new();

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use super::{Exit, load, random_secret, say};
+use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, Problem};
 use crate::door::bind;
 use crate::events::journal;
@@ -23,8 +24,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Exit> {
 
 fn try_out(environment: &Environment) -> Result<(), Exit> {
     let (source, admin) = (random_secret()?, random_secret()?);
-    let config = Config::for_trying(source.clone(), admin.clone(), environment)
-        .map_err(|problem| Exit::Wrong(problem.to_string()))?;
+    let config = for_trying(&source, &admin, environment)?;
     let sockets = listen(&config.listen)?;
     let address = address(&sockets)?;
     say(&format!(
@@ -40,6 +40,17 @@ fn try_out(environment: &Environment) -> Result<(), Exit> {
     serve(config, sockets, None, || Ok(()))
 }
 
+/// The configuration where there is no file.
+pub(super) fn for_trying(
+    source: &Secret,
+    admin: &Secret,
+    environment: &Environment,
+) -> Result<Config, Exit> {
+    Config::for_trying(source, admin, environment).map_err(|problems| {
+        Exit::Wrong(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
 /// Serves until told to stop. The order counts: power is given up while there is one thread, and
 /// before anything is read from the network. `beside` starts what runs beside the server.
 pub(super) fn serve(
@@ -51,7 +62,7 @@ pub(super) fn serve(
     let failed = |error: std::io::Error| Exit::Failed(format!("cannot serve: {error}"));
     allow_open_files(Budget::of(&config).files).map_err(Exit::Failed)?;
     let given = give_up(&config.user).map_err(Exit::Failed)?;
-    let _log = Log::start().map_err(failed)?;
+    let _log = Log::start(config.combined).map_err(failed)?;
     let (uid, gid) = (given.uid, given.gid);
     journal!(info, PRIVILEGES, uid, gid, "runs without capabilities or a way to get any");
     for what in given.kept {
@@ -64,20 +75,28 @@ pub(super) fn serve(
             "could not be given up, which is no loss here"
         );
     }
+    tell_ignored(&config);
     beside()?;
     let manager = Manager::new().map_err(failed)?;
     let (stop, pulses) = (manager.stop(), manager.pulses().clone());
+    let reloader = manager.reloader();
     let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let server = Server::new(config);
     let running = Running { overview: server.overview(), file: file.map(Path::to_owned) };
     server
-        .run(sockets, &pulses, &stop, || {
+        .run(sockets, reloader, &pulses, &stop, || {
             journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen = ?addresses, "ready");
             manager.ready(running)
         })
         .map_err(failed)?;
     journal!(info, STOPPED, "stopped");
     Ok(())
+}
+
+fn tell_ignored(config: &Config) {
+    for setting in &config.ignored {
+        journal!(warn, SETTING_IGNORED, %setting, "this has no meaning here");
+    }
 }
 
 /// What the service manager hears of the server, and how it reads its configuration again.
@@ -98,6 +117,7 @@ impl Service for Running {
                 for key in self.overview.config().needs_restart(&config) {
                     journal!(warn, RELOAD_LATER, key, "this counts from the next start only");
                 }
+                tell_ignored(&config);
                 self.overview.put_in_force(config);
                 journal!(info, RELOADED, "the configuration is in force");
                 return Ok(());

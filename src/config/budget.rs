@@ -5,7 +5,10 @@
 use std::fmt;
 
 use super::Config;
-use crate::control::{MOST_REQUESTS, REQUEST_MEMORY, SOURCE_TEXT};
+use crate::control::{
+    KEPT_EVENTS, MOST_READERS, MOST_REQUESTS, READER_MEMORY, REQUEST_MEMORY, SEND_BUFFER,
+    SOURCE_TEXT,
+};
 use crate::door::{MOST_WAITING, RECEIVE_BUFFER, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
 use crate::ogg::{MAX_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
@@ -46,12 +49,14 @@ impl Budget {
         let times = |what: &str, count: usize, each: usize| {
             (format!("{count} × {what}"), count as u64 * each as u64)
         };
-        let connections = limits.sources + limits.listeners + MOST_WAITING + MOST_REQUESTS;
+        let connections =
+            limits.sources + limits.listeners + MOST_WAITING + MOST_REQUESTS + MOST_READERS;
         // A mount has two sources at the most, and on each thread a set of listeners to wait for.
         let files = limits.sources * (2 + config.workers)
             + limits.listeners
             + MOST_WAITING
             + MOST_REQUESTS
+            + MOST_READERS
             + config.listen.len()
             + THREAD_FILES * (config.workers + 3)
             + FILES;
@@ -76,11 +81,22 @@ impl Budget {
                     MOST_REQUESTS,
                     REQUEST_MEMORY + limits.sources * SOURCE_TEXT,
                 ),
+                times(
+                    "a reader of events",
+                    MOST_READERS,
+                    READER_MEMORY + limits.sources * SOURCE_TEXT,
+                ),
+                times("an event that is kept", KEPT_EVENTS, SOURCE_TEXT),
                 ("log lines in the queue".into(), LOG_MEMORY as u64),
             ],
             kernel: vec![
                 times("a listener's send buffer", limits.listeners, limits.listener_send_buffer),
                 // The kernel doubles what it is asked for.
+                times(
+                    "an answer that is not yet taken",
+                    MOST_REQUESTS + MOST_READERS,
+                    2 * SEND_BUFFER,
+                ),
                 times("a connection's receive buffer", connections, 2 * RECEIVE_BUFFER),
             ],
         }

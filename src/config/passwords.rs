@@ -5,12 +5,15 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::Environment;
-use super::reader::{Problem, Reader, Section};
-use crate::door::Secret;
+use super::reader::{Reader, Section};
+use super::values::text_of;
+use crate::auth::Secret;
 
-/// A password file's text; the file may be anything, so only so much of it is read.
-fn read_secret(path: &Path) -> io::Result<String> {
-    const LONGEST: u64 = 1024;
+/// The longest file of passwords or tokens, in bytes.
+const LONGEST: u64 = 256 * 1024;
+
+/// A file's text; the file may be anything, so only so much of it is read.
+pub(super) fn read_secret(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
@@ -19,44 +22,80 @@ fn read_secret(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// A password: from the file itself, from another file, or from the service's credentials.
+/// A password that has to be there.
 pub(super) fn password(
     reader: &mut Reader<'_>,
     auth: Section<'_>,
     whose: &str,
     environment: &Environment,
 ) -> Secret {
-    let (key, file_key) = (format!("{whose}_password"), format!("{whose}_password_file"));
-    let written = super::text_of(reader, auth, &key, "");
-    let file = super::text_of(reader, auth, &file_key, "");
-    let credential =
-        environment.credentials.as_ref().map(|dir| dir.join(format!("{whose}-password")));
-    let (line, source) = match (reader.line_of(auth, &key), reader.line_of(auth, &file_key)) {
-        (Some(_), None) => return Secret::new(written),
+    let key = format!("{whose}_password");
+    let credential = environment.credential(&format!("{whose}-password"));
+    if let Some(secret) = secret(reader, auth, &key, credential) {
+        return secret;
+    }
+    reader.complain(None, format!(
+        "there is no {whose} password; give [auth] {key}_file = \"/run/secrets/{whose}-password\""
+    ));
+    Secret::new("")
+}
+
+/// What links are signed with, if there may be any.
+pub(super) fn share_key(
+    reader: &mut Reader<'_>,
+    auth: Section<'_>,
+    environment: &Environment,
+) -> Option<Secret> {
+    const SHORTEST: usize = 32;
+    let key = secret(reader, auth, "share_key", environment.credential("share-key"))?;
+    if key.expose().len() < SHORTEST && !key.expose().is_empty() {
+        let line = reader.line_of(auth, "share_key").or(reader.line_of(auth, "share_key_file"));
+        reader.complain(
+            line,
+            format!("the share key is too short; it takes {SHORTEST} characters or more"),
+        );
+    }
+    Some(key)
+}
+
+/// A secret in the section itself or in a file that it names.
+pub(super) fn secret_of(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    key: &str,
+) -> Option<Secret> {
+    secret(reader, section, key, None)
+}
+
+/// A secret from wherever it is: under `key`, in the file under `key` and `_file`, else in the service's credentials.
+fn secret(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    key: &str,
+    credential: Option<PathBuf>,
+) -> Option<Secret> {
+    let file_key = format!("{key}_file");
+    let written = text_of(reader, section, key, "");
+    let file = text_of(reader, section, &file_key, "");
+    let (line, path) = match (reader.line_of(section, key), reader.line_of(section, &file_key)) {
+        (Some(_), None) => return Some(Secret::new(written)),
         (Some(line), Some(_)) => {
-            let text = format!("[auth] {key} and {file_key} are both given; keep one of them");
-            reader.problems.push(Problem { line: Some(line), text });
-            return Secret::new("");
+            let text =
+                format!("{} and {file_key} are both given; keep one of them", section.path(key));
+            reader.complain(Some(line), text);
+            return Some(Secret::new(""));
         }
-        (None, Some(line)) => (Some(line), Some(PathBuf::from(file))),
-        (None, None) => (None, credential.filter(|path| path.exists())),
+        (None, Some(line)) => (Some(line), PathBuf::from(file)),
+        (None, None) => (None, credential.filter(|path| path.exists())?),
     };
-    let what = match &source {
-        None => Err(format!(
-            "there is no {whose} password; give [auth] {file_key} = \"/run/secrets/{whose}-password\""
-        )),
-        Some(path) => match read_secret(path) {
-            Err(error) => {
-                Err(format!("the {whose} password cannot be read from {}: {error}", path.display()))
-            }
-            Ok(text) => match text.trim_end_matches(['\r', '\n']) {
-                "" => Err(format!("the {whose} password in {} is empty", path.display())),
-                text => Ok(Secret::new(text)),
-            },
+    let what = key.replace('_', " ");
+    let text = match read_secret(&path) {
+        Ok(text) => match text.trim_end_matches(['\r', '\n']) {
+            "" => format!("the {what} in {} is empty", path.display()),
+            text => return Some(Secret::new(text)),
         },
+        Err(error) => format!("the {what} cannot be read from {}: {error}", path.display()),
     };
-    what.unwrap_or_else(|text| {
-        reader.problems.push(Problem { line, text });
-        Secret::new("")
-    })
+    reader.complain(line, text);
+    Some(Secret::new(""))
 }

@@ -136,9 +136,18 @@ impl<'t> Reader<'t> {
         section
     }
 
+    /// Notes something that is wrong.
+    pub(super) fn complain(&mut self, line: Option<usize>, text: String) {
+        self.problems.push(Problem { line, text });
+    }
+
     fn wrong(&mut self, at: &Spanned<DeValue<'_>>, path: &str, allowed: &str) {
         // A secret must not be printed, whatever is wrong with it.
-        let shown = if path.ends_with("password") { "***" } else { self.text[at.span()].trim() };
+        let shown = if path.ends_with("password") || path.ends_with("key") {
+            "***"
+        } else {
+            self.text[at.span()].trim()
+        };
         let line = Some(self.line(at.span().start));
         let text = format!("{path} = {shown} is not allowed; it takes {allowed}");
         self.problems.push(Problem { line, text });

@@ -1,12 +1,21 @@
 //! The control plane: everything that is not audio, through hyper, on a thread of its own.
 //!
-//! It sees the data plane through the [`Table`] and its counters only, so that no slow
-//! reader and no long document can delay a page. Each connection serves one request:
-//! the door has to see every head, as the next one may ask for a mount.
+//! It sees the data plane through the [`Table`] and its counters, and asks it for something by
+//! [orders](crate::worker::Order) only, so that no slow reader and no long document can delay a page.
+//! Each connection serves one request: the door has to see every head, as the next one may ask for a mount.
 
+mod admin;
+mod answer;
+mod api;
+mod bulletin;
+mod metrics;
+mod playlist;
+mod stats;
 mod status;
+mod visit;
+mod xml;
 
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::rc::Rc;
@@ -14,26 +23,36 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use http_body_util::Full;
-use hyper::body::{Body, Bytes};
+use hyper::body::Incoming;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue,
-    SERVER as SERVER_FIELD,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, SERVER as SERVER_FIELD,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, LocalSet};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
-pub use status::{Station, listen_url, render as status_json};
+pub use api::OPENAPI;
+pub use bulletin::{KEPT as KEPT_EVENTS, MOST_READERS, READER_MEMORY};
+pub use status::{Station, listen_url, path as url_path, render as status_json};
 
-use crate::http::{SERVER, path_and_query};
-use crate::mount::{Seat, Table};
-use crate::platform::Pulse;
+use answer::{Answer, document, json, json_error, plain, stream};
+use api::{Listeners, Mount, Mounts};
+use bulletin::{Bulletin, Place};
+use visit::Visit;
+
+use crate::auth::{Credentials, Gate};
+use crate::http::{Origin, Reply, SERVER, path_and_query};
+use crate::mount::{Gauge, Name, Seat, Table};
+use crate::platform::{Pulse, Reloader};
+use crate::worker::Workers;
 
 /// Requests that may be served at once.
 pub const MOST_REQUESTS: usize = 64;
@@ -41,6 +60,8 @@ pub const MOST_REQUESTS: usize = 64;
 pub const REQUEST_MEMORY: usize = 2 * BUFFER;
 /// What an answer says of one source, in bytes: its texts are bounded, and grow a little as JSON.
 pub const SOURCE_TEXT: usize = 8 * 1024;
+/// What the kernel may hold of an answer that its reader has not yet taken, in bytes; it doubles the number.
+pub const SEND_BUFFER: usize = 32 * 1024;
 /// Time for one request, from its handing over to its last byte.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// hyper's buffer, in bytes: the longest head that the door may be told to let in, and a little.
@@ -53,6 +74,8 @@ pub struct Arrival {
     pub socket: std::net::TcpStream,
     /// What has been read from it: the request's head, at least.
     pub read: Vec<u8>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Freed when it ends.
     pub seat: Option<Seat>,
 }
@@ -68,6 +91,10 @@ pub struct Settings {
     pub admin: String,
     /// Accepted in front of every path.
     pub prefix: String,
+    /// Proxies whose word on scheme and host is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The passwords of the administrator, and of sources, which may say what they play.
+    pub credentials: Credentials,
 }
 
 /// What the control plane answers from.
@@ -79,8 +106,31 @@ pub struct Control {
     pub port: u16,
     /// Since when it runs.
     pub since: SystemTime,
+    /// The most memory that it can take, in bytes.
+    pub ceiling: Arc<Gauge>,
     /// The mounts.
     pub table: Arc<Table>,
+    /// Where orders go.
+    pub workers: Workers,
+    /// Where passwords are asked for.
+    pub gate: Arc<Gate>,
+    /// Has the configuration read again.
+    pub reloader: Reloader,
+}
+
+/// What all requests share.
+struct Desk {
+    control: Control,
+    bulletin: Bulletin,
+    /// How many of them read events.
+    readers: Cell<usize>,
+}
+
+/// A request that is being served.
+struct Serving {
+    task: AbortHandle,
+    /// It reads events, for as long as it likes.
+    reads: Rc<Cell<bool>>,
 }
 
 impl Control {
@@ -91,94 +141,216 @@ impl Control {
         mut pulse: Pulse,
         mut stop: watch::Receiver<bool>,
     ) {
-        let control = Rc::new(self);
-        let mut requests: VecDeque<AbortHandle> = VecDeque::new();
+        let desk = Desk { control: self, bulletin: Bulletin::new(), readers: Cell::new(0) };
+        let desk = Rc::new(desk);
+        let mut serving: Vec<Serving> = Vec::new();
         let serve = async {
             while let Some(arrival) = pulse.during(arrivals.recv()).await {
-                requests.retain(|request| !request.is_finished());
+                serving.retain(|request| !request.task.is_finished());
                 // Whoever takes long to read an answer makes room for whoever asks now.
-                if requests.len() >= MOST_REQUESTS
-                    && let Some(oldest) = requests.pop_front()
+                let mut passing = serving.iter().filter(|request| !request.reads.get());
+                let oldest = passing.next();
+                if passing.count() + 1 >= MOST_REQUESTS
+                    && let Some(oldest) = oldest
                 {
-                    oldest.abort();
+                    oldest.task.abort();
                 }
-                let control = Rc::clone(&control);
-                let request = tokio::task::spawn_local(async move {
-                    // Nobody is left to be told of a request that took too long.
-                    let _ = timeout(REQUEST_TIME, control.attend(arrival)).await;
-                });
-                requests.push_back(request.abort_handle());
+                let (desk, reads) = (Rc::clone(&desk), Rc::default());
+                let told = Rc::clone(&reads);
+                let task =
+                    tokio::task::spawn_local(async move { desk.attend(arrival, &told).await });
+                serving.push(Serving { task: task.abort_handle(), reads });
             }
         };
         LocalSet::new()
             .run_until(async {
                 tokio::select! {
                     () = serve => {}
+                    () = desk.bulletin.watch(&desk.control.table) => {}
                     _ = stop.wait_for(|&stop| stop) => {}
                 }
             })
             .await;
     }
+}
 
-    async fn attend(&self, arrival: Arrival) {
+impl Desk {
+    async fn attend(&self, arrival: Arrival, reads: &Cell<bool>) {
+        // What the kernel holds for a slow reader is bounded as for listeners.
+        if SockRef::from(&arrival.socket).set_send_buffer_size(SEND_BUFFER).is_err() {
+            return;
+        }
         let Ok(socket) = tokio::net::TcpStream::from_std(arrival.socket) else { return };
         let (reader, writer) = socket.into_split();
         let stream = tokio::io::join(Cursor::new(arrival.read).chain(reader), writer);
-        let service =
-            service_fn(|request| async move { Ok::<_, Infallible>(self.answer(&request)) });
+        let (to_feed, place) = oneshot::channel();
+        let to_feed = Cell::new(Some(to_feed));
+        let service = service_fn(|request: Request<Incoming>| {
+            let to_feed = &to_feed;
+            async move {
+                let (answer, place) = self.answer(&request, arrival.origin).await;
+                if let (Some(place), Some(to_feed)) = (place, to_feed.take()) {
+                    // Nobody to be fed is nobody to be told.
+                    let _ = to_feed.send(place);
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .keep_alive(false)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), service);
-        // What goes wrong between a client and its answer is the client's affair.
-        let _ = connection.await;
-    }
-
-    /// The answer to a request; its body is not needed by any of them.
-    pub fn answer<B: Body>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let mut response =
-            match path_and_query(&request.uri().to_string(), &self.settings.load().prefix) {
-                Ok((path, _)) => self.page(request.method(), &path),
-                Err(reply) => plain(StatusCode::BAD_REQUEST, &reply.sentence),
-            };
-        let fields = response.headers_mut();
-        fields.insert(SERVER_FIELD, HeaderValue::from_static(SERVER));
-        fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
-        response
-    }
-
-    fn page(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut response =
-                plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are understood here.");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        match path {
-            "/healthz" => plain(StatusCode::OK, "ok"),
-            "/status-json.xsl" => {
-                let about = self.settings.load_full();
-                let station = Station { about, port: self.port, since: self.since };
-                let status = status_json(&station, &self.table.live(), SystemTime::now());
-                document(StatusCode::OK, "application/json; charset=UTF-8", status)
+        let feed = async {
+            let Ok(place) = place.await else { return std::future::pending().await };
+            reads.set(true);
+            self.readers.update(|readers| readers + 1);
+            self.bulletin.serve(place, &self.control.table).await;
+        };
+        let limit = async {
+            sleep(REQUEST_TIME).await;
+            if reads.get() {
+                std::future::pending::<()>().await;
             }
-            _ => plain(
-                StatusCode::NOT_FOUND,
-                "There is no such page, and no source is sending to a mount of this name.",
-            ),
+        };
+        // What goes wrong between a client and its answer is the client's affair, and nobody is left to be
+        // told of a request that took too long, or of events that were not taken.
+        tokio::select! {
+            _ = connection => {}
+            () = feed => {}
+            () = limit => {}
         }
+        if reads.get() {
+            self.readers.update(|readers| readers - 1);
+        }
+    }
+
+    /// The answer to a request, and the place of a reader of events; the request's body is not needed by any of them.
+    async fn answer<B>(&self, request: &Request<B>, origin: Origin) -> (Answer, Option<Place>) {
+        let control = &self.control;
+        control.table.totals().control.add(1);
+        let target = request.uri().to_string();
+        let asked = path_and_query(&target, &control.settings.load().prefix);
+        let mut place = None;
+        let mut answer = match &asked {
+            Ok((path, query)) => {
+                let visit = Visit {
+                    method: request.method(),
+                    path,
+                    query,
+                    fields: request.headers(),
+                    target: request.uri(),
+                    origin,
+                };
+                let answer = self.page(&visit, &mut place).await;
+                answer.unwrap_or_else(|reply| {
+                    control.table.totals().refused.note(reply.status);
+                    if path.starts_with("/api/") { json_error(&reply) } else { plain(&reply) }
+                })
+            }
+            Err(reply) => plain(reply),
+        };
+        let fields = answer.headers_mut();
+        fields.insert(SERVER_FIELD, HeaderValue::from_static(SERVER));
+        fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, no-store"));
+        if !asked.is_ok_and(|(path, _)| path.starts_with("/admin")) {
+            fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
+        (answer, place)
+    }
+
+    async fn page(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Result<Answer, Reply> {
+        let control = &self.control;
+        let is_admin = visit.path == "/admin" || visit.path.starts_with("/admin/");
+        match *visit.method {
+            Method::GET | Method::HEAD => {}
+            Method::POST if is_admin => {}
+            _ => {
+                let sentence = "Only GET and HEAD are understood here.";
+                return Err(Reply::new(405, sentence).with("Allow", "GET, HEAD"));
+            }
+        }
+        match visit.path {
+            "/healthz" => Ok(document("text/plain; charset=utf-8", "ok\n")),
+            "/status-json.xsl" => {
+                let status =
+                    status_json(&control.station(visit), &control.table.shown(), SystemTime::now());
+                Ok(document("application/json; charset=UTF-8", status))
+            }
+            "/metrics" => metrics::render(&control.table, control.ceiling.get())
+                .map(|text| document(METRICS, text))
+                .map_err(|error| Reply::new(500, error.to_string())),
+            "/api/v1/events" => self.events(visit, place),
+            _ if is_admin => Ok(control.administer(visit).await),
+            path => match path.strip_prefix("/api/") {
+                Some(what) => control.api(what, visit),
+                None => control.elsewhere(visit),
+            },
+        }
+    }
+
+    fn events(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Result<Answer, Reply> {
+        if self.readers.get() >= MOST_READERS {
+            let sentence = format!("All {MOST_READERS} places for readers of events are taken.");
+            return Err(Reply::new(503, sentence).with("Retry-After", "10"));
+        }
+        let last = visit.fields.get("last-event-id").and_then(|last| last.to_str().ok());
+        let (joined, body) = self.bulletin.join(last);
+        // Whoever only asks for the head gets no events.
+        *place = (visit.method == Method::GET).then_some(joined);
+        let mut answer = stream("text/event-stream", body);
+        // Some proxies would gather events before they pass them on.
+        answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        Ok(answer)
     }
 }
 
-fn plain(status: StatusCode, sentence: &str) -> Response<Full<Bytes>> {
-    document(status, "text/plain; charset=utf-8", format!("{sentence}\n"))
-}
+/// The type that Prometheus asks for.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-fn document(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+impl Control {
+    /// What lies below `/api/`.
+    fn api(&self, what: &str, visit: &Visit<'_>) -> Result<Answer, Reply> {
+        let nothing = || {
+            Reply::new(404, "There is no such thing here; /api/v1/openapi.json says what there is.")
+        };
+        match what.strip_prefix("v1/").ok_or_else(nothing)? {
+            "openapi.json" => Ok(document("application/json", OPENAPI)),
+            "mounts" => Ok(json(&Mounts::of(&self.table))),
+            "listeners" => {
+                self.admin_login(visit)?;
+                Ok(json(&Listeners::of(&self.table)))
+            }
+            other => {
+                let name = other.strip_prefix("mounts/").ok_or_else(nothing)?;
+                let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
+                // Who knows the name of a hidden mount may ask for it.
+                let found = name.ok().and_then(|name| self.table.find(&name));
+                let heard = found.and_then(|slot| Some((slot.live()?, slot)));
+                let (live, slot) = heard.ok_or_else(|| {
+                    Reply::new(404, "No source is sending to a mount of this name.")
+                })?;
+                Ok(json(&Mount::of(&slot, &live)))
+            }
+        }
+    }
+
+    /// Every other path: a mount's playlist, or nothing.
+    fn elsewhere(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
+        if let Some((slot, live)) = playlist::mount(visit.path, &self.table) {
+            let base = visit.base(&self.settings.load(), self.port);
+            return Ok(playlist::render(&base, &slot, &live));
+        }
+        Err(Reply::new(
+            404,
+            "There is no such page, and no source is sending to a mount of this name.",
+        ))
+    }
+
+    fn station(&self, visit: &Visit<'_>) -> Station {
+        let about = self.settings.load_full();
+        let base = visit.listen_base(&about, self.port);
+        Station { about, base, since: self.since }
+    }
 }

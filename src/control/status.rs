@@ -13,16 +13,17 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::Settings;
+use super::api::state;
 use crate::http::SERVER;
-use crate::mount::{Counter, Live, Slot, State};
+use crate::mount::{Counter, Live, Slot};
 
 /// The server, as it describes itself.
 #[derive(Clone, Debug)]
 pub struct Station {
     /// In its configuration's words.
     pub about: Arc<Settings>,
-    /// Port under which it is reached.
-    pub port: u16,
+    /// Where it is reached, for this request: scheme, host, port and prefix.
+    pub base: String,
     /// Since when it runs.
     pub since: SystemTime,
 }
@@ -119,7 +120,9 @@ impl<'a> Source<'a> {
         Self {
             artist: live.tags.artist.as_deref(),
             audio_info: about.audio_info.as_deref(),
-            bitrate: about.bitrate.map_or_else(|| measured_bitrate(slot, live, now), u64::from),
+            bitrate: about
+                .bitrate
+                .map_or_else(|| measured_bitrate(slot, live, now) / 1000, u64::from),
             channels: live.codec.channels(),
             genre: or(&about.genre, "various"),
             listener_peak: slot.listeners.peak(),
@@ -131,10 +134,7 @@ impl<'a> Source<'a> {
             server_type: "audio/ogg",
             server_url: about.url.as_deref(),
             silence_inserted_seconds: seconds(&slot.counters.silence),
-            state: match live.state {
-                State::Live => "live",
-                State::Gap => "gap",
-            },
+            state: state(live.state),
             state_since_iso8601: dates(live.state_since).1,
             stream_start,
             stream_start_iso8601,
@@ -146,31 +146,31 @@ impl<'a> Source<'a> {
 }
 
 /// A counter of samples at 48 kHz, in seconds to the millisecond.
-fn seconds(samples: &Counter) -> f64 {
+pub(super) fn seconds(samples: &Counter) -> f64 {
     (samples.get() / 48) as f64 / 1000.0
 }
 
-/// What the source has sent since it began, in kbit/s.
-fn measured_bitrate(slot: &Slot, live: &Live, now: SystemTime) -> u64 {
+/// What the source has sent since it began, in bit/s.
+pub(super) fn measured_bitrate(slot: &Slot, live: &Live, now: SystemTime) -> u64 {
     let milliseconds = now.duration_since(live.since).unwrap_or_default().as_millis() as u64;
     let bytes = slot.counters.bytes_in.get() - live.bytes_before;
-    (bytes * 8).checked_div(milliseconds).unwrap_or_default()
+    (bytes * 8000).checked_div(milliseconds).unwrap_or_default()
 }
 
 /// Where a mount is heard.
 pub fn listen_url(station: &Station, mount: &str) -> String {
+    format!("{}{}", station.base, path(mount))
+}
+
+/// A mount's name as it stands in a URL.
+pub fn path(mount: &str) -> impl std::fmt::Display {
     const KEPT: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    format!(
-        "http://{}:{}{}",
-        station.about.hostname,
-        station.port,
-        utf8_percent_encode(mount, KEPT)
-    )
+    utf8_percent_encode(mount, KEPT)
 }
 
 /// A time as Icecast writes it, for people and for programs, both in UTC.
-fn dates(at: SystemTime) -> (String, String) {
+pub(super) fn dates(at: SystemTime) -> (String, String) {
     let people = httpdate::fmt_http_date(at).replace("GMT", "+0000");
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+0000");
     let programs = OffsetDateTime::from(at).format(format).unwrap_or_default();

@@ -5,17 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::head::Head;
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The client, as far as it is known.
-    pub address: IpAddr,
-    /// It is a trusted proxy that did not say for whom it asks: nothing is held against it.
-    pub is_proxy: bool,
-    /// The request came through a trusted proxy, and the next one may be somebody else's.
-    pub behind_proxy: bool,
-}
+use crate::http::Origin;
 
 /// Finds the client behind `peer`: the last address in the forwarding fields that no trusted
 /// proxy has written for another trusted proxy.

@@ -1,17 +1,19 @@
 //! What becomes of a request: from its head, the client's address and the seats that are left.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::address::{Origin, origin};
-use super::credentials::Credentials;
+use percent_encoding::percent_decode_str;
+
+use super::address::origin;
 use super::head::Head;
 use super::route::{ALLOW, Route, of as route_of};
 use super::{Door, Limits, Settings, too_many_connections};
-use crate::events::journal;
-use crate::http::Reply;
+use crate::auth::{Link, Offer, Overwhelmed, Verdict, admits, basic};
+use crate::http::{Origin, Reply};
 use crate::listener::{self, Player, Visitor, amount, response_head};
-use crate::mount::{Description, Name, Seat};
+use crate::mount::{Description, Guest, Name, Seat, Slot};
 use crate::source::{self, Body, Manner};
 use crate::text::tame;
 use crate::worker::Arrival;
@@ -25,37 +27,67 @@ pub(super) enum Decision {
     /// To the data plane.
     Listener(Box<dyn FnOnce(std::net::TcpStream) -> Arrival>),
     /// To the control plane.
-    Control(Option<Seat>),
+    Control(Option<Seat>, Origin),
 }
 
 impl Door {
-    pub(super) fn decide(
+    pub(super) async fn decide(
         &self,
         settings: &Settings,
         head: &Head<'_, '_>,
         peer: SocketAddr,
         seat: &mut Option<Seat>,
     ) -> Decision {
+        self.table.totals().requests.add(1);
         let origin = origin(peer.ip(), head, &settings.trusted_proxies);
-        let decided =
-            self.seat_client(&settings.limits, origin, seat).and_then(|()| {
-                match route_of(head, &settings.prefix)? {
-                    Route::Control => Ok(Decision::Control(seat.take())),
-                    Route::Options => Ok(answer(head, &options())),
-                    Route::Source(name) => {
-                        self.authenticate(&settings.credentials, head, origin)?;
-                        self.source(settings, head, &name, (peer, origin), seat)
-                    }
-                    Route::Listener { name, probe: true, .. } => Ok(self.probe(&name, seat)),
-                    Route::Listener { name, burst, probe: false } => {
-                        self.listener(&settings.limits, head, &name, burst, origin, seat)
-                    }
-                }
-            });
+        let decided = match self.let_in(settings, head, origin, seat) {
+            Ok(route) => self.follow(route, settings, head, (peer, origin), seat).await,
+            Err(reply) => Err(reply),
+        };
         decided.unwrap_or_else(|reply| {
             self.log_refusal(peer, origin.address, head.target, &reply);
             answer(head, &reply)
         })
+    }
+
+    /// What holds for every request.
+    fn let_in(
+        &self,
+        settings: &Settings,
+        head: &Head<'_, '_>,
+        origin: Origin,
+        seat: &mut Option<Seat>,
+    ) -> Result<Route, Reply> {
+        if !admits(&settings.allow, &settings.deny, origin.address) {
+            return Err(Reply::new(403, "This server is not open to your address."));
+        }
+        self.seat_client(&settings.limits, origin, seat)?;
+        route_of(head, &settings.prefix)
+    }
+
+    async fn follow(
+        &self,
+        route: Route,
+        settings: &Settings,
+        head: &Head<'_, '_>,
+        (peer, origin): (SocketAddr, Origin),
+        seat: &mut Option<Seat>,
+    ) -> Result<Decision, Reply> {
+        match route {
+            Route::Control => Ok(Decision::Control(seat.take(), origin)),
+            Route::Options => Ok(answer(head, &options())),
+            Route::Source(name) => self.source(settings, head, &name, (peer, origin), seat),
+            Route::Listener { name, burst, query, probe } => {
+                let Some(slot) = self.table.find(&name) else {
+                    return Ok(Decision::Control(seat.take(), origin));
+                };
+                self.may_listen(settings, head, &slot, origin, &query).await?;
+                if probe {
+                    return Ok(probed(&slot));
+                }
+                self.listener(&settings.limits, head, slot, burst, origin, seat)
+            }
+        }
     }
 
     /// A client behind a proxy is counted once its address is known.
@@ -88,6 +120,9 @@ impl Door {
         (peer, origin): (SocketAddr, Origin),
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Reply> {
+        let rules = settings.rules.of(name);
+        let login = rules.source.as_ref().unwrap_or(&settings.credentials.source);
+        self.gates.sources.admit(&[login], head.field("authorization"), origin, "source")?;
         let body = body_of(head)?;
         let manner = if head.field("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"))
         {
@@ -98,9 +133,10 @@ impl Door {
             Manner::Either
         };
         let limit = settings.limits.sources;
-        let slot = self.table.reserve(name, limit, || settings.rules.of(name)).map_err(|_| {
+        let slot = self.table.reserve(name, limit, || rules).map_err(|_| {
             Reply::new(403, format!("Too many sources connected: all {limit} mounts are in use."))
         })?;
+        self.table.totals().sources.add(1);
         let description = describe(head, origin);
         let seat = seat.take();
         Ok(Decision::Source(Box::new(move |socket, read| {
@@ -109,55 +145,64 @@ impl Door {
         })))
     }
 
-    fn authenticate(
+    /// Whether this client may hear this mount.
+    async fn may_listen(
         &self,
-        credentials: &Credentials,
+        settings: &Settings,
         head: &Head<'_, '_>,
+        slot: &Slot,
         origin: Origin,
+        query: &str,
     ) -> Result<(), Reply> {
-        let now = Instant::now();
-        let mut lockout = self.lockout.borrow_mut();
-        if !origin.is_proxy
-            && let Some(wait) = lockout.wait(origin.address, now)
-        {
-            let sentence = "Too many wrong passwords from this address; try again in a minute.";
-            return Err(
-                Reply::new(429, sentence).with("Retry-After", (wait.as_secs() + 1).to_string())
-            );
-        }
-        let unauthorised = |sentence| {
-            Reply::new(401, sentence).with("WWW-Authenticate", "Basic realm=\"silvacast source\"")
+        let rules = slot.settings_now();
+        let said = head.field("authorization");
+        let value = |name| {
+            query.split('&').find_map(|pair| pair.split_once('=').filter(|(n, _)| *n == name))
         };
-        match head.field("authorization") {
-            None => Err(unauthorised("You need to authenticate as user 'source'.")),
-            Some(said) if credentials.is_source(said) => Ok(()),
-            Some(_) => {
-                if !origin.is_proxy && lockout.note(origin.address, now) {
-                    journal!(warn, LOCKOUT, peer = %origin.address, "five wrong passwords in a minute: locked out for a minute");
+        let in_query =
+            value("token").map(|(_, token)| percent_decode_str(token).decode_utf8_lossy());
+        let bearer = said.and_then(|said| {
+            let (scheme, token) = said.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let offer = Offer {
+            login: said.and_then(basic),
+            token: bearer.or(in_query.as_deref()),
+            link: Link::of_query(query),
+        };
+        let (name, key) = (slot.name.as_str(), settings.share_key.as_ref());
+        let verdict = rules.access.decide(name, origin.address, &offer, key, SystemTime::now());
+        let verdict = match verdict {
+            Verdict::If { password, hash } => {
+                self.gates.listeners.try_again(origin)?;
+                match self.gates.checker.check(password, hash).await {
+                    Ok(true) => Verdict::Welcome,
+                    Ok(false) => Verdict::WrongPassword,
+                    Err(Overwhelmed) => {
+                        let sentence =
+                            "Too many passwords are being checked; try again in a moment.";
+                        return Err(Reply::new(503, sentence).with("Retry-After", "2"));
+                    }
                 }
-                Err(unauthorised("Wrong user or password; the user is 'source'."))
             }
+            verdict => verdict,
+        };
+        if matches!(verdict, Verdict::WrongPassword | Verdict::WrongToken) {
+            self.gates.listeners.try_again(origin)?;
+            self.gates.listeners.was_wrong(origin);
         }
-    }
-
-    /// What a listener would get, without taking a seat.
-    fn probe(&self, name: &Name, seat: &mut Option<Seat>) -> Decision {
-        match self.table.find(name).and_then(|slot| slot.live()) {
-            Some(live) => Decision::Answer { bytes: response_head(&live), keep: false },
-            None => Decision::Control(seat.take()),
-        }
+        refusal(&verdict).map_or(Ok(()), Err)
     }
 
     fn listener(
         &self,
         limits: &Limits,
         head: &Head<'_, '_>,
-        name: &Name,
+        slot: Arc<Slot>,
         burst: Option<Duration>,
         origin: Origin,
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Reply> {
-        let Some(slot) = self.table.find(name) else { return Ok(Decision::Control(seat.take())) };
         let full = |what: String| Reply::new(503, what).with("Retry-After", "10");
         let all = limits.listeners;
         let of_server = self.listeners.take(all);
@@ -174,10 +219,9 @@ impl Door {
             range: head.field("range").is_some(),
         };
         let burst = amount(burst, slot.settings().burst, player);
+        let agent = text(head, "user-agent").unwrap_or_default();
         let visitor = Visitor {
-            address: origin.address,
-            agent: text(head, "user-agent").unwrap_or_default().into(),
-            since: Instant::now(),
+            entry: slot.roster.enter(Guest::new(origin.address, &agent)),
             seats: [of_server, of_mount].into_iter().chain(seat.take()).collect(),
         };
         let send_buffer = limits.listener_send_buffer;
@@ -185,6 +229,30 @@ impl Door {
             let arrival = listener::Arrival { socket, burst, send_buffer, visitor };
             Arrival::Listener(Box::new(arrival), slot)
         })))
+    }
+}
+
+/// What a listener would get, for whoever only asks.
+fn probed(slot: &Slot) -> Decision {
+    let bytes = slot.live().map_or_else(Vec::new, |live| response_head(&live));
+    Decision::Answer { bytes, keep: false }
+}
+
+/// What those are told who may not listen.
+fn refusal(verdict: &Verdict) -> Option<Reply> {
+    let ask = |how: &str, sentence: &str| {
+        let realm = format!("{how} realm=\"silvacast listener\"");
+        Some(Reply::new(401, sentence).with("WWW-Authenticate", realm))
+    };
+    match verdict {
+        Verdict::Welcome | Verdict::If { .. } => None,
+        Verdict::AskPassword => ask("Basic", "This microphone needs a user and a password."),
+        Verdict::WrongPassword => ask("Basic", "Wrong user or password for this microphone."),
+        Verdict::AskToken => ask("Bearer", "This microphone needs a token."),
+        Verdict::WrongToken => ask("Bearer", "This token does not open this microphone."),
+        Verdict::BadLink(error) => Some(Reply::new(403, format!("Refused: {error}."))),
+        Verdict::Elsewhere => Some(Reply::new(403, "This microphone is not open to your address.")),
+        Verdict::Closed => Some(Reply::new(403, "This microphone is closed to listeners.")),
     }
 }
 

@@ -5,7 +5,6 @@
 //! Waiting here is bounded in number, bytes and time, and nothing ends the accept loop.
 
 mod address;
-mod credentials;
 mod decide;
 mod head;
 mod route;
@@ -27,8 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-pub use address::{Origin, origin};
-pub use credentials::{Credentials, Lockout, Secret};
+pub use address::origin;
 pub use head::{Fields, Head, MAX_FIELDS, modernise};
 pub use route::{Route, of as route_of};
 pub use socket::{RECEIVE_BUFFER, accepting, bind};
@@ -37,6 +35,7 @@ pub use waiting::MOST_WAITING;
 use decide::Decision;
 use waiting::{PerClient, Place, Waiting};
 
+use crate::auth::{Checker, Credentials, Gate, Secret};
 use crate::control;
 use crate::events::journal;
 use crate::http::{Reply, Version};
@@ -52,8 +51,14 @@ pub struct Settings {
     pub prefix: String,
     /// Proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks that may connect; empty for all.
+    pub allow: Vec<IpNet>,
+    /// Networks that may not, whatever else holds.
+    pub deny: Vec<IpNet>,
     /// Passwords.
     pub credentials: Credentials,
+    /// What links that open a mount are signed with, if there may be any.
+    pub share_key: Option<Secret>,
     /// The rules of the mounts.
     pub rules: Rules,
     /// Bounds.
@@ -92,6 +97,17 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much of it.
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// Where the door asks for passwords.
+#[derive(Debug)]
+pub struct Gates {
+    /// Of sources; the control plane asks the administrator at the same one.
+    pub sources: Arc<Gate>,
+    /// Of listeners: whoever guesses there keeps no source of the same address out.
+    pub listeners: Gate,
+    /// Checks listeners' passwords.
+    pub checker: Checker,
+}
+
 /// One server's door.
 pub struct Door {
     /// Those in force: each request is decided by what it finds.
@@ -100,7 +116,7 @@ pub struct Door {
     listeners: Arc<Seats>,
     workers: Workers,
     control: mpsc::Sender<control::Arrival>,
-    lockout: RefCell<Lockout>,
+    gates: Gates,
     refusals: RefCell<Throttle>,
     waiting: Rc<Waiting>,
     per_client: PerClient,
@@ -114,6 +130,7 @@ impl Door {
         listeners: Arc<Seats>,
         workers: Workers,
         control: mpsc::Sender<control::Arrival>,
+        gates: Gates,
     ) -> Self {
         Self {
             settings,
@@ -121,7 +138,7 @@ impl Door {
             listeners,
             workers,
             control,
-            lockout: RefCell::default(),
+            gates,
             refusals: RefCell::default(),
             waiting: Rc::default(),
             per_client: PerClient::default(),
@@ -150,6 +167,7 @@ impl Door {
                     if std::mem::take(&mut resting) {
                         journal!(info, ACCEPT_RESUMED, "accepting connections again");
                     }
+                    self.table.totals().connections.add(1);
                     let place = self.waiting.enter(peer.ip());
                     let id = place.id();
                     let task =
@@ -212,9 +230,10 @@ impl Door {
                     return self.hand_over(stream, peer, |socket| arrival(socket, read)).await;
                 }
                 Decision::Listener(arrival) => return self.hand_over(stream, peer, arrival).await,
-                Decision::Control(seat) => {
+                Decision::Control(seat, origin) => {
                     let Ok(socket) = stream.into_std() else { return };
-                    let refused = self.control.try_send(control::Arrival { socket, read, seat });
+                    let arrival = control::Arrival { socket, read, origin, seat };
+                    let refused = self.control.try_send(arrival);
                     if let Err(refused) = refused
                         && let Ok(stream) = TcpStream::from_std(refused.into_inner().socket)
                     {
@@ -247,8 +266,8 @@ impl Door {
                 if length > most {
                     return Err(Some(too_long(most)));
                 }
-                let decision = self.decide(&settings, &head, peer, seat);
-                if !matches!(decision, Decision::Control(_)) {
+                let decision = self.decide(&settings, &head, peer, seat).await;
+                if !matches!(decision, Decision::Control(..)) {
                     read.drain(..length);
                 }
                 return Ok(decision);
@@ -283,6 +302,7 @@ impl Door {
     }
 
     fn log_refusal(&self, peer: SocketAddr, client: IpAddr, target: &str, reply: &Reply) {
+        self.table.totals().refused.note(reply.status);
         let Some(unsaid) = self.refusals.borrow_mut().note(Instant::now()) else { return };
         if unsaid > 0 {
             journal!(info, MORE_REFUSED, count = unsaid, "more requests were refused");

@@ -18,6 +18,8 @@ pub enum Route {
         name: Name,
         /// `?burst=`, if given.
         burst: Option<Duration>,
+        /// All that stands after the question mark.
+        query: String,
         /// `HEAD`: the answer's head is enough.
         probe: bool,
     },
@@ -38,14 +40,17 @@ pub fn of(head: &Head<'_, '_>, prefix: &str) -> Result<Route, Reply> {
     let (path, query) = path_and_query(head.target, prefix)?;
     let name = match (Name::new(&path), head.method) {
         (Ok(name), _) => name,
-        (Err(NameError::Reserved), "GET" | "HEAD" | "POST") => return Ok(Route::Control),
-        (Err(error @ NameError::Reserved), _) => return Err(Reply::new(403, sentence(error))),
+        (Err(error @ NameError::Reserved), "PUT" | "SOURCE") => {
+            return Err(Reply::new(403, sentence(error)));
+        }
+        (Err(NameError::Reserved), _) => return Ok(Route::Control),
         (Err(error), _) => return Err(Reply::new(400, sentence(error))),
     };
     match head.method {
         "PUT" | "SOURCE" => Ok(Route::Source(name)),
         "GET" | "HEAD" => {
-            Ok(Route::Listener { name, burst: burst(query)?, probe: head.method == "HEAD" })
+            let (burst, query) = (burst(query)?, query.to_owned());
+            Ok(Route::Listener { name, burst, query, probe: head.method == "HEAD" })
         }
         "POST" => Ok(Route::Control),
         method => {
@@ -88,15 +93,19 @@ mod tests {
 
     #[test]
     fn requests_find_their_way_with_the_prefix_and_without() {
-        let heard = |path, burst| Ok(Route::Listener { name: name(path), burst, probe: false });
+        let asked = |path, burst, query: &str| {
+            Ok(Route::Listener { name: name(path), burst, query: query.into(), probe: false })
+        };
+        let heard = |path, burst| asked(path, burst, "");
         assert_eq!(route("PUT /mic.opus"), Ok(Route::Source(name("/mic.opus"))));
         assert_eq!(route("SOURCE /stream/mic.opus"), Ok(Route::Source(name("/mic.opus"))));
         assert_eq!(route("GET /stream/a%20b"), heard("/a b", None));
         assert_eq!(route("GET http://x:1/stream/m"), heard("/m", None));
         assert_eq!(route("GET /streams"), heard("/streams", None));
-        assert_eq!(route("GET /m?x=1&burst=200ms"), heard("/m", Some(Duration::from_millis(200))));
+        let time = Some(Duration::from_millis(200));
+        assert_eq!(route("GET /m?x=1&burst=200ms"), asked("/m", time, "x=1&burst=200ms"));
         assert_eq!(route("OPTIONS *"), Ok(Route::Options));
-        assert_eq!(route("GET /m?u=http://h/x"), heard("/m", None));
+        assert_eq!(route("GET /m?u=http://h/x"), asked("/m", None, "u=http://h/x"));
         for control in ["GET /", "GET /stream", "GET /stream/status-json.xsl", "POST /admin/x"] {
             assert_eq!(route(control), Ok(Route::Control), "{control}");
         }
@@ -119,7 +128,8 @@ mod tests {
         ] {
             assert_eq!(route(line), Err(status), "{line}");
         }
-        let once = Route::Listener { name: name("/%2e%2e"), burst: None, probe: false };
+        let query = String::new();
+        let once = Route::Listener { name: name("/%2e%2e"), burst: None, query, probe: false };
         assert_eq!(route("GET /%252e%252e"), Ok(once), "decoded once, not twice");
     }
 }

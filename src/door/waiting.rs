@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use slab::Slab;
 use tokio::task::AbortHandle;
 
-use super::credentials::network;
+use crate::auth::network;
 use crate::mount::{Seat, Seats};
 
 /// The most connections that may wait at the door.

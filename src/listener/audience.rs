@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::writer::{Listener, Progress};
+use super::writer::{Listener, Progress, Visitor};
 use crate::events::journal;
 use crate::mount::{Air, Counters, Slot, View};
 
@@ -76,6 +76,13 @@ impl Audience {
         };
         self.visit(id);
         Ok(())
+    }
+
+    /// Hangs up on the listener of this number; false if it is not here.
+    pub fn dismiss(&self, guest: u64) -> bool {
+        let is_it = |listener: &Listener| listener.visitor.entry.guest().id == guest;
+        let found = self.listeners.borrow().iter().find(|(_, l)| is_it(l)).map(|(id, _)| id);
+        found.map(|id| self.remove(id, Departure::Dismissed)).is_some()
     }
 
     /// The mount they listen to, as this thread sees it.
@@ -208,6 +215,8 @@ impl Audience {
         };
         let listeners = self.listeners.borrow();
         let gone: Vec<_> = listeners.iter().filter(|(_, l)| stuck(l)).map(|(id, _)| id).collect();
+        let behind = listeners.iter().map(|(_, listener)| listener.lag(&air.ring)).max();
+        self.slot().meter.set_lag(self.view.thread(), behind.unwrap_or(0));
         drop((air, listeners));
         for id in gone {
             self.remove(id, Departure::Stuck);
@@ -215,22 +224,25 @@ impl Audience {
     }
 
     fn remove(&self, id: usize, why: Departure) {
-        let Some(mut listener) = self.listeners.borrow_mut().try_remove(id) else { return };
+        let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
         listener.discard_input();
+        let Visitor { entry, seats } = *listener.visitor;
         // Free for others by the time that anybody hears of it.
-        listener.visitor.seats.clear();
-        let visitor = &listener.visitor;
+        drop(seats);
+        let guest = entry.guest();
         journal!(
             info, LISTENER_LEFT,
             mount = self.slot().name.as_str(),
-            peer = %visitor.address,
-            agent = &*visitor.agent,
+            peer = %guest.address,
+            agent = &*guest.agent,
             reason = %why,
-            seconds = visitor.since.elapsed().as_secs(),
+            seconds = guest.since.elapsed().as_secs(),
             bytes = listener.sent,
             skips = listener.skips,
             "listener left"
         );
+        drop(entry);
+        self.slot().somebody_left();
     }
 }
 
@@ -278,6 +290,8 @@ enum Departure {
     Left,
     #[error("the listener took nothing for too long")]
     Stuck,
+    #[error("the administrator ended it")]
+    Dismissed,
 }
 
 impl Departure {

@@ -64,12 +64,18 @@ impl Arrival {
         let opening = (response_head(&live), Arc::clone(&stream.headers.pages));
         let slot = view.mount().slot();
         let name = slot.name.as_str();
-        let peer = self.visitor.address;
+        let (peer, since) = {
+            let guest = self.visitor.entry.guest();
+            (guest.address, guest.since)
+        };
         let listener = Listener::new(self.socket, opening, cursor, era, self.visitor);
         let tuned = tune(listener.socket(), self.send_buffer, slot.settings().listener_timeout);
         // That it was here is said when it leaves, in one line.
-        if let Err(error) = tuned.and_then(|()| audience.add(listener)) {
-            journal!(warn, LISTENER_LOST, mount = name, %peer, %error, "listener lost on joining");
+        match tuned.and_then(|()| audience.add(listener)) {
+            Ok(()) => slot.somebody_came(since.elapsed()),
+            Err(error) => {
+                journal!(warn, LISTENER_LOST, mount = name, %peer, %error, "listener lost on joining");
+            }
         }
         Ok(())
     }

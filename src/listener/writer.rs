@@ -4,11 +4,11 @@
 //! lost to this listener alone if it stays away for longer than the ring is.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::mount::{Air, Cursor, Lag, Ring, Seat};
+use crate::mount::{Air, Cursor, Entry, Lag, Ring, Seat};
 use crate::ogg::MAX_PAGE;
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
@@ -38,12 +38,8 @@ pub struct Listener {
 /// Who listens, and the seats taken for it.
 #[derive(Debug)]
 pub struct Visitor {
-    /// The client's address, behind proxies too.
-    pub address: IpAddr,
-    /// `User-Agent`.
-    pub agent: Box<str>,
-    /// When it joined.
-    pub since: Instant,
+    /// Its entry among those who listen.
+    pub entry: Entry,
     /// Freed when it leaves.
     pub seats: Vec<Seat>,
 }
@@ -86,6 +82,11 @@ impl Listener {
     /// The socket, for registration.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// How far it is behind what the ring has, in bytes.
+    pub fn lag(&self, ring: &Ring) -> u64 {
+        ring.head().saturating_sub(self.cursor.position())
     }
 
     /// Writes what is ready, straight from the ring, until all is taken or the kernel is full.

@@ -9,6 +9,7 @@ use std::ops::Deref;
 use std::sync::{Arc, RwLockReadGuard};
 
 use super::Mount;
+use super::feed::Feed;
 use super::ring::Ring;
 use crate::ogg::Headers;
 
@@ -22,7 +23,7 @@ pub struct Air {
     /// Counts the streams; readers of an earlier one end where it ended.
     pub era: u64,
     /// Where the stream before this one ended.
-    pub(super) last_end: u64,
+    last_end: u64,
 }
 
 /// The stream that listeners can join.
@@ -47,6 +48,14 @@ impl Air {
             // A reader that slept through a whole stream has nothing left that it could play.
             _ => Some(0),
         }
+    }
+
+    /// Ends the stream: its last page goes out, and whoever hears it ends there.
+    pub(super) fn end(&mut self, feed: &mut Feed) {
+        feed.end(|page| self.ring.publish(page));
+        self.stream = None;
+        self.last_end = self.ring.head();
+        self.era += 1;
     }
 
     fn follow(&mut self, other: &Self) {
@@ -83,6 +92,11 @@ impl View {
     /// The mount.
     pub fn mount(&self) -> &Arc<Mount> {
         &self.mount
+    }
+
+    /// The thread that sees it so.
+    pub fn thread(&self) -> usize {
+        self.thread
     }
 
     /// Whether this is the mount's own thread.

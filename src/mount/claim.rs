@@ -26,8 +26,17 @@ pub(super) struct Desk {
 #[derive(Debug)]
 struct Claimant {
     claim: u64,
-    /// Dropped to tell the source that its claim is void.
-    _lost: oneshot::Sender<()>,
+    /// Dropped to tell the source that another one took its place; used to tell that it has to go.
+    lost: oneshot::Sender<()>,
+}
+
+/// How a claim was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Another source has it.
+    TakenOver,
+    /// The administrator wanted it to end.
+    Evicted,
 }
 
 /// Resolves when another source has taken the place of this one.
@@ -59,6 +68,12 @@ impl Desk {
         self.holder.is_some() || self.newcomer.is_some()
     }
 
+    /// Tells the source that is heard to go; false if there is none.
+    pub(super) fn evict(&mut self) -> bool {
+        // Whether it is still there to be told does not matter.
+        self.holder.take().map(|holder| holder.lost.send(())).is_some()
+    }
+
     fn is_held_by(&self, claim: u64) -> bool {
         self.holder.as_ref().is_some_and(|holder| holder.claim == claim)
     }
@@ -71,7 +86,7 @@ impl Claim {
         let mut desk = mount.desk();
         let number = desk.claims;
         desk.claims += 1;
-        desk.newcomer = Some(Claimant { claim: number, _lost: lost });
+        desk.newcomer = Some(Claimant { claim: number, lost });
         drop(desk);
         let claim = Self {
             mount: Arc::clone(mount),
@@ -136,9 +151,8 @@ impl Claim {
 
 impl Lost {
     /// Waits for it.
-    pub async fn told(self) {
-        // The sender is never used, only dropped.
-        let _ = self.0.await;
+    pub async fn told(self) -> Loss {
+        self.0.await.map_or(Loss::TakenOver, |()| Loss::Evicted)
     }
 }
 

@@ -150,6 +150,27 @@ impl Feed {
         }
     }
 
+    /// Whether nobody may wait for another source.
+    pub(super) fn ends_with_its_source(&self) -> bool {
+        self.settings.gap == Gap::End
+    }
+
+    /// Where the stream ends now.
+    pub(super) fn granule(&self) -> u64 {
+        match &self.kind {
+            Kind::Spliced(splice) => splice.position(),
+            Kind::Passed(newest) => newest.granule,
+        }
+    }
+
+    /// Samples at 48 kHz in the source's newest page of Opus; 0 for other codecs.
+    pub(super) fn page_samples(&self) -> u64 {
+        match &self.kind {
+            Kind::Spliced(splice) => splice.page_samples(),
+            Kind::Passed(_) => 0,
+        }
+    }
+
     /// Whether nothing has come for too long.
     pub(super) fn is_in_gap(&self) -> bool {
         self.in_gap

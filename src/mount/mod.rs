@@ -10,8 +10,10 @@ mod air;
 mod claim;
 mod feed;
 mod keeper;
+mod meter;
 mod name;
 mod ring;
+mod roster;
 mod seats;
 mod settings;
 mod table;
@@ -22,19 +24,21 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 
 pub use air::{Air, Look, OnAir, View};
-pub use claim::{Claim, Lost};
+pub use claim::{Claim, Loss, Lost};
 pub use keeper::keep;
+pub use meter::{Counter, Counters, Gauge, MOST_THREADS, Meter, Totals};
 pub use name::{MAX_NAME, Name, NameError, Pattern};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
+pub use roster::{Entry, Guest, Roster};
 pub use seats::{Seat, Seats};
 pub use settings::{Burst, Gap, Rules, Settings};
-pub use table::{Counter, Counters, Description, Full, Live, Slot, State, Table};
+pub use table::{Description, Full, Live, Slot, State, Table};
 
 use claim::{Desk, Introduction};
 use feed::{Feed, Idle};
 
 use crate::events::journal;
-use crate::ogg::{Headers, Page};
+use crate::ogg::{Headers, Page, Tags};
 
 /// One mount.
 #[derive(Debug)]
@@ -85,19 +89,37 @@ impl Mount {
         self.end_stream(&mut self.desk());
     }
 
+    /// Ends the source that is heard, as its administrator wishes; false if there is none.
+    pub fn evict(&self) -> bool {
+        let mut desk = self.desk();
+        let evicted = desk.evict();
+        if evicted {
+            self.source_left(&mut desk);
+        }
+        evicted
+    }
+
+    /// Gives what is on the air another title, until its source says one.
+    pub fn retitle(&self, tags: Tags) {
+        if let Some(live) = self.slot.live() {
+            self.slot.set_live(Some(Live { tags, ..Live::clone(&live) }));
+        }
+    }
+
     /// Puts a source's stream on the air.
     fn begin(&self, desk: &mut Desk, source: &Introduction<'_>, now: Instant) {
         let before = desk.feed.is_some();
         let joined = desk.feed.as_mut().and_then(|feed| feed.join(source.headers));
         let spliced = joined.is_some();
-        let headers = joined.unwrap_or_else(|| {
+        let (headers, ended) = if let Some(headers) = joined {
+            (headers, None)
+        } else {
             let before = desk.feed.as_ref();
             let (feed, headers) = Feed::begin(source.headers, before, &self.slot.settings(), now);
-            self.end_stream(desk);
-            desk.feed = Some(feed);
-            headers
-        });
-        self.show(&headers, source);
+            (headers, desk.feed.replace(feed))
+        };
+        self.show(&headers, source, ended);
+        self.slot.counters.splices.add(u64::from(spliced));
         self.stirred.notify_one();
         let (mount, codec) = (self.slot.name.as_str(), headers.codec.name());
         let channels = headers.codec.channels();
@@ -124,10 +146,11 @@ impl Mount {
         }
     }
 
-    /// Lets listeners join with these headers, and status see whose they are.
-    fn show(&self, headers: &Headers, source: &Introduction<'_>) {
+    /// Lets listeners join with these headers, and status see whose they are. A stream that `ended` for this
+    /// one ends in the same moment: no thread sees the time between them, or its listeners would be hung up on.
+    fn show(&self, headers: &Headers, source: &Introduction<'_>, ended: Option<Feed>) {
         let now = SystemTime::now();
-        let (state, state_since) = match self.slot.live() {
+        let (state, state_since) = match self.slot.live().filter(|_| ended.is_none()) {
             Some(live) => (live.state, live.state_since),
             None => (State::Live, now),
         };
@@ -141,6 +164,9 @@ impl Mount {
             state_since,
         };
         let mut air = self.air_mut();
+        if let Some(mut feed) = ended {
+            air.end(&mut feed);
+        }
         let since = air.stream.as_ref().map_or(air.ring.head(), |stream| stream.since);
         air.stream = Some(Arc::new(OnAir { headers: headers.clone(), since }));
         drop(air);
@@ -156,6 +182,8 @@ impl Mount {
         feed.push(page, now, |page| air.ring.publish(page));
         drop(air);
         self.account(feed);
+        self.slot.meter.came(now, feed.page_samples());
+        self.slot.meter.went(now, feed.granule());
         if was_in_gap && !feed.is_in_gap() {
             self.enter(State::Live);
             self.stirred.notify_one();
@@ -173,6 +201,9 @@ impl Mount {
         let news = air.ring.head() > before;
         drop(air);
         self.account(feed);
+        if news {
+            self.slot.meter.went(now, feed.granule());
+        }
         if !was_in_gap && feed.is_in_gap() {
             self.enter(State::Gap);
         }
@@ -192,19 +223,14 @@ impl Mount {
 
     /// The source that was heard is gone.
     fn source_left(&self, desk: &mut Desk) {
-        if self.slot.settings().gap == Gap::End {
+        if desk.feed.as_ref().is_some_and(Feed::ends_with_its_source) {
             self.end_stream(desk);
         }
     }
 
     fn end_stream(&self, desk: &mut Desk) {
         let Some(mut feed) = desk.feed.take() else { return };
-        let mut air = self.air_mut();
-        feed.end(|page| air.ring.publish(page));
-        air.stream = None;
-        air.last_end = air.ring.head();
-        air.era += 1;
-        drop(air);
+        self.air_mut().end(&mut feed);
         self.slot.set_live(None);
         self.ring_bells();
     }
@@ -223,6 +249,7 @@ impl Mount {
         let mount = self.slot.name.as_str();
         match state {
             State::Gap => {
+                self.slot.counters.gaps.add(1);
                 journal!(info, GAP_BEGAN, mount, "nothing comes from the source");
             }
             State::Live => {

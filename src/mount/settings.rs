@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::name::{Name, Pattern};
+use crate::auth::{Access, Login};
 
 /// How much of the past a listener gets on joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +47,16 @@ pub struct Settings {
     pub max_listeners: usize,
     /// How long a page may be held back to be sent together with the next ones.
     pub coalesce: Duration,
+    /// Who may listen.
+    pub access: Access,
+    /// Who may push, if not the sources of all mounts.
+    pub source: Option<Login>,
+    /// Left out of what everybody can see of the server.
+    pub hidden: bool,
 }
 
 /// Settings by name: the first pattern that matches wins, else the defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// In the order of the configuration.
     pub rules: Vec<(Pattern, Arc<Settings>)>,

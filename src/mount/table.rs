@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Notify;
 
 use super::Mount;
+use super::meter::{Counters, Meter, Totals};
 use super::name::Name;
+use super::roster::Roster;
 use super::seats::Seats;
 use super::settings::{Rules, Settings};
 use crate::ogg::{Codec, Tags};
@@ -21,6 +23,15 @@ use crate::ogg::{Codec, Tags};
 #[derive(Debug, Default)]
 pub struct Table {
     slots: Mutex<BTreeMap<Name, Weak<Slot>>>,
+    shared: Arc<Shared>,
+}
+
+/// What all mounts have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Rung when something changes that others may want to hear of.
+    changed: Notify,
+    totals: Totals,
 }
 
 /// A mount as the door and the control plane see it. It exists for as long as the mount's memory does.
@@ -32,32 +43,16 @@ pub struct Slot {
     settings: ArcSwap<Settings>,
     /// Its listeners.
     pub listeners: Arc<Seats>,
+    /// And who they are.
+    pub roster: Arc<Roster>,
     /// What went through it.
     pub counters: Counters,
+    /// Where its stream is.
+    pub meter: Meter,
     live: Mutex<Option<Arc<Live>>>,
+    shared: Arc<Shared>,
     mount: Mutex<Weak<Mount>>,
 }
-
-/// Running totals of one mount.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Bytes that sources sent as valid pages.
-    pub bytes_in: Counter,
-    /// Valid pages that sources sent.
-    pub pages_in: Counter,
-    /// Bytes that listeners' kernels took.
-    pub bytes_out: Counter,
-    /// How often a listener was overtaken by the ring.
-    pub skips: Counter,
-    /// Silence put in where nothing came from the source, in samples at 48 kHz.
-    pub silence: Counter,
-    /// Audio left out because its time was over, in samples at 48 kHz.
-    pub late: Counter,
-}
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
 
 /// Whether a source is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +64,7 @@ pub enum State {
 }
 
 /// What is on the air, from the end of the stream's headers until the stream ends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Live {
     /// What the audio is.
     pub codec: Codec,
@@ -133,7 +128,9 @@ impl Table {
         if slots.len() >= limit {
             return Err(Full);
         }
-        let slot = Arc::new(Slot::new(name.clone(), settings()));
+        let mut slot = Slot::new(name.clone(), settings());
+        slot.shared = Arc::clone(&self.shared);
+        let slot = Arc::new(slot);
         slots.insert(name.clone(), Arc::downgrade(&slot));
         Ok(slot)
     }
@@ -151,6 +148,23 @@ impl Table {
         }
     }
 
+    /// Those of them that everybody may know of.
+    pub fn shown(&self) -> Vec<(Arc<Slot>, Arc<Live>)> {
+        let mut live = self.live();
+        live.retain(|(slot, _)| !slot.settings().hidden);
+        live
+    }
+
+    /// What the server has done since it began.
+    pub fn totals(&self) -> &Totals {
+        &self.shared.totals
+    }
+
+    /// Waits until something has changed: what is on the air, or who listens. For one waiter.
+    pub async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
     /// All mounts that can be heard, by name, with what is on the air.
     pub fn live(&self) -> Vec<(Arc<Slot>, Arc<Live>)> {
         let slots: Vec<_> = lock(&self.slots).values().filter_map(Weak::upgrade).collect();
@@ -166,8 +180,11 @@ impl Slot {
             name,
             settings: ArcSwap::new(settings),
             listeners: Arc::default(),
+            roster: Arc::default(),
             counters: Counters::default(),
+            meter: Meter::default(),
             live: Mutex::default(),
+            shared: Arc::default(),
             mount: Mutex::default(),
         }
     }
@@ -175,6 +192,11 @@ impl Slot {
     /// The rules in force. Its ring's size, and how its stream fills gaps, are those of its beginning.
     pub fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.load()
+    }
+
+    /// The same, to be kept while something is waited for.
+    pub fn settings_now(&self) -> Arc<Settings> {
+        self.settings.load_full()
     }
 
     /// What is on the air, if anything is.
@@ -193,18 +215,19 @@ impl Slot {
 
     pub(super) fn set_live(&self, live: Option<Live>) {
         *lock(&self.live) = live.map(Arc::new);
-    }
-}
-
-impl Counter {
-    /// Adds to it.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
+        self.shared.changed.notify_one();
     }
 
-    /// Its value.
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+    /// Says that somebody left.
+    pub fn somebody_left(&self) {
+        self.shared.changed.notify_one();
+    }
+
+    /// Says that somebody came, who waited so long for the first bytes.
+    pub fn somebody_came(&self, waited: Duration) {
+        self.shared.totals.joins.observe(waited.as_secs_f64());
+        self.shared.totals.listeners.add(1);
+        self.shared.changed.notify_one();
     }
 }
 

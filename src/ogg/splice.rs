@@ -145,6 +145,16 @@ impl Splice {
         published
     }
 
+    /// Where the stream ends now, as a granule position.
+    pub fn position(&self) -> u64 {
+        self.timeline.position()
+    }
+
+    /// Samples in the source's newest page.
+    pub fn page_samples(&self) -> u64 {
+        self.timeline.page()
+    }
+
     /// For how long nothing may come before it is a gap.
     pub fn patience(&self) -> Duration {
         self.timeline.patience()

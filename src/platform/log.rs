@@ -5,10 +5,9 @@
 //! may hold up a thread that moves audio. What was dropped is counted, and said as soon as somebody listens again.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -25,6 +24,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt};
 
+use super::combined;
 use super::record::Record;
 use crate::events::journal;
 
@@ -49,23 +49,19 @@ enum Item {
 }
 
 impl Log {
-    /// Starts logging for the whole process.
+    /// Starts logging for the whole process; with `combined`, each listener that leaves is a line on
+    /// standard output as well.
     ///
     /// # Errors
     /// What the system says where it gives no thread.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(combined: bool) -> io::Result<Self> {
         let journald = is_journal(&io::stderr()).then(to_journald).and_then(Result::ok);
         let (queue, lines) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let capture = Capture {
-            queue: queue.clone(),
-            dropped: Arc::clone(&dropped),
-            for_journald: journald.is_some(),
-        };
+        let capture = Capture { queue: queue.clone(), for_journald: journald.is_some() };
         let output = journald.unwrap_or_else(to_stderr);
         thread::Builder::new()
             .name("log".into())
-            .spawn(move || write(&lines, &output, &dropped))?;
+            .spawn(move || write(&lines, &output, combined))?;
         // A second log of one process is none: tests may start servers side by side.
         let _ = tracing_subscriber::registry().with(LevelFilter::INFO).with(capture).try_init();
         Ok(Self { queue })
@@ -89,10 +85,16 @@ impl Drop for Log {
     }
 }
 
+/// How many lines of this process nobody has taken in time.
+pub fn lines_dropped() -> u64 {
+    DROPPED.load(Relaxed)
+}
+
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// Takes events where they happen.
 struct Capture {
     queue: SyncSender<Item>,
-    dropped: Arc<AtomicU64>,
     for_journald: bool,
 }
 
@@ -103,26 +105,30 @@ impl<S: Subscriber> Layer<S> for Capture {
             record.tell_all();
         }
         if self.queue.try_send(Item::Line(record)).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
+            DROPPED.fetch_add(1, Relaxed);
         }
     }
 }
 
-fn write(lines: &Receiver<Item>, output: &Dispatch, dropped: &AtomicU64) {
-    let mut said = None;
+fn write(lines: &Receiver<Item>, output: &Dispatch, combined: bool) {
+    let (mut said, mut reported) = (None, 0);
     while let Ok(item) = lines.recv() {
         let end = match item {
             Item::Line(record) => {
                 REPLAYED.set(record.at);
                 record.replay(output);
+                if combined && let Some(line) = combined::line(&record) {
+                    // Whoever wanted them may have gone away; the log goes on.
+                    let _ = writeln!(io::stdout(), "{line}");
+                }
                 None
             }
             Item::End(written) => Some(written),
         };
         if end.is_some() || said.is_none_or(|said: Instant| said.elapsed() >= PAUSE) {
-            let lines = dropped.swap(0, Relaxed);
+            let lines = lines_dropped() - reported;
             if lines > 0 {
-                said = Some(Instant::now());
+                (said, reported) = (Some(Instant::now()), reported + lines);
                 journal!(
                     warn,
                     LOG_DROPPED,

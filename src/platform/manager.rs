@@ -10,7 +10,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::pulse::Pulses;
@@ -39,6 +39,33 @@ pub struct Manager {
     /// How often the watchdog is told.
     look: Option<Duration>,
     stop: watch::Sender<bool>,
+    asks: mpsc::Receiver<Ask>,
+    reloader: Reloader,
+}
+
+/// Asks for the configuration to be read again, as SIGHUP does.
+#[derive(Clone, Debug)]
+pub struct Reloader(mpsc::Sender<Ask>);
+
+type Ask = oneshot::Sender<Result<(), String>>;
+
+impl Reloader {
+    /// One that nobody listens to yet, and its other end.
+    fn new() -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, heard) = mpsc::channel(4);
+        (Self(asks), heard)
+    }
+
+    /// Asks, and waits for what came of it.
+    ///
+    /// # Errors
+    /// What was wrong.
+    pub async fn ask(&self) -> Result<(), String> {
+        let (answer, told) = oneshot::channel();
+        let busy = || "the server is busy with it; try again in a moment".to_owned();
+        self.0.try_send(answer).map_err(|_| busy())?;
+        told.await.map_err(|_| busy())?
+    }
 }
 
 struct Signals {
@@ -65,12 +92,19 @@ impl Manager {
         // sd_watchdog_enabled(3) has half of it; so a look may be late, or find a loop late, and nothing is lost.
         let look = sd_notify::watchdog_enabled().map(|time| time / 4);
         let pulses = look.map_or_else(Pulses::default, Pulses::watched);
-        Ok(Self { runtime, signals, pulses, look, stop: watch::Sender::new(false) })
+        let (reloader, asks) = Reloader::new();
+        let stop = watch::Sender::new(false);
+        Ok(Self { runtime, signals, pulses, look, stop, asks, reloader })
     }
 
     /// Turns true at the first SIGTERM or SIGINT.
     pub fn stop(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
+    }
+
+    /// For whoever may ask for the configuration to be read again.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Where loops that must advance sign in.
@@ -83,11 +117,12 @@ impl Manager {
     /// # Errors
     /// What the system says where it gives no thread.
     pub fn ready(self, service: impl Service + 'static) -> io::Result<()> {
-        let Self { runtime, signals, pulses, look, stop } = self;
+        let Self { runtime, signals, pulses, look, stop, asks, .. } = self;
         notify(&[NotifyState::Ready, NotifyState::Status(&service.status())]);
         let talk = Talk {
             service,
             stop,
+            asks,
             watchdog: Watchdog { pulses, behind: HashSet::new(), stuck: HashSet::new() },
             said: String::new(),
             complaint: None,
@@ -101,6 +136,7 @@ impl Manager {
 struct Talk<S> {
     service: S,
     stop: watch::Sender<bool>,
+    asks: mpsc::Receiver<Ask>,
     watchdog: Watchdog,
     /// The status that was last sent.
     said: String,
@@ -121,6 +157,11 @@ impl<S: Service> Talk<S> {
                 _ = signals.terminate.recv() => self.end("SIGTERM"),
                 _ = signals.interrupt.recv() => self.end("SIGINT"),
                 _ = signals.hang_up.recv() => self.reload(),
+                Some(ask) = self.asks.recv() => {
+                    self.reload();
+                    // Whoever asked may have given up.
+                    let _ = ask.send(self.complaint.clone().map_or(Ok(()), Err));
+                }
                 () = next(&mut look) => self.watchdog.look(),
                 _ = status.tick() => self.tell_status(),
             }

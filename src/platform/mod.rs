@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of audio.
 
+mod combined;
 mod log;
 mod manager;
 mod memory;
@@ -10,8 +11,8 @@ mod pulse;
 mod record;
 mod sockets;
 
-pub use log::{LOG_MEMORY, Log};
-pub use manager::{Manager, Service};
+pub use log::{LOG_MEMORY, Log, lines_dropped};
+pub use manager::{Manager, Reloader, Service};
 pub use memory::resident;
 pub use privileges::{Given, give_up};
 pub use pulse::{Pulse, Pulses};

@@ -30,6 +30,15 @@ impl Record {
         record
     }
 
+    /// A field's value as text.
+    pub(super) fn value(&self, name: &str) -> Option<String> {
+        let field = self.metadata.fields().field(name)?;
+        self.values[field.index()].as_ref().map(|text| match text {
+            Text::Quoted(text) => text.clone(),
+            Text::Shown(text) => text.to_string(),
+        })
+    }
+
     /// Makes the message say what the fields say, for readers who see nothing else of it.
     pub(super) fn tell_all(&mut self) {
         let mut line = String::new();

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 pub use clip::{Clip, ClipError, Input};
 pub use target::Target;
 
-use crate::door::Secret;
+use crate::auth::Secret;
 use crate::http::SERVER;
 use crate::text::tame;
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use crate::door::Secret;
+use crate::auth::Secret;
 
 /// A mount on some server, and the password for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

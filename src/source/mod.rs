@@ -20,7 +20,7 @@ pub use body::{Body, Broken, Chunk};
 
 use crate::events::journal;
 use crate::http::{CONTINUE, Reply, Version};
-use crate::mount::{Claim, Description, Lost, Seat};
+use crate::mount::{Claim, Description, Loss, Lost, Seat};
 use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
 use crate::platform::Pulse;
 
@@ -73,6 +73,8 @@ enum End {
     Complete,
     #[error("another source took the mount over")]
     TakenOver,
+    #[error("the administrator ended it")]
+    Evicted,
     #[error("the source sent nothing for {} s", .0.as_secs_f32())]
     Silent(Duration),
     #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis in it")]
@@ -104,14 +106,17 @@ pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pu
     };
     let end = tokio::select! {
         biased;
-        () = lost.told() => End::TakenOver,
+        loss = lost.told() => match loss {
+            Loss::TakenOver => End::TakenOver,
+            Loss::Evicted => End::Evicted,
+        },
         end = intake.run(&mut claim, &mut pulse) => end,
     };
     drop((claim, pulse));
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (intake.bytes, intake.damage.total);
     match &end {
-        End::HungUp | End::Complete | End::TakenOver => journal!(
+        End::HungUp | End::Complete | End::TakenOver | End::Evicted => journal!(
             info, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
             "source ended"
         ),
@@ -284,7 +289,7 @@ async fn answer(socket: &mut TcpStream, body: Body, reply: &Reply) -> io::Result
 /// Tells an encoder that has not been answered yet how it ended, and lets it read that.
 async fn say_goodbye(mut socket: TcpStream, body: Body, end: &End) {
     let status = match end {
-        End::HungUp | End::Failed(_) | End::TakenOver => return,
+        End::HungUp | End::Failed(_) | End::TakenOver | End::Evicted => return,
         End::Complete => 200,
         End::Silent(_) => 408,
         End::Broken(_) => 400,

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use silvacast::auth::Access;
 use silvacast::listener::{self, Amount, Visitor};
-use silvacast::mount::{Burst, Description, Gap, Name, Ring, Settings, Table};
+use silvacast::mount::{Burst, Description, Gap, Guest, Name, Ring, Settings, Table};
 use silvacast::ogg::{Codec, Splice};
 use silvacast::platform::Pulses;
 use silvacast::source::{self, Body, Manner};
@@ -73,6 +74,9 @@ fn pages_cross_without_a_single_allocation() {
         listener_timeout: Duration::from_mins(1),
         max_listeners: 0,
         coalesce: Duration::ZERO,
+        access: Access::default(),
+        source: None,
+        hidden: false,
     });
     let table = Table::default();
     let name = Name::new("/m").unwrap();
@@ -107,12 +111,8 @@ fn pages_cross_without_a_single_allocation() {
     }
     let join = || {
         let (near, far) = pair();
-        let visitor = Visitor {
-            address: [127, 0, 0, 1].into(),
-            agent: "test".into(),
-            since: Instant::now(),
-            seats: Vec::new(),
-        };
+        let guest = Guest::new([127, 0, 0, 1].into(), "test");
+        let visitor = Visitor { entry: slot.roster.enter(guest), seats: Vec::new() };
         let burst = Amount::Time(Duration::ZERO);
         let arrival = listener::Arrival { socket: far, burst, send_buffer: 8192, visitor };
         workers.send(Arrival::Listener(Box::new(arrival), Arc::clone(&slot))).unwrap();

@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use base64::Engine;
 use socket2::{Domain, Socket, Type};
 
-use crate::daemon::{Daemon, PASSWORD, PATIENCE};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE};
 use crate::ogg;
 
 /// An answer's status, its head, and what of the body was read with it.
@@ -29,8 +29,17 @@ impl Answer {
 }
 
 pub(crate) fn login(password: &str) -> String {
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("source:{password}"));
+    login_as("source", password)
+}
+
+pub(crate) fn login_as(user: &str, password: &str) -> String {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Authorization: Basic {pair}\r\n")
+}
+
+/// The administrator's.
+pub(crate) fn admin() -> String {
+    login_as("admin", ADMIN_PASSWORD)
 }
 
 /// Something that listens on loopback.
@@ -98,7 +107,13 @@ pub(crate) fn request(server: &impl Server, request: &str) -> Answer {
 }
 
 pub(crate) fn get(server: &impl Server, path: &str) -> Answer {
-    request(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    get_with(server, path, "")
+}
+
+/// The same with further header fields.
+pub(crate) fn get_with(server: &impl Server, path: &str, fields: &str) -> Answer {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}Connection: close\r\n\r\n");
+    request(server, &head)
 }
 
 /// What comes until the connection ends; a reset is an end too.
@@ -125,7 +140,7 @@ impl Source {
     /// Connects as FFmpeg does, sends the headers and waits until they have been heard of.
     pub(crate) fn connect(server: &Daemon, mount: &str, serial: u32) -> Self {
         let name = percent_encoding::percent_decode_str(mount).decode_utf8().unwrap();
-        let began = ["event=\"stream-", "codec=", &format!("mount=\"{name}\"")];
+        let began = ["event=\"stream-", "codec=", &format!("mount={name:?}")];
         let before = server.count_lines(&began);
         let source = Self::introduce(server, mount, serial);
         server.wait_for_lines(&began, before + 1);

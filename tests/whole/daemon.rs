@@ -15,6 +15,7 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const PASSWORD: &str = "test-source-secret";
+pub(crate) const ADMIN_PASSWORD: &str = "test-admin-secret";
 
 /// The binary under test.
 pub(crate) fn silvacast() -> Command {
@@ -61,7 +62,7 @@ fn text(port: u16, password: &str, top: &str, sections: &str) -> String {
     }
     format!(
         "listen = [\"127.0.0.1:{port}\"]\n{top}\n[auth]\nsource_password = \"{password}\"\n\
-         admin_password = \"test-admin-secret\"\n{sections}\n"
+         admin_password = \"{ADMIN_PASSWORD}\"\n{sections}\n"
     )
 }
 
@@ -102,9 +103,19 @@ impl Daemon {
         Self::start_with(unmanaged(command), configuration(port, PASSWORD, top, sections))
     }
 
-    fn start_with(mut command: Command, (directory, file): (TempDir, PathBuf)) -> Self {
+    /// The same, with the command's own standard output.
+    pub(crate) fn of_with_output(command: Command, top: &str, sections: &str) -> Self {
+        Self::launch(unmanaged(command), configuration(0, PASSWORD, top, sections))
+    }
+
+    fn start_with(mut command: Command, files: (TempDir, PathBuf)) -> Self {
+        command.stdout(Stdio::null());
+        Self::launch(command, files)
+    }
+
+    fn launch(mut command: Command, (directory, file): (TempDir, PathBuf)) -> Self {
         command.arg("--config").arg(&file);
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
         thread::spawn(move || {
@@ -124,6 +135,11 @@ impl Daemon {
     pub(crate) fn configure(&self, password: &str, top: &str, sections: &str) {
         let text = text(0, password, top, sections);
         std::fs::write(self.directory.path().join(FILE), text).unwrap();
+    }
+
+    /// Its configuration file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join(FILE)
     }
 
     pub(crate) fn pid(&self) -> u32 {

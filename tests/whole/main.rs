@@ -5,7 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
+mod admin;
 mod allocations;
+mod api;
 mod browser;
 mod cli;
 mod client;

@@ -1,0 +1,218 @@
+//! Who may listen to a mount.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use ipnet::IpNet;
+
+use super::{Hashes, Link, LinkError, Secret};
+
+/// Whom a mount is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Everybody.
+    #[default]
+    Public,
+    /// Users of the listeners file.
+    Password,
+    /// Whoever has one of the tokens.
+    Token,
+    /// Nobody.
+    Closed,
+}
+
+/// The rules of one mount.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whom it is for.
+    pub kind: Kind,
+    /// The users that may listen.
+    pub listeners: Hashes,
+    /// The tokens that open it.
+    pub tokens: Vec<Token>,
+    /// Networks that may listen; empty for all.
+    pub allow: Vec<IpNet>,
+    /// Networks that may not, whatever else holds.
+    pub deny: Vec<IpNet>,
+}
+
+/// Opens mounts to whoever says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is.
+    pub name: String,
+    /// What is said.
+    pub token: Secret,
+}
+
+/// What a request offers to be let in.
+#[derive(Clone, Debug, Default)]
+pub struct Offer<'o> {
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// A token.
+    pub token: Option<&'o str>,
+    /// A link that was handed on.
+    pub link: Option<Link>,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Come in.
+    Welcome,
+    /// Come in if this password has this hash.
+    If {
+        /// The password.
+        password: Secret,
+        /// bcrypt's hash of what it should be.
+        hash: String,
+    },
+    /// A password is needed.
+    AskPassword,
+    /// That password or user is wrong.
+    WrongPassword,
+    /// A token is needed.
+    AskToken,
+    /// That token is wrong.
+    WrongToken,
+    /// The link is no good.
+    BadLink(LinkError),
+    /// Not for this address.
+    Elsewhere,
+    /// For nobody.
+    Closed,
+}
+
+impl Kind {
+    /// As the configuration and the API write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Access {
+    /// Whether a network may listen at all.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        admits(&self.allow, &self.deny, address)
+    }
+
+    /// Decides about one request for the mount of this name.
+    pub fn decide(
+        &self,
+        mount: &str,
+        address: IpAddr,
+        offer: &Offer<'_>,
+        key: Option<&Secret>,
+        now: SystemTime,
+    ) -> Verdict {
+        if !self.admits(address) {
+            return Verdict::Elsewhere;
+        }
+        match self.kind {
+            Kind::Closed => return Verdict::Closed,
+            Kind::Public => return Verdict::Welcome,
+            Kind::Password | Kind::Token => {}
+        }
+        if let Some(link) = &offer.link {
+            return match link.verify(mount, key, now) {
+                Ok(()) => Verdict::Welcome,
+                Err(error) => Verdict::BadLink(error),
+            };
+        }
+        if self.kind == Kind::Token {
+            let Some(said) = offer.token else { return Verdict::AskToken };
+            // All are looked at, so that time does not tell which one was nearly right.
+            let known = self.tokens.iter().fold(false, |known, token| known | token.token.is(said));
+            return if known { Verdict::Welcome } else { Verdict::WrongToken };
+        }
+        let Some((user, password)) = &offer.login else { return Verdict::AskPassword };
+        match self.listeners.of(user) {
+            Some(hash) => Verdict::If { password: Secret::new(&**password), hash: hash.to_owned() },
+            None => Verdict::WrongPassword,
+        }
+    }
+}
+
+/// Whether an address may come in: in none of the networks that may not, and in one of those that may,
+/// where there are any.
+pub fn admits(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let within = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+    !within(deny) && (allow.is_empty() || within(allow))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 7));
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn access(kind: Kind) -> Access {
+        Access {
+            kind,
+            listeners: Hashes::parse(
+                "anna:$2y$04$abcdefghijklmnopqrstuuE0ZGDnPsTRKVpnTq5lBZDsqhYVPiGkm\n",
+            )
+            .unwrap(),
+            tokens: vec![Token { name: "web".into(), token: Secret::new("geheim") }],
+            ..Access::default()
+        }
+    }
+
+    fn decide(access: &Access, offer: &Offer<'_>) -> Verdict {
+        access.decide("/m", HERE, offer, Some(&Secret::new("key")), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn each_kind_asks_for_its_own() {
+        let nothing = Offer::default();
+        let token = |token| Offer { token: Some(token), ..Offer::default() };
+        let login =
+            |user: &str| Offer { login: Some((user.into(), "pw".into())), ..Offer::default() };
+        assert_eq!(decide(&access(Kind::Public), &nothing), Verdict::Welcome);
+        assert_eq!(decide(&access(Kind::Closed), &token("geheim")), Verdict::Closed);
+        assert_eq!(decide(&access(Kind::Token), &nothing), Verdict::AskToken);
+        assert_eq!(decide(&access(Kind::Token), &login("anna")), Verdict::AskToken);
+        assert_eq!(decide(&access(Kind::Token), &token("geheim")), Verdict::Welcome);
+        assert_eq!(decide(&access(Kind::Token), &token("geheimer")), Verdict::WrongToken);
+        assert_eq!(decide(&access(Kind::Password), &nothing), Verdict::AskPassword);
+        assert_eq!(decide(&access(Kind::Password), &token("geheim")), Verdict::AskPassword);
+        assert_eq!(decide(&access(Kind::Password), &login("nobody")), Verdict::WrongPassword);
+        assert!(matches!(decide(&access(Kind::Password), &login("anna")), Verdict::If { .. }));
+    }
+
+    #[test]
+    fn networks_come_before_everything_and_deny_before_allow() {
+        let nets = |text: &str| vec![text.parse::<IpNet>().unwrap()];
+        let mut access = access(Kind::Public);
+        access.allow = nets("100.64.0.0/10");
+        assert_eq!(decide(&access, &Offer::default()), Verdict::Welcome);
+        assert!(!access.admits(THERE) && access.admits("::ffff:100.64.0.1".parse().unwrap()));
+        access.deny = nets("100.64.0.7/32");
+        assert_eq!(decide(&access, &Offer::default()), Verdict::Elsewhere);
+        access.allow.clear();
+        assert!(access.admits(THERE) && !access.admits(HERE));
+    }
+
+    #[test]
+    fn a_link_opens_what_it_is_for_and_while_it_lasts() {
+        let key = Secret::new("key");
+        let link = Link::sign("/m", SystemTime::UNIX_EPOCH + Duration::from_secs(10), &key);
+        let offer = Offer { link: Some(link), ..Offer::default() };
+        assert_eq!(decide(&access(Kind::Token), &offer), Verdict::Welcome);
+        assert_eq!(decide(&access(Kind::Password), &offer), Verdict::Welcome);
+        assert_eq!(decide(&access(Kind::Closed), &offer), Verdict::Closed);
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+        let late = access(Kind::Token).decide("/m", HERE, &offer, Some(&key), later);
+        assert_eq!(late, Verdict::BadLink(LinkError::Expired));
+    }
+}

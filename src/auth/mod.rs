@@ -1,0 +1,20 @@
+//! Who may do what: decided here, from what a request says and the rules that are in force.
+//!
+//! Everything is a pure function or struct; time is an argument. The one thing that takes long, a
+//! password's hash, is computed on a thread of its own.
+
+mod access;
+mod checker;
+mod credentials;
+mod gate;
+mod link;
+mod lockout;
+mod secret;
+
+pub use access::{Access, Kind, Offer, Token, Verdict, admits};
+pub use checker::{Checker, Hashes, Overwhelmed};
+pub use credentials::{Credentials, Login, SOURCE_USER, basic};
+pub use gate::Gate;
+pub use link::{Link, LinkError};
+pub use lockout::{Lockout, network};
+pub use secret::Secret;

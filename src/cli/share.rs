@@ -1,0 +1,38 @@
+//! Links that open one mount for a while.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Exit, ShareArgs, load, say};
+use crate::auth::Link;
+use crate::config::Environment;
+use crate::control::url_path;
+use crate::mount::Name;
+use crate::units;
+
+/// The longest that a link may last.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+/// Prints a link.
+pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
+    let config = load(&args.config, &Environment::of_process())?;
+    let key = config.door.share_key.as_ref().ok_or_else(|| {
+        Exit::Wrong("there is no key to sign with; give [auth] share_key_file = \"/run/secrets/share-key\", 32 characters or more".into())
+    })?;
+    let mount = Name::new(&args.mount)
+        .map_err(|error| Exit::Wrong(format!("--mount {} is not allowed: {error}", args.mount)))?;
+    let time = units::duration(&args.time)
+        .filter(|time| (Duration::from_secs(1)..=LONGEST).contains(time))
+        .ok_or_else(|| {
+            Exit::Wrong(format!(
+                "--for {} is not allowed; it takes a duration from 1s to 8784h",
+                args.time
+            ))
+        })?;
+    let link = Link::sign(mount.as_str(), SystemTime::now() + time, key);
+    let base = args.url.clone().unwrap_or_else(|| {
+        let port = config.listen.first().map_or(0, std::net::SocketAddr::port);
+        format!("http://{}:{port}{}", config.control.hostname, config.door.prefix)
+    });
+    say(&format!("{}{}?{}", base.trim_end_matches('/'), url_path(mount.as_str()), link.query()));
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `/admin/…`: Icecast's administration, for whoever knows its password.
+//!
+//! Commands are requests that change something, by GET as Icecast has them; so they are refused
+//! where a page of another site sends them from the administrator's browser.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::answer::{Answer, plain, xml};
+use super::visit::Visit;
+use super::{Control, stats};
+use crate::http::Reply;
+use crate::mount::{Name, Slot};
+use crate::ogg::Tags;
+use crate::text::tame;
+use crate::worker::Order;
+
+impl Control {
+    /// Answers a request below `/admin`.
+    pub(super) async fn administer(&self, visit: &Visit<'_>) -> Answer {
+        let what = visit.path.trim_start_matches("/admin").trim_matches('/');
+        self.administered(visit, what).await.unwrap_or_else(|reply| plain(&reply))
+    }
+
+    async fn administered(&self, visit: &Visit<'_>, what: &str) -> Result<Answer, Reply> {
+        let what = what.trim_end_matches(".xsl").trim_end_matches(".xml");
+        if what == "metadata" {
+            self.metadata_login(visit)?;
+        } else {
+            self.admin_login(visit)?;
+        }
+        let changes = matches!(what, "killclient" | "killsource" | "metadata" | "reloadconfig");
+        if changes && visit.is_foreign() {
+            return Err(Reply::new(403, "Refused: a page of another site sent this command."));
+        }
+        let now = SystemTime::now();
+        match what {
+            "" | "stats" => {
+                let mounts = self.table.live();
+                let mounts = match visit.parameter("mount") {
+                    None => mounts,
+                    Some(name) => {
+                        mounts.into_iter().filter(|(slot, _)| slot.name.as_str() == name).collect()
+                    }
+                };
+                Ok(xml(stats::stats(&self.station(visit), self.table.totals(), &mounts, now)))
+            }
+            "listmounts" => Ok(xml(stats::mounts(&self.table.live(), now))),
+            "listclients" => Ok(xml(stats::clients(&*self.mount(visit)?))),
+            "killclient" => self.kill_client(visit),
+            "killsource" => self.kill_source(visit),
+            "metadata" => self.retitle(visit),
+            "reloadconfig" => Ok(self.reload().await),
+            "moveclients" | "fallbacks" | "updatemetadata" | "manageauth" => Err(Reply::new(
+                400,
+                format!(
+                    "silvacast has no {what}: listeners stay with their mount, and a mount has no fallback."
+                ),
+            )),
+            _ => Err(Reply::new(404, "There is no such administration command.")),
+        }
+    }
+
+    fn kill_client(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
+        let slot = self.mount(visit)?;
+        let id = visit.parameter("id").and_then(|id| id.parse().ok());
+        let id =
+            id.ok_or_else(|| Reply::new(400, "Missing parameter: id takes a listener's number."))?;
+        let here = slot.roster.guests().iter().any(|guest| guest.id == id);
+        if here {
+            self.workers.order(&Order::Dismiss(slot.name.clone(), id));
+        }
+        let message =
+            if here { format!("Client {id} removed") } else { format!("Client {id} not found") };
+        Ok(xml(stats::response(&message, here)))
+    }
+
+    fn kill_source(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
+        let slot = self.mount(visit)?;
+        self.workers.order(&Order::Evict(slot.name.clone()));
+        Ok(xml(stats::response("Source Removed", true)))
+    }
+
+    /// `mode=updinfo` with `song`, or `artist` and `title`.
+    fn retitle(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
+        let slot = self.mount(visit)?;
+        if visit.parameter("mode").as_deref() != Some("updinfo") {
+            return Err(Reply::new(400, "Missing parameter: mode takes updinfo."));
+        }
+        if visit.parameter("charset").is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
+            return Err(Reply::new(400, "The only charset understood here is UTF-8."));
+        }
+        let text =
+            |name| visit.parameter(name).map(|text| tame(&text)).filter(|text| !text.is_empty());
+        let tags = match (text("song"), text("title")) {
+            (None, None) => {
+                return Err(Reply::new(400, "Missing parameter: song, or title and artist."));
+            }
+            (Some(song), _) => Tags { title: Some(song), artist: None },
+            (None, title) => Tags { title, artist: text("artist") },
+        };
+        self.workers.order(&Order::Retitle(slot.name.clone(), tags));
+        Ok(xml(stats::response("Metadata update successful", true)))
+    }
+
+    async fn reload(&self) -> Answer {
+        let outcome = self.reloader.ask().await;
+        let (message, done) = match outcome {
+            Ok(()) => ("Config successfully reloaded".to_owned(), true),
+            Err(why) => (format!("Config not reloaded: {why}"), false),
+        };
+        xml(stats::response(&message, done))
+    }
+
+    /// The mount that a request names.
+    fn mount(&self, visit: &Visit<'_>) -> Result<Arc<Slot>, Reply> {
+        let name = visit.parameter("mount");
+        let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
+        let slot = Name::new(&name).ok().and_then(|name| self.table.find(&name));
+        slot.ok_or_else(|| Reply::new(400, "Source does not exist"))
+    }
+
+    /// Lets the administrator in.
+    pub(super) fn admin_login(&self, visit: &Visit<'_>) -> Result<(), Reply> {
+        let login = &self.settings.load().credentials.admin;
+        self.gate.admit(&[login], visit.authorization(), visit.origin, "admin")
+    }
+
+    /// A mount's own source may say what it plays.
+    fn metadata_login(&self, visit: &Visit<'_>) -> Result<(), Reply> {
+        let credentials = &self.settings.load().credentials;
+        let name = visit.parameter("mount").and_then(|name| Name::new(&name).ok());
+        let own = name
+            .and_then(|name| self.table.find(&name))
+            .and_then(|slot| slot.settings().source.clone());
+        let logins = [&credentials.admin, own.as_ref().unwrap_or(&credentials.source)];
+        self.gate.admit(&logins, visit.authorization(), visit.origin, "admin")
+    }
+}

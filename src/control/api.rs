@@ -1,0 +1,195 @@
+//! `/api/v1`: what there is to hear, and who hears it, as plain JSON.
+//!
+//! `openapi.json` beside this file describes it, and a test holds the two together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::status::{measured_bitrate, seconds};
+use crate::mount::{Live, Slot, State, Table};
+use crate::ogg::Codec;
+
+/// The description of it all.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// A mount that can be heard.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Mount {
+    name: String,
+    title: Option<String>,
+    artist: Option<String>,
+    station_name: Option<String>,
+    description: Option<String>,
+    genre: Option<String>,
+    url: Option<String>,
+    state: &'static str,
+    state_since: String,
+    stream_start: String,
+    codec: &'static str,
+    channels: u8,
+    /// Of what a decoder puts out, in Hz.
+    sample_rate: u32,
+    /// Of what was encoded, where the stream says it.
+    source_rate: Option<u32>,
+    /// Measured, in bit/s.
+    bitrate: u64,
+    page_ms: Option<f64>,
+    seconds_since_page: Option<f64>,
+    ring_seconds: Option<f64>,
+    access: &'static str,
+    listeners: usize,
+    listener_peak: usize,
+    max_listeners: Option<usize>,
+    slowest_lag_seconds: Option<f64>,
+    gaps: u64,
+    splices: u64,
+    skips: u64,
+    silence_inserted_seconds: f64,
+    late_dropped_seconds: f64,
+    pages_in: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    clock: Option<Clock>,
+}
+
+/// Which sample is the newest that can have been heard, and when that was true.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Clock {
+    /// Granule position in the stream that listeners get.
+    pub(super) granule: u64,
+    /// Milliseconds since 1970, by the server's clock.
+    pub(super) unix_ms: u64,
+}
+
+/// Somebody who listens.
+#[derive(Debug, Serialize)]
+pub(super) struct Listener {
+    id: u64,
+    mount: String,
+    address: String,
+    agent: String,
+    seconds: u64,
+}
+
+/// All mounts.
+#[derive(Debug, Serialize)]
+pub(super) struct Mounts {
+    /// By name.
+    pub(super) mounts: Vec<Mount>,
+}
+
+/// All listeners.
+#[derive(Debug, Serialize)]
+pub(super) struct Listeners {
+    listeners: Vec<Listener>,
+}
+
+impl Mounts {
+    /// Those that are not hidden.
+    pub(super) fn of(table: &Table) -> Self {
+        let mounts = table.shown();
+        Self { mounts: mounts.iter().map(|(slot, live)| Mount::of(slot, live)).collect() }
+    }
+}
+
+impl Mount {
+    /// What there is to say of a mount now.
+    pub(super) fn of(slot: &Arc<Slot>, live: &Live) -> Self {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (about, counters, meter) = (&live.description, &slot.counters, &slot.meter);
+        let settings = slot.settings();
+        let bitrate = measured_bitrate(slot, live, wall);
+        // How long so many bytes last, as far as the stream so far tells.
+        let lasting =
+            |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));
+        let source_rate = match &live.codec {
+            Codec::Opus(head) => (head.input_rate > 0).then_some(head.input_rate),
+            Codec::Flac { .. } | Codec::Vorbis { .. } => None,
+        };
+        Self {
+            name: slot.name.to_string(),
+            title: live.tags.title.clone(),
+            artist: live.tags.artist.clone(),
+            station_name: about.name.clone(),
+            description: about.description.clone(),
+            genre: about.genre.clone(),
+            url: about.url.clone(),
+            state: state(live.state),
+            state_since: date(live.state_since),
+            stream_start: date(live.since),
+            codec: live.codec.name(),
+            channels: live.codec.channels(),
+            sample_rate: live.codec.granules_per_second(),
+            source_rate,
+            bitrate,
+            page_ms: meter.page().map(|page| round(page.as_secs_f64() * 1000.0)),
+            seconds_since_page: meter.silent_for(now).map(|silent| round(silent.as_secs_f64())),
+            ring_seconds: lasting(settings.ring as u64),
+            access: settings.access.kind.name(),
+            listeners: slot.listeners.taken(),
+            listener_peak: slot.listeners.peak(),
+            max_listeners: (settings.max_listeners > 0).then_some(settings.max_listeners),
+            slowest_lag_seconds: lasting(meter.lag()),
+            gaps: counters.gaps.get(),
+            splices: counters.splices.get(),
+            skips: counters.skips.get(),
+            silence_inserted_seconds: seconds(&counters.silence),
+            late_dropped_seconds: seconds(&counters.late),
+            pages_in: counters.pages_in.get(),
+            bytes_in: counters.bytes_in.get(),
+            bytes_out: counters.bytes_out.get(),
+            clock: Clock::of(slot),
+        }
+    }
+}
+
+impl Clock {
+    /// Where a mount's stream is now; `None` before its first page.
+    pub(super) fn of(slot: &Slot) -> Option<Self> {
+        let (granule, ago) = slot.meter.newest(Instant::now())?;
+        let then = SystemTime::now().checked_sub(ago)?;
+        let unix = then.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Some(Self { granule, unix_ms: unix.as_millis() as u64 })
+    }
+}
+
+impl Listeners {
+    /// Of all mounts, by mount and then the oldest first.
+    pub(super) fn of(table: &Table) -> Self {
+        let live = table.live();
+        let of_mount = live.iter().flat_map(|(slot, _)| {
+            slot.roster.guests().into_iter().map(|guest| Listener {
+                id: guest.id,
+                mount: slot.name.to_string(),
+                address: guest.address.to_string(),
+                agent: guest.agent.to_string(),
+                seconds: guest.since.elapsed().as_secs(),
+            })
+        });
+        Self { listeners: of_mount.collect() }
+    }
+}
+
+/// Whether a source is heard, in a word.
+pub(super) fn state(state: State) -> &'static str {
+    match state {
+        State::Live => "live",
+        State::Gap => "gap",
+    }
+}
+
+/// A time as RFC 3339 has it, to the millisecond, in UTC.
+pub(super) fn date(at: SystemTime) -> String {
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::from(at).format(format).unwrap_or_default()
+}
+
+/// To the thousandth.
+fn round(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,142 @@
+//! What Icecast's administration says, in its own shapes (2.4.4: `admin.c`, `stats.c`).
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::status::{Station, dates, listen_url, measured_bitrate};
+use super::xml::Xml;
+use crate::http::SERVER;
+use crate::mount::{Live, Slot, Totals};
+
+/// A mount and what is on the air.
+type Heard = (Arc<Slot>, Arc<Live>);
+
+/// `/admin/stats`.
+pub(super) fn stats(
+    station: &Station,
+    totals: &Totals,
+    mounts: &[Heard],
+    now: SystemTime,
+) -> String {
+    let listeners: usize = mounts.iter().map(|(slot, _)| slot.listeners.taken()).sum();
+    let (server_start, server_start_iso8601) = dates(station.since);
+    Xml::document("icestats", |xml| {
+        xml.value("admin", &station.about.admin);
+        xml.value("client_connections", totals.requests.get());
+        xml.value("clients", listeners + mounts.len());
+        xml.value("connections", totals.connections.get());
+        xml.value("file_connections", 0);
+        xml.value("host", &station.about.hostname);
+        xml.value("listener_connections", totals.listeners.get());
+        xml.value("listeners", listeners);
+        xml.value("location", &station.about.location);
+        xml.value("server_id", SERVER);
+        xml.value("server_start", server_start);
+        xml.value("server_start_iso8601", server_start_iso8601);
+        xml.value("source_client_connections", totals.sources.get());
+        xml.value("source_relay_connections", 0);
+        xml.value("source_total_connections", totals.sources.get());
+        xml.value("sources", mounts.len());
+        xml.value("stats", 0);
+        xml.value("stats_connections", 0);
+        for (slot, live) in mounts {
+            xml.element("source", &[("mount", slot.name.as_str())], |xml| {
+                source(xml, station, slot, live, now);
+            });
+        }
+    })
+}
+
+fn source(xml: &mut Xml, station: &Station, slot: &Slot, live: &Live, now: SystemTime) {
+    let about = &live.description;
+    let (stream_start, stream_start_iso8601) = dates(live.since);
+    let most = slot.settings().max_listeners;
+    let mut maybe = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            xml.value(name, value);
+        }
+    };
+    maybe("artist", live.tags.artist.as_deref());
+    maybe("audio_info", about.audio_info.as_deref());
+    xml.value(
+        "bitrate",
+        about.bitrate.map_or_else(|| measured_bitrate(slot, live, now) / 1000, u64::from),
+    );
+    xml.value("channels", live.codec.channels());
+    xml.value("genre", about.genre.as_deref().unwrap_or("various"));
+    xml.value("listener_peak", slot.listeners.peak());
+    xml.value("listeners", slot.listeners.taken());
+    xml.value("listenurl", listen_url(station, slot.name.as_str()));
+    xml.value("max_listeners", if most == 0 { "unlimited".to_owned() } else { most.to_string() });
+    xml.value("public", u8::from(about.public));
+    xml.value(
+        "server_description",
+        about.description.as_deref().unwrap_or("Unspecified description"),
+    );
+    xml.value("server_name", about.name.as_deref().unwrap_or("Unspecified name"));
+    xml.value("server_type", "audio/ogg");
+    if let Some(url) = &about.url {
+        xml.value("server_url", url);
+    }
+    xml.value("slow_listeners", slot.counters.skips.get());
+    if let Some(address) = about.address {
+        xml.value("source_ip", address);
+    }
+    xml.value("stream_start", stream_start);
+    xml.value("stream_start_iso8601", stream_start_iso8601);
+    xml.value("subtype", live.codec.name());
+    if let Some(title) = &live.tags.title {
+        xml.value("title", title);
+    }
+    xml.value("total_bytes_read", slot.counters.bytes_in.get());
+    xml.value("total_bytes_sent", slot.counters.bytes_out.get());
+    if let Some(agent) = &about.agent {
+        xml.value("user_agent", agent);
+    }
+}
+
+/// `/admin/listmounts`.
+pub(super) fn mounts(mounts: &[Heard], now: SystemTime) -> String {
+    Xml::document("icestats", |xml| {
+        for (slot, live) in mounts {
+            xml.element("source", &[("mount", slot.name.as_str())], |xml| {
+                xml.value("fallback", "");
+                xml.value("listeners", slot.listeners.taken());
+                xml.value(
+                    "Connected",
+                    now.duration_since(live.since).unwrap_or_default().as_secs(),
+                );
+                xml.value("content-type", "audio/ogg");
+            });
+        }
+    })
+}
+
+/// `/admin/listclients`.
+pub(super) fn clients(slot: &Slot) -> String {
+    let guests = slot.roster.guests();
+    Xml::document("icestats", |xml| {
+        xml.element("source", &[("mount", slot.name.as_str())], |xml| {
+            // One widely used reader wants the one, another the other.
+            xml.value("Listeners", guests.len());
+            xml.value("listeners", guests.len());
+            for guest in &guests {
+                let id = guest.id.to_string();
+                xml.element("listener", &[("id", &id)], |xml| {
+                    xml.value("IP", guest.address);
+                    xml.value("UserAgent", &guest.agent);
+                    xml.value("Connected", guest.since.elapsed().as_secs());
+                    xml.value("ID", guest.id);
+                });
+            }
+        });
+    })
+}
+
+/// What came of a command.
+pub(super) fn response(message: &str, done: bool) -> String {
+    Xml::document("iceresponse", |xml| {
+        xml.value("message", message);
+        xml.value("return", u8::from(done));
+    })
+}

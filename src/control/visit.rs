@@ -1,0 +1,208 @@
+//! One request, as far as answers depend on it: where it comes from, and how the client sees the server.
+
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN, REFERER};
+use hyper::{Method, Uri};
+use percent_encoding::percent_decode_str;
+
+use super::Settings;
+use crate::http::Origin;
+
+/// A request.
+pub(super) struct Visit<'r> {
+    /// `GET`, `HEAD` or `POST`.
+    pub(super) method: &'r Method,
+    /// Path without the prefix, decoded.
+    pub(super) path: &'r str,
+    /// All that stands after the question mark.
+    pub(super) query: &'r str,
+    /// Header fields.
+    pub(super) fields: &'r HeaderMap,
+    /// The whole target.
+    pub(super) target: &'r Uri,
+    /// Where it comes from.
+    pub(super) origin: Origin,
+}
+
+impl Visit<'_> {
+    /// A parameter of the query, decoded; the first of this name counts.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(n, _)| *n == name)?;
+        let spaced = value.replace('+', " ");
+        Some(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+    }
+
+    /// What the client says to be let in.
+    pub(super) fn authorization(&self) -> Option<&str> {
+        self.field(AUTHORIZATION.as_str())
+    }
+
+    /// Where the client reaches this server, without a slash at the end: what a trusted proxy says, else what the
+    /// client itself does, else what the configuration does.
+    pub(super) fn base(&self, settings: &Settings, port: u16) -> String {
+        let inside = self.field(HOST.as_str()).filter(|host| is_authority(host));
+        let outside = self.outside(settings);
+        if inside.is_some() || outside.is_some() {
+            let host = inside.map_or_else(|| default_authority(settings, port), ToOwned::to_owned);
+            return self.with_prefix(settings, &outside.unwrap_or(format!("http://{host}")));
+        }
+        self.listen_base(settings, port)
+    }
+
+    /// The same as Icecast's status has it: the configuration's name and port, unless a trusted proxy
+    /// knows better.
+    pub(super) fn listen_base(&self, settings: &Settings, port: u16) -> String {
+        let configured = || format!("http://{}", default_authority(settings, port));
+        let outside = self.outside(settings);
+        self.with_prefix(settings, &outside.unwrap_or_else(configured))
+    }
+
+    /// Scheme and host as a trusted proxy was asked for them.
+    fn outside(&self, settings: &Settings) -> Option<String> {
+        if !self.origin.behind_proxy {
+            return None;
+        }
+        let last = |name| self.field(name).and_then(|list| list.rsplit(',').next()).map(str::trim);
+        let host = last("x-forwarded-host").or_else(|| self.field(HOST.as_str()));
+        let host = host.filter(|host| is_authority(host)).unwrap_or(&settings.hostname);
+        let scheme = last("x-forwarded-proto").filter(|proto| *proto == "https").unwrap_or("http");
+        Some(format!("{scheme}://{host}"))
+    }
+
+    fn with_prefix(&self, settings: &Settings, base: &str) -> String {
+        let asked = !settings.prefix.is_empty() && self.target.path().starts_with(&settings.prefix);
+        if asked { format!("{base}{}", settings.prefix) } else { base.to_owned() }
+    }
+
+    /// Whether a page of another site sent this: browsers say so, and nobody else has to.
+    pub(super) fn is_foreign(&self) -> bool {
+        if let Some(site) = self.field("sec-fetch-site") {
+            return !matches!(site, "same-origin" | "none");
+        }
+        let host = self.field("x-forwarded-host").or_else(|| self.field(HOST.as_str()));
+        [ORIGIN, REFERER].iter().any(|name| {
+            let Some(said) = self.field(name.as_str()) else { return false };
+            let authority = said.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
+            authority.is_none_or(|authority| Some(authority.as_str()) != host)
+        })
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+fn default_authority(settings: &Settings, port: u16) -> String {
+    if port == 80 { settings.hostname.clone() } else { format!("{}:{port}", settings.hostname) }
+}
+
+/// Nothing but a name or an address, and a port: it goes into URLs.
+fn is_authority(host: &str) -> bool {
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    !host.is_empty() && host.len() <= 255 && host.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Credentials, Login, Secret};
+
+    fn settings() -> Settings {
+        let login = || Login { user: "u".into(), password: Secret::new("p") };
+        Settings {
+            hostname: "station.example".into(),
+            location: "Wood".into(),
+            admin: "me".into(),
+            prefix: "/stream".into(),
+            trusted_proxies: Vec::new(),
+            credentials: Credentials { source: login(), admin: login() },
+        }
+    }
+
+    fn visit<T>(
+        target: &str,
+        fields: &[(&str, &str)],
+        proxied: bool,
+        look: impl Fn(&Visit<'_>) -> T,
+    ) -> T {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.insert(hyper::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        let origin =
+            Origin { address: [192, 0, 2, 1].into(), is_proxy: false, behind_proxy: proxied };
+        let target: Uri = target.parse().unwrap();
+        let query = target.query().unwrap_or_default();
+        look(&Visit {
+            method: &Method::GET,
+            path: target.path(),
+            query,
+            fields: &map,
+            target: &target,
+            origin,
+        })
+    }
+
+    #[test]
+    fn urls_are_those_by_which_the_client_came() {
+        let base = |target, fields: &[_], proxied| {
+            visit(target, fields, proxied, |v| v.base(&settings(), 8080))
+        };
+        let listen = |target, fields: &[_], proxied| {
+            visit(target, fields, proxied, |v| v.listen_base(&settings(), 8080))
+        };
+        let forwarded = [
+            ("host", "icecast:8080"),
+            ("x-forwarded-host", "birds.example"),
+            ("x-forwarded-proto", "https"),
+        ];
+        assert_eq!(base("/m.m3u", &[("host", "pi.local:8080")], false), "http://pi.local:8080");
+        assert_eq!(base("/m.m3u", &[], false), "http://station.example:8080");
+        assert_eq!(
+            base("/m.m3u", &[("host", "x\"><script>")], false),
+            "http://station.example:8080"
+        );
+        assert_eq!(base("/stream/m.m3u", &forwarded, true), "https://birds.example/stream");
+        assert_eq!(
+            base("/m.m3u", &forwarded, false),
+            "http://icecast:8080",
+            "anybody can say that"
+        );
+        assert_eq!(listen("/m", &[("host", "pi.local")], false), "http://station.example:8080");
+        assert_eq!(listen("/stream/m", &forwarded, true), "https://birds.example/stream");
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_the_first_counts() {
+        let song = |target| visit(target, &[], false, |v| v.parameter("song"));
+        assert_eq!(
+            song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),
+            Some("Eurasian wren & co".into())
+        );
+        assert_eq!(song("/x?songs=1"), None);
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_found_out() {
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone has too narrow a lifetime"
+        )]
+        let foreign = |fields: &[_]| visit("/admin/x", fields, false, |v| v.is_foreign());
+        let host = ("host", "pi.local:8080");
+        assert!(!foreign(&[host]), "curl");
+        assert!(!foreign(&[host, ("origin", "http://pi.local:8080")]));
+        assert!(!foreign(&[host, ("referer", "http://pi.local:8080/admin/")]));
+        assert!(!foreign(&[host, ("sec-fetch-site", "none")]), "typed into the address bar");
+        assert!(foreign(&[host, ("origin", "http://evil.example")]));
+        assert!(foreign(&[host, ("origin", "null")]));
+        assert!(foreign(&[host, ("referer", "http://pi.local:8080.evil.example/")]));
+        assert!(foreign(&[
+            host,
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://pi.local:8080")
+        ]));
+        assert!(foreign(&[host, ("sec-fetch-site", "same-site")]));
+    }
+}

@@ -1,0 +1,195 @@
+//! Who may listen, and who may push.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::client::{Listener, Source, get, get_with, login, login_as, read_head, request};
+use crate::daemon::{Daemon, PASSWORD, silvacast};
+
+const TOKEN: &str = "0123456789abcdef-token";
+
+/// A server with a mount of each kind, and the files that they need.
+fn server(directory: &TempDir) -> Daemon {
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let users = file("users", &htpasswd("anna", "vögel"));
+    let tokens = file("tokens", &format!("# who\nweb:{TOKEN}\n"));
+    let key = file("key", &"k".repeat(40));
+    Daemon::with(
+        "trusted_proxies = [\"127.0.0.1\"]",
+        &format!(
+            "share_key_file = {key:?}\n\
+             [[mount]]\nname = \"/password\"\naccess = \"password\"\nlisteners_file = {users:?}\n\
+             [[mount]]\nname = \"/token\"\naccess = \"token\"\ntokens_file = {tokens:?}\n\
+             [[mount]]\nname = \"/closed\"\naccess = \"closed\"\n\
+             [[mount]]\nname = \"/near\"\nallow = [\"100.64.0.0/10\"]\ndeny = [\"100.64.0.9\"]\n\
+             [[mount]]\nname = \"/own\"\nsource_user = \"garden\"\nsource_password = \"its own\"\n\
+             [[mount]]\nname = \"/hidden\"\nhidden = true\n"
+        ),
+    )
+}
+
+/// A line as htpasswd itself writes it.
+fn htpasswd(user: &str, password: &str) -> String {
+    let output = Command::new("htpasswd").args(["-nbB", "-C", "5", user, password]).output();
+    let output = output.expect("htpasswd is needed here");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn from(address: &str) -> String {
+    format!("X-Forwarded-For: {address}\r\n")
+}
+
+/// What a listener gets to hear first, without listening on.
+fn status(server: &Daemon, target: &str, fields: &str) -> u16 {
+    let head = format!("HEAD {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let asked = request(server, &head).status;
+    let mut socket = crate::client::connect(server);
+    let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
+    let got = read_head(&mut socket).status;
+    assert_eq!(asked, got, "HEAD and GET of {target}");
+    got
+}
+
+#[test]
+fn each_mount_opens_to_those_whom_it_is_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let _sources: Vec<_> = ["/password", "/token", "/closed", "/near", "/hidden", "/open"]
+        .map(|mount| Source::connect(&server, mount, 1))
+        .into();
+    assert_eq!(status(&server, "/open", ""), 200);
+    assert_eq!(status(&server, "/closed", &login(PASSWORD)), 403);
+
+    let ask = get(&server, "/password");
+    assert_eq!(ask.status, 401);
+    assert!(ask.field("www-authenticate").unwrap().starts_with("Basic realm="));
+    assert_eq!(status(&server, "/password", &login_as("anna", "vögel")), 200);
+    assert_eq!(status(&server, "/password", &login_as("anna", "vogel")), 401);
+    assert_eq!(status(&server, "/password", &login_as("bert", "vögel")), 401);
+
+    let ask = get_with(&server, "/token", &from("192.0.2.1"));
+    assert_eq!(ask.status, 401);
+    assert!(ask.field("www-authenticate").unwrap().starts_with("Bearer "));
+    assert_eq!(status(&server, &format!("/token?token={TOKEN}"), ""), 200);
+    assert_eq!(status(&server, "/token", &format!("Authorization: Bearer {TOKEN}\r\n")), 200);
+    assert_eq!(status(&server, &format!("/token?token={TOKEN}x"), &from("192.0.2.1")), 401);
+
+    assert_eq!(status(&server, "/near", ""), 403);
+    assert_eq!(status(&server, "/near", &from("100.64.0.8")), 200);
+    assert_eq!(status(&server, "/near", &from("100.64.0.9")), 403);
+    assert!(server.lines().iter().all(|line| !line.contains(TOKEN) && !line.contains("vögel")));
+
+    // What is hidden can be heard by who knows of it, and is nowhere to be seen.
+    assert_eq!(status(&server, "/hidden", ""), 200);
+    for page in ["/status-json.xsl", "/api/v1/mounts", "/metrics"] {
+        let text = get(&server, page).text();
+        assert!(text.contains("/open") && !text.contains("/hidden"), "{page}: {text}");
+    }
+}
+
+#[test]
+fn guessing_locks_out_the_guesser_and_no_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let _sources = ["/password", "/token"].map(|mount| Source::connect(&server, mount, 1));
+    let guesser = from("192.0.2.7");
+    let wrong = format!("{}{guesser}", login_as("anna", "?"));
+    let right = format!("{}{guesser}", login_as("anna", "vögel"));
+    for _ in 0..5 {
+        assert_eq!(get_with(&server, "/password", &wrong).status, 401);
+    }
+    assert_eq!(get_with(&server, "/password", &right).status, 429);
+    assert_eq!(get_with(&server, "/token?token=guessed", &guesser).status, 429);
+    assert_eq!(status(&server, "/password", &login_as("anna", "vögel")), 200, "anybody else");
+    let push =
+        format!("PUT /x HTTP/1.0\r\n{}{guesser}Content-Length: 4\r\n\r\nRIFF", login(PASSWORD));
+    assert_eq!(request(&server, &push).status, 415, "a Recorder at the same address");
+}
+
+#[test]
+fn passwords_are_checked_while_streams_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let mut source = Source::connect(&server, "/password", 1);
+    let mut listener = Listener::join_with(&server, "/password", &login_as("anna", "vögel"));
+    listener.headers();
+    // Each of these takes a while; pages do not wait for them.
+    let mut waiting = Vec::new();
+    for n in 0..40 {
+        let mut socket = crate::client::connect(&server);
+        let fields = format!("{}{}", login_as("anna", "?"), from(&format!("192.0.2.{n}")));
+        let head = format!("GET /password HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
+        waiting.push(socket);
+        source.send(1, 100);
+        assert_eq!(listener.number(), n);
+    }
+    for mut socket in waiting {
+        assert!(matches!(read_head(&mut socket).status, 401 | 503));
+    }
+}
+
+#[test]
+fn a_mount_with_a_password_of_its_own_takes_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let push = |mount: &str, login: String| {
+        request(&server, &format!("PUT {mount} HTTP/1.0\r\n{login}Content-Length: 4\r\n\r\nRIFF"))
+            .status
+    };
+    assert_eq!(push("/own", login(PASSWORD)), 401);
+    assert_eq!(push("/own", login_as("garden", "its own")), 415);
+    assert_eq!(push("/open", login_as("garden", "its own")), 401);
+    assert_eq!(push("/open", login(PASSWORD)), 415);
+}
+
+#[test]
+fn a_link_opens_its_mount_until_its_key_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let _sources = ["/token", "/password"].map(|mount| Source::connect(&server, mount, 1));
+    let share = |arguments: &[&str]| {
+        let output = silvacast()
+            .arg("share")
+            .arg("--config")
+            .arg(server.file())
+            .args(arguments)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, url) =
+        share(&["--mount", "/token", "--for", "2h", "--url", "https://birds.example/stream/"]);
+    assert_eq!(code, Some(0), "{url}");
+    let link = url.trim().strip_prefix("https://birds.example/stream").unwrap();
+    assert_eq!(status(&server, link, ""), 200);
+    assert_eq!(status(&server, &link.replace("/token", "/password"), ""), 403);
+    assert_eq!(status(&server, &link.replace("expires=1", "expires=2"), ""), 403);
+    for (wrong, said) in [
+        (["--mount", "token", "--for", "2h"], "begins with a slash"),
+        (["--mount", "/token", "--for", "soon"], "it takes a duration"),
+        (["--mount", "/token", "--for", "0s"], "it takes a duration"),
+    ] {
+        let (code, text) = share(&wrong);
+        assert!(code == Some(2) && text.contains(said), "{text}");
+    }
+    std::fs::write(directory.path().join("key"), "another".repeat(8)).unwrap();
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.wait_for_line(&["event=\"reloaded\""]);
+    assert_eq!(status(&server, link, ""), 403);
+}
+
+#[test]
+fn who_may_not_connect_at_all_gets_nothing() {
+    let server = Daemon::with("trusted_proxies = [\"127.0.0.1\"]\ndeny = [\"192.0.2.0/24\"]", "");
+    assert_eq!(get_with(&server, "/healthz", &from("192.0.2.1")).status, 403);
+    assert_eq!(get_with(&server, "/healthz", &from("198.51.100.1")).status, 200);
+    assert_eq!(get(&server, "/healthz").status, 200);
+}

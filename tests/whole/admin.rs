@@ -1,0 +1,174 @@
+//! Icecast's administration.
+
+use serde_json::Value;
+
+use crate::client::{Listener, Source, admin, get, get_with, login, login_as, request};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
+
+/// The text of the first element of this name.
+fn value<'x>(xml: &'x str, name: &str) -> &'x str {
+    let (_, rest) =
+        xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name}: {xml}"));
+    rest.split_once(&format!("</{name}>")).unwrap().0
+}
+
+fn ask(server: &Daemon, what: &str) -> String {
+    let answer = get_with(server, &format!("/admin/{what}"), &admin());
+    assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+    assert_eq!(answer.field("content-type"), Some("text/xml; charset=utf-8"));
+    answer.text()
+}
+
+#[test]
+fn only_the_administrator_gets_in_and_guessing_is_stopped() {
+    let server = Daemon::start();
+    let none = get(&server, "/admin/stats");
+    assert_eq!(none.status, 401);
+    assert!(none.field("www-authenticate").unwrap().starts_with("Basic realm=\"silvacast admin\""));
+    assert_eq!(get_with(&server, "/admin/stats", &login(PASSWORD)).status, 401);
+    assert_eq!(get_with(&server, "/admin/stats", &admin()).status, 200);
+    for _ in 0..4 {
+        assert_eq!(get_with(&server, "/admin/listmounts", &login_as("admin", "x")).status, 401);
+    }
+    assert_eq!(get_with(&server, "/admin/stats", &admin()).status, 429);
+}
+
+#[test]
+fn stats_and_lists_tell_what_is_there() {
+    let server = Daemon::start();
+    let _a = Source::connect(&server, "/a.opus", 1);
+    let _b = Source::connect(&server, "/b.opus", 1);
+    let listener = Listener::join_with(&server, "/a.opus", "User-Agent: <ear> & \"co\"\r\n");
+    let stats = ask(&server, "stats");
+    assert_eq!((value(&stats, "sources"), value(&stats, "listeners")), ("2", "1"));
+    assert_eq!(value(&stats, "source_total_connections"), "2");
+    assert!(
+        stats.contains("<source mount=\"/a.opus\">")
+            && stats.contains("<source mount=\"/b.opus\">")
+    );
+    assert_eq!(value(&stats, "max_listeners"), "unlimited");
+    let one = ask(&server, "stats.xml?mount=/b.opus");
+    assert!(!one.contains("/a.opus\"") && one.contains("<source mount=\"/b.opus\">"));
+    let mounts = ask(&server, "listmounts");
+    assert_eq!((value(&mounts, "fallback"), value(&mounts, "content-type")), ("", "audio/ogg"));
+    let clients = ask(&server, "listclients?mount=/a.opus");
+    assert_eq!((value(&clients, "Listeners"), value(&clients, "listeners")), ("1", "1"));
+    assert_eq!(value(&clients, "IP"), "127.0.0.1");
+    assert_eq!(value(&clients, "UserAgent"), "&lt;ear&gt; &amp; &quot;co&quot;");
+    drop(listener);
+}
+
+#[test]
+fn a_listener_and_a_source_can_be_ended() {
+    let server = Daemon::with("workers = 2", "");
+    let _source = Source::connect(&server, "/m", 1);
+    let mut listeners = [(); 4].map(|()| Listener::join(&server, "/m"));
+    for listener in &mut listeners {
+        listener.headers();
+    }
+    let clients = ask(&server, "listclients?mount=/m");
+    let ids: Vec<_> =
+        clients.split("<ID>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+    assert_eq!(ids.len(), 4);
+    for (id, listener) in ids.iter().zip(&mut listeners) {
+        let killed = ask(&server, &format!("killclient?mount=/m&id={id}"));
+        assert_eq!(value(&killed, "return"), "1");
+        assert_eq!(listener.page(), None, "on whichever thread it was");
+    }
+    server.wait_for_lines(&["listener-left", "the administrator ended it"], 4);
+    assert_eq!(value(&ask(&server, "killclient?mount=/m&id=4711"), "return"), "0");
+    assert_eq!(value(&ask(&server, "killsource?mount=/m"), "return"), "1");
+    server.wait_for_line(&["source-ended", "the administrator ended it"]);
+}
+
+#[test]
+fn a_title_can_be_given_by_its_source_and_is_seen() {
+    let server = Daemon::with("", "[[mount]]\nname = \"/own\"\nsource_password = \"its own\"");
+    let _source = Source::connect(&server, "/m", 1);
+    let update = |fields: &str| {
+        let target = "/admin/metadata?mount=/m&mode=updinfo&song=Winter+wren%20%26%20%3Cco%3E";
+        get_with(&server, target, fields).status
+    };
+    assert_eq!(update(&login(PASSWORD)), 200);
+    let title = || {
+        let status: Value = serde_json::from_slice(&get(&server, "/status-json.xsl").body).unwrap();
+        status["icestats"]["source"]["title"].clone()
+    };
+    while title() != "Winter wren & <co>" {
+        std::thread::yield_now();
+    }
+    assert_eq!(update(&admin()), 200);
+    assert_eq!(update(&login("its own")), 401, "another mount's");
+    for (query, said) in [
+        ("mount=/m", "mode takes updinfo"),
+        ("mount=/m&mode=updinfo", "song, or title and artist"),
+        ("mode=updinfo&song=x", "Missing parameter: mount"),
+        ("mount=/n&mode=updinfo&song=x", "Source does not exist"),
+        ("mount=/m&mode=updinfo&song=x&charset=latin1", "UTF-8"),
+    ] {
+        let answer = get_with(&server, &format!("/admin/metadata?{query}"), &admin());
+        assert!(answer.status == 400 && answer.text().contains(said), "{query}: {}", answer.text());
+    }
+}
+
+#[test]
+fn the_configuration_can_be_reloaded() {
+    let server = Daemon::start();
+    server.configure(PASSWORD, "path_prefix = \"/stream\"", "");
+    let done = ask(&server, "reloadconfig");
+    assert_eq!(value(&done, "return"), "1");
+    assert_eq!(get(&server, "/stream/healthz").status, 200);
+    server.configure(PASSWORD, "workers = 0", "");
+    let refused = ask(&server, "reloadconfig");
+    assert_eq!(value(&refused, "return"), "0");
+    assert!(value(&refused, "message").contains("workers = 0 is not allowed"), "{refused}");
+}
+
+#[test]
+fn no_page_of_another_site_can_send_a_command() {
+    let server = Daemon::start();
+    let _source = Source::connect(&server, "/m", 1);
+    let kill = |fields: &str| {
+        get_with(&server, "/admin/killsource?mount=/m", &format!("{}{fields}", admin())).status
+    };
+    for foreign in [
+        "Origin: http://evil.example\r\n",
+        "Referer: http://evil.example/page\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Origin: null\r\n",
+    ] {
+        assert_eq!(kill(foreign), 403, "{foreign}");
+    }
+    assert_eq!(server.count_lines(&["source-ended"]), 0);
+    // To look is no command.
+    let look = format!("{}Origin: http://evil.example\r\n", admin());
+    assert_eq!(get_with(&server, "/admin/stats", &look).status, 200);
+    assert_eq!(kill("Origin: http://x\r\n"), 200, "its own");
+}
+
+#[test]
+fn what_is_not_there_is_said_in_a_sentence() {
+    let server = Daemon::start();
+    for (what, status, said) in [
+        ("moveclients?mount=/m&destination=/n", 400, "silvacast has no moveclients"),
+        ("fallbacks?mount=/m&fallback=/n", 400, "no fallbacks"),
+        ("manageauth?mount=/m", 400, "no manageauth"),
+        ("updatemetadata", 400, "no updatemetadata"),
+        ("listclients", 400, "Missing parameter: mount"),
+        ("listclients?mount=/m", 400, "Source does not exist"),
+        ("killclient?mount=/m&id=1", 400, "Source does not exist"),
+        ("nonsense", 404, "no such administration command"),
+    ] {
+        let answer = get_with(&server, &format!("/admin/{what}"), &admin());
+        assert!(
+            answer.status == status && answer.text().contains(said),
+            "{what}: {}",
+            answer.text()
+        );
+    }
+    let post = format!(
+        "POST /admin/stats HTTP/1.1\r\nHost: x\r\n{}Content-Length: 0\r\n\r\n",
+        login_as("admin", ADMIN_PASSWORD)
+    );
+    assert_eq!(request(&server, &post).status, 200);
+}
