@@ -55,7 +55,6 @@ cross TARGET="aarch64-unknown-linux-musl":
 deb *TARGETS="aarch64-unknown-linux-musl x86_64-unknown-linux-musl":
     systemd/debian/build {{TARGETS}}
 
-# Copy the static binary to a host and see that it runs there
+# Put the static binary and its units on a host; what does not start there changes nothing
 deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
-    scp target/{{TARGET}}/release/silvacast {{HOST}}:/usr/local/bin/silvacast.new
-    ssh {{HOST}} '/usr/local/bin/silvacast.new --version && mv /usr/local/bin/silvacast.new /usr/local/bin/silvacast'
+    cross/deploy {{HOST}} {{TARGET}}

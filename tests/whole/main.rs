@@ -15,6 +15,7 @@ mod client;
 mod code;
 mod cross;
 mod daemon;
+mod deploy;
 mod door;
 mod gap;
 mod joint;
