@@ -111,6 +111,12 @@ pub fn path_and_query<'t>(target: &'t str, prefix: &str) -> Result<(String, &'t 
     Ok((inside.to_owned(), query))
 }
 
+/// A parameter of a query as it stands there; the first of this name counts.
+pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
+}
+
 /// Now, as HTTP writes it.
 pub fn date() -> String {
     httpdate::fmt_http_date(std::time::SystemTime::now())

@@ -19,7 +19,7 @@
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
 //! - [`platform`]: log, signals, service manager. [`cli`]: the commands. [`push`]: the source client.
-//! - [`events`]: every line that the log can have. [`http`], [`text`], [`units`]: words and numbers that several of these share.
+//! - [`refusals`]: what is said of requests that are refused. [`events`]: every line that the log can have. [`http`], [`text`], [`units`]: words and numbers that several of these share.
 //!
 //! What always holds:
 //!
@@ -41,6 +41,7 @@ pub mod mount;
 pub mod ogg;
 pub mod platform;
 pub mod push;
+pub mod refusals;
 pub mod server;
 pub mod source;
 pub mod text;

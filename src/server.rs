@@ -19,10 +19,8 @@ use crate::control::{self, Control};
 use crate::door::{self, Door, Gates};
 use crate::mount::{Gauge, Seats, Table};
 use crate::platform::{Pulses, Reloader, resident};
+use crate::refusals::Refusals;
 use crate::worker::{self, Workers};
-
-/// Requests on their way to the control plane.
-const CONTROL_QUEUE: usize = 64;
 
 /// A server that has yet to run.
 #[derive(Debug)]
@@ -87,14 +85,11 @@ impl Server {
         stop: &watch::Receiver<bool>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        let gate = Arc::<Gate>::default();
-        let gates = Gates {
-            sources: Arc::clone(&gate),
-            listeners: Gate::default(),
-            checker: Checker::start()?,
-        };
+        let refusals = Arc::<Refusals>::default();
+        let checker = Checker::start()?;
+        let gates = Gates { sources: Gate::default(), listeners: Gate::default(), checker };
         let (workers, queues) = Workers::new(self.config.workers);
-        let (to_control, arrivals) = mpsc::channel(CONTROL_QUEUE);
+        let (to_control, arrivals) = mpsc::channel(control::QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let control = Control {
             settings: self.control,
@@ -103,7 +98,8 @@ impl Server {
             ceiling: self.ceiling,
             table: Arc::clone(&self.table),
             workers: workers.clone(),
-            gate: Arc::clone(&gate),
+            gate: Gate::default(),
+            refusals: Arc::clone(&refusals),
             reloader,
         };
         let mut threads = Vec::new();
@@ -118,7 +114,8 @@ impl Server {
         threads.push(thread("control", move |runtime| {
             runtime.block_on(control.serve(arrivals, pulse, stop_control));
         })?);
-        let door = Door::new(self.door, self.table, self.listeners, workers, to_control, gates);
+        let door =
+            Door::new(self.door, self.table, self.listeners, workers, to_control, gates, refusals);
         runtime()?.block_on(async {
             let mut accepting = Vec::new();
             for socket in sockets {
@@ -151,20 +148,20 @@ impl Overview {
         )
     }
 
-    /// The configuration that was put in force last.
+    /// The configuration that the server began with.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
     /// Puts another configuration in force, without touching a connection: each request and each
     /// mount goes by it from now on.
-    pub fn put_in_force(&mut self, config: Config) {
-        self.table.follow(&config.door.rules);
+    pub fn put_in_force(&self, config: &Config) {
+        // In this order: a mount that is made in between finds the new rules already.
         self.door.store(Arc::new(config.door.clone()));
+        self.table.follow(&config.door.rules);
         self.control.store(Arc::new(config.control.clone()));
         // Mounts that there are keep their rings.
-        self.ceiling.set(self.ceiling.get().max(Budget::of(&config).total()));
-        self.config = config;
+        self.ceiling.set(self.ceiling.get().max(Budget::of(config).total()));
     }
 }
 

@@ -3,10 +3,12 @@
 /// The longest such text that is kept, in bytes.
 pub const MAX_TEXT: usize = 256;
 
-/// The text without control characters and not longer than [`MAX_TEXT`].
+/// The text without control characters, those that turn the direction of writing among them, and not longer than [`MAX_TEXT`].
 pub fn tame(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut tame = String::new();
-    for character in text.chars().filter(|character| !character.is_control()) {
+    for character in text.chars().filter(|&character| !character.is_control() && !turns(character))
+    {
         if tame.len() + character.len_utf8() > MAX_TEXT {
             break;
         }
@@ -21,7 +23,7 @@ mod tests {
 
     #[test]
     fn text_is_cut_between_characters_and_loses_its_controls() {
-        assert_eq!(tame("a\r\n\u{9b}b\u{1b}c"), "abc");
+        assert_eq!(tame("a\r\n\u{9b}b\u{1b}\u{202e}c"), "abc");
         assert_eq!(tame(&"🦉".repeat(100)).chars().count(), MAX_TEXT / 4);
     }
 }

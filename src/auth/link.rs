@@ -11,6 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::Secret;
+use crate::http::parameter;
 
 /// What a link says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +43,9 @@ impl Link {
 
     /// Reads a query; `None` if it has no link.
     pub fn of_query(query: &str) -> Option<Self> {
-        let value = |name: &str| {
-            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        let signature = value("signature")?.to_owned();
+        let signature = parameter(query, "signature")?.to_owned();
         // A time that is none was never signed.
-        let expires = value("expires").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let expires = parameter(query, "expires").and_then(|text| text.parse().ok()).unwrap_or(0);
         Some(Self { expires, signature })
     }
 

@@ -118,7 +118,7 @@ impl Service for Running {
                     journal!(warn, RELOAD_LATER, key, "this counts from the next start only");
                 }
                 tell_ignored(&config);
-                self.overview.put_in_force(config);
+                self.overview.put_in_force(&config);
                 journal!(info, RELOADED, "the configuration is in force");
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::Config;
 use crate::control::{
-    KEPT_EVENTS, MOST_READERS, MOST_REQUESTS, READER_MEMORY, REQUEST_MEMORY, SEND_BUFFER,
+    KEPT_EVENTS, MOST_READERS, MOST_REQUESTS, QUEUE, READER_MEMORY, REQUEST_MEMORY, SEND_BUFFER,
     SOURCE_TEXT,
 };
 use crate::door::{MOST_WAITING, RECEIVE_BUFFER, VISIT_MEMORY};
@@ -50,13 +50,14 @@ impl Budget {
             (format!("{count} × {what}"), count as u64 * each as u64)
         };
         let connections =
-            limits.sources + limits.listeners + MOST_WAITING + MOST_REQUESTS + MOST_READERS;
+            limits.sources + limits.listeners + MOST_WAITING + QUEUE + MOST_REQUESTS + MOST_READERS;
         // A mount has two sources at the most, and on each thread a set of listeners to wait for.
         let files = limits.sources * (2 + config.workers)
             + limits.listeners
             + MOST_WAITING
             + MOST_REQUESTS
             + MOST_READERS
+            + QUEUE
             + config.listen.len()
             + THREAD_FILES * (config.workers + 3)
             + FILES;
@@ -76,6 +77,9 @@ impl Budget {
                 ),
                 times("a listener", limits.listeners, LISTENER_MEMORY),
                 times("a request head", MOST_WAITING, VISIT_MEMORY + 2 * limits.request_head),
+                times("a request on its way", QUEUE, 2 * limits.request_head),
+                // While one configuration takes the other's place there are both.
+                ("users and tokens".into(), 2 * config.door.rules.memory() as u64),
                 times(
                     "a status request",
                     MOST_REQUESTS,

@@ -178,7 +178,7 @@ pub const KEYS: &[Key] = &[
         "mount-defaults",
         "listeners_file",
         "none",
-        "Users and bcrypt hashes with a cost up to 14, as `htpasswd -B` writes them.",
+        "Users and bcrypt hashes with a cost up to 12, as `htpasswd -B` writes them.",
     ),
     key(
         "mount-defaults",
@@ -216,7 +216,7 @@ pub const KEYS: &[Key] = &[
         "mount",
         "name",
         "required",
-        "The mounts this is for; `*` stands for any text within a path segment. The first match wins.",
+        "The mounts this is for; `*` stands for any text within a path segment, `**` for any text. The first match wins.",
     ),
 ];
 

@@ -200,6 +200,14 @@ fn source(reader: &mut Reader<'_>, section: Section<'_>, default: Option<&Login>
     let user = default.map_or(SOURCE_USER, |login| &login.user);
     let user = text_of(reader, section, "source_user", user);
     let password = secret_of(reader, section, "source_password");
+    let line = reader.line_of(section, "source_user");
+    if line.is_some() && password.is_none() && default.is_none() {
+        let path = section.path("source_user");
+        reader.complain(
+            line,
+            format!("{path} needs a source_password beside it, or the general one counts on"),
+        );
+    }
     Some(Login { user, password: password.or_else(|| Some(default?.password.clone()))? })
 }
 

@@ -4,11 +4,11 @@
 //! where a page of another site sends them from the administrator's browser.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::answer::{Answer, plain, xml};
+use super::answer::{Answer, xml};
 use super::visit::Visit;
 use super::{Control, stats};
+use crate::events::journal;
 use crate::http::Reply;
 use crate::mount::{Name, Slot};
 use crate::ogg::Tags;
@@ -17,13 +17,12 @@ use crate::worker::Order;
 
 impl Control {
     /// Answers a request below `/admin`.
-    pub(super) async fn administer(&self, visit: &Visit<'_>) -> Answer {
-        let what = visit.path.trim_start_matches("/admin").trim_matches('/');
-        self.administered(visit, what).await.unwrap_or_else(|reply| plain(&reply))
-    }
-
-    async fn administered(&self, visit: &Visit<'_>, what: &str) -> Result<Answer, Reply> {
-        let what = what.trim_end_matches(".xsl").trim_end_matches(".xml");
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) async fn administer(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
+        let what = visit.path.strip_prefix("/admin").unwrap_or_default().trim_matches('/');
+        let what = what.strip_suffix(".xsl").or(what.strip_suffix(".xml")).unwrap_or(what);
         if what == "metadata" {
             self.metadata_login(visit)?;
         } else {
@@ -31,9 +30,14 @@ impl Control {
         }
         let changes = matches!(what, "killclient" | "killsource" | "metadata" | "reloadconfig");
         if changes && visit.is_foreign() {
-            return Err(Reply::new(403, "Refused: a page of another site sent this command."));
+            let sentence = "Refused: a page of another site may have sent this command; send it with a tool such as curl.";
+            return Err(Reply::new(403, sentence));
         }
-        let now = SystemTime::now();
+        if changes {
+            let mount = visit.parameter("mount").map(|mount| tame(&mount)).unwrap_or_default();
+            let client = visit.origin.address;
+            journal!(info, ADMIN_COMMAND, command = what, mount, %client, "the administrator gives a command");
+        }
         match what {
             "" | "stats" => {
                 let mounts = self.table.live();
@@ -43,9 +47,9 @@ impl Control {
                         mounts.into_iter().filter(|(slot, _)| slot.name.as_str() == name).collect()
                     }
                 };
-                Ok(xml(stats::stats(&self.station(visit), self.table.totals(), &mounts, now)))
+                Ok(xml(stats::stats(&self.station(visit), self.table.totals(), &mounts)))
             }
-            "listmounts" => Ok(xml(stats::mounts(&self.table.live(), now))),
+            "listmounts" => Ok(xml(stats::mounts(&self.table.live()))),
             "listclients" => Ok(xml(stats::clients(&*self.mount(visit)?))),
             "killclient" => self.kill_client(visit),
             "killsource" => self.kill_source(visit),

@@ -99,10 +99,10 @@ impl Mounts {
 impl Mount {
     /// What there is to say of a mount now.
     pub(super) fn of(slot: &Arc<Slot>, live: &Live) -> Self {
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let now = Instant::now();
         let (about, counters, meter) = (&live.description, &slot.counters, &slot.meter);
         let settings = slot.settings();
-        let bitrate = measured_bitrate(slot, live, wall);
+        let bitrate = measured_bitrate(slot, live);
         // How long so many bytes last, as far as the stream so far tells.
         let lasting =
             |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::api::{Clock, Mount, Mounts, date, state};
-use crate::mount::{Live, Slot, Table};
+use crate::mount::{Live, Seat, Slot, Table};
 
 /// Events that are kept.
 pub const KEPT: usize = 128;
@@ -38,6 +38,8 @@ pub(super) struct Bulletin {
     events: RefCell<VecDeque<Event>>,
     /// The number of the newest one.
     newest: watch::Sender<u64>,
+    /// The clocks of all mounts, and when they were read.
+    times: RefCell<Option<(Instant, Bytes)>>,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Bulletin {
             boot: boot.as_millis() as u64,
             events: RefCell::default(),
             newest: watch::Sender::new(0),
+            times: RefCell::default(),
         }
     }
 
@@ -154,8 +157,26 @@ impl Bulletin {
         self.newest.send_replace(number);
     }
 
+    /// Where all mounts are now, the same for all readers that ask at about the same time; a comment where there are none,
+    /// so that a reader that has gone is noticed.
+    fn times(&self, table: &Table) -> Bytes {
+        let mut last = self.times.borrow_mut();
+        if let Some((_, times)) = last.as_ref().filter(|(at, _)| at.elapsed() < CLOCK / 4) {
+            return times.clone();
+        }
+        let mut all = Vec::from(&b": still here\n\n"[..]);
+        for (slot, _) in table.shown() {
+            if let Some(clock) = Clock::of(&slot) {
+                all.extend(frame(None, "clock", &Timed { name: slot.name.as_str(), clock }));
+            }
+        }
+        let all = Bytes::from(all);
+        *last = Some((Instant::now(), all.clone()));
+        all
+    }
+
     /// A place for a reader that was at `last` (`Last-Event-ID`), if that is known and still here.
-    pub(super) fn join(&self, last: Option<&str>) -> (Place, Channel<Bytes>) {
+    pub(super) fn join(&self, last: Option<&str>, seat: Seat) -> (Place, Channel<Bytes>) {
         let (sender, body) = Channel::new(1);
         let heard = last.and_then(|last| {
             let (boot, number) = last.split_once('-')?;
@@ -164,7 +185,7 @@ impl Bulletin {
             (boot == self.boot && (oldest..=*self.newest.borrow()).contains(&number))
                 .then_some(number)
         });
-        (Place { sender, heard, newest: self.newest.subscribe() }, body)
+        (Place { sender, heard, newest: self.newest.subscribe(), _seat: seat }, body)
     }
 
     /// Serves a reader until it leaves or does not keep up.
@@ -200,7 +221,7 @@ impl Bulletin {
             }
             tokio::select! {
                 changed = place.newest.changed() => if changed.is_err() { return },
-                _ = clock.tick() => if !place.send(times(table)).await { return },
+                _ = clock.tick() => if !place.send(self.times(table)).await { return },
             }
         }
     }
@@ -212,6 +233,7 @@ pub(super) struct Place {
     /// The last event that it has heard.
     heard: Option<u64>,
     newest: watch::Receiver<u64>,
+    _seat: Seat,
 }
 
 impl Place {
@@ -219,17 +241,6 @@ impl Place {
         let until = Instant::now() + PATIENCE;
         matches!(timeout_at(until, self.sender.send_data(text)).await, Ok(Ok(())))
     }
-}
-
-/// Where all mounts are now; a comment where there are none, so that a reader that has gone is noticed.
-fn times(table: &Table) -> Bytes {
-    let mut all = Vec::from(&b": still here\n\n"[..]);
-    for (slot, _) in table.shown() {
-        if let Some(clock) = Clock::of(&slot) {
-            all.extend(frame(None, "clock", &Timed { name: slot.name.as_str(), clock }));
-        }
-    }
-    all.into()
 }
 
 /// One event as the stream has it. JSON has no line breaks, so nothing in it can end the event.

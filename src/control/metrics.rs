@@ -83,7 +83,6 @@ pub(super) fn render(table: &Table, ceiling: u64) -> Result<String, fmt::Error> 
 type Heard = (std::sync::Arc<Slot>, std::sync::Arc<Live>);
 
 fn of_mounts(registry: &mut Registry, mounts: &[Heard]) {
-    let now = std::time::SystemTime::now();
     let label = |slot: &Slot| OfMount { mount: slot.name.to_string() };
     let counters: [Column<Slot, u64>; 8] = [
         ("source_pages", "Pages that sources sent", |slot| slot.counters.pages_in.get()),
@@ -131,7 +130,7 @@ fn of_mounts(registry: &mut Registry, mounts: &[Heard]) {
     }
     let ring = Family::<OfMount, Ratio>::default();
     for (slot, live) in mounts {
-        let rate = measured_bitrate(slot, live, now).max(1) as f64 / 8.0;
+        let rate = measured_bitrate(slot, live).max(1) as f64 / 8.0;
         ring.get_or_create(&label(slot)).set(slot.settings().ring as f64 / rate);
     }
     registry.register_with_unit("ring", "How much of the past a mount holds", Unit::Seconds, ring);

@@ -50,12 +50,17 @@ use visit::Visit;
 
 use crate::auth::{Credentials, Gate};
 use crate::http::{Origin, Reply, SERVER, path_and_query};
-use crate::mount::{Gauge, Name, Seat, Table};
+use crate::mount::{Gauge, Name, PerClient, Seat, Table};
 use crate::platform::{Pulse, Reloader};
+use crate::refusals::Refusals;
 use crate::worker::Workers;
 
+/// Requests on their way from the door.
+pub const QUEUE: usize = 64;
 /// Requests that may be served at once.
 pub const MOST_REQUESTS: usize = 64;
+/// Readers of events that one client may have: so that a few pages cannot keep out everybody else.
+const READERS_OF_ONE: usize = 16;
 /// What one request may take of memory, in bytes, beside what its answer says of each source.
 pub const REQUEST_MEMORY: usize = 2 * BUFFER;
 /// What an answer says of one source, in bytes: its texts are bounded, and grow a little as JSON.
@@ -112,8 +117,10 @@ pub struct Control {
     pub table: Arc<Table>,
     /// Where orders go.
     pub workers: Workers,
-    /// Where passwords are asked for.
-    pub gate: Arc<Gate>,
+    /// Where the administrator's password is asked for.
+    pub gate: Gate,
+    /// What is said of requests that are refused.
+    pub refusals: Arc<Refusals>,
     /// Has the configuration read again.
     pub reloader: Reloader,
 }
@@ -124,6 +131,8 @@ struct Desk {
     bulletin: Bulletin,
     /// How many of them read events.
     readers: Cell<usize>,
+    /// And how many of those each client has.
+    of_client: PerClient,
 }
 
 /// A request that is being served.
@@ -141,7 +150,12 @@ impl Control {
         mut pulse: Pulse,
         mut stop: watch::Receiver<bool>,
     ) {
-        let desk = Desk { control: self, bulletin: Bulletin::new(), readers: Cell::new(0) };
+        let desk = Desk {
+            control: self,
+            bulletin: Bulletin::new(),
+            readers: Cell::new(0),
+            of_client: PerClient::default(),
+        };
         let desk = Rc::new(desk);
         let mut serving: Vec<Serving> = Vec::new();
         let serve = async {
@@ -245,6 +259,7 @@ impl Desk {
                 let answer = self.page(&visit, &mut place).await;
                 answer.unwrap_or_else(|reply| {
                     control.table.totals().refused.note(reply.status);
+                    control.refusals.say(origin.address, origin.address, &target, &reply);
                     if path.starts_with("/api/") { json_error(&reply) } else { plain(&reply) }
                 })
             }
@@ -274,15 +289,14 @@ impl Desk {
         match visit.path {
             "/healthz" => Ok(document("text/plain; charset=utf-8", "ok\n")),
             "/status-json.xsl" => {
-                let status =
-                    status_json(&control.station(visit), &control.table.shown(), SystemTime::now());
+                let status = status_json(&control.station(visit), &control.table.shown());
                 Ok(document("application/json; charset=UTF-8", status))
             }
             "/metrics" => metrics::render(&control.table, control.ceiling.get())
                 .map(|text| document(METRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
             "/api/v1/events" => self.events(visit, place),
-            _ if is_admin => Ok(control.administer(visit).await),
+            _ if is_admin => control.administer(visit).await,
             path => match path.strip_prefix("/api/") {
                 Some(what) => control.api(what, visit),
                 None => control.elsewhere(visit),
@@ -295,8 +309,15 @@ impl Desk {
             let sentence = format!("All {MOST_READERS} places for readers of events are taken.");
             return Err(Reply::new(503, sentence).with("Retry-After", "10"));
         }
+        let origin = visit.origin;
+        // What a proxy does not say for whom it asks is held against nobody.
+        let limit = if origin.is_proxy { MOST_READERS } else { READERS_OF_ONE };
+        let seat = self.of_client.take(origin.address, limit).ok_or_else(|| {
+            let sentence = format!("This address reads events {READERS_OF_ONE} times already.");
+            Reply::new(503, sentence).with("Retry-After", "10")
+        })?;
         let last = visit.fields.get("last-event-id").and_then(|last| last.to_str().ok());
-        let (joined, body) = self.bulletin.join(last);
+        let (joined, body) = self.bulletin.join(last, seat);
         // Whoever only asks for the head gets no events.
         *place = (visit.method == Method::GET).then_some(joined);
         let mut answer = stream("text/event-stream", body);

@@ -1,7 +1,6 @@
 //! What Icecast's administration says, in its own shapes (2.4.4: `admin.c`, `stats.c`).
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::status::{Station, dates, listen_url, measured_bitrate};
 use super::xml::Xml;
@@ -12,12 +11,7 @@ use crate::mount::{Live, Slot, Totals};
 type Heard = (Arc<Slot>, Arc<Live>);
 
 /// `/admin/stats`.
-pub(super) fn stats(
-    station: &Station,
-    totals: &Totals,
-    mounts: &[Heard],
-    now: SystemTime,
-) -> String {
+pub(super) fn stats(station: &Station, totals: &Totals, mounts: &[Heard]) -> String {
     let listeners: usize = mounts.iter().map(|(slot, _)| slot.listeners.taken()).sum();
     let (server_start, server_start_iso8601) = dates(station.since);
     Xml::document("icestats", |xml| {
@@ -41,13 +35,13 @@ pub(super) fn stats(
         xml.value("stats_connections", 0);
         for (slot, live) in mounts {
             xml.element("source", &[("mount", slot.name.as_str())], |xml| {
-                source(xml, station, slot, live, now);
+                source(xml, station, slot, live);
             });
         }
     })
 }
 
-fn source(xml: &mut Xml, station: &Station, slot: &Slot, live: &Live, now: SystemTime) {
+fn source(xml: &mut Xml, station: &Station, slot: &Slot, live: &Live) {
     let about = &live.description;
     let (stream_start, stream_start_iso8601) = dates(live.since);
     let most = slot.settings().max_listeners;
@@ -60,7 +54,7 @@ fn source(xml: &mut Xml, station: &Station, slot: &Slot, live: &Live, now: Syste
     maybe("audio_info", about.audio_info.as_deref());
     xml.value(
         "bitrate",
-        about.bitrate.map_or_else(|| measured_bitrate(slot, live, now) / 1000, u64::from),
+        about.bitrate.map_or_else(|| measured_bitrate(slot, live) / 1000, u64::from),
     );
     xml.value("channels", live.codec.channels());
     xml.value("genre", about.genre.as_deref().unwrap_or("various"));
@@ -96,16 +90,13 @@ fn source(xml: &mut Xml, station: &Station, slot: &Slot, live: &Live, now: Syste
 }
 
 /// `/admin/listmounts`.
-pub(super) fn mounts(mounts: &[Heard], now: SystemTime) -> String {
+pub(super) fn mounts(mounts: &[Heard]) -> String {
     Xml::document("icestats", |xml| {
         for (slot, live) in mounts {
             xml.element("source", &[("mount", slot.name.as_str())], |xml| {
                 xml.value("fallback", "");
                 xml.value("listeners", slot.listeners.taken());
-                xml.value(
-                    "Connected",
-                    now.duration_since(live.since).unwrap_or_default().as_secs(),
-                );
+                xml.value("Connected", live.began.elapsed().as_secs());
                 xml.value("content-type", "audio/ogg");
             });
         }

@@ -87,9 +87,9 @@ struct Source<'a> {
 ///
 /// # Panics
 /// Never: no value in it can fail to become JSON.
-pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)], now: SystemTime) -> String {
+pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)]) -> String {
     let mut sources: Vec<_> =
-        mounts.iter().map(|(slot, live)| Source::of(station, slot, live, now)).collect();
+        mounts.iter().map(|(slot, live)| Source::of(station, slot, live)).collect();
     let source = match sources.len() {
         0 => None,
         1 => sources.pop().map(|source| Sources::One(Box::new(source))),
@@ -112,7 +112,7 @@ pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)], now: SystemT
 }
 
 impl<'a> Source<'a> {
-    fn of(station: &Station, slot: &Slot, live: &'a Live, now: SystemTime) -> Self {
+    fn of(station: &Station, slot: &Slot, live: &'a Live) -> Self {
         let about = &live.description;
         let (stream_start, stream_start_iso8601) = dates(live.since);
         // What Icecast writes where a source says nothing.
@@ -120,9 +120,7 @@ impl<'a> Source<'a> {
         Self {
             artist: live.tags.artist.as_deref(),
             audio_info: about.audio_info.as_deref(),
-            bitrate: about
-                .bitrate
-                .map_or_else(|| measured_bitrate(slot, live, now) / 1000, u64::from),
+            bitrate: about.bitrate.map_or_else(|| measured_bitrate(slot, live) / 1000, u64::from),
             channels: live.codec.channels(),
             genre: or(&about.genre, "various"),
             listener_peak: slot.listeners.peak(),
@@ -150,11 +148,13 @@ pub(super) fn seconds(samples: &Counter) -> f64 {
     (samples.get() / 48) as f64 / 1000.0
 }
 
-/// What the source has sent since it began, in bit/s.
-pub(super) fn measured_bitrate(slot: &Slot, live: &Live, now: SystemTime) -> u64 {
-    let milliseconds = now.duration_since(live.since).unwrap_or_default().as_millis() as u64;
-    let bytes = slot.counters.bytes_in.get() - live.bytes_before;
-    (bytes * 8000).checked_div(milliseconds).unwrap_or_default()
+/// What the source sends, in bit/s: of its last seconds, or where that is not known, since it began.
+pub(super) fn measured_bitrate(slot: &Slot, live: &Live) -> u64 {
+    slot.meter.bitrate().unwrap_or_else(|| {
+        let milliseconds = live.began.elapsed().as_millis() as u64;
+        let bytes = slot.counters.bytes_in.get() - live.bytes_before;
+        (bytes * 8000).checked_div(milliseconds).unwrap_or_default()
+    })
 }
 
 /// Where a mount is heard.

@@ -1,11 +1,11 @@
 //! One request, as far as answers depend on it: where it comes from, and how the client sees the server.
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN, REFERER};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN, REFERER, USER_AGENT};
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::Settings;
-use crate::http::Origin;
+use crate::http::{Origin, parameter};
 
 /// A request.
 pub(super) struct Visit<'r> {
@@ -26,8 +26,7 @@ pub(super) struct Visit<'r> {
 impl Visit<'_> {
     /// A parameter of the query, decoded; the first of this name counts.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(n, _)| *n == name)?;
+        let value = parameter(self.query, name)?;
         let spaced = value.replace('+', " ");
         Some(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
     }
@@ -74,14 +73,21 @@ impl Visit<'_> {
         if asked { format!("{base}{}", settings.prefix) } else { base.to_owned() }
     }
 
-    /// Whether a page of another site sent this: browsers say so, and nobody else has to.
+    /// Whether a page of another site may have sent this. Browsers say where a request comes from, but not always where
+    /// the page is plain http; so one that says nothing is not believed. Other programs need not say.
     pub(super) fn is_foreign(&self) -> bool {
         if let Some(site) = self.field("sec-fetch-site") {
             return !matches!(site, "same-origin" | "none");
         }
         let host = self.field("x-forwarded-host").or_else(|| self.field(HOST.as_str()));
-        [ORIGIN, REFERER].iter().any(|name| {
-            let Some(said) = self.field(name.as_str()) else { return false };
+        let mut said =
+            [ORIGIN, REFERER].iter().filter_map(|name| self.field(name.as_str())).peekable();
+        let is_browser =
+            self.field(USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("Mozilla/"));
+        if said.peek().is_none() {
+            return is_browser;
+        }
+        said.any(|said| {
             let authority = said.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
             authority.is_none_or(|authority| Some(authority.as_str()) != host)
         })
@@ -191,7 +197,11 @@ mod tests {
         )]
         let foreign = |fields: &[_]| visit("/admin/x", fields, false, |v| v.is_foreign());
         let host = ("host", "pi.local:8080");
-        assert!(!foreign(&[host]), "curl");
+        assert!(!foreign(&[host, ("user-agent", "curl/8.5.0")]));
+        assert!(!foreign(&[host]));
+        let firefox = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Firefox/153.0");
+        assert!(foreign(&[host, firefox]), "an image on another site, over plain http");
+        assert!(!foreign(&[host, firefox, ("referer", "http://pi.local:8080/")]));
         assert!(!foreign(&[host, ("origin", "http://pi.local:8080")]));
         assert!(!foreign(&[host, ("referer", "http://pi.local:8080/admin/")]));
         assert!(!foreign(&[host, ("sec-fetch-site", "none")]), "typed into the address bar");

@@ -11,12 +11,15 @@ use super::head::Head;
 use super::route::{ALLOW, Route, of as route_of};
 use super::{Door, Limits, Settings, too_many_connections};
 use crate::auth::{Link, Offer, Overwhelmed, Verdict, admits, basic};
-use crate::http::{Origin, Reply};
+use crate::http::{Origin, Reply, parameter};
 use crate::listener::{self, Player, Visitor, amount, response_head};
 use crate::mount::{Description, Guest, Name, Seat, Slot};
 use crate::source::{self, Body, Manner};
 use crate::text::tame;
 use crate::worker::Arrival;
+
+/// Passwords of one client that may wait to be checked.
+const CHECKS_OF_ONE: usize = 4;
 
 /// What becomes of a request.
 pub(super) enum Decision {
@@ -58,7 +61,9 @@ impl Door {
         origin: Origin,
         seat: &mut Option<Seat>,
     ) -> Result<Route, Reply> {
-        if !admits(&settings.allow, &settings.deny, origin.address) {
+        // Whoever asks from this machine whether the server is well gets an answer.
+        let own = origin.address.is_loopback() && head.target == "/healthz";
+        if !own && !admits(&settings.allow, &settings.deny, origin.address) {
             return Err(Reply::new(403, "This server is not open to your address."));
         }
         self.seat_client(&settings.limits, origin, seat)?;
@@ -133,9 +138,15 @@ impl Door {
             Manner::Either
         };
         let limit = settings.limits.sources;
-        let slot = self.table.reserve(name, limit, || rules).map_err(|_| {
-            Reply::new(403, format!("Too many sources connected: all {limit} mounts are in use."))
-        })?;
+        let slot = self
+            .table
+            .reserve(name, limit, || self.settings.load().rules.of(name))
+            .map_err(|_| {
+                Reply::new(
+                    403,
+                    format!("Too many sources connected: all {limit} mounts are in use."),
+                )
+            })?;
         self.table.totals().sources.add(1);
         let description = describe(head, origin);
         let seat = seat.take();
@@ -156,11 +167,8 @@ impl Door {
     ) -> Result<(), Reply> {
         let rules = slot.settings_now();
         let said = head.field("authorization");
-        let value = |name| {
-            query.split('&').find_map(|pair| pair.split_once('=').filter(|(n, _)| *n == name))
-        };
         let in_query =
-            value("token").map(|(_, token)| percent_decode_str(token).decode_utf8_lossy());
+            parameter(query, "token").map(|token| percent_decode_str(token).decode_utf8_lossy());
         let bearer = said.and_then(|said| {
             let (scheme, token) = said.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -173,16 +181,18 @@ impl Door {
         let (name, key) = (slot.name.as_str(), settings.share_key.as_ref());
         let verdict = rules.access.decide(name, origin.address, &offer, key, SystemTime::now());
         let verdict = match verdict {
-            Verdict::If { password, hash } => {
+            Verdict::If { password, hash, known } => {
                 self.gates.listeners.try_again(origin)?;
+                let busy = || {
+                    let sentence = "Too many passwords are being checked; try again in a moment.";
+                    Reply::new(503, sentence).with("Retry-After", "2")
+                };
+                // One client cannot keep the others waiting.
+                let _turn = self.checking.take(origin.address, CHECKS_OF_ONE).ok_or_else(busy)?;
                 match self.gates.checker.check(password, hash).await {
-                    Ok(true) => Verdict::Welcome,
-                    Ok(false) => Verdict::WrongPassword,
-                    Err(Overwhelmed) => {
-                        let sentence =
-                            "Too many passwords are being checked; try again in a moment.";
-                        return Err(Reply::new(503, sentence).with("Retry-After", "2"));
-                    }
+                    Ok(true) if known => Verdict::Welcome,
+                    Ok(_) => Verdict::WrongPassword,
+                    Err(Overwhelmed) => return Err(busy()),
                 }
             }
             verdict => verdict,

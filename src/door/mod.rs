@@ -11,12 +11,11 @@ mod route;
 mod socket;
 mod waiting;
 
-use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -33,15 +32,15 @@ pub use socket::{RECEIVE_BUFFER, accepting, bind};
 pub use waiting::MOST_WAITING;
 
 use decide::Decision;
-use waiting::{PerClient, Place, Waiting};
+use waiting::{Place, Waiting};
 
 use crate::auth::{Checker, Credentials, Gate, Secret};
 use crate::control;
 use crate::events::journal;
 use crate::http::{Reply, Version};
-use crate::mount::{Rules, Seat, Seats, Table};
+use crate::mount::{PerClient, Rules, Seat, Seats, Table};
 use crate::platform::Pulse;
-use crate::text::tame;
+use crate::refusals::Refusals;
 use crate::worker::{Arrival, Workers};
 
 /// What the door needs to know.
@@ -97,12 +96,13 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much of it.
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Where the door asks for passwords.
+/// Where the door asks for passwords. Whoever guesses at one of them, or the administrator's, keeps nobody
+/// of the same address out of the others.
 #[derive(Debug)]
 pub struct Gates {
-    /// Of sources; the control plane asks the administrator at the same one.
-    pub sources: Arc<Gate>,
-    /// Of listeners: whoever guesses there keeps no source of the same address out.
+    /// Of sources.
+    pub sources: Gate,
+    /// Of listeners.
     pub listeners: Gate,
     /// Checks listeners' passwords.
     pub checker: Checker,
@@ -117,9 +117,11 @@ pub struct Door {
     workers: Workers,
     control: mpsc::Sender<control::Arrival>,
     gates: Gates,
-    refusals: RefCell<Throttle>,
+    refusals: Arc<Refusals>,
     waiting: Rc<Waiting>,
     per_client: PerClient,
+    /// Passwords that are being checked, by client.
+    checking: PerClient,
 }
 
 impl Door {
@@ -131,6 +133,7 @@ impl Door {
         workers: Workers,
         control: mpsc::Sender<control::Arrival>,
         gates: Gates,
+        refusals: Arc<Refusals>,
     ) -> Self {
         Self {
             settings,
@@ -139,9 +142,10 @@ impl Door {
             workers,
             control,
             gates,
-            refusals: RefCell::default(),
+            refusals,
             waiting: Rc::default(),
             per_client: PerClient::default(),
+            checking: PerClient::default(),
         }
     }
 
@@ -179,7 +183,7 @@ impl Door {
                     if !std::mem::replace(&mut resting, true) {
                         journal!(error, ACCEPT_PAUSED, %error, "cannot accept connections for now");
                     }
-                    sleep(REST).await;
+                    pulse.during(sleep(REST)).await;
                 }
             }
         }
@@ -199,12 +203,9 @@ impl Door {
         }
         let mut read = Vec::new();
         loop {
-            let next = timeout(
-                limits.head_timeout,
-                self.next_request(&mut stream, &mut read, peer, &mut seat),
-            );
-            let decision = match next.await {
-                Ok(Ok(decision)) => decision,
+            let head = timeout(limits.head_timeout, self.read_head(&mut stream, &mut read)).await;
+            match head {
+                Ok(Ok(())) => {}
                 // It left, or never said anything: nobody is there to be answered.
                 Ok(Err(None)) => return,
                 Err(_) if read.is_empty() => return,
@@ -215,6 +216,10 @@ impl Door {
                         Reply::new(408, format!("The request was not complete after {seconds} s."));
                     return self.refuse(stream, peer, &reply).await;
                 }
+            }
+            let decision = match self.next_decision(&mut read, peer, &mut seat).await {
+                Ok(decision) => decision,
+                Err(reply) => return self.refuse(stream, peer, &reply).await,
             };
             match decision {
                 Decision::Answer { bytes, keep } => {
@@ -245,32 +250,21 @@ impl Door {
         }
     }
 
-    /// Reads the next head and decides. `Err(None)`: the client is gone.
-    async fn next_request(
+    /// Reads until there is a whole head. `Err(None)`: the client is gone.
+    async fn read_head(
         &self,
         stream: &mut TcpStream,
         read: &mut Vec<u8>,
-        peer: SocketAddr,
-        seat: &mut Option<Seat>,
-    ) -> Result<Decision, Option<Reply>> {
+    ) -> Result<(), Option<Reply>> {
+        let most = self.settings.load().limits.request_head;
         loop {
-            let settings = self.settings.load_full();
-            let most = settings.limits.request_head;
             // Blank lines between requests are nobody's head.
             let blank = read.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             read.drain(..blank);
             modernise(read);
             let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
             if let Some(head) = Head::read(read, &mut fields).map_err(Some)? {
-                let length = head.length;
-                if length > most {
-                    return Err(Some(too_long(most)));
-                }
-                let decision = self.decide(&settings, &head, peer, seat).await;
-                if !matches!(decision, Decision::Control(..)) {
-                    read.drain(..length);
-                }
-                return Ok(decision);
+                return if head.length > most { Err(Some(too_long(most))) } else { Ok(()) };
             }
             if read.len() >= most {
                 return Err(Some(too_long(most)));
@@ -281,6 +275,26 @@ impl Door {
                 Ok(0) | Err(_) => return Err(None),
             }
         }
+    }
+
+    /// Decides about the head that has been read, which may take as long as a password's hash does.
+    async fn next_decision(
+        &self,
+        read: &mut Vec<u8>,
+        peer: SocketAddr,
+        seat: &mut Option<Seat>,
+    ) -> Result<Decision, Reply> {
+        let settings = self.settings.load_full();
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let Some(head) = Head::read(read, &mut fields)? else {
+            return Err(Reply::new(400, "This is not an HTTP request."));
+        };
+        let length = head.length;
+        let decision = self.decide(&settings, &head, peer, seat).await;
+        if !matches!(decision, Decision::Control(..)) {
+            read.drain(..length);
+        }
+        Ok(decision)
     }
 
     async fn hand_over(
@@ -303,14 +317,7 @@ impl Door {
 
     fn log_refusal(&self, peer: SocketAddr, client: IpAddr, target: &str, reply: &Reply) {
         self.table.totals().refused.note(reply.status);
-        let Some(unsaid) = self.refusals.borrow_mut().note(Instant::now()) else { return };
-        if unsaid > 0 {
-            journal!(info, MORE_REFUSED, count = unsaid, "more requests were refused");
-        }
-        // Credentials may be in a query.
-        let path = tame(target.split('?').next().unwrap_or_default());
-        let (status, reason) = (reply.status, tame(&reply.sentence));
-        journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");
+        self.refusals.say(peer, client, target, reply);
     }
 
     /// Refuses a connection that has no head to answer to.
@@ -337,31 +344,6 @@ fn busy() -> Reply {
     Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "1")
 }
 
-/// Lets so many lines through in a second, and counts the others.
-#[derive(Debug, Default)]
-struct Throttle {
-    second: Option<Instant>,
-    lines: u32,
-    unsaid: u64,
-}
-
-impl Throttle {
-    const LINES: u32 = 20;
-
-    /// Whether to say this one, and how many were not said before it.
-    fn note(&mut self, now: Instant) -> Option<u64> {
-        if self.second.is_none_or(|began| now - began >= Duration::from_secs(1)) {
-            (self.second, self.lines) = (Some(now), 0);
-        }
-        self.lines += 1;
-        if self.lines > Self::LINES {
-            self.unsaid += 1;
-            return None;
-        }
-        Some(std::mem::take(&mut self.unsaid))
-    }
-}
-
 /// Ends a connection so that its peer can read the last answer: closed over unread bytes, it
 /// would be reset, and the answer lost.
 async fn linger(mut stream: TcpStream) {
@@ -378,17 +360,4 @@ async fn linger(mut stream: TcpStream) {
     };
     // Best effort, bounded: then it is closed whatever the peer does.
     let _ = timeout(LINGER, drain).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_refusals_is_counted_and_not_said() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        assert_eq!((0..100).filter(|_| throttle.note(now).is_some()).count(), 20);
-        assert_eq!(throttle.note(now + Duration::from_secs(1)), Some(80));
-        assert_eq!(throttle.note(now + Duration::from_secs(1)), Some(0));
-    }
 }

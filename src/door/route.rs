@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::head::Head;
-use crate::http::{Reply, path_and_query};
+use crate::http::{Reply, parameter, path_and_query};
 use crate::mount::{Name, NameError};
 use crate::units;
 
@@ -64,7 +64,7 @@ pub fn of(head: &Head<'_, '_>, prefix: &str) -> Result<Route, Reply> {
 pub(super) const ALLOW: &str = "GET, HEAD, OPTIONS, PUT, SOURCE";
 
 fn burst(query: &str) -> Result<Option<Duration>, Reply> {
-    let Some(value) = query.split('&').find_map(|pair| pair.strip_prefix("burst=")) else {
+    let Some(value) = parameter(query, "burst") else {
         return Ok(None);
     };
     let time = units::duration(value);

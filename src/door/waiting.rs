@@ -4,13 +4,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
 
 use slab::Slab;
 use tokio::task::AbortHandle;
 
 use crate::auth::network;
-use crate::mount::{Seat, Seats};
 
 /// The most connections that may wait at the door.
 pub const MOST_WAITING: usize = 256;
@@ -80,29 +78,6 @@ impl Drop for Place {
     }
 }
 
-/// How many connections each client has, wherever on the server they are.
-#[derive(Debug, Default)]
-pub(super) struct PerClient {
-    seats: RefCell<HashMap<IpAddr, Weak<Seats>>>,
-}
-
-impl PerClient {
-    /// A seat for one more connection of this client, or `None` if it has `limit`.
-    pub(super) fn take(&self, client: IpAddr, limit: usize) -> Option<Seat> {
-        let mut seats = self.seats.borrow_mut();
-        if seats.len() >= 1024 {
-            seats.retain(|_, seats| seats.strong_count() > 0);
-        }
-        let entry = seats.entry(network(client)).or_default();
-        let of_client = entry.upgrade().unwrap_or_else(|| {
-            let new = Arc::default();
-            *entry = Arc::downgrade(&new);
-            new
-        });
-        of_client.take(limit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,15 +107,5 @@ mod tests {
                 assert!(waiting.room.borrow().is_empty());
             })
             .await;
-    }
-
-    #[test]
-    fn a_client_has_so_many_seats_and_gets_them_back() {
-        let per_client = PerClient::default();
-        let one = per_client.take(client(1), 1);
-        assert!(one.is_some() && per_client.take(client(1), 1).is_none());
-        assert!(per_client.take(client(2), 1).is_some());
-        drop(one);
-        assert!(per_client.take(client(1), 1).is_some());
     }
 }

@@ -120,6 +120,7 @@ impl Audience {
                 _ = sweep.tick() => self.sweep(),
             }
         }
+        self.slot().meter.set_lag(self.view.thread(), 0);
     }
 
     fn is_needed(&self) -> bool {

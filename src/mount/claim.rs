@@ -50,6 +50,7 @@ pub struct Claim {
     number: u64,
     description: Description,
     since: SystemTime,
+    began: Instant,
     bytes_before: u64,
     headers: Option<Headers>,
 }
@@ -59,6 +60,7 @@ pub(super) struct Introduction<'a> {
     pub(super) headers: &'a Headers,
     pub(super) description: &'a Description,
     pub(super) since: SystemTime,
+    pub(super) began: Instant,
     pub(super) bytes_before: u64,
 }
 
@@ -93,6 +95,7 @@ impl Claim {
             number,
             description,
             since: SystemTime::now(),
+            began: Instant::now(),
             bytes_before: mount.slot().counters.bytes_in.get(),
             headers: None,
         };
@@ -143,9 +146,9 @@ impl Claim {
     }
 
     fn introduction(&self) -> Option<Introduction<'_>> {
-        let (since, bytes_before) = (self.since, self.bytes_before);
+        let (since, began, bytes_before) = (self.since, self.began, self.bytes_before);
         let headers = self.headers.as_ref()?;
-        Some(Introduction { headers, description: &self.description, since, bytes_before })
+        Some(Introduction { headers, description: &self.description, since, began, bytes_before })
     }
 }
 

@@ -163,6 +163,14 @@ impl Feed {
         }
     }
 
+    /// Bytes in a second of the source's audio, of its last seconds; 0 where that is not known.
+    pub(super) fn rate(&self) -> u64 {
+        match &self.kind {
+            Kind::Spliced(splice) => splice.rate(),
+            Kind::Passed(_) => 0,
+        }
+    }
+
     /// Samples at 48 kHz in the source's newest page of Opus; 0 for other codecs.
     pub(super) fn page_samples(&self) -> u64 {
         match &self.kind {

@@ -102,6 +102,8 @@ pub struct Meter {
     granule: Gauge,
     /// Samples at 48 kHz in the source's newest page, of Opus.
     samples: Gauge,
+    /// Bytes in a second of its audio.
+    rate: Gauge,
     /// How far the slowest listener of each thread is behind, in bytes.
     lags: [Gauge; MOST_THREADS],
 }
@@ -132,17 +134,23 @@ impl Gauge {
 
 impl Default for Meter {
     fn default() -> Self {
-        let [heard, out, granule, samples] = [const { Gauge(AtomicU64::new(0)) }; 4];
+        let [heard, out, granule, samples, rate] = [const { Gauge(AtomicU64::new(0)) }; 5];
         let lags = [const { Gauge(AtomicU64::new(0)) }; MOST_THREADS];
-        Self { began: Instant::now(), heard, out, granule, samples, lags }
+        Self { began: Instant::now(), heard, out, granule, samples, rate, lags }
     }
 }
 
 impl Meter {
-    /// A page of the source has come, with so many samples.
-    pub fn came(&self, now: Instant, samples: u64) {
+    /// A page of the source has come, with so many samples; a second of its audio has so many bytes.
+    pub fn came(&self, now: Instant, samples: u64, rate: u64) {
         self.heard.set(self.since_began(now));
         self.samples.set(samples);
+        self.rate.set(rate);
+    }
+
+    /// The bitrate of the source's last seconds, in bit/s; `None` where that is not known.
+    pub fn bitrate(&self) -> Option<u64> {
+        Some(self.rate.get() * 8).filter(|rate| *rate > 0)
     }
 
     /// A page has gone out that ends at this granule position.
@@ -199,7 +207,8 @@ mod tests {
             (meter.silent_for(at(0)), meter.newest(at(0)), meter.page()),
             (None, None, None)
         );
-        meter.came(at(0), 960);
+        meter.came(at(0), 960, 8000);
+        assert_eq!(meter.bitrate(), Some(64_000));
         meter.went(at(20), 4711);
         assert_eq!(meter.silent_for(at(50)), Some(Duration::from_millis(50)));
         assert_eq!(meter.newest(at(50)), Some((4711, Duration::from_millis(30))));

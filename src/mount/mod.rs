@@ -30,7 +30,7 @@ pub use meter::{Counter, Counters, Gauge, MOST_THREADS, Meter, Totals};
 pub use name::{MAX_NAME, Name, NameError, Pattern};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use roster::{Entry, Guest, Roster};
-pub use seats::{Seat, Seats};
+pub use seats::{PerClient, Seat, Seats};
 pub use settings::{Burst, Gap, Rules, Settings};
 pub use table::{Description, Full, Live, Slot, State, Table};
 
@@ -149,19 +149,21 @@ impl Mount {
     /// Lets listeners join with these headers, and status see whose they are. A stream that `ended` for this
     /// one ends in the same moment: no thread sees the time between them, or its listeners would be hung up on.
     fn show(&self, headers: &Headers, source: &Introduction<'_>, ended: Option<Feed>) {
-        let now = SystemTime::now();
-        let (state, state_since) = match self.slot.live().filter(|_| ended.is_none()) {
-            Some(live) => (live.state, live.state_since),
-            None => (State::Live, now),
+        let before = self.slot.live().filter(|_| ended.is_none());
+        let (state, state_since, state_began) = match before {
+            Some(live) => (live.state, live.state_since, live.state_began),
+            None => (State::Live, SystemTime::now(), Instant::now()),
         };
         let live = Live {
             codec: headers.codec.clone(),
             tags: headers.tags.clone(),
             description: source.description.clone(),
             since: source.since,
+            began: source.began,
             bytes_before: source.bytes_before,
             state,
             state_since,
+            state_began,
         };
         let mut air = self.air_mut();
         if let Some(mut feed) = ended {
@@ -182,7 +184,7 @@ impl Mount {
         feed.push(page, now, |page| air.ring.publish(page));
         drop(air);
         self.account(feed);
-        self.slot.meter.came(now, feed.page_samples());
+        self.slot.meter.came(now, feed.page_samples(), feed.rate());
         self.slot.meter.went(now, feed.granule());
         if was_in_gap && !feed.is_in_gap() {
             self.enter(State::Live);
@@ -244,8 +246,8 @@ impl Mount {
     /// Shows whether a source is heard.
     fn enter(&self, state: State) {
         let Some(live) = self.slot.live() else { return };
-        let now = SystemTime::now();
-        let seconds = now.duration_since(live.state_since).unwrap_or_default().as_secs_f32();
+        let (state_since, state_began) = (SystemTime::now(), Instant::now());
+        let seconds = live.state_began.elapsed().as_secs_f32();
         let mount = self.slot.name.as_str();
         match state {
             State::Gap => {
@@ -256,7 +258,8 @@ impl Mount {
                 journal!(info, GAP_ENDED, mount, seconds, "the source is heard again");
             }
         }
-        self.slot.set_live(Some(Live { state, state_since: now, ..Live::clone(&live) }));
+        let live = Live { state, state_since, state_began, ..Live::clone(&live) };
+        self.slot.set_live(Some(live));
     }
 
     fn ring_bells(&self) {

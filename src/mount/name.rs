@@ -70,7 +70,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// A mount name in which `*` stands for any text within one path segment.
+/// A mount name in which `*` stands for any text within one path segment, and `**` for any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -85,24 +85,26 @@ impl Pattern {
 
     /// Whether `name` fits, from its first to its last character.
     pub fn matches(&self, name: &Name) -> bool {
-        let (pattern, name) = (self.0.split('/'), name.as_str().split('/'));
-        pattern.clone().count() == name.clone().count()
-            && pattern.zip(name).all(|(pattern, segment)| segment_matches(pattern, segment))
-    }
-}
-
-fn segment_matches(pattern: &str, segment: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = segment.strip_prefix(first) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
-    for piece in pieces {
-        match rest.find(piece) {
-            Some(at) => rest = &rest[at + piece.len()..],
-            None => return false,
+        let (mut pattern, name) = (self.0.as_bytes(), name.as_str().as_bytes());
+        // For each beginning of the name, whether the pattern so far fits it: no pattern takes longer than its length times the name's.
+        let mut fits = vec![false; name.len() + 1];
+        fits[0] = true;
+        while let Some((&byte, rest)) = pattern.split_first() {
+            let across = rest.first() == Some(&b'*');
+            pattern = if byte == b'*' && across { &rest[1..] } else { rest };
+            if byte == b'*' {
+                for at in 1..fits.len() {
+                    fits[at] |= fits[at - 1] && (across || name[at - 1] != b'/');
+                }
+            } else {
+                for at in (1..fits.len()).rev() {
+                    fits[at] = fits[at - 1] && name[at - 1] == byte;
+                }
+                fits[0] = false;
+            }
         }
+        fits[name.len()]
     }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stays_within_its_segment() {
+    fn one_star_stays_within_its_segment_and_two_do_not() {
         for (pattern, name, fits) in [
             ("/mic-*.opus", "/mic-a.opus", true),
             ("/mic-*.opus", "/mic-.opus", true),
@@ -149,6 +151,11 @@ mod tests {
             ("/*/a*b*c", "/x/acb", false),
             ("/*", "/x", true),
             ("/*", "/x/y", false),
+            ("/**", "/x/y", true),
+            ("/**.opus", "/x/y.opus", true),
+            ("/a/**/c", "/a/b/b/c", true),
+            ("/a/**/c", "/a/c", false),
+            ("/***", "/x/y", true),
             ("/ab*ba", "/aba", false),
             ("/a", "/a", true),
             ("/a", "/ab", false),

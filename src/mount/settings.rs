@@ -71,6 +71,12 @@ impl Rules {
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
     }
 
+    /// What users and tokens take of memory, in bytes.
+    pub fn memory(&self) -> usize {
+        let rules = self.rules.iter().map(|(_, settings)| settings.access.memory());
+        rules.sum::<usize>() + self.defaults.access.memory()
+    }
+
     /// The largest ring that any mount may have, in bytes.
     pub fn largest_ring(&self) -> usize {
         let rings = self.rules.iter().map(|(_, settings)| settings.ring);

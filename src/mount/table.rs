@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
@@ -72,14 +72,18 @@ pub struct Live {
     pub tags: Tags,
     /// What the source says of it.
     pub description: Description,
-    /// When its source connected.
+    /// When its source connected, by the wall clock, which may be set at any time.
     pub since: SystemTime,
+    /// The same by a clock that only goes on.
+    pub began: Instant,
     /// What [`Counters::bytes_in`] said then.
     pub bytes_before: u64,
     /// Whether a source is heard.
     pub state: State,
     /// Since when.
     pub state_since: SystemTime,
+    /// The same by a clock that only goes on.
+    pub state_began: Instant,
 }
 
 /// What a source says of its mount in its request head: the `Ice-*` fields and what identifies it.
@@ -146,6 +150,7 @@ impl Table {
         for slot in lock(&self.slots).values().filter_map(Weak::upgrade) {
             slot.settings.store(rules.of(&slot.name));
         }
+        self.shared.changed.notify_one();
     }
 
     /// Those of them that everybody may know of.

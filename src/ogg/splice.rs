@@ -150,6 +150,11 @@ impl Splice {
         self.timeline.position()
     }
 
+    /// Bytes in a second of the source's audio, of its last seconds; 0 before the first.
+    pub fn rate(&self) -> u64 {
+        self.source.rate
+    }
+
     /// Samples in the source's newest page.
     pub fn page_samples(&self) -> u64 {
         self.timeline.page()

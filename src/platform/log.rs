@@ -4,6 +4,7 @@
 //! its own writes them, and the queue in front of it is bounded and drops rather than waits, as nothing
 //! may hold up a thread that moves audio. What was dropped is counted, and said as soon as somebody listens again.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
 use std::os::fd::AsFd;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, Event, Subscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -30,8 +31,8 @@ use crate::events::journal;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 1024;
-/// What they take at the most, in bytes: the texts that clients choose are cut long before.
-pub const LOG_MEMORY: usize = QUEUE * 1024;
+/// What they take at the most, in bytes: the texts that clients choose are cut long before, and each may stand in a line twice.
+pub const LOG_MEMORY: usize = QUEUE * 2048;
 /// How long the end waits for lines to be taken.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How often what was dropped is said.
@@ -58,7 +59,7 @@ impl Log {
         let journald = is_journal(&io::stderr()).then(to_journald).and_then(Result::ok);
         let (queue, lines) = sync_channel(QUEUE);
         let capture = Capture { queue: queue.clone(), for_journald: journald.is_some() };
-        let output = journald.unwrap_or_else(to_stderr);
+        let output = journald.unwrap_or_else(|| to_stderr(is_journal(&io::stderr())));
         thread::Builder::new()
             .name("log".into())
             .spawn(move || write(&lines, &output, combined))?;
@@ -115,7 +116,7 @@ fn write(lines: &Receiver<Item>, output: &Dispatch, combined: bool) {
     while let Ok(item) = lines.recv() {
         let end = match item {
             Item::Line(record) => {
-                REPLAYED.set(record.at);
+                REPLAYED.set((record.at, record.level()));
                 record.replay(output);
                 if combined && let Some(line) = combined::line(&record) {
                     // Whoever wanted them may have gone away; the log goes on.
@@ -167,26 +168,43 @@ fn to_journald() -> io::Result<Dispatch> {
     Ok(Dispatch::new(Registry::default().with(layer)))
 }
 
-fn to_stderr() -> Dispatch {
+/// Lines on stderr. Where they go to the journal all the same, as in a container that has no socket of journald's, each begins with
+/// its priority as sd-daemon(3) has it; the journal has times of its own.
+fn to_stderr(journal: bool) -> Dispatch {
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
-        .with_timer(Then);
+        .with_timer(Then { journal });
     Dispatch::new(Registry::default().with(lines))
 }
 
 thread_local! {
-    /// When what is being written happened.
-    static REPLAYED: std::cell::Cell<SystemTime> = const { std::cell::Cell::new(SystemTime::UNIX_EPOCH) };
+    /// When what is being written happened, and how much it matters.
+    static REPLAYED: Cell<(SystemTime, Level)> = const { Cell::new((SystemTime::UNIX_EPOCH, Level::INFO)) };
 }
 
-/// The time at which an event happened, and not the one at which it is written.
-struct Then;
+/// What a line begins with: the time at which something happened, and not the one at which it is written, or a priority.
+struct Then {
+    journal: bool,
+}
 
 impl FormatTime for Then {
     fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
-        let at = OffsetDateTime::from(REPLAYED.get());
+        let (at, level) = REPLAYED.get();
+        if self.journal {
+            return write!(
+                line,
+                "<{}>",
+                match level {
+                    Level::ERROR => 3,
+                    Level::WARN => 4,
+                    Level::INFO => 6,
+                    _ => 7,
+                }
+            );
+        }
+        let at = OffsetDateTime::from(at);
         let at = at.replace_microsecond(at.microsecond()).unwrap_or(at);
         write!(line, "{}", at.format(&Rfc3339).unwrap_or_default())
     }

@@ -36,10 +36,8 @@ pub fn give_up(user: &str) -> Result<Given, String> {
     // A dump would have the passwords in it.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("forbid core dumps"))?;
     let mut kept = Vec::new();
-    let root = Uid::effective().is_root();
-    if root {
-        become_user(user, &mut kept)?;
-    }
+    let gone =
+        if Uid::effective().is_root() { become_user(user, &mut kept)? } else { Gone::default() };
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         // Who has none may not even be allowed to ask: a unit's system call filter forbids it.
         if !caps::read(None, set).is_ok_and(|held| held.is_empty()) {
@@ -51,8 +49,7 @@ pub fn give_up(user: &str) -> Result<Given, String> {
     prctl::set_dumpable(false).map_err(failed("forbid core dumps"))?;
     let status =
         fs::read_to_string("/proc/self/status").map_err(failed("read /proc/self/status"))?;
-    let standing = Standing::of(&status);
-    let left = standing.left(root.then_some(kept.is_empty()));
+    let left = Standing::of(&status).left(gone);
     if !left.is_empty() {
         return Err(format!(
             "the process still has {} after giving up its power: it does not go on",
@@ -62,7 +59,24 @@ pub fn give_up(user: &str) -> Result<Given, String> {
     Ok(Given { uid: Uid::current().as_raw(), gid: Gid::current().as_raw(), kept })
 }
 
-fn become_user(user: &str, kept: &mut Vec<String>) -> Result<(), String> {
+/// What root has given up for good, and so must not be there any more.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each of them is one line of what the kernel says"
+)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Gone {
+    bounding: bool,
+    groups: bool,
+    group: bool,
+    /// Root that stays root is excused here; whoever was never root has no root to give up.
+    user: bool,
+    /// It is still root, for a reason that has been found good.
+    excused: bool,
+}
+
+fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Gone, String> {
+    let mut gone = Gone { bounding: true, groups: true, group: true, user: true, excused: false };
     let (uid, gid) = find(user)?;
     let can = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     if can(caps::Capability::CAP_SETPCAP) {
@@ -72,7 +86,14 @@ fn become_user(user: &str, kept: &mut Vec<String>) -> Result<(), String> {
             number += 1;
         }
         prctl(nix::libc::PR_SET_SECUREBITS, SECURE_BITS).map_err(failed("set the securebits"))?;
+        let bits = prctl(nix::libc::PR_GET_SECUREBITS, 0).map_err(failed("read its securebits"))?;
+        if bits as nix::libc::c_ulong != SECURE_BITS {
+            return Err(format!(
+                "the process has the securebits {bits:#x} where it set {SECURE_BITS:#x}: it does not go on"
+            ));
+        }
     } else {
+        gone.bounding = false;
         kept.push("the bounding set and the securebits, for want of CAP_SETPCAP; without new privileges nothing comes from them".into());
     }
     let (users, groups) = (Map::of("uid_map"), Map::of("gid_map"));
@@ -89,8 +110,10 @@ fn become_user(user: &str, kept: &mut Vec<String>) -> Result<(), String> {
         }
     };
     if !can(caps::Capability::CAP_SETGID) {
+        (gone.groups, gone.group) = (false, false);
         kept.push(excuse("its groups", "CAP_SETGID is missing".into())?);
     } else if fs::read_to_string("/proc/self/setgroups").is_ok_and(|said| said.trim() == "deny") {
+        gone.groups = false;
         kept.push(excuse("its supplementary groups", "setgroups is denied".into())?);
     } else {
         setgroups(&[]).map_err(failed("leave its supplementary groups"))?;
@@ -100,18 +123,21 @@ fn become_user(user: &str, kept: &mut Vec<String>) -> Result<(), String> {
             let gid = Gid::from_raw(gid);
             setresgid(gid, gid, gid).map_err(failed("change its group"))?;
         } else {
+            gone.group = false;
             kept.push(excuse("its group", format!("group {gid} is not mapped"))?);
         }
     }
     if !can(caps::Capability::CAP_SETUID) {
+        (gone.user, gone.excused) = (false, true);
         kept.push(excuse("its user", "CAP_SETUID is missing".into())?);
     } else if users.has(uid) {
         let uid = Uid::from_raw(uid);
         setresuid(uid, uid, uid).map_err(failed("change its user"))?;
     } else {
+        (gone.user, gone.excused) = (false, true);
         kept.push(excuse("its user", format!("user {uid} is not mapped"))?);
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Uid and gid of a user.
@@ -165,11 +191,11 @@ impl Map {
     }
 }
 
-#[allow(unsafe_code, reason = "no library has safe calls for these two")]
-fn prctl(option: nix::libc::c_int, value: nix::libc::c_ulong) -> nix::Result<()> {
-    // SAFETY: both options take a number and change nothing but this thread's own rights.
+#[allow(unsafe_code, reason = "no library has safe calls for these")]
+fn prctl(option: nix::libc::c_int, value: nix::libc::c_ulong) -> nix::Result<nix::libc::c_int> {
+    // SAFETY: the options that are used here take a number and change nothing but this thread's own rights.
     let done = unsafe { nix::libc::prctl(option, value, 0, 0, 0) };
-    nix::errno::Errno::result(done).map(drop)
+    nix::errno::Errno::result(done)
 }
 
 fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
@@ -208,11 +234,10 @@ impl Standing {
         standing
     }
 
-    /// What should not be there. `became`: root became another user; `Some(false)`: not in all respects,
-    /// for a reason that has been found good.
-    fn left(&self, became: Option<bool>) -> Vec<&'static str> {
-        // Real, effective, saved and file system ids. Who was never root cannot leave its groups, nor
-        // change a bounding set that it has no use for.
+    /// What should not be there. Who was never root cannot leave its groups, nor change a bounding set that it has
+    /// no use for.
+    fn left(&self, gone: Gone) -> Vec<&'static str> {
+        // Real, effective, saved and file system ids.
         let (users, groups) = self.ids.split_at(self.ids.len().min(4));
         let one = |ids: &[u64]| ids.len() == 4 && ids.iter().all(|&id| id == ids[0] && id != 0);
         let all = [
@@ -220,11 +245,11 @@ impl Standing {
             (!self.no_new_privileges, "a way to new privileges"),
             // An emulator has threads of its own; where the mistake is ours, every test shows it.
             (cfg!(debug_assertions) && self.threads != 1, "threads that have given up nothing"),
-            (became != Some(false) && users.contains(&0), "root's identity"),
-            (became == Some(true) && !one(users), "more than one identity"),
-            (became == Some(true) && !one(groups), "root's group"),
-            (became == Some(true) && self.groups != 0, "supplementary groups"),
-            (became == Some(true) && self.bounding != 0, "capabilities to be had back"),
+            (!gone.excused && users.contains(&0), "root's identity"),
+            (gone.user && !one(users), "more than one identity"),
+            (gone.group && !one(groups), "root's group"),
+            (gone.groups && self.groups != 0, "supplementary groups"),
+            (gone.bounding && self.bounding != 0, "capabilities to be had back"),
         ];
         all.into_iter().filter_map(|(is_left, what)| is_left.then_some(what)).collect()
     }
@@ -238,15 +263,20 @@ mod tests {
         Groups:\t \nThreads:\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
         CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
 
-    fn left(change: (&str, &str), became: Option<bool>) -> Vec<&'static str> {
+    const ALL: Gone =
+        Gone { bounding: true, groups: true, group: true, user: true, excused: false };
+    const NEVER: Gone =
+        Gone { bounding: false, groups: false, group: false, user: false, excused: false };
+
+    fn left(change: (&str, &str), gone: Gone) -> Vec<&'static str> {
         let status = NOBODY_AT_ALL.replacen(change.0, change.1, 1);
         assert!(change.0 == change.1 || status != NOBODY_AT_ALL, "{change:?} changes nothing");
-        Standing::of(&status).left(became)
+        Standing::of(&status).left(gone)
     }
 
     #[test]
     fn whatever_is_left_is_found() {
-        assert!(left(("", ""), Some(true)).is_empty());
+        assert!(left(("", ""), ALL).is_empty());
         for (change, what) in [
             (("CapEff:\t0000000000000000", "CapEff:\t0000000000000400"), "capabilities"),
             (("CapAmb:\t0000000000000000", "CapAmb:\t?"), "capabilities"),
@@ -260,23 +290,27 @@ mod tests {
             (("Gid:\t65534", "Gid:\t0"), "root's group"),
             (("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t1000"), "more than one identity"),
         ] {
-            assert_eq!(left(change, Some(true)), [what], "{change:?}");
+            assert_eq!(left(change, ALL), [what], "{change:?}");
         }
         assert_eq!(
-            left(("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t0"), None),
+            left(("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t0"), NEVER),
             ["root's identity"]
         );
-        assert!(!Standing::of("").left(Some(true)).is_empty(), "nothing is known of it");
+        assert!(!Standing::of("").left(ALL).is_empty(), "nothing is known of it");
     }
 
     #[test]
     fn who_was_never_root_keeps_its_groups_and_the_root_of_a_namespace_its_name() {
-        assert!(left(("Groups:\t ", "Groups:\t27 "), None).is_empty());
+        assert!(left(("Groups:\t ", "Groups:\t27 "), NEVER).is_empty());
         assert!(
-            left(("Uid:\t65534\t65534\t65534\t65534", "Uid:\t0\t0\t0\t0"), Some(false)).is_empty()
+            left(
+                ("Uid:\t65534\t65534\t65534\t65534", "Uid:\t0\t0\t0\t0"),
+                Gone { excused: true, ..NEVER }
+            )
+            .is_empty()
         );
         assert_eq!(
-            left(("NoNewPrivs:\t1", "NoNewPrivs:\t0"), Some(false)),
+            left(("NoNewPrivs:\t1", "NoNewPrivs:\t0"), Gone { excused: true, ..NEVER }),
             ["a way to new privileges"]
         );
     }

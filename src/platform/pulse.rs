@@ -90,9 +90,10 @@ impl Pulse {
         let mut wait = pin!(wait);
         loop {
             tokio::select! {
+                // First the beat: what is waited for may be there each time, and the loop advances all the more.
                 biased;
-                done = &mut wait => return done,
                 () = self.beat() => {}
+                done = &mut wait => return done,
             }
         }
     }
@@ -133,6 +134,20 @@ mod tests {
             names(&["hangs", "waits for a client"]),
             "what ended is no loop"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_never_has_to_wait_beats_all_the_same() {
+        let pulses = Pulses::watched(LOOK);
+        let mut busy = pulses.of("busy");
+        assert!(pulses.behind().is_empty());
+        for _ in 0..10 {
+            for _ in 0..10 {
+                busy.during(std::future::ready(())).await;
+                sleep(LOOK / 10).await;
+            }
+            assert!(pulses.behind().is_empty());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Write};
 use std::time::SystemTime;
 
 use tracing::field::{DisplayValue, Field, Value, Visit, display};
-use tracing::{Dispatch, Event, Metadata};
+use tracing::{Dispatch, Event, Level, Metadata};
 
 /// What was said, and when.
 pub(super) struct Record {
@@ -28,6 +28,11 @@ impl Record {
         let mut record = Self { metadata, values, at: SystemTime::now() };
         event.record(&mut Taker { record: &mut record, without });
         record
+    }
+
+    /// How much it matters.
+    pub(super) fn level(&self) -> Level {
+        *self.metadata.level()
     }
 
     /// A field's value as text.

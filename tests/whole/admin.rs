@@ -1,9 +1,14 @@
 //! Icecast's administration.
 
+use std::io::Write;
+
 use serde_json::Value;
 
-use crate::client::{Listener, Source, admin, get, get_with, login, login_as, request};
+use crate::client::{
+    Listener, Source, admin, connect, get, get_with, login, login_as, read_head, request,
+};
 use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
+use crate::ogg;
 
 /// The text of the first element of this name.
 fn value<'x>(xml: &'x str, name: &str) -> &'x str {
@@ -99,6 +104,15 @@ fn a_title_can_be_given_by_its_source_and_is_seen() {
     }
     assert_eq!(update(&admin()), 200);
     assert_eq!(update(&login("its own")), 401, "another mount's");
+    let mut own = connect(&server);
+    write!(own, "SOURCE /own HTTP/1.0\r\n{}\r\n", login("its own")).unwrap();
+    assert_eq!(read_head(&mut own).status, 200);
+    own.write_all(&ogg::headers(1)).unwrap();
+    server.wait_for_lines(&["stream-began"], 2);
+    let update = |fields: &str| {
+        get_with(&server, "/admin/metadata?mount=/own&mode=updinfo&song=x", fields).status
+    };
+    assert_eq!((update(&login("its own")), update(&login(PASSWORD))), (200, 401));
     for (query, said) in [
         ("mount=/m", "mode takes updinfo"),
         ("mount=/m&mode=updinfo", "song, or title and artist"),
@@ -136,6 +150,7 @@ fn no_page_of_another_site_can_send_a_command() {
         "Referer: http://evil.example/page\r\n",
         "Sec-Fetch-Site: cross-site\r\n",
         "Origin: null\r\n",
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Firefox/153.0\r\n",
     ] {
         assert_eq!(kill(foreign), 403, "{foreign}");
     }

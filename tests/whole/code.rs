@@ -18,7 +18,7 @@ const ARROWS: [&[&str]; 11] = [
     &["ogg"],
 ];
 /// Leaves that anybody may use, and that use nobody but each other.
-const LEAVES: [&str; 5] = ["events", "http", "text", "units", "platform"];
+const LEAVES: [&str; 6] = ["events", "http", "text", "units", "platform", "refusals"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -76,6 +76,8 @@ fn what_needs_a_restart_is_named() {
     server.wait_for_line(&["reload-later", "key=\"workers\""]);
     server.wait_for_line(&["reload-later", "key=\"[process] user\""]);
     assert_eq!(server.count_lines(&["event=\"reload-later\""]), 2, "not the address");
+    reload(&server, PASSWORD, "workers = 2", sections, "event=\"reloaded\"");
+    server.wait_for_lines(&["reload-later", "key=\"workers\""], 2);
 }
 
 #[test]

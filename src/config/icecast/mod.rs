@@ -102,6 +102,18 @@ impl Converted {
     }
 
     fn server(&mut self, root: &Element) {
+        // Icecast reads on where an element comes again; here the second one could be overlooked.
+        for name in
+            ["paths", "authentication", "limits", "security", "hostname", "location", "admin"]
+        {
+            if let Some(again) = root.children.iter().filter(|element| element.name == name).nth(1)
+            {
+                self.problem(
+                    again.line,
+                    format!("<{name}> is there twice; put all of it into one"),
+                );
+            }
+        }
         self.listen(root);
         self.paths(root);
         let known = [
@@ -149,7 +161,19 @@ impl Converted {
         for mount in mounts().filter(|mount| mount.attribute("type") != Some("default")) {
             self.section(mount.line, "[[mount]]");
             match mount.child("mount-name") {
-                Some(name) => self.text("name", name),
+                // What Icecast takes for a pattern must not become a name that nobody has.
+                Some(name) if name.text.contains(['?', '[', ']']) => self.problem(
+                    name.line,
+                    format!(
+                        "<mount-name>{}</mount-name>: of patterns only * is understood here",
+                        name.text.trim()
+                    ),
+                ),
+                // Icecast's star goes over slashes.
+                Some(name) => {
+                    let pattern = quoted(&name.text.trim().replace('*', "**"));
+                    self.line(name.line, &format!("name = {pattern}"));
+                }
                 None => self.problem(
                     mount.line,
                     "a <mount> needs a <mount-name>, unless its type is default".into(),
@@ -189,6 +213,10 @@ impl Converted {
                     "ssl" | "tls" if element.is_on() => self.problem(
                         element.line,
                         format!("<{}> cannot be honoured: silvacast speaks no TLS; put a proxy such as Caddy in front", element.name),
+                    ),
+                    "authentication" => self.problem(
+                        element.line,
+                        "<authentication> on a <listen-socket> cannot be honoured; say who may listen with the mounts, or who may connect with <allow-ip>".into(),
                     ),
                     _ => self.ignore(element, "listen-socket"),
                 }
@@ -270,6 +298,10 @@ impl Converted {
                 "admin-password" => self.text("admin_password", element),
                 // For servers that fetch streams from each other.
                 "relay-user" | "relay-password" => {}
+                "role" => self.problem(
+                    element.line,
+                    "<role> cannot be honoured; say who may listen with access = \"password\", \"token\" or \"closed\" in a configuration of silvacast's own".into(),
+                ),
                 _ => self.ignore(element, "authentication"),
             }
         }
@@ -310,6 +342,15 @@ impl Converted {
     }
 
     fn mount(&mut self, mount: &Element) {
+        let closes = |element: &&Element| match element.name.as_str() {
+            "no-mount" => element.is_on(),
+            // Icecast's 0 is nobody, and its -1 no limit.
+            "max-listeners" => element.text.trim() == "0",
+            _ => false,
+        };
+        if let Some(closing) = mount.children.iter().find(closes) {
+            self.line(closing.line, "access = \"closed\"");
+        }
         for element in &mount.children {
             match element.name.as_str() {
                 "mount-name" => {}
@@ -325,7 +366,6 @@ impl Converted {
                         self.line(element.line, "hidden = true");
                     }
                 }
-                "no-mount" if element.is_on() => self.line(element.line, "access = \"closed\""),
                 "authentication" => self.problem(
                     element.line,
                     "<authentication> on a mount cannot be honoured as it is: say access = \"password\" with a listeners_file of bcrypt hashes (htpasswd -B) in a configuration of silvacast's own (check --print-toml makes one of this file without it)".into(),
