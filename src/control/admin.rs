@@ -41,13 +41,15 @@ impl Control {
         match what {
             "" | "stats" => {
                 let mounts = self.table.live();
-                let mounts = match visit.parameter("mount") {
-                    None => mounts,
-                    Some(name) => {
-                        mounts.into_iter().filter(|(slot, _)| slot.name.as_str() == name).collect()
-                    }
-                };
-                Ok(xml(stats::stats(&self.station(visit), self.table.totals(), &mounts)))
+                let only = visit.parameter("mount");
+                if only
+                    .as_ref()
+                    .is_some_and(|only| !mounts.iter().any(|(slot, _)| slot.name.as_str() == only))
+                {
+                    return Err(no_source());
+                }
+                let station = self.station(visit);
+                Ok(xml(stats::stats(&station, self.table.totals(), &mounts, only.as_deref())))
             }
             "listmounts" => Ok(xml(stats::mounts(&self.table.live()))),
             "listclients" => Ok(xml(stats::clients(&*self.mount(visit)?))),
@@ -121,7 +123,7 @@ impl Control {
         let name = visit.parameter("mount");
         let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
         let slot = Name::new(&name).ok().and_then(|name| self.table.find(&name));
-        slot.ok_or_else(|| Reply::new(400, "Source does not exist"))
+        slot.ok_or_else(no_source)
     }
 
     /// Lets the administrator in.
@@ -140,4 +142,9 @@ impl Control {
         let logins = [&credentials.admin, own.as_ref().unwrap_or(&credentials.source)];
         self.gate.admit(&logins, visit.authorization(), visit.origin, "admin")
     }
+}
+
+/// Icecast's own words, as programs look for them.
+fn no_source() -> Reply {
+    Reply::new(400, "Source does not exist")
 }

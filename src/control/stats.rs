@@ -10,8 +10,13 @@ use crate::mount::{Live, Slot, Totals};
 /// A mount and what is on the air.
 type Heard = (Arc<Slot>, Arc<Live>);
 
-/// `/admin/stats`.
-pub(super) fn stats(station: &Station, totals: &Totals, mounts: &[Heard]) -> String {
+/// `/admin/stats`: the whole server, and all mounts or `only` one.
+pub(super) fn stats(
+    station: &Station,
+    totals: &Totals,
+    mounts: &[Heard],
+    only: Option<&str>,
+) -> String {
     let listeners: usize = mounts.iter().map(|(slot, _)| slot.listeners.taken()).sum();
     let (server_start, server_start_iso8601) = dates(station.since);
     Xml::document("icestats", |xml| {
@@ -33,7 +38,8 @@ pub(super) fn stats(station: &Station, totals: &Totals, mounts: &[Heard]) -> Str
         xml.value("sources", mounts.len());
         xml.value("stats", 0);
         xml.value("stats_connections", 0);
-        for (slot, live) in mounts {
+        let asked = |slot: &Slot| only.is_none_or(|only| slot.name.as_str() == only);
+        for (slot, live) in mounts.iter().filter(|(slot, _)| asked(slot)) {
             xml.element("source", &[("mount", slot.name.as_str())], |xml| {
                 source(xml, station, slot, live);
             });
