@@ -18,6 +18,7 @@ mod daemon;
 mod deploy;
 mod door;
 mod gap;
+mod icecast;
 mod joint;
 mod manual;
 mod memory;

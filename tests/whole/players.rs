@@ -21,13 +21,13 @@ impl Drop for Running {
 /// The tone that encoders send: no whole number of periods in a packet, so that a lost one shows.
 const TONE: f64 = 997.0;
 
-fn start(command: &mut Command) -> Running {
+pub(crate) fn start(command: &mut Command) -> Running {
     let name = command.get_program().to_string_lossy().into_owned();
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Running(quiet.spawn().unwrap_or_else(|error| panic!("{name} is needed here: {error}")))
 }
 
-fn finish(command: &mut Command) -> Output {
+pub(crate) fn finish(command: &mut Command) -> Output {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{name} is needed here: {error}"));

@@ -1,0 +1,493 @@
+//! Debian's Icecast beside silvacast, under the same load: whoever reads the one can read the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Answer, Listener, Server, admin, get, get_with, read_to_end};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE};
+use crate::players::{Running, finish, start};
+
+const MOUNTS: [&str; 2] = ["/a.opus", "/b.opus"];
+
+/// Where what is read there may differ, and why: the page, the name of the value, how, and the reason.
+const ACCEPTED: &[(&str, &str, How, &str)] = {
+    use How::{Added, Value};
+    &[
+        ("*", "server_id", Value, "each says its own name"),
+        ("*", "server_start", Value, "they did not start in the same second"),
+        ("*", "server_start_iso8601", Value, "they did not start in the same second"),
+        ("*", "stream_start", Value, "their encoders did not connect in the same second"),
+        ("*", "stream_start_iso8601", Value, "their encoders did not connect in the same second"),
+        (
+            "*",
+            "bitrate",
+            Added,
+            "measured, as some readers take it for granted; Icecast has it only from Ice-Bitrate",
+        ),
+        ("*", "channels", Added, "read from the stream; Icecast does not look into Opus"),
+        ("*", "title", Added, "read from the stream; Icecast does not look into Opus"),
+        (
+            "status-json.xsl",
+            "dummy",
+            Added,
+            "there whether or not there is a source; Icecast has it only where there is none",
+        ),
+        ("status-json.xsl", "state", Added, "whether its source is heard"),
+        ("status-json.xsl", "state_since_iso8601", Added, "since when"),
+        ("status-json.xsl", "silence_inserted_seconds", Added, "what stood in for its source"),
+        ("status-json.xsl", "late_dropped_seconds", Added, "what came too late after that"),
+        ("stats", "client_connections", Value, "Icecast leaves out some requests that it refused"),
+        (
+            "stats",
+            "clients",
+            Value,
+            "Icecast counts whoever is asking; silvacast counts sources and listeners",
+        ),
+        ("stats", "connections", Value, "Icecast is asked more often, until it is up"),
+        ("stats", "total_bytes_read", Value, "Icecast brings it up to date every few seconds"),
+        ("stats", "total_bytes_sent", Value, "Icecast brings it up to date every few seconds"),
+        ("listmounts", "Connected", Value, "their encoders did not connect in the same second"),
+        ("listclients", "Connected", Value, "their listeners did not connect in the same second"),
+        ("listclients", "ID", Value, "each counts for itself"),
+        ("listclients", "listeners", Added, "some readers want it in small letters"),
+        ("listclients", "@id", Added, "Icecast 2.5 has it there as well"),
+    ]
+};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    /// Only silvacast has it.
+    Added,
+    /// Both have it, of the same kind, with other values.
+    Value,
+}
+
+/// What a request that is refused gets from Icecast, what from silvacast, and why that is something else.
+const REFUSALS: &[(&str, u16, u16, &str)] = &[
+    ("listclients?mount=/nothing.opus", 400, 400, ""),
+    ("listclients", 400, 400, ""),
+    ("stats?mount=/nothing.opus", 400, 400, ""),
+    ("killclient?mount=/nothing.opus&id=1", 400, 400, ""),
+    ("killclient?mount=/a.opus", 400, 400, ""),
+    ("killclient?id=1", 400, 400, ""),
+    ("killsource?mount=/nothing.opus", 400, 400, ""),
+    ("killsource", 400, 400, ""),
+    ("metadata?mount=/a.opus", 400, 400, ""),
+    ("metadata?mode=updinfo&song=x", 400, 400, ""),
+    ("nonsense", 400, 404, "there is no such page"),
+];
+
+/// A running Icecast of Debian's; killed when dropped.
+struct Icecast {
+    child: Child,
+    port: u16,
+    _directory: TempDir,
+}
+
+impl Server for Icecast {
+    fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Icecast {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Icecast {
+    fn start() -> Self {
+        // Somebody may take a port that was free a moment ago; Icecast ends then.
+        (0..5).find_map(|_| Self::try_to_start()).expect("icecast2 does not start")
+    }
+
+    fn try_to_start() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        // Its logs are written by whoever it runs as.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let file = directory.path().join("icecast.xml");
+        let text = format!(
+            "<icecast><location>Wood</location><admin>me@station.example</admin><hostname>station.example</hostname>\
+             <limits><clients>100</clients><sources>10</sources></limits>\
+             <authentication><source-password>{PASSWORD}</source-password><admin-user>admin</admin-user>\
+             <admin-password>{ADMIN_PASSWORD}</admin-password></authentication>\
+             <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
+             <paths><logdir>{}</logdir><webroot>/usr/share/icecast2/web</webroot>\
+             <adminroot>/usr/share/icecast2/admin</adminroot></paths></icecast>",
+            directory.path().display()
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new("icecast2");
+        command.arg("-c").arg(file).stdin(Stdio::null()).stdout(Stdio::null());
+        if nix::unistd::geteuid().is_root() {
+            // It refuses to be root.
+            command.uid(65_534).gid(65_534);
+        }
+        let child = command.stderr(Stdio::null()).spawn().expect("icecast2 is needed here");
+        let mut icecast = Self { child, port, _directory: directory };
+        let until = Instant::now() + PATIENCE;
+        while !is_well(port) {
+            if icecast.child.try_wait().unwrap().is_some() || Instant::now() > until {
+                return None;
+            }
+            thread::sleep(POLL);
+        }
+        Some(icecast)
+    }
+}
+
+/// Whether Icecast says all of its status: in its first moments it may hang up, or leave half of it out.
+fn is_well(port: u16) -> bool {
+    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let asked = socket.write_all(b"GET /status-json.xsl HTTP/1.0\r\n\r\n");
+    asked.is_ok() && String::from_utf8_lossy(&read_to_end(&mut socket)).contains("{\"admin\":")
+}
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Both, and what they are given.
+struct Pair {
+    icecast: Icecast,
+    silvacast: Daemon,
+    audio: TempDir,
+    encoders: Vec<Running>,
+    listeners: Vec<Listener>,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let audio = tempfile::tempdir().unwrap();
+        let mut make = Command::new("ffmpeg");
+        make.args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "sine=997:r=48000"]);
+        make.args(["-t", "5", "-c:a", "libopus", "-metadata", "title=Dusk", "-f", "ogg"]);
+        finish(make.arg(audio.path().join("a")));
+        // Icecast has no silence to stand in for a source.
+        let silvacast = Daemon::with(
+            "",
+            "[server]\nhostname = \"station.example\"\nlocation = \"Wood\"\nadmin = \"me@station.example\"\n\
+             [mount-defaults]\ngap = \"end\"",
+        );
+        let icecast = Icecast::start();
+        Self { icecast, silvacast, audio, encoders: Vec::new(), listeners: Vec::new() }
+    }
+
+    /// The same audio with the same words to both; then a listener at each.
+    fn push(&mut self, mount: &str) {
+        for port in [self.icecast.port, self.silvacast.port] {
+            let mut encoder = Command::new("ffmpeg");
+            encoder.args(["-nostdin", "-re", "-stream_loop", "-1", "-i"]);
+            encoder.arg(self.audio.path().join("a")).args([
+                "-c",
+                "copy",
+                "-page_duration",
+                "20000",
+            ]);
+            for (option, value) in [
+                ("content_type", "audio/ogg"),
+                ("ice_name", "The pond & co"),
+                ("ice_description", "By the reeds"),
+                ("ice_genre", "Nature"),
+                ("ice_url", "http://pond.example/"),
+                ("ice_public", "1"),
+                ("user_agent", "Recorder/1"),
+            ] {
+                encoder.arg(format!("-{option}")).arg(value);
+            }
+            let url = format!("icecast://source:{PASSWORD}@127.0.0.1:{port}{mount}");
+            self.encoders.push(start(encoder.args(["-f", "ogg", &url])));
+        }
+        for port in [self.icecast.port, self.silvacast.port] {
+            until(&format!("a source at {mount}"), || {
+                let said = get(&port, "/status-json.xsl").text();
+                if said.contains(mount) { Ok(()) } else { Err(said) }
+            });
+            self.listeners.push(Listener::join_with(&port, mount, "User-Agent: Ear/1\r\n"));
+        }
+    }
+
+    /// Asks both until what they say differs only where it may; notes which lines of the table that took.
+    fn agree(&self, page: &str, used: &mut BTreeSet<usize>) {
+        until(page, || {
+            let [theirs, ours] = [self.icecast.port, self.silvacast.port].map(|port| {
+                let answer = get_with(&port, &target(page), &admin());
+                let kind = answer.field("content-type").map(ToOwned::to_owned);
+                read(&answer, port).map(|document| (kind, document))
+            });
+            let (theirs, ours) = (theirs?, ours?);
+            if theirs.0 != ours.0 {
+                return Err(format!("it is {:?}, not {:?}", ours.0, theirs.0));
+            }
+            let (mut wrong, mut needed) = (String::new(), BTreeSet::new());
+            let (theirs, ours) = (theirs.1, ours.1);
+            for path in theirs.keys().chain(ours.keys()) {
+                let how = match (theirs.get(path), ours.get(path)) {
+                    (theirs, ours) if theirs == ours => continue,
+                    (None, Some(_)) => How::Added,
+                    (Some(theirs), Some(ours)) if theirs.kind() == ours.kind() => How::Value,
+                    (theirs, ours) => {
+                        let _ = writeln!(wrong, "{path} is {ours:?}, not {theirs:?}");
+                        continue;
+                    }
+                };
+                let name = path.rsplit('/').next().unwrap();
+                let line = ACCEPTED.iter().position(|&(on, what, h, _)| {
+                    (on == "*" || page.starts_with(on)) && what == name && h == how
+                });
+                if let Some(line) = line {
+                    needed.insert(line);
+                } else {
+                    let (ours, theirs) = (ours.get(path), theirs.get(path));
+                    let _ = writeln!(wrong, "{path} is {ours:?}, not {theirs:?}");
+                }
+            }
+            used.extend(needed);
+            if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        });
+    }
+}
+
+fn target(page: &str) -> String {
+    if page.starts_with("status") { format!("/{page}") } else { format!("/admin/{page}") }
+}
+
+/// Tries until it is well; a test's patience later, says why it is not.
+fn until(what: &str, mut attempt: impl FnMut() -> Result<(), String>) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(why) = attempt() {
+        assert!(Instant::now() < end, "{what}: {why}");
+        thread::sleep(POLL);
+    }
+}
+
+/// A value of a document.
+#[derive(Clone, Debug, PartialEq)]
+enum Said {
+    Null,
+    Number(String),
+    Text(String),
+    /// There are others in it.
+    Object,
+}
+
+#[derive(Debug, PartialEq)]
+enum Kind {
+    Null,
+    Number,
+    Text,
+    Object,
+    /// `Wed, 25 Nov 2026 19:29:46 +0000`
+    Date,
+    /// `2026-11-25T19:29:46+0000`
+    Iso,
+}
+
+impl Said {
+    fn kind(&self) -> Kind {
+        let shaped = |text: &str, shape: &str| {
+            text.len() == shape.len()
+                && text.chars().zip(shape.chars()).all(|(c, s)| match s {
+                    '0' => c.is_ascii_digit(),
+                    'a' => c.is_ascii_alphabetic(),
+                    other => c == other,
+                })
+        };
+        match self {
+            Self::Null => Kind::Null,
+            Self::Number(_) => Kind::Number,
+            Self::Object => Kind::Object,
+            Self::Text(text) if shaped(text, "aaa, 00 aaa 0000 00:00:00 +0000") => Kind::Date,
+            Self::Text(text) if shaped(text, "0000-00-00T00:00:00+0000") => Kind::Iso,
+            Self::Text(_) => Kind::Text,
+        }
+    }
+
+    /// A text of an XML document, where nothing else tells a number.
+    fn of(text: &str, port: u16) -> Self {
+        if text.parse::<f64>().is_ok() {
+            Self::Number(text.to_owned())
+        } else {
+            Self::Text(text.replace(&format!(":{port}/"), ":PORT/"))
+        }
+    }
+}
+
+/// All values of a document by their paths, with the server's port made the same for both.
+///
+/// # Errors
+/// What came instead of a document.
+fn read(answer: &Answer, port: u16) -> Result<BTreeMap<String, Said>, String> {
+    let mut all = BTreeMap::new();
+    if answer.status != 200 {
+        return Err(answer.text());
+    }
+    if answer.field("content-type").unwrap().starts_with("application/json") {
+        let document: Value = serde_json::from_slice(&answer.body)
+            .map_err(|error| format!("{error}: {}", answer.text()))?;
+        of_json(&document, "", port, &mut all);
+    } else {
+        of_xml(&answer.text(), port, &mut all);
+    }
+    Ok(all)
+}
+
+fn of_json(value: &Value, path: &str, port: u16, all: &mut BTreeMap<String, Said>) {
+    let said = match value {
+        Value::Null => Said::Null,
+        Value::Number(number) => Said::Number(number.to_string()),
+        Value::String(text) => Said::Text(text.replace(&format!(":{port}/"), ":PORT/")),
+        Value::Object(object) => {
+            for (name, value) in object {
+                of_json(value, &format!("{path}/{name}"), port, all);
+            }
+            Said::Object
+        }
+        Value::Array(values) => {
+            for (number, value) in values.iter().enumerate() {
+                of_json(value, &format!("{path}[{number}]"), port, all);
+            }
+            return;
+        }
+        Value::Bool(_) => panic!("Icecast says nothing of the kind"),
+    };
+    all.insert(path.to_owned(), said);
+}
+
+fn of_xml(text: &str, port: u16, all: &mut BTreeMap<String, Said>) {
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().expand_empty_elements = true;
+    let (mut path, mut inside) = (String::new(), String::new());
+    let mut parents = false;
+    loop {
+        match reader.read_event().unwrap() {
+            Event::Start(start) => {
+                let mut name = start.name().as_ref().to_owned();
+                let mut own = Vec::new();
+                for attribute in start.attributes().map(Result::unwrap) {
+                    let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
+                    let value = value.unwrap().into_owned();
+                    // Sources are told apart by their mounts.
+                    if attribute.key.as_ref() == "mount" {
+                        name = format!("{name}({})", value.replace('/', ""));
+                    } else {
+                        own.push((attribute.key.as_ref().to_owned(), value));
+                    }
+                }
+                path = format!("{path}/{name}");
+                for (name, value) in own {
+                    all.insert(format!("{path}/@{name}"), Said::of(&value, port));
+                }
+                (inside, parents) = (String::new(), false);
+            }
+            Event::Text(text) => inside.push_str(&text.xml10_content()),
+            Event::GeneralRef(entity) => {
+                inside.push_str(quick_xml::escape::resolve_predefined_entity(&entity).unwrap());
+            }
+            Event::End(_) => {
+                let said = if parents { Said::Object } else { Said::of(&inside, port) };
+                all.insert(path.clone(), said);
+                path.truncate(path.rfind('/').unwrap());
+                parents = true;
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn whatever_icecast_says_is_said_here_in_the_same_words() {
+    let mut used = BTreeSet::new();
+    let mut pair = Pair::start();
+    pair.agree("status-json.xsl", &mut used);
+    pair.agree("listmounts", &mut used);
+    for mount in MOUNTS {
+        pair.push(mount);
+        pair.agree("status-json.xsl", &mut used);
+        for page in ["stats", "stats.xml", "listmounts"] {
+            pair.agree(page, &mut used);
+        }
+        pair.agree(&format!("stats?mount={mount}"), &mut used);
+        pair.agree(&format!("listclients?mount={mount}"), &mut used);
+    }
+    for (line, (page, name, how, _)) in ACCEPTED.iter().enumerate() {
+        // Values may be the same by chance.
+        assert!(used.contains(&line) || *how == How::Value, "{name} is nowhere in {page}");
+    }
+}
+
+#[test]
+fn what_icecast_refuses_is_refused_here() {
+    let mut pair = Pair::start();
+    pair.push(MOUNTS[0]);
+    for &(what, theirs, ours, why) in REFUSALS {
+        let target = format!("/admin/{what}");
+        assert_eq!(get_with(&pair.icecast, &target, &admin()).status, theirs, "Icecast, {what}");
+        assert!(ours == theirs || !why.is_empty(), "{what}");
+        let answer = get_with(&pair.silvacast, &target, &admin());
+        assert_eq!(answer.status, ours, "{what}: {}", answer.text());
+        // The one sentence that programs look for.
+        if get_with(&pair.icecast, &target, &admin()).text().contains("Source does not exist") {
+            assert!(answer.text().contains("Source does not exist"), "{what}: {}", answer.text());
+        }
+    }
+    for page in ["stats", "listmounts", "listclients?mount=/a.opus", "killsource?mount=/a.opus"] {
+        for port in [pair.icecast.port, pair.silvacast.port] {
+            let answer = get(&port, &target(page));
+            assert_eq!(answer.status, 401, "{page}");
+            assert!(answer.field("www-authenticate").unwrap().starts_with("Basic realm=\""));
+        }
+    }
+}
+
+#[test]
+fn a_listener_and_a_source_end_with_the_same_words() {
+    let mut pair = Pair::start();
+    pair.push(MOUNTS[0]);
+    let ports = [pair.icecast.port, pair.silvacast.port];
+    let ask =
+        |port: u16, what: &str| read(&get_with(&port, &target(what), &admin()), port).unwrap();
+    let same = |what: &str| {
+        let [theirs, ours] = ports.map(|port| ask(port, what));
+        assert_eq!(theirs, ours, "{what}");
+        theirs
+    };
+    same("killclient?mount=/a.opus&id=4711");
+    let [theirs, ours] = [0, 1].map(|which| {
+        let port = ports[which];
+        let clients = ask(port, "listclients?mount=/a.opus");
+        let (_, id) = clients.iter().find(|(path, _)| path.ends_with("/ID")).unwrap();
+        let Said::Number(id) = id else { panic!("{id:?} is no number") };
+        let killed = ask(port, &format!("killclient?mount=/a.opus&id={id}"));
+        while pair.listeners[which].page().is_some() {}
+        let message = killed["/iceresponse/message"].clone();
+        let Said::Text(message) = message else { panic!("{message:?}") };
+        (message.replace(id, "ID"), killed["/iceresponse/return"].clone())
+    });
+    assert_eq!(theirs, ours);
+    assert_eq!(ours, ("Client ID removed".into(), Said::Number("1".into())));
+    let killed = same("killsource?mount=/a.opus");
+    assert_eq!(killed["/iceresponse/message"], Said::Text("Source Removed".into()));
+    until("no source is left", || {
+        let [theirs, ours] = ports.map(|port| get(&port, "/status-json.xsl").text());
+        if [&theirs, &ours].iter().any(|text| text.contains("/a.opus")) {
+            return Err(format!("{theirs}\n{ours}"));
+        }
+        Ok(())
+    });
+}
