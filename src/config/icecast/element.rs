@@ -29,8 +29,12 @@ impl Element {
         self.children.iter().find(|child| child.name == name)
     }
 
+    /// As Icecast reads a switch: a word in any case, or what begins with a number other than 0.
     pub(super) fn is_on(&self) -> bool {
-        matches!(self.text.trim(), "1" | "yes" | "true" | "on")
+        let text = self.text.trim();
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let number = unsigned.trim_start_matches('0').starts_with(|c: char| c.is_ascii_digit());
+        number || ["true", "yes", "on"].iter().any(|word| text.eq_ignore_ascii_case(word))
     }
 }
 
@@ -110,9 +114,12 @@ pub(super) fn parse(text: &str) -> Result<Element, Problem> {
         let text = format!("this is no XML: <{}> is never closed", element.name);
         return Err(Problem { line: Some(element.line), text });
     }
-    document
-        .children
-        .into_iter()
-        .next()
-        .ok_or_else(|| Problem { line: None, text: "the file is empty".into() })
+    let mut roots = document.children.into_iter();
+    let root = roots.next();
+    if let Some(second) = roots.next() {
+        let text =
+            format!("this is no XML: <{}> follows the end of the first element", second.name);
+        return Err(Problem { line: Some(second.line), text });
+    }
+    root.ok_or_else(|| Problem { line: None, text: "the file is empty".into() })
 }

@@ -19,6 +19,37 @@ pub(super) fn is_xml(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
+/// What is read once in each element: of two, one would be passed over.
+const ONCE: [&str; 27] = [
+    "admin",
+    "admin-password",
+    "admin-user",
+    "allow-ip",
+    "authentication",
+    "bind-address",
+    "burst-on-connect",
+    "changeowner",
+    "chroot",
+    "clients",
+    "deny-ip",
+    "header-timeout",
+    "hidden",
+    "hostname",
+    "limits",
+    "location",
+    "max-listeners",
+    "mount-name",
+    "no-mount",
+    "password",
+    "paths",
+    "port",
+    "security",
+    "source-password",
+    "source-timeout",
+    "sources",
+    "username",
+];
+
 /// The same configuration in TOML.
 pub(super) struct Converted {
     /// The document.
@@ -48,6 +79,7 @@ pub(super) fn convert(text: &str) -> Result<Converted, Vec<Problem>> {
             format!("<{}> is no Icecast configuration; it begins with <icecast>", root.name),
         );
     }
+    converted.once(&root);
     converted.server(&root);
     converted.ignored.sort_by_key(|ignored| ignored.line);
     if converted.problems.is_empty() { Ok(converted) } else { Err(converted.problems) }
@@ -65,6 +97,16 @@ impl Converted {
 
     fn problem(&mut self, line: usize, text: String) {
         self.problems.push(Problem { line: Some(line), text });
+    }
+
+    fn once(&mut self, element: &Element) {
+        for (number, child) in element.children.iter().enumerate() {
+            let before = &element.children[..number];
+            if ONCE.contains(&child.name.as_str()) && before.iter().any(|b| b.name == child.name) {
+                self.problem(child.line, format!("<{}> is there twice", child.name));
+            }
+            self.once(child);
+        }
     }
 
     fn ignore(&mut self, element: &Element, within: &str) {
@@ -102,18 +144,6 @@ impl Converted {
     }
 
     fn server(&mut self, root: &Element) {
-        // Icecast reads on where an element comes again; here the second one could be overlooked.
-        for name in
-            ["paths", "authentication", "limits", "security", "hostname", "location", "admin"]
-        {
-            if let Some(again) = root.children.iter().filter(|element| element.name == name).nth(1)
-            {
-                self.problem(
-                    again.line,
-                    format!("<{name}> is there twice; put all of it into one"),
-                );
-            }
-        }
         self.listen(root);
         self.paths(root);
         let known = [
@@ -144,9 +174,18 @@ impl Converted {
         self.security(root);
         let limits = root.child("limits");
         self.limits(limits);
+        let mounts = || root.children.iter().filter(|element| element.name == "mount");
+        let mut defaults = mounts().filter(|mount| mount.attribute("type") == Some("default"));
+        let default = defaults.next();
+        if let Some(second) = defaults.next() {
+            self.problem(second.line, "a second <mount type=\"default\"> is one too many".into());
+        }
         self.section(0, "[mount-defaults]");
         for element in limits.iter().flat_map(|limits| &limits.children) {
             match element.name.as_str() {
+                // What a mount says of itself goes before what the server says.
+                "source-timeout"
+                    if default.is_some_and(|d| d.child("source-timeout").is_some()) => {}
                 "source-timeout" => self.seconds("source_timeout", element),
                 "burst-on-connect" if !element.is_on() => {
                     self.line(element.line, "burst = \"0ms\"");
@@ -154,9 +193,8 @@ impl Converted {
                 _ => {}
             }
         }
-        let mounts = || root.children.iter().filter(|element| element.name == "mount");
-        for mount in mounts().filter(|mount| mount.attribute("type") == Some("default")) {
-            self.mount(mount);
+        if let Some(default) = default {
+            self.mount(default);
         }
         for mount in mounts().filter(|mount| mount.attribute("type") != Some("default")) {
             self.section(mount.line, "[[mount]]");
@@ -353,12 +391,10 @@ impl Converted {
         }
         for element in &mount.children {
             match element.name.as_str() {
-                "mount-name" => {}
+                "mount-name" | "no-mount" => {}
                 "username" => self.text("source_user", element),
                 "password" => self.text("source_password", element),
-                // Icecast's -1 is no limit, and its 0 is nobody.
-                "max-listeners" if element.text.trim() == "-1" => {}
-                "max-listeners" if element.text.trim() == "0" => self.line(element.line, "access = \"closed\""),
+                "max-listeners" if matches!(element.text.trim(), "-1" | "0") => {}
                 "max-listeners" => self.number("max_listeners", element),
                 "source-timeout" => self.seconds("source_timeout", element),
                 "hidden" => {
