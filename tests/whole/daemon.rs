@@ -46,10 +46,15 @@ pub(crate) fn configuration(
     top: &str,
     sections: &str,
 ) -> (TempDir, PathBuf) {
+    holding(&text(port, password, top, sections))
+}
+
+/// A configuration file of this text.
+fn holding(text: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let file = directory.path().join(FILE);
-    std::fs::write(&file, text(port, password, top, sections)).unwrap();
+    std::fs::write(&file, text).unwrap();
     (directory, file)
 }
 
@@ -108,6 +113,13 @@ impl Daemon {
         Self::launch(unmanaged(command), configuration(0, PASSWORD, top, sections))
     }
 
+    /// Starts with a whole configuration of the test's own, on any port.
+    pub(crate) fn of_text(text: &str) -> Self {
+        let mut command = silvacast();
+        command.env("SILVASONIC_ICECAST_PORT", "0");
+        Self::start_with(command, holding(text))
+    }
+
     fn start_with(mut command: Command, files: (TempDir, PathBuf)) -> Self {
         command.stdout(Stdio::null());
         Self::launch(command, files)
@@ -126,8 +138,8 @@ impl Daemon {
         });
         let mut daemon = Self { child, port: 0, log, directory };
         let ready = daemon.wait_for_line(&["event=\"ready\""]);
-        let address = ready.split("127.0.0.1:").nth(1).unwrap();
-        daemon.port = address.split(']').next().unwrap().parse().unwrap();
+        let address = ready.split("listen=[").nth(1).unwrap().split([',', ']']).next().unwrap();
+        daemon.port = address.rsplit(':').next().unwrap().parse().unwrap();
         daemon
     }
 

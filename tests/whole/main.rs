@@ -19,6 +19,7 @@ mod deploy;
 mod door;
 mod gap;
 mod icecast;
+mod icecast_xml;
 mod joint;
 mod manual;
 mod memory;
