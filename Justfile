@@ -37,7 +37,7 @@ latency:
     cargo build --release
     benches/latency
 
-# Fuzz one target: head, scan, splice, config or chunked
+# Fuzz one target: head, scan, splice, config, icecast or chunked
 fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}

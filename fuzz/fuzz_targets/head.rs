@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use silvacast::door::{Credentials, Head, MAX_FIELDS, Secret, modernise, origin, route_of};
+use silvacast::auth::{Login, SOURCE_USER, Secret};
+use silvacast::door::{Head, MAX_FIELDS, Route, modernise, origin, route_of};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut bytes = bytes.to_vec();
@@ -14,10 +15,10 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(head.length <= bytes.len());
     let peer: IpAddr = [10, 89, 0, 2].into();
     let _ = origin(peer, &head, &["10.89.0.0/16".parse().unwrap()]);
-    let secret = || Secret::new("not to be guessed by a fuzzer");
-    let credentials = Credentials { source: secret(), admin_user: "admin".into(), admin: secret() };
-    assert!(!head.field("authorization").is_some_and(|said| credentials.is_source(said)));
-    if let Ok(silvacast::door::Route::Source(name)) = route_of(&head, "/stream") {
+    let password = Secret::new("not to be guessed by a fuzzer");
+    let login = Login { user: SOURCE_USER.into(), password };
+    assert!(!head.field("authorization").is_some_and(|said| login.is(said)));
+    if let Ok(Route::Source(name)) = route_of(&head, "/stream") {
         assert!(!name.as_str().contains("/../") && !name.as_str().contains(char::is_control));
     }
     let _ = head.keeps_connection();
