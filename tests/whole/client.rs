@@ -66,6 +66,16 @@ pub(crate) fn connect(server: &impl Server) -> TcpStream {
     socket
 }
 
+/// Connects from an address of this machine's own.
+pub(crate) fn connect_from(address: [u8; 4], server: &impl Server) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port())).into()).unwrap();
+    let socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
 /// Reads one answer's head, byte by byte so that nothing after it is lost.
 pub(crate) fn read_head(socket: &mut TcpStream) -> Answer {
     let mut head = Vec::new();

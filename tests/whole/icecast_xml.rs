@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 
 use silvacast::config::{Config, Environment};
-use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use crate::client::{Source, get, get_with, login, login_as, read_head, request};
-use crate::daemon::{Daemon, PASSWORD, PATIENCE, silvacast};
+use crate::client::{Source, connect_from, get, get_with, login, login_as, read_head, request};
+use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::needs::had;
 use crate::players::{OPUS, ffmpeg_source};
 
@@ -224,11 +223,7 @@ fn what_cannot_be_honoured_is_an_error_with_its_line() {
 
 /// The status of a listener's request from one of this machine's own addresses.
 fn asked_from(address: [u8; 4], server: &Daemon, target: &str) -> u16 {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
-    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port)).into()).unwrap();
-    let mut socket = TcpStream::from(socket);
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut socket = connect_from(address, server);
     write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     read_head(&mut socket).status
 }

@@ -30,6 +30,7 @@ mod pen;
 mod players;
 mod podman;
 mod power;
+mod proxy;
 mod quadlet;
 mod recorder;
 mod relay;

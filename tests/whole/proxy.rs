@@ -1,0 +1,246 @@
+//! Debian's Caddy in front, as a station has it: it passes on what is below `/stream`, with that prefix.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{
+    Answer, Listener, Server, Source, admin, connect, connect_from, exchange, get_with, login,
+    login_as, read_head,
+};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE};
+use crate::ogg;
+use crate::players::{OPUS, ffmpeg_source, finish};
+
+/// Clients' addresses; none of them is the proxy's.
+const ANNA: [u8; 4] = [127, 0, 0, 2];
+const BERT: [u8; 4] = [127, 0, 0, 3];
+
+/// A running Caddy; killed when dropped.
+struct Caddy {
+    child: Child,
+    port: u16,
+    _home: TempDir,
+}
+
+impl Server for Caddy {
+    fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Caddy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Caddy {
+    fn before(server: &Daemon) -> Self {
+        // Somebody may take a port that was free a moment ago; Caddy ends then.
+        (0..5).find_map(|_| Self::try_to_start(server.port)).expect("caddy does not start")
+    }
+
+    fn try_to_start(behind: u16) -> Option<Self> {
+        let home = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let file = home.path().join("Caddyfile");
+        let text = format!(
+            "{{\n admin off\n auto_https off\n}}\nhttp://:{port} {{\n bind 127.0.0.1\n \
+             handle /stream/* {{\n  reverse_proxy 127.0.0.1:{behind}\n }}\n}}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new("caddy");
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
+        for folder in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            command.env(folder, home.path());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("caddy is needed here");
+        let mut caddy = Self { child, port, _home: home };
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if caddy.child.try_wait().unwrap().is_some() || Instant::now() > end {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Some(caddy)
+    }
+}
+
+/// A server that trusts the proxy, and the proxy.
+fn station(sections: &str) -> (Daemon, Caddy) {
+    let top = "path_prefix = \"/stream\"\ntrusted_proxies = [\"127.0.0.1\"]";
+    let server = Daemon::with(top, sections);
+    let caddy = Caddy::before(&server);
+    (server, caddy)
+}
+
+/// One request from an address, for a host by which the station is known outside.
+fn ask(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Answer {
+    let head = format!(
+        "GET {target} HTTP/1.1\r\nHost: birds.example\r\n{fields}Connection: close\r\n\r\n"
+    );
+    exchange(&mut connect_from(from, server), &head)
+}
+
+/// A listener from an address. In HTTP/1.0, so that nothing stands between the pages.
+fn listen(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Listener {
+    let mut socket = connect_from(from, server);
+    write!(socket, "GET {target} HTTP/1.0\r\nHost: birds.example\r\n{fields}\r\n").unwrap();
+    let answer = read_head(&mut socket);
+    assert_eq!(answer.status, 200, "{target}");
+    Listener { socket, answer }
+}
+
+#[test]
+fn documents_have_the_urls_of_outside() {
+    let (server, caddy) = station("");
+    let _source = Source::connect(&server, "/mic%20a.opus", 1);
+    let url = "http://birds.example/stream/mic%20a.opus";
+    let status = ask(ANNA, &caddy, "/stream/status-json.xsl", "");
+    let status: Value = serde_json::from_slice(&status.body).unwrap();
+    assert_eq!(status["icestats"]["source"]["listenurl"], url);
+    let playlist = ask(ANNA, &caddy, "/stream/mic%20a.opus.m3u", "");
+    assert!(playlist.text().contains(&format!("\r\n{url}\r\n")), "{}", playlist.text());
+    let stats = ask(ANNA, &caddy, "/stream/admin/stats", &admin());
+    assert!(stats.text().contains(&format!("<listenurl>{url}</listenurl>")), "{}", stats.text());
+    assert_eq!(ask(ANNA, &caddy, "/stream/admin/stats", "").status, 401);
+    let mounts = ask(ANNA, &caddy, "/stream/api/v1/mounts/mic%20a.opus", "");
+    assert_eq!(mounts.status, 200);
+    assert!(ask(ANNA, &caddy, "/status-json.xsl", "").body.is_empty(), "it is not passed on");
+    // A page of the station itself sends commands; one of elsewhere does not.
+    let kill = |origin: &str| {
+        let fields = format!("{}Origin: {origin}\r\n", admin());
+        ask(ANNA, &caddy, "/stream/admin/killsource?mount=/mic%20a.opus", &fields).status
+    };
+    assert_eq!((kill("http://evil.example"), kill("http://birds.example")), (403, 200));
+}
+
+#[test]
+fn audio_flows_page_by_page() {
+    let (server, caddy) = station("");
+    let mut source = Source::connect(&server, "/m", 1);
+    source.send(1, 100);
+    // All there is has come before there is more.
+    let mut listener = listen(ANNA, &caddy, "/stream/m", "");
+    listener.headers();
+    assert_eq!(listener.number(), 0);
+    for number in 1..50 {
+        source.send(1, 100);
+        assert_eq!(listener.number(), number);
+    }
+    source.leave();
+}
+
+#[test]
+fn a_player_hears_an_encoder_through_it() {
+    let (server, caddy) = station("");
+    let _source = ffmpeg_source(
+        &OPUS,
+        &["-content_type", "audio/ogg", "-f", "ogg", &server.push_url("/stream/m")],
+    );
+    server.wait_for_line(&["stream-began"]);
+    let mut player = Command::new("ffmpeg");
+    player.args(["-nostdin", "-loglevel", "warning", "-i"]);
+    player.arg(format!("http://127.0.0.1:{}/stream/m", caddy.port));
+    let played = finish(player.args(["-t", "1", "-f", "null", "-"]));
+    assert_eq!(String::from_utf8_lossy(&played.stderr), "");
+}
+
+#[test]
+fn events_arrive_when_they_happen() {
+    let (server, caddy) = station("");
+    let mut socket = connect(&caddy);
+    write!(socket, "GET /stream/api/v1/events HTTP/1.1\r\nHost: birds.example\r\n\r\n").unwrap();
+    let answer = read_head(&mut socket);
+    assert_eq!((answer.status, answer.field("content-type")), (200, Some("text/event-stream")));
+    let mut lines = BufReader::new(socket).lines().map(Result::unwrap);
+    let mut next = |kind: &str| {
+        let wanted = format!("event: {kind}");
+        lines.find(|line| *line == wanted).expect("the events ended");
+        lines.next().unwrap()
+    };
+    // Each comes before the next thing happens.
+    assert_eq!(next("mounts"), "data: {\"mounts\":[]}");
+    let _source = Source::connect(&server, "/m", 1);
+    assert!(next("up").contains("\"name\":\"/m\""));
+    let listener = listen(ANNA, &caddy, "/stream/m", "");
+    assert!(next("listeners").contains("\"listeners\":1"));
+    drop(listener);
+    assert!(next("listeners").contains("\"listeners\":0"));
+}
+
+#[test]
+fn an_upload_in_chunks_passes_as_it_comes() {
+    let (server, caddy) = station("");
+    let mut encoder = connect_from(ANNA, &caddy);
+    let login = login(PASSWORD);
+    write!(
+        encoder,
+        "PUT /stream/m HTTP/1.1\r\nHost: birds.example\r\n{login}Transfer-Encoding: chunked\r\n\r\n"
+    )
+    .unwrap();
+    let mut send = |bytes: &[u8]| {
+        write!(encoder, "{:x}\r\n", bytes.len()).unwrap();
+        encoder.write_all(bytes).unwrap();
+        encoder.write_all(b"\r\n").unwrap();
+    };
+    send(&ogg::headers(1));
+    server.wait_for_line(&["source-connected", "mount=\"/m\""]);
+    server.wait_for_line(&["stream-began"]);
+    let stats = get_with(&server, "/admin/stats", &admin()).text();
+    assert!(stats.contains("<source_ip>127.0.0.2</source_ip>"), "{stats}");
+    let mut listener = Listener::join(&server, "/m");
+    listener.headers();
+    for number in 0..50 {
+        send(&ogg::audio(1, number, 100));
+        assert_eq!(listener.number(), number);
+    }
+}
+
+#[test]
+fn clients_are_known_by_their_own_addresses() {
+    let (server, caddy) = station("[limits]\nconnections_per_ip = 2");
+    let _source = Source::connect(&server, "/m", 1);
+    let forged = "X-Forwarded-For: 192.0.2.66\r\nForwarded: for=192.0.2.66\r\n";
+    let _anna = listen(ANNA, &caddy, "/stream/m", "User-Agent: Anna\r\n");
+    let _anna_too = listen(ANNA, &caddy, "/stream/m", forged);
+    let _bert = listen(BERT, &server, "/m", forged);
+    let clients = ask(BERT, &caddy, "/stream/admin/listclients?mount=/m", &admin()).text();
+    let counts = ["127.0.0.2", "127.0.0.3", "127.0.0.1", "192.0.2.66"]
+        .map(|address| clients.matches(&format!("<IP>{address}</IP>")).count());
+    assert_eq!(counts, [2, 1, 0, 0], "{clients}");
+    // Her seats are taken, his is not.
+    assert_eq!(ask(ANNA, &caddy, "/stream/healthz", forged).status, 429);
+    assert_eq!(ask(BERT, &caddy, "/stream/healthz", "").status, 200);
+    let refused = server.wait_for_line(&["event=\"refused\""]);
+    assert!(refused.contains("127.0.0.2"), "{refused}");
+}
+
+#[test]
+fn who_guesses_through_it_locks_out_nobody_else() {
+    let (server, caddy) = station("");
+    let stats = |from, password: &str, fields: &str| {
+        let fields = format!("{}{fields}", login_as("admin", password));
+        ask(from, &caddy, "/stream/admin/stats", &fields).status
+    };
+    for guess in 0..5 {
+        // However often she says that she is somebody else.
+        let forged = format!("X-Forwarded-For: 192.0.2.{guess}\r\n");
+        assert_eq!(stats(ANNA, "guessed", &forged), 401);
+    }
+    assert_eq!(stats(ANNA, ADMIN_PASSWORD, ""), 429);
+    assert_eq!(stats(BERT, ADMIN_PASSWORD, ""), 200);
+    let direct = |from| ask(from, &server, "/admin/stats", &admin()).status;
+    assert_eq!((direct(ANNA), direct(BERT)), (429, 200));
+    assert!(server.wait_for_line(&["event=\"lockout\""]).contains("127.0.0.2"));
+}
