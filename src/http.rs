@@ -117,6 +117,15 @@ pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
+/// What may be asked of a page of the server's own.
+pub fn allowed(path: &str) -> &'static str {
+    if path == "/admin" || path.starts_with("/admin/") {
+        "GET, HEAD, OPTIONS, POST"
+    } else {
+        "GET, HEAD, OPTIONS"
+    }
+}
+
 /// Now, as HTTP writes it.
 pub fn date() -> String {
     httpdate::fmt_http_date(std::time::SystemTime::now())

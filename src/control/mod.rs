@@ -49,7 +49,7 @@ use bulletin::{Bulletin, Place};
 use visit::Visit;
 
 use crate::auth::{Credentials, Gate};
-use crate::http::{Origin, Reply, SERVER, path_and_query};
+use crate::http::{Origin, Reply, SERVER, allowed, path_and_query};
 use crate::mount::{Gauge, Name, PerClient, Seat, Table};
 use crate::platform::{Pulse, Reloader};
 use crate::refusals::Refusals;
@@ -283,7 +283,7 @@ impl Desk {
             Method::POST if is_admin => {}
             _ => {
                 let sentence = "Only GET and HEAD are understood here.";
-                return Err(Reply::new(405, sentence).with("Allow", "GET, HEAD"));
+                return Err(Reply::new(405, sentence).with("Allow", allowed(visit.path)));
             }
         }
         match visit.path {

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::address::origin;
 use super::head::Head;
-use super::route::{ALLOW, Route, of as route_of};
+use super::route::{Route, of as route_of};
 use super::{Door, Limits, Settings, too_many_connections};
 use crate::auth::{Link, Offer, Overwhelmed, Verdict, admits, basic};
 use crate::http::{Origin, Reply, parameter};
@@ -80,7 +80,7 @@ impl Door {
     ) -> Result<Decision, Reply> {
         match route {
             Route::Control => Ok(Decision::Control(seat.take(), origin)),
-            Route::Options => Ok(answer(head, &options())),
+            Route::Options(all) => Ok(answer(head, &options(all))),
             Route::Source(name) => self.source(settings, head, &name, (peer, origin), seat),
             Route::Listener { name, burst, query, probe } => {
                 let Some(slot) = self.table.find(&name) else {
@@ -316,9 +316,9 @@ fn answer(head: &Head<'_, '_>, reply: &Reply) -> Decision {
     Decision::Answer { bytes: reply.render(head.version, keep, head.method != "HEAD"), keep }
 }
 
-fn options() -> Reply {
+fn options(all: &str) -> Reply {
     Reply::new(204, "")
-        .with("Allow", ALLOW)
+        .with("Allow", all)
         .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
         .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Range")
         .with("Access-Control-Max-Age", "86400")

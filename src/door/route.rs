@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::head::Head;
-use crate::http::{Reply, parameter, path_and_query};
+use crate::http::{Reply, allowed, parameter, path_and_query};
 use crate::mount::{Name, NameError};
 use crate::units;
 
@@ -23,8 +23,8 @@ pub enum Route {
         /// `HEAD`: the answer's head is enough.
         probe: bool,
     },
-    /// `OPTIONS`: what may be asked here.
-    Options,
+    /// `OPTIONS`: the methods that there are here.
+    Options(&'static str),
     /// Everything else.
     Control,
 }
@@ -35,11 +35,18 @@ pub enum Route {
 /// The reply to give where it can go nowhere.
 pub fn of(head: &Head<'_, '_>, prefix: &str) -> Result<Route, Reply> {
     if head.method == "OPTIONS" {
-        return Ok(Route::Options);
+        let path = path_and_query(head.target, prefix).map(|(path, _)| path).unwrap_or_default();
+        let own = Name::new(&path) == Err(NameError::Reserved);
+        return Ok(Route::Options(if own { allowed(&path) } else { ALLOW }));
     }
     let (path, query) = path_and_query(head.target, prefix)?;
     let name = match (Name::new(&path), head.method) {
         (Ok(name), _) => name,
+        // No encoder gets here, and whoever reads the interface's description expects this.
+        (Err(NameError::Reserved), method @ ("PUT" | "SOURCE")) if path.starts_with("/api/") => {
+            let sentence = format!("{method} is not understood here.");
+            return Err(Reply::new(405, sentence).with("Allow", allowed(&path)));
+        }
         (Err(error @ NameError::Reserved), "PUT" | "SOURCE") => {
             return Err(Reply::new(403, sentence(error)));
         }
@@ -61,7 +68,7 @@ pub fn of(head: &Head<'_, '_>, prefix: &str) -> Result<Route, Reply> {
 }
 
 /// What may be asked of a mount.
-pub(super) const ALLOW: &str = "GET, HEAD, OPTIONS, PUT, SOURCE";
+const ALLOW: &str = "GET, HEAD, OPTIONS, PUT, SOURCE";
 
 fn burst(query: &str) -> Result<Option<Duration>, Reply> {
     let Some(value) = parameter(query, "burst") else {
@@ -104,7 +111,13 @@ mod tests {
         assert_eq!(route("GET /streams"), heard("/streams", None));
         let time = Some(Duration::from_millis(200));
         assert_eq!(route("GET /m?x=1&burst=200ms"), asked("/m", time, "x=1&burst=200ms"));
-        assert_eq!(route("OPTIONS *"), Ok(Route::Options));
+        assert_eq!(route("OPTIONS *"), Ok(Route::Options(ALLOW)));
+        assert_eq!(route("OPTIONS /stream/m"), Ok(Route::Options(ALLOW)));
+        let own = [route("OPTIONS /stream/api/v1/mounts"), route("OPTIONS /admin/stats")];
+        assert_eq!(
+            own,
+            ["GET, HEAD, OPTIONS", "GET, HEAD, OPTIONS, POST"].map(|all| Ok(Route::Options(all)))
+        );
         assert_eq!(route("GET /m?u=http://h/x"), asked("/m", None, "u=http://h/x"));
         for control in ["GET /", "GET /stream", "GET /stream/status-json.xsl", "POST /admin/x"] {
             assert_eq!(route(control), Ok(Route::Control), "{control}");
@@ -125,6 +138,7 @@ mod tests {
             ("GET /%ff", 400),
             ("GET /a?burst=soon", 400),
             ("DELETE /a", 405),
+            ("PUT /api/v1/mounts", 405),
         ] {
             assert_eq!(route(line), Err(status), "{line}");
         }

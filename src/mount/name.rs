@@ -39,17 +39,21 @@ impl Name {
     /// # Errors
     /// [`NameError`] says which rule it breaks.
     pub fn new(path: &str) -> Result<Self, NameError> {
+        let rest = path.strip_prefix('/').ok_or(NameError::Slash)?;
+        let first = rest.split('/').next().unwrap_or_default();
+        // What follows is no name, so that no rule for names is broken by it.
+        if RESERVED.contains(&first) {
+            return Err(NameError::Reserved);
+        }
         if path.len() > MAX_NAME {
             return Err(NameError::Long);
         }
         if path.chars().any(char::is_control) {
             return Err(NameError::Control);
         }
-        let rest = path.strip_prefix('/').ok_or(NameError::Slash)?;
-        let first = rest.split('/').next().unwrap_or_default();
         // Icecast's own pages.
         let is_page = path.rsplit('.').next().is_some_and(|end| end.eq_ignore_ascii_case("xsl"));
-        if rest.is_empty() || is_page || RESERVED.contains(&first) {
+        if rest.is_empty() || is_page {
             return Err(NameError::Reserved);
         }
         if rest.split(['/', '\\']).any(|segment| matches!(segment, "" | "." | "..")) {

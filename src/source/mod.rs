@@ -95,8 +95,10 @@ pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pu
     let began = Instant::now();
     let name = claim.slot().name.clone();
     let peer = arrival.peer;
+    // Not the same where a proxy stands before it.
+    let client = arrival.description.address.map(tracing::field::display);
     let agent = arrival.description.agent.clone().unwrap_or_default();
-    journal!(info, SOURCE_CONNECTED, mount = name.as_str(), %peer, agent, "source connected");
+    journal!(info, SOURCE_CONNECTED, mount = name.as_str(), %peer, client, agent, "source connected");
     let mut intake = match Intake::new(arrival) {
         Ok(intake) => intake,
         Err(error) => {

@@ -63,7 +63,7 @@ fn a_mount_says_how_it_is() {
     assert_eq!((missing.status, missing.field("content-type")), (404, Some("application/json")));
     assert!(serde_json::from_slice::<Value>(&missing.body).unwrap()["error"].is_string());
     let delete = request(&server, "DELETE /api/v1/mounts HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!((delete.status, delete.field("allow")), (405, Some("GET, HEAD")));
+    assert_eq!((delete.status, delete.field("allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn an_upload_in_chunks_passes_as_it_comes() {
         encoder.write_all(b"\r\n").unwrap();
     };
     send(&ogg::headers(1));
-    server.wait_for_line(&["source-connected", "mount=\"/m\""]);
+    server.wait_for_line(&["source-connected", "mount=\"/m\"", "client=127.0.0.2"]);
     server.wait_for_line(&["stream-began"]);
     let stats = get_with(&server, "/admin/stats", &admin()).text();
     assert!(stats.contains("<source_ip>127.0.0.2</source_ip>"), "{stats}");
