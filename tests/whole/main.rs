@@ -32,6 +32,7 @@ mod podman;
 mod power;
 mod proxy;
 mod quadlet;
+mod readers;
 mod recorder;
 mod relay;
 mod reload;

@@ -1,0 +1,91 @@
+//! What others have written to read such a server, on the real server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::daemon::{ADMIN_PASSWORD, Daemon};
+use crate::needs::had;
+use crate::players::{OPUS, Running, ffmpeg_source, finish};
+
+/// Where `tests/get-readers` has put them.
+pub(crate) fn readers() -> Option<PathBuf> {
+    // Fetched once, whichever test comes first.
+    static PLACE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let fetched = PLACE.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-readers");
+        let output = Command::new(script).output().unwrap();
+        if !output.status.success() {
+            return Err(format!(
+                "tests/get-readers failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
+        Ok(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()))
+    });
+    had("the packages that read it", fetched.as_ref()).cloned()
+}
+
+/// A server with a microphone.
+fn station() -> (Daemon, Running) {
+    let server = Daemon::start();
+    let words = ["-metadata", "title=Dusk", "-ice_name", "The pond", "-content_type", "audio/ogg"];
+    let url = server.push_url("/mic.opus");
+    let source = ffmpeg_source(&OPUS, &[&words[..], &["-f", "ogg", &url]].concat());
+    server.wait_for_line(&["stream-began"]);
+    (server, source)
+}
+
+/// What a program of a few lines says that uses a package of npm's.
+fn node(place: &Path, program: &str, url: &str) -> String {
+    let mut command = Command::new("node");
+    command.current_dir(place).args(["--input-type=module", "-e", program, url]);
+    String::from_utf8(finish(&mut command).stdout).unwrap()
+}
+
+#[test]
+fn icecast_metadata_stats_reads_the_status_and_the_stream() {
+    let Some(place) = readers() else { return };
+    let (server, _source) = station();
+    let program = "import Stats from 'icecast-metadata-stats';\
+        const stats = new Stats(process.argv[1], { sources: ['icestats', 'ogg'] });\
+        console.log(JSON.stringify(await stats.fetch())); process.exit();";
+    let said = node(&place, program, &server.url("/mic.opus"));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let source = &said["icestats"]["source"];
+    assert_eq!((&source["server_name"], &source["title"]), (&"The pond".into(), &"Dusk".into()));
+    assert_eq!(said["ogg"]["TITLE"], "Dusk");
+}
+
+#[test]
+fn icecast_parser_finds_a_stream_without_titles_in_it() {
+    let Some(place) = readers() else { return };
+    let (server, _source) = station();
+    // Titles between the bytes are for MP3; Icecast sends none in Ogg either.
+    let program = "import { Parser } from 'icecast-parser';\
+        const parser = new Parser({ url: process.argv[1], autoUpdate: false });\
+        const end = (said) => { console.log(said); process.exit(); };\
+        parser.on('empty', () => end('empty'));\
+        parser.on('metadata', () => end('metadata'));\
+        parser.on('error', (error) => end(error.message));";
+    assert_eq!(node(&place, program, &server.url("/mic.opus")), "empty\n");
+}
+
+#[test]
+fn the_interface_is_what_its_description_says() {
+    let Some(place) = readers() else { return };
+    let (server, _source) = station();
+    let mut command = Command::new(place.join("python/bin/schemathesis"));
+    command.current_dir(place).arg("run").arg(server.url("/api/v1/openapi.json"));
+    // Events never end.
+    command.args(["--exclude-path", "/api/v1/events", "--checks", "all"]);
+    command.args(["--auth", &format!("admin:{ADMIN_PASSWORD}")]);
+    // The same requests each time, and as many as that takes.
+    command.args(["--seed", "1", "--max-examples", "30", "--suppress-health-check", "all"]);
+    let output = command.arg("--no-color").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains(" passed"), "{said}");
+    assert!(said.contains("Tested: 4"), "{said}");
+}
