@@ -23,6 +23,7 @@ mod icecast_xml;
 mod joint;
 mod manual;
 mod memory;
+mod monitoring;
 mod needs;
 mod ogg;
 mod package;
