@@ -240,7 +240,7 @@ fn addresses_are_let_in_and_kept_out_by_their_files() {
         Daemon::of_text(&with(&format!("<paths><allow-ip>{one}</allow-ip></paths>"))),
         Daemon::of_text(&with(&format!("<paths><deny-ip>{two}</deny-ip></paths>"))),
     ] {
-        let each = [ONE, TWO].map(|address| asked_from(address, &server, "/healthz"));
+        let each = [ONE, TWO].map(|address| asked_from(address, &server, "/status-json.xsl"));
         assert_eq!(each, [200, 403]);
     }
     let server = Daemon::of_text(&with(&format!(
