@@ -1,0 +1,68 @@
+// The level meter: how loud it is now, and how loud it was at most in the last seconds.
+
+const FLOOR = -60;
+// How long a peak is held, and how fast level and peak fall after it, in dB a second.
+const HOLD = 1500;
+const FALL = 24;
+
+export class Meter {
+  #root;
+  #bar;
+  #peak;
+  #text;
+  #samples = new Float32Array(0);
+  #level = FLOOR;
+  #held = FLOOR;
+  #since = 0;
+  #last = 0;
+  #said = 0;
+
+  constructor(root) {
+    this.#root = root;
+    this.#bar = root.querySelector(".bar");
+    this.#peak = root.querySelector(".peak");
+    this.#text = root.querySelector(".figure");
+  }
+
+  frame(now, analyser) {
+    const fallen = (Math.min(500, now - this.#last) / 1000) * FALL;
+    this.#last = now;
+    const level = analyser ? this.#measure(analyser) : FLOOR;
+    this.#level = Math.max(level, this.#level - fallen);
+    if (level >= this.#held) {
+      this.#held = level;
+      this.#since = now;
+    } else if (now - this.#since > HOLD) {
+      this.#held = Math.max(level, this.#held - fallen);
+    }
+    this.#bar.style.transform = `scaleX(${fraction(this.#level)})`;
+    this.#peak.style.left = `${100 * fraction(this.#held)}%`;
+    this.#peak.hidden = this.#held <= FLOOR;
+    this.#root.classList.toggle("over", this.#held > -0.5);
+    if (now - this.#said < 500) return;
+    this.#said = now;
+    const figure = this.#held <= FLOOR ? "silence" : `${Math.round(this.#held)} dB`;
+    this.#text.textContent = figure;
+    this.#root.setAttribute("aria-valuenow", Math.round(this.#held));
+    this.#root.setAttribute("aria-valuetext", figure);
+  }
+
+  /** Back to nothing, at once. */
+  clear() {
+    this.#level = this.#held = FLOOR;
+    this.#said = 0;
+    this.frame(performance.now(), null);
+  }
+
+  #measure(analyser) {
+    if (this.#samples.length !== analyser.fftSize) this.#samples = new Float32Array(analyser.fftSize);
+    analyser.getFloatTimeDomainData(this.#samples);
+    let most = 0;
+    for (const sample of this.#samples) most = Math.max(most, Math.abs(sample));
+    return most > 0 ? Math.max(FLOOR, 20 * Math.log10(most)) : FLOOR;
+  }
+}
+
+function fraction(level) {
+  return Math.max(0, Math.min(1, 1 - level / FLOOR));
+}

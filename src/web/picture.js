@@ -1,0 +1,31 @@
+// The picture as a file: the spectrogram with its axes, and a line that says what, when and where.
+
+const HEAD = 34;
+
+/** Gives a PNG of `canvas` to the person. */
+export async function snapshot(canvas, name, wall) {
+  const style = getComputedStyle(canvas);
+  const ratio = canvas.width / canvas.clientWidth;
+  const picture = document.createElement("canvas");
+  picture.width = canvas.width;
+  picture.height = canvas.height + HEAD * ratio;
+  const context = picture.getContext("2d");
+  context.fillStyle = getComputedStyle(document.body).backgroundColor;
+  context.fillRect(0, 0, picture.width, picture.height);
+  context.drawImage(canvas, 0, HEAD * ratio);
+  context.scale(ratio, ratio);
+  context.fillStyle = style.color;
+  context.font = `600 14px ${style.fontFamily}`;
+  context.textBaseline = "middle";
+  const time = new Date(wall ?? Date.now());
+  context.fillText(`${name} · ${time.toLocaleString(undefined, { dateStyle: "long", timeStyle: "medium" })}`, 12, HEAD / 2 + 3);
+
+  const blob = await new Promise((resolve) => picture.toBlob(resolve, "image/png"));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  const stamp = time.toISOString().slice(0, 19).replaceAll(":", "-");
+  link.download = `${name.replace(/[^\w.-]+/g, "-")}-${stamp}Z.png`;
+  link.click();
+  // The browser takes the file some time after the click.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

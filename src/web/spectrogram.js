@@ -1,0 +1,226 @@
+// The live spectrogram: what is heard, as a picture that moves with time.
+//
+// The newest sound is at the right. All of it is drawn again when the view changes, from what
+// `History` keeps, so the axis, the range and the colours can be chosen afterwards. Where motion is not wanted
+// the picture moves on once a second.
+
+import { History, LOUDEST, QUIETEST, RATE } from "./history.js";
+import { palette } from "./palette.js";
+import { Scale, hertz, look, rows } from "./scale.js";
+import { clock } from "./words.js";
+
+/** Room for the labels, in CSS pixels. */
+export const MARGIN = { left: 58, bottom: 24, top: 8, right: 8 };
+const STEADY = 1000;
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+export class Spectrogram {
+  /** Unix time at the right edge; set with each frame. */
+  wall = null;
+
+  #canvas;
+  #context;
+  #strip = document.createElement("canvas");
+  #column;
+  #history = null;
+  #scale = new Scale("linear", 24_000);
+  #rows = [];
+  #colours = palette(true);
+  #range = { floor: -110, ceiling: -40 };
+  #held = null; // the column that a paused picture ends with, and its time
+  #drawn = 0; // columns that are in the strip
+  #shown = 0;
+  #size = { width: 0, height: 0, ratio: 1 };
+
+  constructor(canvas) {
+    this.#canvas = canvas;
+    this.#context = canvas.getContext("2d");
+    new ResizeObserver(() => this.#fit()).observe(canvas);
+    dark.addEventListener("change", () => this.#restyle());
+    this.#restyle();
+    this.#fit();
+  }
+
+  /** Begins anew, for sound with this Nyquist frequency and so many bins. */
+  begin(nyquist, bins) {
+    this.#history = new History(bins);
+    this.#held = null;
+    this.#scale = new Scale(this.#scale.kind, nyquist);
+    this.#redraw();
+  }
+
+  set kind(kind) {
+    this.#scale = new Scale(kind, this.#scale.nyquist);
+    this.#redraw();
+  }
+
+  set range(range) {
+    this.#range = range;
+    this.#redraw();
+  }
+
+  get paused() {
+    return this.#held !== null;
+  }
+
+  set paused(paused) {
+    this.#held = paused ? { column: this.#history?.count ?? 0, wall: this.wall } : null;
+    this.#redraw();
+  }
+
+  get scale() {
+    return this.#scale;
+  }
+
+  /** Takes in what `analyser` hears and shows it; `null` while nothing is played. */
+  frame(now, analyser, wall) {
+    if (!analyser || !this.#history) {
+      this.#history?.rest();
+      return;
+    }
+    this.#history.take(now, (column) => {
+      analyser.minDecibels = QUIETEST;
+      analyser.maxDecibels = LOUDEST;
+      analyser.getByteFrequencyData(column);
+    });
+    this.wall = wall;
+    if (this.paused || (still.matches && now - this.#shown < STEADY)) return;
+    this.#shown = now;
+    this.#show();
+  }
+
+  /** Time and frequency at a place on the canvas, or null beside the picture. */
+  at(x, y) {
+    const { width, height } = this.#plot();
+    const [column, row] = [x - MARGIN.left, y - MARGIN.top];
+    if (column < 0 || column > width || row < 0 || row > height) return null;
+    const wall = this.#end().wall;
+    return {
+      frequency: this.#scale.frequency(1 - row / height),
+      time: wall === null ? null : wall - ((width - column) * 1000) / RATE,
+    };
+  }
+
+  #plot() {
+    return {
+      width: Math.max(1, Math.floor(this.#size.width - MARGIN.left - MARGIN.right)),
+      height: Math.max(1, Math.floor(this.#size.height - MARGIN.top - MARGIN.bottom)),
+    };
+  }
+
+  #end() {
+    return this.#held ?? { column: this.#history?.count ?? 0, wall: this.wall };
+  }
+
+  #fit() {
+    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    const ratio = Math.min(2, devicePixelRatio || 1);
+    this.#size = { width, height, ratio };
+    this.#canvas.width = Math.max(1, Math.round(width * ratio));
+    this.#canvas.height = Math.max(1, Math.round(height * ratio));
+    this.#redraw();
+  }
+
+  #restyle() {
+    this.#colours = palette(dark.matches);
+    this.#redraw();
+  }
+
+  #redraw() {
+    const { width, height } = this.#plot();
+    this.#strip.width = width;
+    this.#strip.height = Math.round(height * this.#size.ratio);
+    this.#column = new ImageData(1, this.#strip.height);
+    this.#rows = rows(this.#scale, this.#strip.height, this.#history?.column(0).length ?? 1024);
+    this.#drawn = this.#end().column - width;
+    this.#show();
+  }
+
+  #show() {
+    const { width, height } = this.#plot();
+    const end = this.#end().column;
+    const strip = this.#strip.getContext("2d");
+    for (let number = Math.max(this.#drawn, end - width); number < end; number += 1) {
+      this.#paint(number);
+      strip.putImageData(this.#column, ((number % width) + width) % width, 0);
+    }
+    this.#drawn = end;
+
+    const context = this.#context;
+    context.setTransform(this.#size.ratio, 0, 0, this.#size.ratio, 0, 0);
+    context.clearRect(0, 0, this.#size.width, this.#size.height);
+    context.fillStyle = css(this.#colours[0]);
+    context.fillRect(MARGIN.left, MARGIN.top, width, height);
+    // The strip is a ring: its newest column is followed by its oldest.
+    const cut = ((end % width) + width) % width;
+    const part = (from, count, x) => {
+      if (count <= 0) return;
+      context.drawImage(this.#strip, from, 0, count, this.#strip.height,
+        MARGIN.left + x, MARGIN.top, count, height);
+    };
+    part(cut, width - cut, 0);
+    part(0, cut, width - cut);
+    this.#label(width, height);
+  }
+
+  #paint(number) {
+    const pixels = new Uint32Array(this.#column.data.buffer);
+    if (!this.#history?.has(number)) {
+      pixels.fill(this.#colours[0]);
+      return;
+    }
+    const spectrum = this.#history.column(number);
+    const { floor, ceiling } = this.#range;
+    const perByte = (LOUDEST - QUIETEST) / 255;
+    for (let row = 0; row < pixels.length; row += 1) {
+      const loudness = QUIETEST + look(spectrum, this.#rows[row]) * perByte;
+      const place = (loudness - floor) / (ceiling - floor);
+      pixels[row] = this.#colours[Math.max(0, Math.min(255, Math.round(place * 255)))];
+    }
+  }
+
+  #label(width, height) {
+    const context = this.#context;
+    const style = getComputedStyle(this.#canvas);
+    context.font = style.font;
+    context.fillStyle = style.color;
+    context.strokeStyle = style.color;
+    context.lineWidth = 1;
+    const right = MARGIN.left + width;
+    const bottom = MARGIN.top + height;
+
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    for (const tick of this.#scale.ticks(Math.max(2, Math.floor(height / 34)))) {
+      const y = Math.round(bottom - this.#scale.position(tick) * height) + 0.5;
+      line(context, MARGIN.left - 5, y, MARGIN.left - 1, y);
+      context.fillText(hertz(tick), MARGIN.left - 8, Math.max(MARGIN.top + 5, Math.min(y, bottom - 4)));
+    }
+
+    const { wall } = this.#end();
+    if (wall === null) return;
+    context.textAlign = "center";
+    context.textBaseline = "top";
+    const step = width < 500 ? 2000 : 5000;
+    const first = wall - (width * 1000) / RATE;
+    for (let time = Math.ceil(first / step) * step; time <= wall; time += step) {
+      const x = right - ((wall - time) * RATE) / 1000;
+      line(context, x, bottom + 1, x, bottom + 5);
+      if (x - 28 < MARGIN.left - 20 || x + 28 > right + MARGIN.right) continue;
+      context.fillText(clock(time), x, bottom + 8);
+    }
+  }
+}
+
+function line(context, x1, y1, x2, y2) {
+  context.beginPath();
+  context.moveTo(x1, y1);
+  context.lineTo(x2, y2);
+  context.stroke();
+}
+
+function css(pixel) {
+  return `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
+}

@@ -1,0 +1,119 @@
+// Firefox as Debian ships it, through the protocol that it speaks itself (WebDriver BiDi).
+//
+// playwright-core asks this Firefox for commands that it does not have yet; what the tests need of
+// it is little: a page, a script in it, and its console.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import WebSocket from "ws";
+
+// Plays without a user, a sound card or a network of its own, at a sound card's speed.
+const PREFERENCES = {
+  "media.autoplay.default": 0,
+  "media.autoplay.blocking_policy": 0,
+  "media.block-autoplay-until-in-foreground": false,
+  "media.cubeb.force_mock_context": true,
+  "media.gmp-manager.updateEnabled": false,
+  "network.dns.localDomains": "station.test",
+  "network.proxy.type": 0,
+  "network.captive-portal-service.enabled": false,
+  "network.connectivity-service.enabled": false,
+  "services.settings.server": "data:,#remote-settings-dummy/v1",
+  "datareporting.policy.dataSubmissionEnabled": false,
+  "toolkit.telemetry.enabled": false,
+  "app.normandy.enabled": false,
+  "app.update.enabled": false,
+  "browser.shell.checkDefaultBrowser": false,
+  "browser.aboutwelcome.enabled": false,
+  "termsofuse.bypassNotification": true,
+  "remote.active-protocols": 1,
+};
+
+export class Firefox {
+  #socket;
+  #asked = new Map();
+  #next = 0;
+  #context;
+  #end;
+
+  static async start() {
+    const profile = await mkdtemp(join(tmpdir(), "silvacast-firefox-"));
+    const lines = Object.entries(PREFERENCES).map(
+      ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`,
+    );
+    await writeFile(join(profile, "user.js"), lines.join("\n"));
+    const child = spawn(
+      "firefox-esr",
+      ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"],
+      { env: { ...process.env, HOME: profile, MOZ_HEADLESS: "1" }, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    const address = await new Promise((resolve, reject) => {
+      let said = "";
+      child.stderr.on("data", (data) => {
+        said += data;
+        const found = said.match(/WebDriver BiDi listening on (ws:\S+)/);
+        if (found) resolve(found[1]);
+      });
+      child.once("exit", () => reject(new Error(`firefox-esr ended: ${said}`)));
+    });
+    const firefox = new Firefox();
+    firefox.#end = async () => {
+      const gone = new Promise((resolve) => child.once("exit", resolve));
+      child.kill();
+      await gone;
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    };
+    await firefox.#connect(`${address}/session`);
+    return firefox;
+  }
+
+  async #connect(address) {
+    this.#socket = new WebSocket(address);
+    await new Promise((resolve, reject) => {
+      this.#socket.once("open", resolve).once("error", reject);
+    });
+    this.#socket.on("message", (data) => {
+      const message = JSON.parse(data);
+      const asked = this.#asked.get(message.id);
+      this.#asked.delete(message.id);
+      if (message.type === "error") asked?.reject(new Error(`${message.error}: ${message.message}`));
+      else asked?.resolve(message.result);
+    });
+    await this.#ask("session.new", { capabilities: {} });
+    const tree = await this.#ask("browsingContext.getTree", {});
+    this.#context = tree.contexts[0].context;
+  }
+
+  #ask(method, params) {
+    this.#next += 1;
+    const id = this.#next;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { resolve, reject });
+      this.#socket.send(JSON.stringify({ id, method, params }));
+    });
+  }
+
+  async goto(url) {
+    await this.#ask("browsingContext.navigate", { context: this.#context, url, wait: "complete" });
+  }
+
+  /** What `work`, called with these arguments in the page, returns. */
+  async evaluate(work, ...args) {
+    const { result, exceptionDetails } = await this.#ask("script.callFunction", {
+      functionDeclaration: `async (args) => JSON.stringify(await (${work})(...JSON.parse(args)) ?? null)`,
+      arguments: [{ type: "string", value: JSON.stringify(args) }],
+      target: { context: this.#context },
+      awaitPromise: true,
+      userActivation: true,
+    });
+    if (exceptionDetails) throw new Error(exceptionDetails.text);
+    return JSON.parse(result.value);
+  }
+
+  async close() {
+    this.#socket.close();
+    await this.#end();
+  }
+}
