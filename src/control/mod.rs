@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod bulletin;
 mod metrics;
+pub mod page;
 mod playlist;
 mod stats;
 mod status;

@@ -1,4 +1,4 @@
-// Asks for the password or token of a protected microphone.
+// Asks for the user and password, or the token, of a protected microphone.
 //
 // It is kept for as long as the page is open, and nowhere else.
 
@@ -6,6 +6,7 @@ import { title } from "./mounts.js";
 
 export function ask(dialog, listening) {
   const part = (id) => dialog.querySelector(`#${id}`);
+  const user = part("user");
   const secret = part("secret");
   let answered = false;
 
@@ -21,13 +22,15 @@ export function ask(dialog, listening) {
     part("asking-about").textContent = listening.refused
       ? `This ${kind} was refused. Please try again.`
       : `Whoever runs the station gives you the ${kind}.`;
+    part("asking-user").hidden = kind === "token";
+    user.required = kind === "password";
     secret.value = "";
     if (!dialog.open) dialog.showModal();
   });
   dialog.querySelector("form").addEventListener("submit", (event) => {
     event.preventDefault();
     answered = true;
-    listening.answer({ [listening.state]: secret.value });
+    listening.answer({ user: user.value, [listening.state]: secret.value });
   });
   dialog.querySelector(".close").addEventListener("click", () => dialog.close());
   // Escape closes it too.

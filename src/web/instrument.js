@@ -113,7 +113,9 @@ export class Instrument {
     if (seconds === null) return;
     set(behind, words.behind(seconds));
     live.classList.toggle("late", seconds > LATE);
-    back.disabled = seconds <= LATE;
+    // Somebody who has just pressed it with the keyboard is not left without a place.
+    if (seconds <= LATE && document.activeElement === back) this.#parts.play.focus();
+    back.hidden = seconds <= LATE;
   }
 
   #control() {

@@ -207,7 +207,7 @@ export class Listening extends EventTarget {
     const secret = this.#secrets.get(this.mount.name);
     if (!secret) return [{}, ""];
     if (secret.token) return [{}, `&token=${encodeURIComponent(secret.token)}`];
-    const bytes = new TextEncoder().encode(`${secret.user ?? "listener"}:${secret.password}`);
+    const bytes = new TextEncoder().encode(`${secret.user}:${secret.password}`);
     return [{ Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` }, ""];
   }
 

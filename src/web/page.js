@@ -14,7 +14,7 @@ const part = (id) => document.getElementById(id);
 
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts);
-const instrument = new Instrument(part("instrument"), listening, mounts);
+const instrument = new Instrument(part("main"), listening, mounts);
 const list = new List(part("list"), part("nobody"), mounts, listening, play);
 const sharing = new Sharing(part("sharing"));
 ask(part("asking"), listening);

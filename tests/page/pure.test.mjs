@@ -1,0 +1,226 @@
+// The parts of the page that need no browser: containers, pace, clock, scale and code.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+import { LiveClock } from "../../src/web/clock.js";
+import { History } from "../../src/web/history.js";
+import { recall, remember } from "../../src/web/memory.js";
+import { init, fragment } from "../../src/web/mp4.js";
+import { join, Pages } from "../../src/web/ogg.js";
+import { readHead, sameDecoder, samples } from "../../src/web/opus.js";
+import { Pace } from "../../src/web/pace.js";
+import { palette } from "../../src/web/palette.js";
+import { encode } from "../../src/web/qr.js";
+import { hertz, look, rows, Scale } from "../../src/web/scale.js";
+
+const readCode = createRequire(import.meta.url)("jsqr");
+
+function ffmpeg(args, input) {
+  return execFileSync("ffmpeg", ["-v", "error", ...args], { input, maxBuffer: 1 << 26 });
+}
+
+function record(seconds, ...options) {
+  return ffmpeg([
+    "-f", "lavfi", "-i", `sine=1000:duration=${seconds}`, "-c:a", "libopus", ...options, "-f", "ogg", "pipe:1",
+  ]);
+}
+
+function audio(pages) {
+  return pages.slice(2).flatMap((page) => page.packets);
+}
+
+test("pages come out whole, however the bytes are cut", () => {
+  const file = record(2, "-page_duration", "100000");
+  const whole = new Pages().push(file);
+  assert.ok(whole.length > 15);
+  assert.ok(whole[0].first && whole.at(-1).last);
+  for (const size of [1, 7, 255, 1000]) {
+    const pages = new Pages();
+    const found = [];
+    for (let at = 0; at < file.length; at += size) found.push(...pages.push(file.subarray(at, at + size)));
+    assert.deepEqual(found, whole);
+  }
+});
+
+test("what is no page is skipped, and the next page is found", () => {
+  const file = record(1, "-page_duration", "20000");
+  const whole = new Pages().push(file);
+  const spoilt = join([Buffer.from("OggNonsense"), file.subarray(0, 300), Buffer.from("xOgg"), file.subarray(300)]);
+  const found = new Pages().push(spoilt);
+  assert.ok(found.length >= whole.length - 3 && found.at(-1).last);
+});
+
+test("the granules of real pages agree with the lengths of their packets", () => {
+  for (const frame of ["2.5", "5", "10", "20", "40", "60"]) {
+    const pages = new Pages().push(record(1, "-frame_duration", frame, "-page_duration", "20000"));
+    let granule = 0;
+    for (const page of pages.slice(2, -1)) {
+      for (const packet of page.packets) granule += samples(packet);
+      assert.equal(page.granule, granule, frame);
+    }
+    assert.ok(granule > 40_000);
+  }
+  // Padded silence as a server fills gaps with: code 3, one frame.
+  assert.equal(samples(Uint8Array.from([0xfb, 0x41, 0x01, 0, 0])), 960);
+  assert.equal(samples(new Uint8Array(0)), 0);
+});
+
+test("a header tells what a decoder needs", () => {
+  const head = readHead(new Pages().push(record(1, "-ac", "2"))[0].packets[0]);
+  assert.deepEqual([head.channels, head.preSkip, head.inputRate, head.family], [2, 312, 48000, 0]);
+  assert.ok(sameDecoder(head, { ...head, preSkip: 0 }));
+  assert.ok(!sameDecoder(head, { ...head, channels: 1 }));
+  assert.equal(readHead(Buffer.from("\x01vorbis and so on and on")), null);
+});
+
+test("what is made of Ogg is MP4 that decodes to the same sound", () => {
+  const file = record(2, "-page_duration", "20000");
+  const pages = new Pages().push(file);
+  const head = readHead(pages[0].packets[0]);
+  const packets = audio(pages).map((data) => ({ data, samples: samples(data) }));
+  const parts = [init(head)];
+  for (let i = 0, time = 2 ** 33; i < packets.length; i += 3) {
+    const some = packets.slice(i, i + 3);
+    parts.push(fragment(i + 1, time, some));
+    time += some.reduce((sum, packet) => sum + packet.samples, 0);
+  }
+  const decode = (input) => ffmpeg(["-i", "pipe:0", "-f", "s16le", "pipe:1"], input);
+  const [from, to] = [decode(file), decode(join(parts))];
+  // Ogg leaves out its pre-skip and the padding of its end.
+  const begin = to.indexOf(from.subarray(9600, 9800));
+  assert.ok(begin >= 0, "the sound is another");
+  assert.equal(begin - 9600, head.preSkip * 2);
+});
+
+/** A link that delivers a page each 20 ms, `delay(i)` late; what a player makes of it. */
+function play(seconds, delay, pace = new Pace(), lead = 0.2) {
+  let position = -lead;
+  let last = 0;
+  let starved = 0;
+  const behind = [];
+  const arrivals = Array.from({ length: seconds * 50 }, (_, i) => i * 0.02 + delay(i));
+  // Nothing overtakes on one connection.
+  arrivals.forEach((at, i) => (arrivals[i] = Math.max(at, arrivals[i - 1] ?? 0)));
+  arrivals.forEach((now, i) => {
+    const end = i * 0.02;
+    position += (now - last) * pace.rate;
+    last = now;
+    if (position > end) {
+      position = end;
+      starved += 1;
+      pace.starved(now);
+    }
+    pace.arrived(now, end - position);
+    behind.push(now - position);
+  });
+  return { behind, starved, pace };
+}
+
+test("on a good link it stays near live, at exactly the right speed", () => {
+  const { behind, starved, pace } = play(120, () => 0.01);
+  assert.equal(starved, 0);
+  assert.equal(pace.rate, 1);
+  assert.ok(behind.at(-1) < 0.25, `${behind.at(-1)}`);
+});
+
+test("after a stall it catches up by playing faster, never by much", () => {
+  let fastest = 0;
+  const pace = new Pace();
+  const { behind } = play(120, (i) => {
+    fastest = Math.max(fastest, pace.rate);
+    return i > 500 && i < 650 ? (650 - i) * 0.02 : 0;
+  }, pace);
+  assert.ok(behind[651] > 2, "it did stall");
+  assert.ok(fastest <= 1.08);
+  assert.ok(behind.at(-1) < 0.5, `${behind.at(-1)}`);
+});
+
+test("on a ragged link the buffer grows until it holds, and shrinks when the link is good again", () => {
+  const ragged = (i) => (i < 6000 && i % 50 < 15 ? (15 - (i % 50)) * 0.02 : 0);
+  const { behind, starved } = play(400, ragged);
+  const most = Math.max(...behind.slice(4000, 6000));
+  assert.ok(starved > 0 && starved < 5, `${starved} times starved`);
+  assert.ok(most > 0.35 && most < 0.9, `${most}`);
+  assert.ok(behind.at(-1) < 0.3, `${behind.at(-1)}`);
+});
+
+test("a clock takes the promptest of what it heard, and another stream for another one", () => {
+  const clock = new LiveClock();
+  assert.equal(clock.live(0), null);
+  clock.heard(48_000, 1_000_000, 5_000);
+  clock.heard(96_000, 1_001_000, 6_400); // held up by 0.4 s
+  assert.equal(clock.live(7_000), 3 * 48_000);
+  assert.equal(clock.wall(48_000), 1_000_000);
+  clock.heard(9_600_000, 2_000_000, 8_000);
+  assert.equal(clock.live(8_000), 9_600_000);
+});
+
+test("a frequency is where its label is, on both axes", () => {
+  for (const kind of ["linear", "log"]) {
+    const scale = new Scale(kind, 24_000);
+    for (const tick of scale.ticks(10)) {
+      if (tick === 0) continue;
+      assert.ok(Math.abs(scale.frequency(scale.position(tick)) - tick) < 1e-6);
+    }
+    assert.equal(scale.position(24_000), 1);
+    const spectrum = new Uint8Array(1024);
+    spectrum[Math.round((5_000 / 24_000) * 1024)] = 255;
+    const bright = rows(scale, 400, 1024).map((row) => look(spectrum, row));
+    const row = bright.indexOf(Math.max(...bright));
+    const found = scale.frequency(1 - (row + 0.5) / 400);
+    assert.ok(Math.abs(found - 5_000) < 100, `${kind}: ${found}`);
+  }
+  assert.deepEqual([0, 500, 1000, 12_500].map(hertz), ["0 Hz", "500 Hz", "1 kHz", "12.5 kHz"]);
+});
+
+test("louder is lighter by night and darker by day, without a step back", () => {
+  const light = (pixel) => 0.2126 * (pixel & 255) + 0.7152 * ((pixel >> 8) & 255) + 0.0722 * ((pixel >> 16) & 255);
+  for (const dark of [true, false]) {
+    const steps = [...palette(dark)].map(light);
+    assert.ok(steps.every((value, i) => i === 0 || (dark ? value >= steps[i - 1] : value <= steps[i - 1])));
+    assert.ok(Math.abs(steps[255] - steps[0]) > 180);
+  }
+});
+
+test("history keeps time: short delays are filled, long ones left empty", () => {
+  const history = new History(4);
+  const read = (column) => column.fill(9);
+  history.take(1000, read);
+  history.take(1100, read);
+  assert.equal(history.count, 6);
+  assert.deepEqual([...history.column(2)], [9, 9, 9, 9]);
+  history.take(3100, read);
+  assert.equal(history.count, 126);
+  assert.deepEqual([...history.column(60)], [0, 0, 0, 0]);
+  history.rest();
+  history.take(90_000, read);
+  assert.equal(history.count, 126, "time stood still meanwhile");
+  assert.ok(history.has(125) && !history.has(126) && !history.has(-1));
+});
+
+test("a code can be read by a reader that is not ours", () => {
+  for (const length of [1, 14, 15, 62, 107, 152, 180, 300, 500, 666]) {
+    const text = `http://stätion.test:8080/?mount=/mic-${"ultra".repeat(150)}`.slice(0, Math.max(1, length - 1));
+    const code = encode(text);
+    const [size, quiet] = [4, 4];
+    const side = (code.length + 2 * quiet) * size;
+    const pixels = new Uint8ClampedArray(side * side * 4).fill(255);
+    for (let y = 0; y < side; y += 1) {
+      for (let x = 0; x < side; x += 1) {
+        const on = code[Math.floor(y / size) - quiet]?.[Math.floor(x / size) - quiet];
+        if (on) pixels.fill(0, (y * side + x) * 4, (y * side + x) * 4 + 3);
+      }
+    }
+    const read = readCode(pixels, side, side);
+    assert.equal(new TextDecoder().decode(Uint8Array.from(read.binaryData)), text);
+  }
+  assert.equal(encode("x".repeat(667)), null);
+});
+
+test("without any storage it remembers for as long as it lives", () => {
+  assert.equal(recall("volume", 80), 80);
+  remember("volume", 30);
+  assert.equal(recall("volume", 80), 30);
+});
