@@ -1,0 +1,124 @@
+// Chromium as Debian ships it, and pages in it that are watched: what they hear, and whether the browser had to forbid them anything.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+import { HOST, PATIENCE, until } from "./station.mjs";
+
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-quic",
+  "--disable-background-networking",
+  "--no-first-run",
+  "--autoplay-policy=no-user-gesture-required",
+  `--host-resolver-rules=MAP ${HOST} 127.0.0.1`,
+];
+
+export function launch() {
+  return chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
+}
+
+/** Put into a page before its scripts: remembers what is played and tapped. Firefox gets it as well. */
+export function listenIn() {
+  const ear = { analysers: [], elements: new Set(), forbidden: [] };
+  globalThis.ear = ear;
+  const { createAnalyser } = BaseAudioContext.prototype;
+  BaseAudioContext.prototype.createAnalyser = function () {
+    const analyser = createAnalyser.call(this);
+    ear.analysers.push(analyser);
+    return analyser;
+  };
+  const { play } = HTMLMediaElement.prototype;
+  HTMLMediaElement.prototype.play = function () {
+    ear.elements.add(this);
+    return play.call(this);
+  };
+  document.addEventListener("securitypolicyviolation", (event) => {
+    ear.forbidden.push(`${event.violatedDirective} ${event.blockedURI}`);
+  });
+}
+
+/** In the page: the loudest frequency that is heard, in Hz, or 0 for silence. */
+export function loudest() {
+  const analyser = globalThis.ear.analysers.at(-1);
+  if (!analyser) return 0;
+  const spectrum = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(spectrum);
+  const most = Math.max(...spectrum);
+  return most > -50 ? (spectrum.indexOf(most) * analyser.context.sampleRate) / analyser.fftSize : 0;
+}
+
+/** In the page: notes when beeps begin to sound, as Unix time in milliseconds, in `ear.beeps`. */
+export function noteBeeps() {
+  const { ear } = globalThis;
+  ear.beeps = [];
+  let quiet = 0;
+  const samples = new Float32Array(2048);
+  setInterval(() => {
+    const analyser = ear.analysers.at(-1);
+    if (!analyser) return;
+    analyser.getFloatTimeDomainData(samples);
+    const loud = samples.subarray(-256).some((sample) => Math.abs(sample) > 0.05);
+    if (loud && quiet > 20) {
+      ear.beeps.push({
+        heard: performance.timeOrigin + performance.now(),
+        said: document.querySelector("[data-part=behind]").textContent,
+      });
+    }
+    quiet = loud ? 0 : quiet + 1;
+  }, 5);
+}
+
+export class Visitor {
+  static async open(browser, url, options = {}) {
+    const { prepare, ...rest } = options;
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...rest });
+    const page = await context.newPage();
+    const visitor = new Visitor();
+    Object.assign(visitor, { page, context, errors: [], requests: [] });
+    page.setDefaultTimeout(PATIENCE);
+    page.on("pageerror", (error) => visitor.errors.push(error.stack));
+    page.on("console", (message) => {
+      // That a request failed is written to the console by the browser; whether that is right is the test's affair.
+      if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
+        visitor.errors.push(message.text());
+      }
+    });
+    page.on("request", (request) => visitor.requests.push(request.url()));
+    if (rest.javaScriptEnabled !== false) await page.addInitScript(listenIn);
+    if (prepare) await page.addInitScript(prepare);
+    await page.goto(url);
+    return visitor;
+  }
+
+  part(name) {
+    return this.page.locator(`[data-part=${name}]`);
+  }
+
+  microphone(mount) {
+    return this.page.locator(`[data-mount="${mount}"] button`);
+  }
+
+  /** Waits until this tone is what is heard. */
+  async hears(frequency) {
+    let last;
+    await until(async () => {
+      last = await this.page.evaluate(loudest);
+      return Math.abs(last - frequency) < 50;
+    }, `${frequency} Hz`).catch((error) => {
+      error.message += `; last ${last} Hz`;
+      throw error;
+    });
+  }
+
+  /** Waits for a sentence of the page about what is heard. */
+  async says(words) {
+    await this.page.locator("[data-part=state]", { hasText: words }).waitFor();
+  }
+
+  async close() {
+    const forbidden = await this.page.evaluate(() => globalThis.ear?.forbidden ?? []);
+    await this.context.close();
+    assert.deepEqual(forbidden, [], "the browser had to forbid this");
+    assert.deepEqual(this.errors, [], "errors in the page");
+  }
+}

@@ -1,0 +1,181 @@
+// What a person does with the page, in Chromium, over plain http on a name of its own.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, Visitor } from "./browser.mjs";
+import { Station, tone, until } from "./station.mjs";
+
+const CONFIG = `
+[mount-defaults]
+gap_after = "200ms"
+hold = "4s"
+[[mount]]
+name = "/brief*"
+hold = "100ms"
+`;
+
+let browser;
+let station;
+before(async () => {
+  browser = await launch();
+  station = await (await Station.start(CONFIG)).up();
+});
+after(async () => {
+  await browser?.close();
+  await station?.stop();
+});
+
+test("one click plays, another switches, and never are two heard", async () => {
+  const sources = [station.push("/a.opus", tone(1000), { name: "Pond & <reeds>" }), station.push("/b.opus", tone(3000))];
+  const visitor = await Visitor.open(browser, station.url());
+  assert.equal(await visitor.page.evaluate(() => isSecureContext), false);
+  await visitor.microphone("/a.opus").click();
+  await visitor.hears(1000);
+  await visitor.says(/^Live$/);
+  assert.equal(await visitor.page.locator("h1").textContent(), "Pond & <reeds>");
+  await visitor.microphone("/b.opus").click();
+  await visitor.hears(3000);
+  const listeners = async () => (await station.mounts()).map((mount) => mount.listeners);
+  await until(async () => (await listeners()).join() === "0,1", "one listener, of the second");
+  const playing = () => [...globalThis.ear.elements].filter((element) => !element.paused).length;
+  assert.equal(await visitor.page.evaluate(playing), 1);
+  await visitor.part("play").click();
+  await until(async () => (await listeners()).join() === "0,0", "nobody listens");
+  assert.equal(await visitor.page.evaluate(playing), 0);
+
+  // The last choice is remembered, and volume too.
+  await visitor.part("volume").fill("40");
+  await visitor.page.reload();
+  await visitor.page.locator("h1", { hasText: "b" }).waitFor();
+  assert.equal(await visitor.part("volume").inputValue(), "40");
+  await visitor.part("play").click();
+  await visitor.hears(3000);
+  await visitor.close();
+  await Promise.all(sources.map((source) => source.stop()));
+});
+
+test("what is heard survives its recorder's restart", async () => {
+  const first = station.push("/restart.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/restart.opus").click();
+  await visitor.hears(1000);
+  await first.stop();
+  await visitor.says("Nothing comes from the recorder");
+  await visitor.page.locator("[data-mount='/restart.opus'] .status", { hasText: "no signal" }).waitFor();
+  const second = station.push("/restart.opus", tone(2000));
+  await visitor.hears(2000);
+  await visitor.says(/^Live$/);
+  const asked = visitor.requests.filter((url) => url.includes("/restart.opus"));
+  assert.equal(asked.length, 1, "it was never reconnected");
+  await visitor.close();
+  await second.stop();
+});
+
+test("a microphone that vanishes leaves the list, and plays on when it is back", async () => {
+  const other = station.push("/other.opus", tone(500));
+  const first = station.push("/brief.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/brief.opus").click();
+  await visitor.hears(1000);
+  await first.stop();
+  await visitor.microphone("/brief.opus").waitFor({ state: "detached" });
+  await visitor.says("brief is not on the air");
+  await visitor.microphone("/other.opus").waitFor();
+  const second = station.push("/brief.opus", tone(2000));
+  await visitor.microphone("/brief.opus").waitFor();
+  await visitor.hears(2000);
+  await visitor.says(/^Live$/);
+  await visitor.close();
+  await Promise.all([second.stop(), other.stop()]);
+});
+
+test("no microphone, and a server that goes and comes back", async () => {
+  const alone = await (await Station.start(CONFIG)).up();
+  const visitor = await Visitor.open(browser, alone.url());
+  await visitor.page.locator("#nobody", { hasText: "No microphone is on the air" }).waitFor();
+  assert.ok(await visitor.part("play").isDisabled());
+  let source = alone.push("/mic.opus", tone(1000));
+  await visitor.microphone("/mic.opus").click();
+  await visitor.hears(1000);
+  await alone.down();
+  await visitor.page.locator("#overview", { hasText: "The server does not answer" }).waitFor();
+  await visitor.says("Reconnecting");
+  await source.stop();
+  await alone.up(alone.port);
+  await visitor.page.locator("#overview", { hasText: "No microphone" }).waitFor();
+  source = alone.push("/mic.opus", tone(2000));
+  await visitor.hears(2000);
+  await visitor.says(/^Live$/);
+  await visitor.close();
+  await alone.stop();
+});
+
+test("the keyboard is enough, and keeps its place", async () => {
+  const source = station.push("/keys.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/keys.opus").waitFor();
+  const focused = () => document.activeElement.parentElement.dataset.mount;
+  await until(async () => {
+    await visitor.page.keyboard.press("Tab");
+    return (await visitor.page.evaluate(focused)) === "/keys.opus";
+  });
+  await visitor.page.keyboard.press("Enter");
+  await visitor.hears(1000);
+  assert.equal(await visitor.page.evaluate(focused), "/keys.opus");
+  assert.equal(await visitor.microphone("/keys.opus").getAttribute("aria-pressed"), "true");
+  await visitor.part("mute").focus();
+  await visitor.page.keyboard.press("Space");
+  assert.equal(await visitor.part("mute").getAttribute("aria-pressed"), "true");
+  await visitor.close();
+  await source.stop();
+});
+
+test("it works where storage is forbidden, and where there is no Media Source", async () => {
+  const source = station.push("/plain.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url(), {
+    prepare: () => {
+      Object.defineProperty(globalThis, "localStorage", { get: () => { throw new DOMException("no", "SecurityError"); } });
+      delete globalThis.MediaSource;
+      delete globalThis.ManagedMediaSource;
+    },
+  });
+  await visitor.microphone("/plain.opus").click();
+  await visitor.hears(1000);
+  await visitor.says("in its own way");
+  await visitor.close();
+  await source.stop();
+});
+
+test("FLAC is played by the browser itself", async () => {
+  const source = station.push("/lossless.flac", tone(1000), { codec: ["flac", "-ar", "48000"] });
+  const visitor = await Visitor.open(browser, station.url("?mount=/lossless.flac"));
+  await visitor.page.locator("h1", { hasText: "lossless" }).waitFor();
+  await visitor.part("play").click();
+  await visitor.hears(1000);
+  await visitor.close();
+  await source.stop();
+});
+
+test("after a pause of the connection it is late, says so, and one click is enough", async () => {
+  const source = station.push("/late.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/late.opus").click();
+  await visitor.hears(1000);
+  // As if nothing had been played for a while.
+  await visitor.page.evaluate(() => {
+    const [element] = globalThis.ear.elements;
+    element.playbackRate = 0;
+    const hold = setInterval(() => (element.playbackRate = 0), 5);
+    globalThis.release = () => clearInterval(hold);
+  });
+  await visitor.part("to-live").waitFor();
+  await visitor.page.evaluate(() => globalThis.release());
+  const late = () => Number.parseFloat(document.querySelector("[data-part=behind]").textContent);
+  assert.ok((await visitor.page.evaluate(late)) >= 1);
+  await visitor.part("to-live").click();
+  await until(async () => (await visitor.page.evaluate(late)) < 0.6, "near live");
+  await visitor.part("to-live").waitFor({ state: "hidden" });
+  await visitor.hears(1000);
+  await visitor.close();
+  await source.stop();
+});

@@ -1,0 +1,160 @@
+// A station for a test: the real server on a port of the system's choosing, and real FFmpeg as its microphones.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Pages } from "../../src/web/ogg.js";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const BINARY =
+  process.env.SILVACAST ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/silvacast");
+const PASSWORD = "häckme";
+// No secure context, as a station on plain http is none.
+export const HOST = "station.test";
+export const PATIENCE = 30_000;
+
+export class Station {
+  #folder;
+  #config;
+  #child;
+  #sources = new Set();
+
+  static async start(config = "") {
+    const station = new Station();
+    station.#folder = await mkdtemp(join(tmpdir(), "silvacast-page-"));
+    station.#config = config.replaceAll("FOLDER", station.#folder);
+    return station;
+  }
+
+  /** A file that the configuration names as FOLDER/name. */
+  async file(name, text) {
+    await writeFile(join(this.#folder, name), text, { mode: 0o644 });
+  }
+
+  async up(port = 0) {
+    const file = join(this.#folder, "silvacast.toml");
+    const text = `listen = ["127.0.0.1:${port}"]\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
+    await writeFile(file, text + this.#config);
+    this.#child = spawn(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    this.port = await new Promise((found, failed) => {
+      const read = (data) => {
+        said += data;
+        const ready = said.match(/ ready .*listen=\[127\.0\.0\.1:(\d+)/);
+        if (ready) found(Number(ready[1]));
+      };
+      this.#child.stdout.on("data", read);
+      this.#child.stderr.on("data", read);
+      this.#child.once("exit", () => failed(new Error(`silvacast ended: ${said}`)));
+      this.#child.once("error", failed);
+    });
+    return this;
+  }
+
+  /** Kills the server, as a power cut does. */
+  async down() {
+    await end(this.#child, "SIGKILL");
+  }
+
+  async stop() {
+    await Promise.all([...this.#sources].map((source) => source.stop()));
+    await end(this.#child, "SIGTERM");
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  url(path = "") {
+    return `http://${HOST}:${this.port}/${path}`;
+  }
+
+  /** What the server says of its mounts. */
+  async mounts() {
+    const answer = await fetch(`http://127.0.0.1:${this.port}/api/v1/mounts`);
+    return (await answer.json()).mounts;
+  }
+
+  /** A microphone that hears `sound`, a source of FFmpeg's. */
+  push(mount, sound, { codec = ["libopus", "-b:a", "64k"], name } = {}) {
+    const child = ffmpeg(sound, codec, [
+      ...(name ? ["-ice_name", name] : []),
+      "-content_type", "audio/ogg", "-f", "ogg",
+      `icecast://source:${encodeURIComponent(PASSWORD)}@127.0.0.1:${this.port}${mount}`,
+    ]);
+    return this.#source(() => end(child, "SIGKILL"));
+  }
+
+  /**
+   * A microphone that beeps for 0.3 s, every 2 s. FFmpeg makes its pages, which are
+   * handed on here, so that it is known when each beep left: `beeps`, as Unix time in milliseconds.
+   */
+  async beep(mount) {
+    const child = ffmpeg(
+      "aevalsrc='if(lt(mod(t,2),0.3),0.4*sin(2*PI*3000*t),0)':s=48000",
+      ["libopus", "-b:a", "64k"],
+      ["-f", "ogg", "pipe:1"],
+    );
+    const socket = net.connect(this.port, "127.0.0.1");
+    socket.setNoDelay(true);
+    const login = Buffer.from(`source:${PASSWORD}`).toString("base64");
+    socket.write(
+      `PUT ${mount} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${login}\r\nContent-Type: audio/ogg\r\nExpect: 100-continue\r\n\r\n`,
+    );
+    await once(socket, "data");
+    socket.resume();
+    const beeps = [];
+    const pages = new Pages();
+    child.stdout.on("data", (data) => {
+      const now = performance.timeOrigin + performance.now();
+      socket.write(data);
+      for (const page of pages.push(data)) {
+        // A page ends with this sample, and has 20 ms.
+        const end = page.granule - 312;
+        const begin = Math.floor(end / 96_000) * 96_000;
+        if (begin > 0 && end > begin && end - 960 <= begin) beeps.push(now);
+      }
+    });
+    const source = this.#source(async () => {
+      await end(child, "SIGKILL");
+      socket.destroy();
+    });
+    return Object.assign(source, { beeps });
+  }
+
+  #source(stop) {
+    const source = {
+      stop: async () => {
+        if (this.#sources.delete(source)) await stop();
+      },
+    };
+    this.#sources.add(source);
+    return source;
+  }
+}
+
+export const tone = (frequency) => `sine=${frequency}:sample_rate=48000`;
+
+function ffmpeg(sound, codec, output) {
+  const args = ["-v", "error", "-re", "-f", "lavfi", "-i", sound, "-c:a", ...codec, "-page_duration", "20000", ...output];
+  return spawn("ffmpeg", args, { stdio: ["ignore", "pipe", "ignore"] });
+}
+
+async function end(child, signal) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill(signal);
+  await gone;
+}
+
+/** Waits until `look` returns something true, and returns it. */
+export async function until(look, what) {
+  const last = performance.now() + PATIENCE;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > last) throw new Error(`it never came: ${what ?? look}`);
+    // Between two looks, not before a thing that has to happen.
+    await new Promise((again) => setTimeout(again, 50));
+  }
+}
