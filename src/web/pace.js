@@ -1,16 +1,17 @@
 // How much sound to keep in hand, and how fast to play so that it stays that much.
 //
-// What counts is the lowest that the buffer falls to before the next pages come: on a good link that is
-// steady, on a bad one it is ragged. `Pace` holds that low mark at a small margin by playing a
-// little faster or slower, which nobody hears as a click. When sound ran out in spite of it, the margin grows; after a
-// calm time it shrinks again. Times are in seconds. Pure: the caller has the clock.
+// What counts is the lowest that the buffer falls to before the next pages come: on a good link
+// that is steady, on a bad one it is ragged. `Pace` holds that low mark at a small margin by playing
+// a little faster or slower, which nobody hears as a click. When sound ran out in spite of it, the
+// margin grows; after a calm time it shrinks again. Times are in seconds. Pure: the caller has the
+// clock.
 
 const LEAST = 0.12;
 const MOST = 1.5;
 // Seconds that the low mark is taken over.
-const WINDOW = 8;
-// A calm time, after which a tenth of the margin is given back.
-const CALM = 15;
+const WINDOW = 5;
+// A calm time, after which some of the margin is given back.
+const CALM = 8;
 const FASTEST = 1.08;
 const SLOWEST = 0.97;
 
@@ -34,7 +35,7 @@ export class Pace {
 
   /** Sound ran out. */
   starved(now) {
-    this.margin = Math.min(MOST, this.margin * 1.4 + 0.04);
+    this.margin = Math.min(MOST, this.margin * 1.3 + 0.03);
     this.#calm = now;
     this.moved();
   }
@@ -61,13 +62,14 @@ export class Pace {
     this.#calm ??= now;
     if (now - this.#calm < CALM) return;
     this.#calm = now;
-    this.margin = Math.max(LEAST, this.margin * 0.9);
+    this.margin = Math.max(LEAST, this.margin * 0.92);
   }
 
-  // It begins late and goes on to the end, so that most of the time the rate is exactly 1.
+  // It begins late and goes on to the end, so that most of the time the rate is exactly 1; and
+  // in steps, as each change costs the browser something.
   #decide(spare) {
     const tolerance = this.rate === 1 ? 0.05 : 0.01;
-    if (spare > tolerance) return Math.min(FASTEST, 1 + Math.max(0.02, spare / 5));
+    if (spare > tolerance) return Math.min(FASTEST, 1 + Math.ceil(spare * 20 + 1) / 100);
     if (spare < -tolerance) return SLOWEST;
     return 1;
   }

@@ -66,7 +66,8 @@ export class Player {
     this.#waiting.push(mp4.fragment(this.#sequence, this.#time, packets));
     this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
     if (this.#element.currentTime > 0 && !this.#element.paused) {
-      this.#element.playbackRate = this.#pace.arrived(seconds(), ahead);
+      const rate = this.#pace.arrived(seconds(), ahead);
+      if (this.#element.playbackRate !== rate) this.#element.playbackRate = rate;
       if (ahead > HOPELESS) this.toLive();
     }
     this.#pump();

@@ -31,7 +31,7 @@ export class Spectrogram {
   #range = { floor: -110, ceiling: -40 };
   #held = null; // the column that a paused picture ends with, and its time
   #drawn = 0; // columns that are in the strip
-  #shown = 0;
+  #next = 0; // when it may be drawn again
   #size = { width: 0, height: 0, ratio: 1 };
 
   constructor(canvas) {
@@ -86,9 +86,11 @@ export class Spectrogram {
       analyser.getByteFrequencyData(column);
     });
     this.wall = wall;
-    if (this.paused || (still.matches && now - this.#shown < STEADY)) return;
-    this.#shown = now;
+    if (this.paused || now < this.#next) return;
     this.#show();
+    // Most of a slow machine's time is left to the sound.
+    const rest = (performance.now() - now) * 3;
+    this.#next = now + (still.matches ? STEADY : rest > 12 ? rest : 0);
   }
 
   /** Time and frequency at a place on the canvas, or null beside the picture. */

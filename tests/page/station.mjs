@@ -14,7 +14,7 @@ const BINARY =
 const PASSWORD = "häckme";
 // No secure context, as a station on plain http is none.
 export const HOST = "station.test";
-export const PATIENCE = 30_000;
+export const PATIENCE = 40_000;
 
 export class Station {
   #folder;
@@ -148,8 +148,8 @@ async function end(child, signal) {
 }
 
 /** Waits until `look` returns something true, and returns it. */
-export async function until(look, what) {
-  const last = performance.now() + PATIENCE;
+export async function until(look, what, patience = PATIENCE) {
+  const last = performance.now() + patience;
   for (;;) {
     const found = await look();
     if (found) return found;

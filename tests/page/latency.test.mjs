@@ -1,0 +1,69 @@
+// How near live it is, and whether the page says so truly: from the moment a page of sound leaves
+// its source to the moment it sounds, in Chromium and in Firefox.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, listenIn, noteBeeps, Visitor } from "./browser.mjs";
+import { Firefox } from "./firefox.mjs";
+import { Station, until } from "./station.mjs";
+
+// Beeps that are judged together; a machine that is busy with other things may need some to settle.
+const COUNTED = 9;
+const SETTLING = 40;
+
+let station;
+before(async () => {
+  station = await (await Station.start()).up();
+});
+after(() => station?.stop());
+
+/** Waits until the last beeps sounded soon after they had left, and the page said truly how soon. */
+async function judge(source, noted, test) {
+  const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+  let behind, off;
+  await until(async () => {
+    const beeps = await noted();
+    if (beeps.length < COUNTED) return false;
+    const last = beeps.slice(-COUNTED).map(({ heard, said }) => {
+      const left = source.beeps.findLast((time) => time < heard);
+      return { behind: (heard - left) / 1000, said: Number.parseFloat(said) };
+    });
+    behind = median(last.map((one) => one.behind));
+    off = median(last.map((one) => Math.abs(one.said - one.behind)));
+    const told = `${behind.toFixed(3)} s behind the source, its own figure off by ${off.toFixed(3)} s`;
+    assert.ok(behind > 0.05, `${behind} s cannot be`);
+    if (behind <= 0.4 && off <= 0.3) {
+      test.diagnostic(`${told}: medians of beeps ${beeps.length - COUNTED + 1} to ${beeps.length}`);
+      return true;
+    }
+    assert.ok(beeps.length < SETTLING, told);
+    return false;
+  }, "beeps", 2.5 * SETTLING * 1000);
+}
+
+test("Chromium is at most 0.4 s behind, and says how much", async (test) => {
+  const browser = await launch();
+  const source = await station.beep("/beep.opus");
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.page.evaluate(noteBeeps);
+  await visitor.microphone("/beep.opus").click();
+  const noted = () => visitor.page.evaluate(() => globalThis.ear.beeps);
+  await judge(source, noted, test);
+  await visitor.close();
+  await browser.close();
+  await source.stop();
+});
+
+test("Firefox is at most 0.4 s behind, and says how much", async (test) => {
+  const firefox = await Firefox.start(listenIn);
+  const source = await station.beep("/beep.opus");
+  await firefox.goto(station.url());
+  await firefox.evaluate(noteBeeps);
+  await until(() => firefox.evaluate(() => Boolean(document.querySelector("[data-mount='/beep.opus']"))), "a list");
+  await firefox.evaluate(() => document.querySelector("[data-mount='/beep.opus'] button").click());
+  const noted = () => firefox.evaluate(() => globalThis.ear.beeps);
+  await judge(source, noted, test);
+  assert.deepEqual(await firefox.evaluate(() => globalThis.ear.forbidden), []);
+  await firefox.close();
+  await source.stop();
+});
