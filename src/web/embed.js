@@ -3,7 +3,7 @@
 import { ask } from "./asking.js";
 import { Instrument } from "./instrument.js";
 import { Listening } from "./listening.js";
-import { Mounts, title } from "./mounts.js";
+import { absent, Mounts, title } from "./mounts.js";
 import { announce } from "./session.js";
 import { pageAddress } from "./sharing.js";
 
@@ -17,10 +17,10 @@ const wanted = new URLSearchParams(location.search).get("mount");
 
 mounts.addEventListener("change", () => {
   // Without a name it is the first one, so that an embed can be tried at all.
-  const mount = wanted ? mounts.all.get(wanted) : mounts.all.values().next().value;
-  if (mount) {
-    instrument.choose(mount);
-    document.title = `${title(mount)} · live`;
-    document.getElementById("whole").href = pageAddress(mount);
-  }
+  const first = mounts.all.values().next().value;
+  const mount = wanted ? (mounts.all.get(wanted) ?? absent(wanted)) : first;
+  if (!mount) return;
+  instrument.choose(mount);
+  document.title = `${title(mount)} · live`;
+  document.getElementById("whole").href = pageAddress(mount);
 });

@@ -96,6 +96,11 @@ export class Mounts extends EventTarget {
   }
 }
 
+/** What stands for a mount that somebody asks for while it is not on the air. */
+export function absent(name) {
+  return { name, state: "absent", codec: "Opus", access: "public" };
+}
+
 /** Where a mount is heard, from this page's own address. */
 export function address(name, query = "") {
   return name.slice(1).split("/").map(encodeURIComponent).join("/") + query;

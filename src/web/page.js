@@ -5,7 +5,7 @@ import { Instrument } from "./instrument.js";
 import { List } from "./list.js";
 import { Listening } from "./listening.js";
 import { recall, remember } from "./memory.js";
-import { Mounts } from "./mounts.js";
+import { absent, Mounts } from "./mounts.js";
 import { announce } from "./session.js";
 import { Sharing } from "./sharing.js";
 import { overview } from "./words.js";
@@ -20,10 +20,14 @@ const sharing = new Sharing(part("sharing"));
 ask(part("asking"), listening);
 announce(listening, { play: () => instrument.chosen && play(instrument.chosen), step });
 
-// An address that names a microphone comes before what was heard last.
-const wanted = new URLSearchParams(location.search).get("mount") ?? recall("mount", "");
+// An address that names a microphone means this one, on the air or not; what was heard last is a
+// suggestion only.
+const named = new URLSearchParams(location.search).get("mount");
+const wanted = named ?? recall("mount", "");
+let touched = false;
 
 function play(mount) {
+  touched = true;
   instrument.choose(mount);
   remember("mount", mount.name);
   listening.listen(mount);
@@ -35,11 +39,13 @@ function step(by) {
   if (all.length > 0) play(all[(at + by + all.length) % all.length]);
 }
 
+/** What is chosen while nobody has chosen: it follows what is on the air. */
 function choose() {
   const { chosen } = instrument;
-  const stays = chosen && (mounts.all.has(chosen.name) || listening.state !== "idle");
-  if (!stays) instrument.choose(mounts.all.get(wanted) ?? mounts.all.values().next().value ?? null);
-  else if (mounts.all.has(chosen.name)) instrument.choose(mounts.all.get(chosen.name));
+  const { all } = mounts;
+  const stays = touched && (all.has(chosen.name) || listening.state !== "idle");
+  if (stays) instrument.choose(all.get(chosen.name) ?? chosen);
+  else instrument.choose(all.get(wanted) ?? (named ? absent(named) : all.values().next().value ?? null));
 }
 
 mounts.addEventListener("change", () => {

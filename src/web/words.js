@@ -7,6 +7,7 @@ export function sentence(listening, mount) {
   const name = listening.mount ? title(listening.mount) : "";
   switch (listening.state) {
     case "idle":
+      if (mount?.state === "absent") return `${title(mount)} is not on the air.`;
       return mount?.state === "gap" ? gap(mount) : "";
     case "connecting":
       return `Connecting to ${name} …`;

@@ -19,6 +19,7 @@ export const PATIENCE = 40_000;
 export class Station {
   #folder;
   #config;
+  #prefix = "";
   #child;
   #sources = new Set();
 
@@ -29,6 +30,12 @@ export class Station {
     return station;
   }
 
+  /** With this in front of every path. */
+  under(prefix) {
+    this.#prefix = prefix;
+    return this;
+  }
+
   /** A file that the configuration names as FOLDER/name. */
   async file(name, text) {
     await writeFile(join(this.#folder, name), text, { mode: 0o644 });
@@ -36,7 +43,7 @@ export class Station {
 
   async up(port = 0) {
     const file = join(this.#folder, "silvacast.toml");
-    const text = `listen = ["127.0.0.1:${port}"]\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
+    const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
     await writeFile(file, text + this.#config);
     this.#child = spawn(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";

@@ -1,0 +1,214 @@
+// Microphones that are not for everybody, shared ones, and those in other people's pages.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { once } from "node:events";
+import { after, before, test } from "node:test";
+import { launch, loudest, Visitor } from "./browser.mjs";
+import { Station, tone, until } from "./station.mjs";
+
+const readCode = createRequire(import.meta.url)("jsqr");
+const CONFIG = `
+[limits]
+listeners = 1
+[mount-defaults]
+gap_after = "100ms"
+hold = "100ms"
+[[mount]]
+name = "/password.opus"
+access = "password"
+listeners_file = "FOLDER/listeners"
+[[mount]]
+name = "/token.opus"
+access = "token"
+tokens_file = "FOLDER/tokens"
+[[mount]]
+name = "/closed.opus"
+access = "closed"
+`;
+// "nightingale" for the user "ann", as htpasswd -B writes it.
+const LISTENERS = "ann:$2b$05$abcdefghijklmnopqrstuuzwlKv9aDL5T5bX5jHRE5HufknVrPs0C\n";
+const TOKEN = "owl-owl-owl-owl-owl";
+
+let browser;
+let station;
+before(async () => {
+  browser = await launch();
+  station = await Station.start(CONFIG);
+  await station.file("listeners", LISTENERS);
+  await station.file("tokens", `field:${TOKEN}\n`);
+  await station.up();
+});
+after(async () => {
+  await browser?.close();
+  await station?.stop();
+});
+
+test("a password is asked for, and asked for again when it is wrong", async () => {
+  const source = station.push("/password.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  const { page } = visitor;
+  await page.locator("[data-mount='/password.opus'] .status", { hasText: "password" }).waitFor();
+  await visitor.microphone("/password.opus").click();
+  await page.locator("#asking[open]").waitFor();
+  await page.fill("#user", "ann");
+  await page.fill("#secret", "wrong");
+  await page.keyboard.press("Enter");
+  await page.locator("#asking-about", { hasText: "was refused" }).waitFor();
+  assert.equal(await page.inputValue("#user"), "ann");
+  await page.fill("#secret", "nightingale");
+  await page.click("#asking button[type=submit]");
+  await visitor.hears(1000);
+  await page.locator("#asking[open]").waitFor({ state: "detached" });
+  // It is known for as long as the page is open.
+  await visitor.part("play").click();
+  await visitor.part("play").click();
+  await visitor.hears(1000);
+  await visitor.close();
+  await source.stop();
+});
+
+test("a token is asked for, and whoever has none may leave it", async () => {
+  const source = station.push("/token.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  const { page } = visitor;
+  await visitor.microphone("/token.opus").click();
+  await page.locator("#asking[open]").waitFor();
+  assert.ok(await page.locator("#user").isHidden());
+  await page.keyboard.press("Escape");
+  await page.locator("[data-part=play]", { hasText: "Listen" }).waitFor();
+  await visitor.part("play").click();
+  await page.fill("#secret", TOKEN);
+  await page.keyboard.press("Enter");
+  await visitor.hears(1000);
+  await visitor.close();
+  await source.stop();
+});
+
+test("a closed one says so, and is left alone", async () => {
+  const source = station.push("/closed.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/closed.opus").click();
+  await visitor.says("is closed to you");
+  assert.equal(await visitor.part("play").textContent(), "Listen");
+  await visitor.close();
+  await source.stop();
+});
+
+test("when all seats are taken it waits for one", async () => {
+  const source = station.push("/full.opus", tone(1000));
+  const first = await Visitor.open(browser, station.url());
+  const second = await Visitor.open(browser, station.url());
+  await first.microphone("/full.opus").click();
+  await first.hears(1000);
+  await second.microphone("/full.opus").click();
+  await second.says("All seats are taken");
+  await first.close();
+  await second.hears(1000);
+  await second.close();
+  await source.stop();
+});
+
+test("sharing: addresses that work, a code that a phone can read, a playlist", async () => {
+  const source = station.push("/share%20me/mic.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url("?mount=/share%20me/mic.opus&from=x"));
+  const { page } = visitor;
+  await visitor.microphone("/share me/mic.opus").waitFor();
+  await page.click("#share");
+  const link = await page.inputValue("#link-page");
+  assert.equal(link, station.url("?mount=/share%20me/mic.opus"));
+  assert.equal(await page.inputValue("#link-stream"), station.url("share%20me/mic.opus"));
+  assert.match(await page.inputValue("#link-embed"), /^<iframe src="[^"]+embed\?mount=\/share%20me\/mic.opus" /);
+
+  // What a camera sees.
+  const [side, pixels] = await page.evaluate(() => {
+    const image = document.querySelector("#code");
+    const side = image.viewBox.baseVal.width * 4;
+    const context = Object.assign(document.createElement("canvas"), { width: side, height: side }).getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, side, side);
+    context.scale(4, 4);
+    context.fillStyle = "#000";
+    context.fill(new Path2D(image.querySelector("path").getAttribute("d")));
+    return [side, [...context.getImageData(0, 0, side, side).data]];
+  });
+  assert.equal(readCode(Uint8ClampedArray.from(pixels), side, side)?.data, link);
+
+  await page.click("[data-copy=link-stream]");
+  await page.locator("#copied", { hasText: "Copied." }).waitFor();
+  // There is no clipboard to read on plain http either, but one can paste.
+  await page.click("#sharing .close");
+  await page.evaluate(() => document.body.append(Object.assign(document.createElement("textarea"), { id: "paste" })));
+  await page.focus("#paste");
+  await page.keyboard.press("Control+V");
+  assert.equal(await page.inputValue("#paste"), station.url("share%20me/mic.opus"));
+
+  const playlist = await page.evaluate(async () => (await fetch(document.querySelector("#playlist").href)).text());
+  assert.match(playlist, /share%20me\/mic\.opus/);
+  await page.goto(link);
+  await page.locator("h1", { hasText: "share me/mic" }).waitFor();
+  await visitor.close();
+  await source.stop();
+});
+
+test("an address means its microphone, also while that is not on the air", async () => {
+  const other = station.push("/a-first.opus", tone(500));
+  const visitor = await Visitor.open(browser, station.url("?mount=/later.opus"));
+  await visitor.microphone("/a-first.opus").waitFor();
+  await visitor.says("later is not on the air");
+  const source = station.push("/later.opus", tone(1000));
+  await visitor.microphone("/later.opus").waitFor();
+  await visitor.part("play").click();
+  await visitor.hears(1000);
+  await visitor.close();
+  await Promise.all([source.stop(), other.stop()]);
+});
+
+test("the embedded player works in a page of another site, and the whole page may not be framed", async () => {
+  const source = station.push("/embed.opus", tone(1000));
+  const site = createServer((_, answer) => {
+    answer.setHeader("Content-Type", "text/html");
+    answer.end(`<!doctype html><iframe id=player src="${station.url("embed?mount=/embed.opus")}" width=480 height=320></iframe>
+      <iframe id=whole src="${station.url()}"></iframe>`);
+  });
+  site.listen(0, "127.0.0.1");
+  await once(site, "listening");
+  const visitor = await Visitor.open(browser, `http://127.0.0.1:${site.address().port}/`);
+  const player = visitor.page.frameLocator("#player");
+  await player.locator("h1", { hasText: "embed" }).waitFor();
+  await player.locator("[data-part=play]").click();
+  const frame = visitor.page.frames().find((one) => one.url().includes("/embed?"));
+  await until(async () => Math.abs((await frame.evaluate(loudest)) - 1000) < 50, "1000 Hz");
+  assert.equal(await player.locator("#whole").getAttribute("href"), station.url("?mount=/embed.opus"));
+  const framed = visitor.page.frames().find((one) => one.parentFrame() && one !== frame);
+  assert.match(framed.url(), /^chrome-error:/);
+  // That one was forbidden is what was wanted.
+  visitor.errors.length = 0;
+  await visitor.close();
+  site.close();
+  await source.stop();
+});
+
+test("below the prefix of a proxy everything is found too", async () => {
+  const behind = await (await Station.start()).under("/stream").up();
+  const source = behind.push("/mic.opus", tone(1000));
+  const visitor = await Visitor.open(browser, behind.url("stream/"));
+  await visitor.microphone("/mic.opus").click();
+  await visitor.hears(1000);
+  assert.ok(visitor.requests.every((url) => url.startsWith(behind.url("stream/"))), visitor.requests.join("\n"));
+  await visitor.close();
+  await source.stop();
+  await behind.stop();
+});
+
+test("without scripts there are players, with the names of the microphones", async () => {
+  const source = station.push("/quiet.opus", tone(1000), { name: "<Reed> & bed" });
+  await until(async () => (await station.mounts()).some(({ name }) => name === "/quiet.opus"));
+  const visitor = await Visitor.open(browser, station.url(), { javaScriptEnabled: false });
+  const html = await visitor.page.content();
+  assert.match(html, /<a href="quiet\.opus">&lt;Reed&gt; &amp; bed<\/a><audio controls="" preload="none" src="quiet\.opus">/);
+  await visitor.page.locator("audio[src='quiet.opus']").waitFor();
+  await visitor.context.close();
+  await source.stop();
+});

@@ -1,0 +1,203 @@
+// What there is to see: the spectrogram tells the truth, the page can be used by everybody, and is good to look at.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { launch, Visitor } from "./browser.mjs";
+import { Station, tone, until } from "./station.mjs";
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const SCREENSHOTS = resolve(import.meta.dirname, "../../target/page");
+// 2 kHz to 10 kHz within 4 s, over and over.
+const SWEEP = "aevalsrc='0.3*sin(2*PI*(2000*mod(t,4)+1000*mod(t,4)*mod(t,4)))':s=48000";
+const DESKTOP = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+let browser;
+let station;
+before(async () => {
+  await mkdir(SCREENSHOTS, { recursive: true });
+  browser = await launch();
+  station = await (await Station.start('[mount-defaults]\ngap_after = "100ms"\nhold = "100ms"\n')).up();
+});
+after(async () => {
+  await browser?.close();
+  await station?.stop();
+});
+
+/** In the page: for each column of the picture, from the left, the frequency that stands out most from the ground, or null. */
+async function brightest(kind) {
+  const { MARGIN } = await import(new URL("web/spectrogram.js", location.href).href);
+  const { Scale } = await import(new URL("web/scale.js", location.href).href);
+  const canvas = document.querySelector("canvas");
+  const ratio = canvas.width / canvas.clientWidth;
+  const width = Math.floor(canvas.clientWidth - MARGIN.left - MARGIN.right);
+  const height = Math.floor((canvas.clientHeight - MARGIN.top - MARGIN.bottom) * ratio);
+  const scale = new Scale(kind, 24_000);
+  const night = matchMedia("(prefers-color-scheme: dark)").matches;
+  const image = canvas.getContext("2d").getImageData(MARGIN.left * ratio, MARGIN.top * ratio, width * ratio, height);
+  return Array.from({ length: width }, (_, x) => {
+    let [row, most] = [0, 0];
+    for (let y = 0; y < height; y += 1) {
+      const at = (y * image.width + Math.floor(x * ratio)) * 4;
+      const sum = image.data[at] + image.data[at + 1] + image.data[at + 2];
+      const light = night ? sum : 765 - sum;
+      if (light > most) [row, most] = [y, light];
+    }
+    return most > 450 ? scale.frequency(1 - (row + 0.5) / height) : null;
+  });
+}
+
+/** How many columns go on from the one before them as the sweep does, 2 kHz a second, at so many columns a second. */
+function rising(columns, rate) {
+  let count = 0;
+  const span = 30;
+  for (let i = span; i < columns.length; i += 1) {
+    if (columns[i] === null || columns[i - span] === null) continue;
+    if (Math.abs(columns[i] - columns[i - span] - (2000 * span) / rate) < 200) count += 1;
+  }
+  return count;
+}
+
+test("the spectrogram shows a swept tone where it is, on both axes", async () => {
+  const source = station.push("/sweep.opus", SWEEP);
+  const visitor = await Visitor.open(browser, station.url(), { viewport: DESKTOP, colorScheme: "dark" });
+  await visitor.microphone("/sweep.opus").click();
+  const seen = (kind) => visitor.page.evaluate(brightest, kind);
+  const enough = (columns) => rising(columns, 60) > 400;
+  await until(async () => enough(await seen("linear")), "a sweep on the linear axis");
+  await visitor.part("hold").click();
+  const columns = (await seen("linear")).filter((frequency) => frequency !== null);
+  assert.ok(Math.min(...columns) > 1_700 && Math.max(...columns) < 10_300, `${Math.min(...columns)} to ${Math.max(...columns)}`);
+  assert.ok(columns.some((frequency) => frequency < 2_500) && columns.some((frequency) => frequency > 9_500));
+  // What is paused stays, and is drawn again on the other axis.
+  const before = await seen("linear");
+  await visitor.part("kind").selectOption("log");
+  const after = await seen("log");
+  assert.ok(enough(after), `${rising(after, 60)} columns rise`);
+  await visitor.part("kind").selectOption("linear");
+  assert.deepEqual(await seen("linear"), before);
+  await visitor.part("hold").click();
+  await until(async () => (await seen("linear")).join() !== before.join(), "it goes on");
+  // The range: with a floor above everything the picture is dark.
+  await visitor.part("ceiling").fill("0");
+  await visitor.part("floor").fill("-60");
+  await until(async () => (await seen("linear")).filter((frequency) => frequency !== null).length < 400, "a darker picture");
+  await visitor.close();
+  await source.stop();
+});
+
+test("a picture of it can be kept", async () => {
+  const source = station.push("/keep.opus", tone(3000), { name: "Old oak" });
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/keep.opus").click();
+  await visitor.hears(3000);
+  const download = visitor.page.waitForEvent("download");
+  await visitor.part("save").click();
+  const file = await download;
+  assert.match(file.suggestedFilename(), /^Old-oak-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.png$/);
+  await file.saveAs(join(SCREENSHOTS, "kept.png"));
+  await visitor.close();
+  await source.stop();
+});
+
+test("the meter tells the level and holds its peak", async () => {
+  // A sine of FFmpeg's has an eighth of full scale: -18 dB.
+  const source = station.push("/level.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/level.opus").click();
+  await until(async () => {
+    const level = Number(await visitor.part("meter").getAttribute("aria-valuenow"));
+    return Math.abs(level + 18) <= 1;
+  }, "-18 dB");
+  await visitor.close();
+  await source.stop();
+});
+
+test("who wants no motion gets a picture that moves on once a second", async () => {
+  const source = station.push("/still.opus", SWEEP);
+  const visitor = await Visitor.open(browser, station.url(), { reducedMotion: "reduce" });
+  await visitor.microphone("/still.opus").click();
+  await visitor.says(/^Live$/);
+  const pictures = await visitor.page.evaluate(async () => {
+    const canvas = document.querySelector("canvas");
+    const seen = new Set();
+    const end = performance.now() + 3000;
+    while (performance.now() < end) {
+      await new Promise(requestAnimationFrame);
+      seen.add(canvas.toDataURL());
+    }
+    return seen.size;
+  });
+  assert.ok(pictures >= 2 && pictures <= 5, `${pictures} pictures in 3 s`);
+  await visitor.close();
+  await source.stop();
+});
+
+async function accessible(visitor, where) {
+  await visitor.page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished)));
+  const { violations, passes } = await visitor.page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+  );
+  assert.ok(passes.length > 10, "nothing was looked at");
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+  assert.deepEqual(found, [], where);
+}
+
+for (const colorScheme of ["dark", "light"]) {
+  test(`axe finds nothing, ${colorScheme}`, async () => {
+    const sources = [station.push("/a.opus", SWEEP), station.push("/b.opus", tone(1000))];
+    // Only the test has scripts from elsewhere; that they are forbidden otherwise is seen to by the other tests.
+    const options = { colorScheme, bypassCSP: true, prepare: { path: AXE } };
+    const visitor = await Visitor.open(browser, station.url(), options);
+    await visitor.microphone("/b.opus").waitFor();
+    await accessible(visitor, "before anything is played");
+    await visitor.microphone("/a.opus").click();
+    await visitor.says(/^Live$/);
+    await accessible(visitor, "playing");
+    await visitor.page.click("#share");
+    await accessible(visitor, "sharing");
+    await visitor.page.keyboard.press("Escape");
+    await visitor.page.evaluate(() => document.querySelector("#asking").showModal());
+    await visitor.page.evaluate(() => (document.querySelector("#asking-title").textContent = "a"));
+    await visitor.page.evaluate(() => (document.querySelector("#asking-kind").textContent = "Password"));
+    await accessible(visitor, "asking");
+    await visitor.page.goto(station.url("embed?mount=/a.opus"));
+    await visitor.part("play").click();
+    await visitor.says(/^Live$/);
+    await accessible(visitor, "embedded");
+    await visitor.close();
+    await Promise.all(sources.map((source) => source.stop()));
+  });
+}
+
+for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+  for (const colorScheme of ["dark", "light"]) {
+    test(`everything fits: ${name}, ${colorScheme}`, async () => {
+      const sources = [
+        station.push("/mic-a.opus", SWEEP, { name: "A pond with a rather long name, north of the old mill" }),
+        station.push("/mic-b.opus", tone(1000)),
+      ];
+      const visitor = await Visitor.open(browser, station.url(), { viewport, colorScheme });
+      await visitor.microphone("/mic-a.opus").click();
+      await until(async () => rising(await visitor.page.evaluate(brightest, "linear"), 60) > 100, "a picture");
+      const wide = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.equal(wide, 0, "it scrolls sideways");
+      // What one needs to begin is in sight.
+      const play = await visitor.part("play").boundingBox();
+      assert.ok(play.y + play.height <= viewport.height, `${play.y}`);
+      const small = await visitor.page.evaluate(() =>
+        [...document.querySelectorAll("button, select, input")]
+          .filter((one) => one.checkVisibility())
+          .filter((one) => Math.min(one.offsetWidth, one.offsetHeight) < 24)
+          .map((one) => one.outerHTML),
+      );
+      assert.deepEqual(small, [], "too small for a finger");
+      await visitor.page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}.png`) });
+      await visitor.close();
+      await Promise.all(sources.map((source) => source.stop()));
+    });
+  }
+}
