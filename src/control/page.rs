@@ -27,7 +27,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &[u8]); 30] = [
+const FILES: [(&str, &[u8]); 31] = [
     file!("asking.js"),
     file!("clock.js"),
     file!("embed.html"),
@@ -57,6 +57,7 @@ const FILES: [(&str, &[u8]); 30] = [
     file!("spectrogram.js"),
     file!("stream.js"),
     file!("style.css"),
+    file!("webm.js"),
     file!("words.js"),
 ];
 

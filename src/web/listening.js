@@ -47,7 +47,7 @@ export class Listening extends EventTarget {
     this.#session = session;
     this.#refused = false;
     this.#prepare(mount);
-    this.plain = mount.codec !== "Opus" || !canPlay();
+    this.plain = mount.codec !== "Opus" || !canPlay;
     this.#say("connecting");
     this.#run(session).catch((error) => {
       if (session.over) return;

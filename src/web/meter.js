@@ -35,7 +35,7 @@ export class Meter {
     } else if (now - this.#since > HOLD) {
       this.#held = Math.max(level, this.#held - fallen);
     }
-    this.#bar.style.transform = `scaleX(${fraction(this.#level)})`;
+    this.#bar.style.clipPath = `inset(0 ${100 - 100 * fraction(this.#level)}% 0 0)`;
     this.#peak.style.left = `${100 * fraction(this.#held)}%`;
     this.#peak.hidden = this.#held <= FLOOR;
     this.#root.classList.toggle("over", this.#held > -0.5);

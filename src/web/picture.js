@@ -10,7 +10,7 @@ export async function snapshot(canvas, name, wall) {
   picture.width = canvas.width;
   picture.height = canvas.height + HEAD * ratio;
   const context = picture.getContext("2d");
-  context.fillStyle = getComputedStyle(document.body).backgroundColor;
+  context.fillStyle = getComputedStyle(canvas.parentElement).backgroundColor;
   context.fillRect(0, 0, picture.width, picture.height);
   context.drawImage(canvas, 0, HEAD * ratio);
   context.scale(ratio, ratio);

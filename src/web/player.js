@@ -1,22 +1,25 @@
 // Plays Opus packets as they come, near live, through Media Source Extensions.
 //
-// These need no secure context, which a station on plain http is not, and the sound goes on when the screen is locked.
-// The element's time is gapless whatever the stream does; `position` says which granule it is at. Playing
-// faster or slower is `Pace`'s decision. What was played is thrown away.
+// These need no secure context, which a station on plain http is not, and the sound goes on when the
+// screen is locked. The element's time is gapless whatever the stream does; `position` says which
+// granule it is at. Playing faster or slower is `Pace`'s decision. What was played is thrown away.
 
 import { join } from "./ogg.js";
 import * as mp4 from "./mp4.js";
 import { Pace } from "./pace.js";
+import * as webm from "./webm.js";
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 const RATE = 48_000;
-// Seconds that are kept after they were played, and how many more make it worth while to throw them away.
+// Seconds that are kept after they were played, and how many more make it worth while to throw away.
 const BEHIND = 5;
 const WORTH = 10;
 // So far behind, catching up by playing faster would take minutes.
 const HOPELESS = 15;
 
-export const canPlay = () => Boolean(Source?.isTypeSupported(mp4.TYPE));
+const container = [mp4, webm].find(({ TYPE }) => Source?.isTypeSupported(TYPE));
+
+export const canPlay = Boolean(container);
 
 export class Player {
   #element;
@@ -43,7 +46,7 @@ export class Player {
   #open(source) {
     URL.revokeObjectURL(this.#url);
     if (this.#closed) return;
-    this.#buffer = source.addSourceBuffer(mp4.TYPE);
+    this.#buffer = source.addSourceBuffer(container.TYPE);
     this.#buffer.addEventListener("updateend", () => this.#pump());
     this.#pump();
   }
@@ -53,7 +56,7 @@ export class Player {
   };
 
   head(head) {
-    this.#waiting.push(mp4.init(head));
+    this.#waiting.push(container.init(head));
   }
 
   packets(packets, granule) {
@@ -63,7 +66,7 @@ export class Player {
     }
     const ahead = this.#ahead();
     this.#sequence += 1;
-    this.#waiting.push(mp4.fragment(this.#sequence, this.#time, packets));
+    this.#waiting.push(container.fragment(this.#sequence, this.#time, packets));
     this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
     if (this.#element.currentTime > 0 && !this.#element.paused) {
       const rate = this.#pace.arrived(seconds(), ahead);
@@ -111,7 +114,8 @@ export class Player {
       this.#element.dispatchEvent(new CustomEvent("unplayable", { detail: error }));
     }
     const time = this.#element.currentTime * RATE;
-    while (this.#places.length > 1 && this.#places[1].time < time - BEHIND * RATE) this.#places.shift();
+    const isOver = () => this.#places.length > 1 && this.#places[1].time < time - BEHIND * RATE;
+    while (isOver()) this.#places.shift();
   }
 
   close() {

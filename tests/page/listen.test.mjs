@@ -146,6 +146,34 @@ test("it works where storage is forbidden, and where there is no Media Source", 
   await source.stop();
 });
 
+test("a browser that takes no Opus in MP4 gets WebM", async () => {
+  const source = station.push("/webm.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url(), {
+    prepare: () => {
+      const { isTypeSupported } = MediaSource;
+      MediaSource.isTypeSupported = (type) => !type.includes("mp4") && isTypeSupported.call(MediaSource, type);
+    },
+  });
+  await visitor.microphone("/webm.opus").click();
+  await visitor.hears(1000);
+  await visitor.says(/^Live$/);
+  await visitor.close();
+  await source.stop();
+});
+
+test("a recorder that comes back in stereo is played on", async () => {
+  const first = station.push("/stereo.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/stereo.opus").click();
+  await visitor.hears(1000);
+  await first.stop();
+  const second = station.push("/stereo.opus", tone(2000), { codec: ["libopus", "-ac", "2"] });
+  await visitor.hears(2000);
+  await visitor.says(/^Live$/);
+  await visitor.close();
+  await second.stop();
+});
+
 test("FLAC is played by the browser itself", async () => {
   const source = station.push("/lossless.flac", tone(1000), { codec: ["flac", "-ar", "48000"] });
   const visitor = await Visitor.open(browser, station.url("?mount=/lossless.flac"));
