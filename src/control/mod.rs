@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, SERVER as SERVER_FIELD,
@@ -151,6 +152,7 @@ impl Control {
         mut pulse: Pulse,
         mut stop: watch::Receiver<bool>,
     ) {
+        page::prepare();
         let desk = Desk {
             control: self,
             bulletin: Bulletin::new(),
@@ -287,6 +289,9 @@ impl Desk {
                 return Err(Reply::new(405, sentence).with("Allow", allowed(visit.path)));
             }
         }
+        if let Some(answer) = control.listening_page(visit) {
+            return Ok(answer);
+        }
         match visit.path {
             "/healthz" => Ok(document("text/plain; charset=utf-8", "ok\n")),
             "/status-json.xsl" => {
@@ -328,10 +333,39 @@ impl Desk {
     }
 }
 
+/// The same path, as that of a folder.
+fn with_slash(path: &str, query: &str) -> Answer {
+    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+    plain(&Reply::new(308, "It is in this folder.").with("Location", format!("{path}/{query}")))
+}
+
 /// The type that Prometheus asks for.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Control {
+    /// The page on which people listen, and the files that belong to it.
+    fn listening_page(&self, visit: &Visit<'_>) -> Option<Answer> {
+        let asked = visit.target.path();
+        if visit.path == "/" && !asked.ends_with('/') {
+            // Everything in the page is named from where it is, so it has to be in the folder.
+            return Some(with_slash(asked, visit.query));
+        }
+        let mut shown = if page::is_document(visit.path) { self.table.shown() } else { Vec::new() };
+        if let Some(wanted) = visit.parameter("mount") {
+            shown.retain(|(slot, _)| slot.name.as_str() == wanted);
+        }
+        let microphones: Vec<_> = shown
+            .iter()
+            .map(|(slot, live)| {
+                let mount = slot.name.as_str();
+                let title = live.description.name.as_deref().unwrap_or(mount);
+                page::Microphone { mount, title }
+            })
+            .collect();
+        let answer = page::asset(visit.path, visit.fields, &microphones)?;
+        Some(answer.map(Either::Left))
+    }
+
     /// What lies below `/api/`.
     fn api(&self, what: &str, visit: &Visit<'_>) -> Result<Answer, Reply> {
         let nothing = || {

@@ -1,8 +1,8 @@
 //! The listening page: its files, which are in the program itself.
 //!
-//! [`asset`] is a pure function from a request's path and header fields to an answer. Files are compressed once, when the
-//! first of them is asked for. The documents name the others under a path that changes with their content, so a
-//! browser keeps those for ever and asks after the documents only. Nothing here comes from, or points to, another server.
+//! [`asset`] is a pure function from a request's path and header fields to an answer. Files are compressed once,
+//! at the start. The documents name the others under a path that changes with their content, so a browser keeps
+//! those for ever and asks after the documents only. Nothing here comes from, or points to, another server.
 
 use std::io::Write;
 use std::sync::LazyLock;
@@ -18,7 +18,8 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::url_path;
 
 /// What a file is called and what is in it.
 macro_rules! file {
@@ -121,6 +122,11 @@ pub fn prepare() {
     LazyLock::force(&SHELF);
 }
 
+/// Whether there is a document at `path`, which lists microphones.
+pub fn is_document(path: &str) -> bool {
+    matches!(path, "/" | "/embed")
+}
+
 /// The answer to a request for `path` (without any prefix) if it is one of the page's, and `None` if not.
 ///
 /// `microphones` are those for browsers without scripts.
@@ -146,7 +152,7 @@ pub fn asset(
             let rest = path.strip_prefix("/web/")?;
             let (version, name) = rest.split_once('/').unwrap_or(("", rest));
             // Of another version comes what there is now; but a document is no asset.
-            let file = find(name).filter(|file| !is_document(file.name))?;
+            let file = find(name).filter(|file| !file.kind.starts_with("text/html"))?;
             let current = version == SHELF.version;
             let body = if compressed { &file.gzip } else { &file.plain };
             let cache = if current { FOR_EVER } else { ASK_AGAIN };
@@ -181,10 +187,6 @@ fn find(name: &str) -> Option<&'static Shelved> {
     SHELF.files.iter().find(|file| file.name == name)
 }
 
-fn is_document(name: &str) -> bool {
-    kind(name).starts_with("text/html")
-}
-
 fn kind(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
@@ -203,9 +205,7 @@ fn document(name: &str, microphones: &[Microphone<'_>]) -> Option<String> {
 }
 
 fn listing(microphone: &Microphone<'_>) -> String {
-    const KEPT: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    let path = utf8_percent_encode(microphone.mount.trim_start_matches('/'), KEPT);
+    let path = url_path(microphone.mount.trim_start_matches('/'));
     let title = escape(microphone.title);
     format!(
         "<p><a href=\"{path}\">{title}</a><audio controls preload=none src=\"{path}\"></audio></p>"

@@ -1,6 +1,7 @@
 // Chromium as Debian ships it, and pages in it that are watched: what they hear, and whether the browser had to forbid them anything.
 
 import assert from "node:assert/strict";
+import { after } from "node:test";
 import { chromium } from "playwright-core";
 import { HOST, PATIENCE, until } from "./station.mjs";
 
@@ -13,8 +14,13 @@ const ARGUMENTS = [
   `--host-resolver-rules=MAP ${HOST} 127.0.0.1`,
 ];
 
-export function launch() {
-  return chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
+const running = new Set();
+after(() => Promise.all([...running].map((browser) => browser.close())));
+
+export async function launch() {
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
+  running.add(browser);
+  return browser;
 }
 
 /** Put into a page before its scripts: remembers what is played and tapped. Firefox gets it as well. */

@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import WebSocket from "ws";
 
 // Plays without a user, a sound card or a network of its own. What stands for the sound card is slow: it
@@ -32,6 +33,9 @@ const PREFERENCES = {
   "termsofuse.bypassNotification": true,
   "remote.active-protocols": 1,
 };
+
+const running = new Set();
+after(() => Promise.all([...running].map((firefox) => firefox.close())));
 
 export class Firefox {
   #socket;
@@ -69,6 +73,7 @@ export class Firefox {
       await gone;
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     };
+    running.add(firefox);
     await firefox.#connect(`${address}/session`);
     await firefox.#ask("script.addPreloadScript", { functionDeclaration: String(prepare) });
     return firefox;
@@ -118,7 +123,8 @@ export class Firefox {
   }
 
   async close() {
-    this.#socket.close();
+    if (!running.delete(this)) return;
+    this.#socket?.terminate();
     await this.#end();
   }
 }

@@ -19,7 +19,7 @@ after(() => station?.stop());
 
 /** Waits until the last beeps sounded soon after they had left, and the page said truly how soon. */
 async function judge(source, noted, test) {
-  const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+  const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
   let behind, off;
   await until(async () => {
     const beeps = await noted();

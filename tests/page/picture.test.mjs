@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, Visitor } from "./browser.mjs";
-import { Station, tone, until } from "./station.mjs";
+import { repository, Station, tone, until } from "./station.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const SCREENSHOTS = resolve(import.meta.dirname, "../../target/page");
+const SCREENSHOTS = repository("target/page");
 // 2 kHz to 10 kHz within 4 s, over and over.
 const SWEEP = "aevalsrc='0.3*sin(2*PI*(2000*mod(t,4)+1000*mod(t,4)*mod(t,4)))':s=48000";
 const DESKTOP = { width: 1440, height: 900 };

@@ -5,16 +5,31 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { after } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Pages } from "../../src/web/ogg.js";
 
-const ROOT = resolve(import.meta.dirname, "../..");
+/** A path in the repository. */
+export const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+
 const BINARY =
-  process.env.SILVACAST ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/silvacast");
+  process.env.SILVACAST ?? join(process.env.CARGO_TARGET_DIR ?? repository("target"), "debug/silvacast");
 const PASSWORD = "häckme";
 // No secure context, as a station on plain http is none.
 export const HOST = "station.test";
 export const PATIENCE = 40_000;
+
+// What a test that failed has left running must not keep the next ones waiting.
+const running = new Set();
+after(() => running.forEach((child) => child.kill("SIGKILL")));
+
+function start(program, args, options) {
+  const child = spawn(program, args, options);
+  running.add(child.once("exit", () => running.delete(child)));
+  return child;
+}
 
 export class Station {
   #folder;
@@ -45,7 +60,7 @@ export class Station {
     const file = join(this.#folder, "silvacast.toml");
     const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
     await writeFile(file, text + this.#config);
-    this.#child = spawn(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = start(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     this.port = await new Promise((found, failed) => {
       const read = (data) => {
@@ -144,7 +159,7 @@ export const tone = (frequency) => `sine=${frequency}:sample_rate=48000`;
 
 function ffmpeg(sound, codec, output) {
   const args = ["-v", "error", "-re", "-f", "lavfi", "-i", sound, "-c:a", ...codec, "-page_duration", "20000", ...output];
-  return spawn("ffmpeg", args, { stdio: ["ignore", "pipe", "ignore"] });
+  return start("ffmpeg", args, { stdio: ["ignore", "pipe", "ignore"] });
 }
 
 async function end(child, signal) {
