@@ -1,15 +1,16 @@
 // How much sound to keep in hand, and how fast to play so that it stays that much.
 //
 // What counts is the lowest that the buffer falls to before the next pages come: on a good link
-// that is steady, on a bad one it is ragged. `Pace` holds that low mark at a small margin by playing
+// that is steady, on a bad one it is ragged. How late pages come is the link's affair alone, so it
+// says this at any speed and from any place. `Pace` holds that low mark at a small margin by playing
 // a little faster or slower, which nobody hears as a click. When sound ran out in spite of it, the
 // margin grows; after a calm time it shrinks again. Times are in seconds. Pure: the caller has the
 // clock.
 
-const LEAST = 0.12;
+export const LEAST = 0.12;
 const MOST = 1.5;
-// Seconds that the low mark is taken over.
-const WINDOW = 5;
+// Seconds over which lateness is looked at.
+const WINDOW = 6;
 // A calm time, after which some of the margin is given back.
 const CALM = 8;
 const FASTEST = 1.08;
@@ -18,18 +19,19 @@ const SLOWEST = 0.97;
 export class Pace {
   margin = LEAST;
   rate = 1;
-  #marks = []; // { second, low }, lows as if there had been no change of rate since the beginning
-  #shift = 0; // what changes of rate have added to the buffer
-  #last = null;
+  #late = []; // { second, most }: how late pages came at most, against what they continue
   #calm = null;
 
-  /** Pages came at `now`, when `ahead` was left to play. The rate to play at from now on. */
-  arrived(now, ahead) {
-    if (this.#last !== null) this.#shift += (1 - this.rate) * (now - this.#last);
-    this.#last = now;
-    this.#note(now, ahead - this.#shift);
+  /**
+   * Pages came at `now` that continue what ends at `end`, while `position` is played. Says how fast
+   * to play from now on.
+   */
+  arrived(now, end, position) {
+    this.#note(now, now - end);
     this.#relax(now);
-    this.rate = this.#decide(this.#low() + this.#shift - this.margin);
+    // What would be left of the buffer if the latest of the last pages came again.
+    const low = now - position - Math.max(...this.#late.map(({ most }) => most));
+    this.rate = this.#decide(low - this.margin);
     return this.rate;
   }
 
@@ -37,25 +39,14 @@ export class Pace {
   starved(now) {
     this.margin = Math.min(MOST, this.margin * 1.3 + 0.03);
     this.#calm = now;
-    this.moved();
   }
 
-  /** The player went somewhere else: what was seen before says nothing of what comes. */
-  moved() {
-    this.#marks = [];
-    this.#shift = 0;
-  }
-
-  #note(now, low) {
+  #note(now, late) {
     const second = Math.floor(now);
-    const newest = this.#marks.at(-1);
-    if (newest?.second === second) newest.low = Math.min(newest.low, low);
-    else this.#marks.push({ second, low });
-    while (this.#marks[0].second < second - WINDOW) this.#marks.shift();
-  }
-
-  #low() {
-    return Math.min(...this.#marks.map(({ low }) => low));
+    const newest = this.#late.at(-1);
+    if (newest?.second === second) newest.most = Math.max(newest.most, late);
+    else this.#late.push({ second, most: late });
+    while (this.#late[0].second < second - WINDOW) this.#late.shift();
   }
 
   #relax(now) {

@@ -6,7 +6,7 @@
 
 import { join } from "./ogg.js";
 import * as mp4 from "./mp4.js";
-import { Pace } from "./pace.js";
+import { LEAST, Pace } from "./pace.js";
 import * as webm from "./webm.js";
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
@@ -14,8 +14,8 @@ const RATE = 48_000;
 // Seconds that are kept after they were played, and how many more make it worth while to throw away.
 const BEHIND = 5;
 const WORTH = 10;
-// So far behind, catching up by playing faster would take minutes.
-const HOPELESS = 15;
+// So far behind, catching up by playing faster would take more than a minute.
+const HOPELESS = 6;
 
 const container = [mp4, webm].find(({ TYPE }) => Source?.isTypeSupported(TYPE));
 
@@ -64,21 +64,17 @@ export class Player {
     if (!place || place.granule + this.#time - place.time !== granule) {
       this.#places.push({ time: this.#time, granule });
     }
-    const ahead = this.#ahead();
+    const end = this.#time / RATE;
     this.#sequence += 1;
     this.#waiting.push(container.fragment(this.#sequence, this.#time, packets));
     this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
-    if (this.#element.currentTime > 0 && !this.#element.paused) {
-      const rate = this.#pace.arrived(seconds(), ahead);
+    const position = this.#element.currentTime;
+    if (position > 0 && !this.#element.paused) {
+      const rate = this.#pace.arrived(seconds(), end, position);
       if (this.#element.playbackRate !== rate) this.#element.playbackRate = rate;
-      if (ahead > HOPELESS) this.toLive();
+      if (end - position > HOPELESS) this.toLive();
     }
     this.#pump();
-  }
-
-  /** Seconds that are left to play. */
-  #ahead() {
-    return this.#time / RATE - this.#element.currentTime;
   }
 
   /** The granule that is heard now, or null before there is sound. */
@@ -92,13 +88,14 @@ export class Player {
   toLive() {
     const target = this.#time / RATE - this.#pace.margin - 0.1;
     if (target <= this.#element.currentTime) return;
-    this.#pace.moved();
     this.#element.currentTime = target;
   }
 
   #pump() {
     const buffer = this.#buffer;
     if (!buffer || buffer.updating || this.#closed || this.#waiting.length === 0) return;
+    // A browser that would begin with the first page would run out of sound before the second.
+    if (this.#time < LEAST * RATE) return;
     const old = this.#element.currentTime - BEHIND;
     try {
       if (buffer.buffered.length > 0 && buffer.buffered.start(0) < old - WORTH) {

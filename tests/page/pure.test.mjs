@@ -120,7 +120,7 @@ function play(seconds, delay, pace = new Pace(), lead = 0.2) {
       starved += 1;
       pace.starved(now);
     }
-    pace.arrived(now, end - position);
+    pace.arrived(now, end, position);
     behind.push(now - position);
   });
   return { behind, starved, pace };
