@@ -14,7 +14,6 @@ import * as words from "./words.js";
 // From here on it is worth while to go back to live.
 const LATE = 1;
 const FIGURE = 500;
-const QUIET = ["idle", "closed", "blocked", "broken"];
 
 export class Instrument {
   #root;
@@ -55,13 +54,16 @@ export class Instrument {
 
   show() {
     const { state, mount: heard } = this.#listening;
-    const idle = QUIET.includes(state);
+    const idle = this.#listening.silent;
     const mount = (idle ? this.#chosen : heard) ?? null;
     const known = mount && (this.#mounts.all.get(mount.name) ?? mount);
     const { play, about, state: said } = this.#parts;
     const name = this.#root.querySelector("h1");
     set(name, known ? title(known) : "Listening");
-    if (about) set(about, known ? [known.title, known.description].filter(Boolean).join(" · ") || known.name : "");
+    if (about) {
+      const told = [known?.title, known?.description].filter(Boolean).join(" · ");
+      set(about, told || (known?.name ?? ""));
+    }
     set(play, idle ? "Listen" : "Stop");
     play.classList.toggle("on", !idle);
     play.disabled = !mount;
@@ -92,7 +94,7 @@ export class Instrument {
         this.#figured = now;
         this.#figure();
       }
-      this.#running = !QUIET.includes(this.#listening.state);
+      this.#running = !this.#listening.silent;
       if (this.#running) requestAnimationFrame(frame);
       else this.#meter.clear();
     };
@@ -175,10 +177,13 @@ export class Instrument {
       spectrogram.paused = !spectrogram.paused;
       hold.setAttribute("aria-pressed", spectrogram.paused);
     });
-    save.addEventListener("click", () => snapshot(canvas, this.#root.querySelector("h1").textContent, spectrogram.wall));
+    save.addEventListener("click", () => {
+      snapshot(canvas, this.#root.querySelector("h1").textContent, spectrogram.wall);
+    });
     canvas.addEventListener("pointermove", (event) => {
       const place = spectrogram.at(event.offsetX, event.offsetY);
-      set(cursor, place ? [hertz(place.frequency), place.time && words.clock(place.time)].filter(Boolean).join(" · ") : "");
+      const parts = place ? [hertz(place.frequency), place.time && words.clock(place.time)] : [];
+      set(cursor, parts.filter(Boolean).join(" · "));
     });
     canvas.addEventListener("pointerleave", () => set(cursor, ""));
   }

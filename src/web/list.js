@@ -64,7 +64,7 @@ export class List {
   #fill(item, mount, chosen) {
     const button = item.firstChild;
     const [name, status, about] = button.children;
-    const heard = this.#listening.mount?.name === mount.name && !["idle", "closed", "blocked", "broken"].includes(this.#listening.state);
+    const heard = !this.#listening.silent && this.#listening.mount?.name === mount.name;
     button.setAttribute("aria-pressed", heard);
     button.classList.toggle("chosen", chosen?.name === mount.name);
     item.dataset.mount = mount.name;

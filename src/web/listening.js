@@ -1,7 +1,8 @@
 // Listening to one microphone at a time: from the click on, through everything that can happen to it.
 //
 // `state` is one of the words below and `change` is dispatched with each of them; what they mean to
-// a person is in words.js. Whatever happens, it goes on trying until somebody stops it, or the server says no.
+// a person is in words.js. Whatever happens, it goes on trying until somebody stops it, or the
+// server says no.
 //
 //   idle · connecting · playing · waiting (the buffer ran dry) · lost (reconnecting) · absent · full · patience
 //   password · token (asks for it) · closed · blocked (the browser wants a click) · broken
@@ -72,6 +73,11 @@ export class Listening extends EventTarget {
   answer(secret) {
     this.#secrets.set(this.mount.name, secret);
     this.#secretCame();
+  }
+
+  /** Whether nothing is played, and nothing will be without a click. */
+  get silent() {
+    return ["idle", "closed", "blocked", "broken"].includes(this.state);
   }
 
   /** Whether the last answer was wrong. */

@@ -18,7 +18,8 @@ export async function snapshot(canvas, name, wall) {
   context.font = `600 14px ${style.fontFamily}`;
   context.textBaseline = "middle";
   const time = new Date(wall ?? Date.now());
-  context.fillText(`${name} · ${time.toLocaleString(undefined, { dateStyle: "long", timeStyle: "medium" })}`, 12, HEAD / 2 + 3);
+  const when = time.toLocaleString(undefined, { dateStyle: "long", timeStyle: "medium" });
+  context.fillText(`${name} · ${when}`, 12, HEAD / 2 + 3);
 
   const blob = await new Promise((resolve) => picture.toBlob(resolve, "image/png"));
   const link = document.createElement("a");

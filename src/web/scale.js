@@ -45,7 +45,10 @@ export function hertz(frequency) {
   return frequency < 1000 ? `${Math.round(frequency)} Hz` : `${+(frequency / 1000).toFixed(1)} kHz`;
 }
 
-/** Which bins of a spectrum each row of the picture shows, from the top down: `[first, last]`, as fractions where rows are narrower than bins. */
+/**
+ * Which bins of a spectrum each row of the picture shows, from the top down: `[first, last]`, as
+ * fractions where rows are narrower than bins.
+ */
 export function rows(scale, height, bins) {
   const bin = (position) => Math.max(0, Math.min(bins - 1, (scale.frequency(position) / scale.nyquist) * bins));
   return Array.from({ length: height }, (_, row) => [

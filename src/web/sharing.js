@@ -6,8 +6,10 @@ import { encode, path } from "./qr.js";
 
 /** The address of the listening page, with this microphone chosen. */
 export function pageAddress(mount) {
-  return new URL(`./?mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`, location.href).href;
+  return new URL(`./?${choice(mount)}`, location.href).href;
 }
+
+const choice = (mount) => `mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`;
 
 export class Sharing {
   #dialog;
@@ -23,14 +25,16 @@ export class Sharing {
   open(mount) {
     const page = pageAddress(mount);
     const stream = new URL(address(mount.name), location.href).href;
-    const embed = new URL(`embed?mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`, location.href).href;
+    const embed = new URL(`embed?${choice(mount)}`, location.href).href;
     this.#part("sharing-title").textContent = `Share ${title(mount)}`;
-    this.#part("sharing-about").textContent = mount.access in ACCESS && ACCESS[mount.access]
-      ? `Whoever opens it is asked for the ${mount.access === "token" ? "token" : "password"}, which is not part of these addresses.`
+    this.#part("sharing-about").textContent = ACCESS[mount.access]
+      ? `Whoever opens one is asked for the ${ACCESS[mount.access]}, which is not part of these addresses.`
       : "These addresses stay the same; who opens one hears the microphone whenever it is on the air.";
     this.#part("link-page").value = page;
     this.#part("link-stream").value = stream;
-    this.#part("link-embed").value = `<iframe src="${embed}" width="480" height="320" title="${title(mount).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)}" allow="autoplay"></iframe>`;
+    const name = title(mount).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+    this.#part("link-embed").value =
+      `<iframe src="${embed}" width="480" height="320" title="${name}" allow="autoplay"></iframe>`;
     this.#part("playlist").href = address(mount.name, ".m3u");
     this.#part("copied").textContent = "";
     this.#draw(page);

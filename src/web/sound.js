@@ -2,8 +2,9 @@
 //
 //   element ─► tap (what is seen) ─► volume ─► loudspeaker
 //
-// What is seen does not depend on how loud it is played. There is one of these for the whole page, so two microphones can never be heard at once; it is made at the
-// first click, as browsers allow no sound before, and again only for another sample rate.
+// What is seen does not depend on how loud it is played. There is one of these for the whole page, so
+// two microphones can never be heard at once; it is made at the first click, as browsers allow no
+// sound before, and again only for another sample rate.
 
 const FFT = 2048;
 

@@ -1,8 +1,8 @@
 // The live spectrogram: what is heard, as a picture that moves with time.
 //
 // The newest sound is at the right. All of it is drawn again when the view changes, from what
-// `History` keeps, so the axis, the range and the colours can be chosen afterwards. Where motion is not wanted
-// the picture moves on once a second.
+// `History` keeps, so the axis, the range and the colours can be chosen afterwards. Where motion is
+// not wanted the picture moves on once a second.
 
 import { History, LOUDEST, QUIETEST, RATE } from "./history.js";
 import { palette } from "./palette.js";

@@ -2,6 +2,9 @@
 
 import { title } from "./mounts.js";
 
+const IN_ITS_OWN_WAY = "this browser plays this stream in its own way only.";
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+
 /** What is the matter with what is being heard. */
 export function sentence(listening, mount) {
   const name = listening.mount ? title(listening.mount) : "";
@@ -13,7 +16,7 @@ export function sentence(listening, mount) {
       return `Connecting to ${name} …`;
     case "playing":
       if (mount?.state === "gap") return gap(mount);
-      if (listening.plain) return "Playing, some seconds behind live: this browser plays this stream in its own way only.";
+      if (listening.plain) return `Playing, some seconds behind live: ${IN_ITS_OWN_WAY}`;
       return "Live";
     case "waiting":
       return "Waiting for more sound …";
@@ -30,7 +33,7 @@ export function sentence(listening, mount) {
     case "token":
       return `${name} is open to those with a token.`;
     case "closed":
-      return `${name} is closed to you: the station does not let this address or person listen.`;
+      return `${name} is closed to you.`;
     case "blocked":
       return "The browser wants another click before it plays sound.";
     default:
@@ -66,7 +69,7 @@ export function behind(seconds) {
 
 /** A time of day where the person is. */
 export function clock(time) {
-  return new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  return new Date(time).toLocaleTimeString(undefined, TIME);
 }
 
 /** What a microphone sends, in short. */

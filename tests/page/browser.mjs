@@ -1,4 +1,5 @@
-// Chromium as Debian ships it, and pages in it that are watched: what they hear, and whether the browser had to forbid them anything.
+// Chromium as Debian ships it, and pages in it that are watched: what they hear, and whether the
+// browser had to forbid them anything.
 
 import assert from "node:assert/strict";
 import { after } from "node:test";
