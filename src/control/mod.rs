@@ -293,6 +293,10 @@ impl Desk {
             return Ok(answer);
         }
         match visit.path {
+            // Where Icecast has its page for people.
+            "/status.xsl" => {
+                Err(Reply::new(302, "The page for people is here.").with("Location", "./"))
+            }
             "/healthz" => Ok(document("text/plain; charset=utf-8", "ok\n")),
             "/status-json.xsl" => {
                 let status = status_json(&control.station(visit), &control.table.shown());
