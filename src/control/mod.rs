@@ -295,7 +295,8 @@ impl Desk {
         match visit.path {
             // Where Icecast has its page for people.
             "/status.xsl" => {
-                Err(Reply::new(302, "The page for people is here.").with("Location", "./"))
+                let there = Reply::new(302, "The page for people is here.").with("Location", "./");
+                Ok(plain(&there))
             }
             "/healthz" => Ok(document("text/plain; charset=utf-8", "ok\n")),
             "/status-json.xsl" => {

@@ -78,9 +78,11 @@ fn the_control_plane_closes_and_the_door_sees_every_head() {
     let server = Daemon::start();
     assert_eq!(get(&server, "/healthz").text(), "ok\n");
     assert_eq!(get(&server, "/nothing").status, 404);
-    assert_eq!(get(&server, "/").status, 404);
+    assert_eq!(get(&server, "/").field("content-type"), Some("text/html; charset=utf-8"));
     let post = request(&server, "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     assert_eq!((post.status, post.field("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    let people = get(&server, "/status.xsl");
+    assert_eq!((people.status, people.field("location")), (302, Some("./")));
     let head = request(&server, "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!((head.status, head.field("connection")), (200, Some("close")));
 }
