@@ -25,6 +25,7 @@ mod manual;
 mod memory;
 mod monitoring;
 mod needs;
+mod notify;
 mod ogg;
 mod package;
 mod pen;

@@ -103,7 +103,7 @@ fn refused(command: &mut Command, sections: &str, code: i32) -> String {
 }
 
 /// The program under test, begun by another one.
-fn begun_by(line: &[&str]) -> Command {
+pub(crate) fn begun_by(line: &[&str]) -> Command {
     let mut command = Command::new(line[0]);
     command.args(&line[1..]).arg(silvacast().get_program());
     command
