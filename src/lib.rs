@@ -11,6 +11,7 @@
 //!
 //! - [`door`]: accepts, reads one request head, decides.
 //! - [`auth`]: who may do what; pure, but for one slow check on its own thread.
+//! - [`crowd`]: places for connections, and who loses one when there is none left.
 //! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
 //! - [`ogg`]: pages, found in any cut of bytes; headers; one stream out of many. Pure.
@@ -33,6 +34,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod crowd;
 pub mod door;
 pub mod events;
 pub mod http;

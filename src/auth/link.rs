@@ -49,6 +49,11 @@ impl Link {
         Some(Self { expires, signature })
     }
 
+    /// When its time is over.
+    pub fn until(&self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.expires))
+    }
+
     /// As it stands in a URL.
     pub fn query(&self) -> String {
         format!("expires={}&signature={}", self.expires, self.signature)
@@ -68,8 +73,7 @@ impl Link {
         let signature = URL_SAFE_NO_PAD.decode(&self.signature).map_err(|_| LinkError::Forged)?;
         // The library compares in constant time.
         mac(mount, self.expires, key).verify_slice(&signature).map_err(|_| LinkError::Forged)?;
-        let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.expires));
-        if until.is_some_and(|until| now < until) { Ok(()) } else { Err(LinkError::Expired) }
+        if self.until().is_some_and(|until| now < until) { Ok(()) } else { Err(LinkError::Expired) }
     }
 }
 

@@ -8,7 +8,6 @@ mod passwords;
 mod reader;
 mod values;
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +17,7 @@ pub use keys::{KEYS, Key, markdown};
 pub use reader::Problem;
 
 use mounts::rules;
-use passwords::{password, share_key};
+use passwords::{password, read_file, share_key};
 use reader::{Reader, Section};
 use values::{flag, networks, number, size, text_of, texts, time};
 
@@ -28,7 +27,7 @@ use crate::door::{Limits, Settings as DoorSettings};
 use crate::mount::MOST_THREADS;
 
 fn text_of_file(path: &Path) -> Result<String, Vec<Problem>> {
-    fs::read_to_string(path)
+    read_file(path)
         .map_err(|error| vec![Problem { line: None, text: format!("cannot be read: {error}") }])
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::passwords::{read_secret, secret_of};
+use super::passwords::{read_file, secret_of};
 use super::reader::{Reader, Section};
 use super::values::{flag, networks, number, size, text_of, time};
 use crate::auth::{Access, Hashes, Kind, Login, SOURCE_USER, Secret, Token};
@@ -166,7 +166,7 @@ fn file<T: Default>(
 ) -> Option<T> {
     let line = reader.line_of(section, key)?;
     let name = text_of(reader, section, key, "");
-    let read = read_secret(name.as_ref()).map_err(|error| format!("cannot be read: {error}"));
+    let read = read_file(name.as_ref()).map_err(|error| format!("cannot be read: {error}"));
     let parsed = read.and_then(|text| {
         parse(&text).map_err(|(line, what)| format!("is wrong in its line {line}: {what}"))
     });

@@ -9,11 +9,11 @@ use super::reader::{Reader, Section};
 use super::values::text_of;
 use crate::auth::Secret;
 
-/// The longest file of passwords or tokens, in bytes.
+/// The longest file that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
 
-/// A file's text; the file may be anything, so only so much of it is read.
-pub(super) fn read_secret(path: &Path) -> io::Result<String> {
+/// The text of a file of passwords, tokens, addresses or a whole configuration; it may be anything, so only so much of it is read.
+pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
@@ -89,7 +89,7 @@ fn secret(
         (None, None) => (None, credential.filter(|path| path.exists())?),
     };
     let what = key.replace('_', " ");
-    let text = match read_secret(&path) {
+    let text = match read_file(&path) {
         Ok(text) => match text.trim_end_matches(['\r', '\n']) {
             "" => format!("the {what} in {} is empty", path.display()),
             text => return Some(Secret::new(text)),

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 
 use super::api::{Clock, Mount, Mounts, date, state};
-use crate::mount::{Live, Seat, Slot, Table};
+use crate::crowd;
+use crate::mount::{Live, Slot, Table};
 
 /// Events that are kept.
 pub const KEPT: usize = 128;
@@ -176,7 +177,11 @@ impl Bulletin {
     }
 
     /// A place for a reader that was at `last` (`Last-Event-ID`), if that is known and still here.
-    pub(super) fn join(&self, last: Option<&str>, seat: Seat) -> (Place, Channel<Bytes>) {
+    pub(super) fn join(
+        &self,
+        last: Option<&str>,
+        in_crowd: crowd::Place,
+    ) -> (Place, Channel<Bytes>) {
         let (sender, body) = Channel::new(1);
         let heard = last.and_then(|last| {
             let (boot, number) = last.split_once('-')?;
@@ -185,7 +190,7 @@ impl Bulletin {
             (boot == self.boot && (oldest..=*self.newest.borrow()).contains(&number))
                 .then_some(number)
         });
-        (Place { sender, heard, newest: self.newest.subscribe(), _seat: seat }, body)
+        (Place { sender, heard, newest: self.newest.subscribe(), in_crowd }, body)
     }
 
     /// Serves a reader until it leaves or does not keep up.
@@ -233,10 +238,15 @@ pub(super) struct Place {
     /// The last event that it has heard.
     heard: Option<u64>,
     newest: watch::Receiver<u64>,
-    _seat: Seat,
+    in_crowd: crowd::Place,
 }
 
 impl Place {
+    /// For [`crowd::Crowd::serves`].
+    pub(super) fn id(&self) -> usize {
+        self.in_crowd.id()
+    }
+
     async fn send(&mut self, text: Bytes) -> bool {
         let until = Instant::now() + PATIENCE;
         matches!(timeout_at(until, self.sender.send_data(text)).await, Ok(Ok(())))

@@ -16,7 +16,7 @@ mod status;
 mod visit;
 mod xml;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::rc::Rc;
@@ -51,8 +51,9 @@ use bulletin::{Bulletin, Place};
 use visit::Visit;
 
 use crate::auth::{Credentials, Gate};
+use crate::crowd::Crowd;
 use crate::http::{Origin, Reply, SERVER, allowed, path_and_query};
-use crate::mount::{Gauge, Name, PerClient, Seat, Table};
+use crate::mount::{Gauge, Name, Seat, Table};
 use crate::platform::{Pulse, Reloader};
 use crate::refusals::Refusals;
 use crate::worker::Workers;
@@ -61,8 +62,6 @@ use crate::worker::Workers;
 pub const QUEUE: usize = 64;
 /// Requests that may be served at once.
 pub const MOST_REQUESTS: usize = 64;
-/// Readers of events that one client may have: so that a few pages cannot keep out everybody else.
-const READERS_OF_ONE: usize = 16;
 /// What one request may take of memory, in bytes, beside what its answer says of each source.
 pub const REQUEST_MEMORY: usize = 2 * BUFFER;
 /// What an answer says of one source, in bytes: its texts are bounded, and grow a little as JSON.
@@ -131,17 +130,22 @@ pub struct Control {
 struct Desk {
     control: Control,
     bulletin: Bulletin,
-    /// How many of them read events.
-    readers: Cell<usize>,
-    /// And how many of those each client has.
-    of_client: PerClient,
+    /// Those who read events.
+    readers: Rc<Crowd>,
 }
 
 /// A request that is being served.
+#[derive(Default)]
 struct Serving {
-    task: AbortHandle,
+    task: OnceCell<AbortHandle>,
     /// It reads events, for as long as it likes.
-    reads: Rc<Cell<bool>>,
+    reads: Cell<bool>,
+}
+
+impl Serving {
+    fn is_over(&self) -> bool {
+        self.task.get().is_some_and(AbortHandle::is_finished)
+    }
 }
 
 impl Control {
@@ -153,30 +157,28 @@ impl Control {
         mut stop: watch::Receiver<bool>,
     ) {
         page::prepare();
-        let desk = Desk {
-            control: self,
-            bulletin: Bulletin::new(),
-            readers: Cell::new(0),
-            of_client: PerClient::default(),
-        };
+        let desk =
+            Desk { control: self, bulletin: Bulletin::new(), readers: Crowd::new(MOST_READERS) };
         let desk = Rc::new(desk);
-        let mut serving: Vec<Serving> = Vec::new();
+        let mut all: Vec<Rc<Serving>> = Vec::new();
         let serve = async {
             while let Some(arrival) = pulse.during(arrivals.recv()).await {
-                serving.retain(|request| !request.task.is_finished());
+                all.retain(|request| !request.is_over());
                 // Whoever takes long to read an answer makes room for whoever asks now.
-                let mut passing = serving.iter().filter(|request| !request.reads.get());
+                let mut passing = all.iter().filter(|request| !request.reads.get());
                 let oldest = passing.next();
                 if passing.count() + 1 >= MOST_REQUESTS
-                    && let Some(oldest) = oldest
+                    && let Some(task) = oldest.and_then(|oldest| oldest.task.get())
                 {
-                    oldest.task.abort();
+                    task.abort();
                 }
-                let (desk, reads) = (Rc::clone(&desk), Rc::default());
-                let told = Rc::clone(&reads);
+                let (desk, request) = (Rc::clone(&desk), Rc::<Serving>::default());
+                all.push(Rc::clone(&request));
+                let own = Rc::clone(&request);
                 let task =
-                    tokio::task::spawn_local(async move { desk.attend(arrival, &told).await });
-                serving.push(Serving { task: task.abort_handle(), reads });
+                    tokio::task::spawn_local(async move { desk.attend(arrival, &own).await });
+                // It is set once, here.
+                let _ = request.task.set(task.abort_handle());
             }
         };
         LocalSet::new()
@@ -192,7 +194,7 @@ impl Control {
 }
 
 impl Desk {
-    async fn attend(&self, arrival: Arrival, reads: &Cell<bool>) {
+    async fn attend(&self, arrival: Arrival, request: &Serving) {
         // What the kernel holds for a slow reader is bounded as for listeners.
         if SockRef::from(&arrival.socket).set_send_buffer_size(SEND_BUFFER).is_err() {
             return;
@@ -202,10 +204,10 @@ impl Desk {
         let stream = tokio::io::join(Cursor::new(arrival.read).chain(reader), writer);
         let (to_feed, place) = oneshot::channel();
         let to_feed = Cell::new(Some(to_feed));
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|asked: Request<Incoming>| {
             let to_feed = &to_feed;
             async move {
-                let (answer, place) = self.answer(&request, arrival.origin).await;
+                let (answer, place) = self.answer(&asked, arrival.origin).await;
                 if let (Some(place), Some(to_feed)) = (place, to_feed.take()) {
                     // Nobody to be fed is nobody to be told.
                     let _ = to_feed.send(place);
@@ -220,13 +222,15 @@ impl Desk {
             .serve_connection(TokioIo::new(stream), service);
         let feed = async {
             let Ok(place) = place.await else { return std::future::pending().await };
-            reads.set(true);
-            self.readers.update(|readers| readers + 1);
+            request.reads.set(true);
+            if let Some(task) = request.task.get() {
+                self.readers.serves(place.id(), task.clone());
+            }
             self.bulletin.serve(place, &self.control.table).await;
         };
         let limit = async {
             sleep(REQUEST_TIME).await;
-            if reads.get() {
+            if request.reads.get() {
                 std::future::pending::<()>().await;
             }
         };
@@ -236,9 +240,6 @@ impl Desk {
             _ = connection => {}
             () = feed => {}
             () = limit => {}
-        }
-        if reads.get() {
-            self.readers.update(|readers| readers - 1);
         }
     }
 
@@ -306,7 +307,7 @@ impl Desk {
             "/metrics" => metrics::render(&control.table, control.ceiling.get())
                 .map(|text| document(METRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
-            "/api/v1/events" => self.events(visit, place),
+            "/api/v1/events" => Ok(self.events(visit, place)),
             _ if is_admin => control.administer(visit).await,
             path => match path.strip_prefix("/api/") {
                 Some(what) => control.api(what, visit),
@@ -315,26 +316,16 @@ impl Desk {
         }
     }
 
-    fn events(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Result<Answer, Reply> {
-        if self.readers.get() >= MOST_READERS {
-            let sentence = format!("All {MOST_READERS} places for readers of events are taken.");
-            return Err(Reply::new(503, sentence).with("Retry-After", "10"));
-        }
-        let origin = visit.origin;
-        // What a proxy does not say for whom it asks is held against nobody.
-        let limit = if origin.is_proxy { MOST_READERS } else { READERS_OF_ONE };
-        let seat = self.of_client.take(origin.address, limit).ok_or_else(|| {
-            let sentence = format!("This address reads events {READERS_OF_ONE} times already.");
-            Reply::new(503, sentence).with("Retry-After", "10")
-        })?;
+    fn events(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Answer {
         let last = visit.fields.get("last-event-id").and_then(|last| last.to_str().ok());
-        let (joined, body) = self.bulletin.join(last, seat);
+        let place_in = self.readers.enter(visit.origin.address);
+        let (joined, body) = self.bulletin.join(last, place_in);
         // Whoever only asks for the head gets no events.
         *place = (visit.method == Method::GET).then_some(joined);
         let mut answer = stream("text/event-stream", body);
         // Some proxies would gather events before they pass them on.
         answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-        Ok(answer)
+        answer
     }
 }
 

@@ -79,7 +79,8 @@ impl Visit<'_> {
         if let Some(site) = self.field("sec-fetch-site") {
             return !matches!(site, "same-origin" | "none");
         }
-        let host = self.field("x-forwarded-host").or_else(|| self.field(HOST.as_str()));
+        let outside = self.field("x-forwarded-host").filter(|_| self.origin.behind_proxy);
+        let host = outside.or_else(|| self.field(HOST.as_str()));
         let mut said =
             [ORIGIN, REFERER].iter().filter_map(|name| self.field(name.as_str())).peekable();
         let is_browser =

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::percent_decode_str;
 
@@ -10,7 +10,7 @@ use super::address::origin;
 use super::head::Head;
 use super::route::{Route, of as route_of};
 use super::{Door, Limits, Settings, too_many_connections};
-use crate::auth::{Link, Offer, Overwhelmed, Verdict, admits, basic};
+use crate::auth::{Kind, Link, Offer, Overwhelmed, Verdict, admits, basic};
 use crate::http::{Origin, Reply, parameter};
 use crate::listener::{self, Player, Visitor, amount, response_head};
 use crate::mount::{Description, Guest, Name, Seat, Slot};
@@ -19,7 +19,7 @@ use crate::text::tame;
 use crate::worker::Arrival;
 
 /// Passwords of one client that may wait to be checked.
-const CHECKS_OF_ONE: usize = 4;
+const CHECKS_OF_ONE: usize = 2;
 
 /// What becomes of a request.
 pub(super) enum Decision {
@@ -86,11 +86,11 @@ impl Door {
                 let Some(slot) = self.table.find(&name) else {
                     return Ok(Decision::Control(seat.take(), origin));
                 };
-                self.may_listen(settings, head, &slot, origin, &query).await?;
+                let until = self.may_listen(settings, head, &slot, origin, &query).await?;
                 if probe {
                     return Ok(probed(&slot));
                 }
-                self.listener(&settings.limits, head, slot, burst, origin, seat)
+                self.listener(&settings.limits, head, slot, (burst, until), origin, seat)
             }
         }
     }
@@ -156,7 +156,7 @@ impl Door {
         })))
     }
 
-    /// Whether this client may hear this mount.
+    /// Whether this client may hear this mount, and until when, if not for as long as it likes.
     async fn may_listen(
         &self,
         settings: &Settings,
@@ -164,7 +164,7 @@ impl Door {
         slot: &Slot,
         origin: Origin,
         query: &str,
-    ) -> Result<(), Reply> {
+    ) -> Result<Option<Instant>, Reply> {
         let rules = slot.settings_now();
         let said = head.field("authorization");
         let in_query =
@@ -201,7 +201,11 @@ impl Door {
             self.gates.listeners.try_again(origin)?;
             self.gates.listeners.was_wrong(origin);
         }
-        refusal(&verdict).map_or(Ok(()), Err)
+        // By a clock that only goes on, from here on.
+        let left = |link: &Link| link.until()?.duration_since(SystemTime::now()).ok();
+        let until =
+            offer.link.as_ref().filter(|_| rules.access.kind != Kind::Public).and_then(left);
+        refusal(&verdict).map_or(Ok(until.map(|left| Instant::now() + left)), Err)
     }
 
     fn listener(
@@ -209,7 +213,7 @@ impl Door {
         limits: &Limits,
         head: &Head<'_, '_>,
         slot: Arc<Slot>,
-        burst: Option<Duration>,
+        (burst, until): (Option<Duration>, Option<Instant>),
         origin: Origin,
         seat: &mut Option<Seat>,
     ) -> Result<Decision, Reply> {
@@ -232,6 +236,7 @@ impl Door {
         let agent = text(head, "user-agent").unwrap_or_default();
         let visitor = Visitor {
             entry: slot.roster.enter(Guest::new(origin.address, &agent)),
+            until,
             seats: [of_server, of_mount].into_iter().chain(seat.take()).collect(),
         };
         let send_buffer = limits.listener_send_buffer;
@@ -317,9 +322,13 @@ fn answer(head: &Head<'_, '_>, reply: &Reply) -> Decision {
 }
 
 fn options(all: &str) -> Reply {
-    Reply::new(204, "")
-        .with("Allow", all)
+    let reply = Reply::new(204, "").with("Allow", all);
+    // Only the administration takes POST, and no page of another site has anything to do there.
+    if all.contains("POST") {
+        return reply;
+    }
+    reply
         .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-        .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Range")
+        .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Last-Event-ID, Range")
         .with("Access-Control-Max-Age", "86400")
 }

@@ -9,7 +9,6 @@ mod decide;
 mod head;
 mod route;
 mod socket;
-mod waiting;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -29,13 +28,12 @@ pub use address::origin;
 pub use head::{Fields, Head, MAX_FIELDS, modernise};
 pub use route::{Route, of as route_of};
 pub use socket::{RECEIVE_BUFFER, accepting, bind};
-pub use waiting::MOST_WAITING;
 
 use decide::Decision;
-use waiting::{Place, Waiting};
 
 use crate::auth::{Checker, Credentials, Gate, Secret};
 use crate::control;
+use crate::crowd::{Crowd, Place};
 use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::mount::{PerClient, Rules, Seat, Seats, Table};
@@ -87,6 +85,8 @@ pub struct Limits {
     pub listener_send_buffer: usize,
 }
 
+/// The most connections that may wait at the door.
+pub const MOST_WAITING: usize = 256;
 /// What a connection at the door takes beside its request head, in bytes.
 pub const VISIT_MEMORY: usize = 16 * 1024;
 /// How long the accept loop rests when the system has no descriptor or memory left.
@@ -118,7 +118,7 @@ pub struct Door {
     control: mpsc::Sender<control::Arrival>,
     gates: Gates,
     refusals: Arc<Refusals>,
-    waiting: Rc<Waiting>,
+    waiting: Rc<Crowd>,
     per_client: PerClient,
     /// Passwords that are being checked, by client.
     checking: PerClient,
@@ -143,7 +143,7 @@ impl Door {
             control,
             gates,
             refusals,
-            waiting: Rc::default(),
+            waiting: Crowd::new(MOST_WAITING),
             per_client: PerClient::default(),
             checking: PerClient::default(),
         }

@@ -205,7 +205,7 @@ impl Audience {
         self.remove(id, error.map_or(Departure::Left, |error| Departure::of(&error)));
     }
 
-    /// Drops those that have taken nothing for too long.
+    /// Drops those that have taken nothing for too long, or whose time is over.
     fn sweep(&self) {
         let timeout = self.slot().settings().listener_timeout;
         let air = self.view.look();
@@ -215,19 +215,27 @@ impl Audience {
             listener.blocked.is_some_and(|since| since.elapsed() >= patience)
         };
         let listeners = self.listeners.borrow();
-        let gone: Vec<_> = listeners.iter().filter(|(_, l)| stuck(l)).map(|(id, _)| id).collect();
+        let now = Instant::now();
+        let over = |listener: &Listener| listener.visitor.until.is_some_and(|until| now >= until);
+        let why = |listener: &Listener| match (stuck(listener), over(listener)) {
+            (true, _) => Some(Departure::Stuck),
+            (false, true) => Some(Departure::Expired),
+            (false, false) => None,
+        };
+        let gone: Vec<_> =
+            listeners.iter().filter_map(|(id, listener)| Some((id, why(listener)?))).collect();
         let behind = listeners.iter().map(|(_, listener)| listener.lag(&air.ring)).max();
         self.slot().meter.set_lag(self.view.thread(), behind.unwrap_or(0));
         drop((air, listeners));
-        for id in gone {
-            self.remove(id, Departure::Stuck);
+        for (id, why) in gone {
+            self.remove(id, why);
         }
     }
 
     fn remove(&self, id: usize, why: Departure) {
         let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
         listener.discard_input();
-        let Visitor { entry, seats } = *listener.visitor;
+        let Visitor { entry, seats, .. } = *listener.visitor;
         // Free for others by the time that anybody hears of it.
         drop(seats);
         let guest = entry.guest();
@@ -293,6 +301,8 @@ enum Departure {
     Stuck,
     #[error("the administrator ended it")]
     Dismissed,
+    #[error("the time of its link is over")]
+    Expired,
 }
 
 impl Departure {

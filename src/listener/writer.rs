@@ -40,6 +40,8 @@ pub struct Listener {
 pub struct Visitor {
     /// Its entry among those who listen.
     pub entry: Entry,
+    /// When it has to go, if it may not stay as long as it likes.
+    pub until: Option<Instant>,
     /// Freed when it leaves.
     pub seats: Vec<Seat>,
 }

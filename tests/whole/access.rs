@@ -180,6 +180,13 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
         let (code, text) = share(&wrong);
         assert!(code == Some(2) && text.contains(said), "{text}");
     }
+    // Whoever came in by one goes when its time is over.
+    let (_, short) = share(&["--mount", "/token", "--for", "2s", "--url", "http://x"]);
+    let mut listener = Listener::join(&server, short.trim().strip_prefix("http://x").unwrap());
+    listener.headers();
+    assert_eq!(listener.page(), None);
+    server.wait_for_line(&["listener-left", "the time of its link is over"]);
+
     std::fs::write(directory.path().join("key"), "another".repeat(8)).unwrap();
     server.signal(nix::sys::signal::Signal::SIGHUP);
     server.wait_for_line(&["event=\"reloaded\""]);

@@ -112,7 +112,8 @@ fn pages_cross_without_a_single_allocation() {
     let join = || {
         let (near, far) = pair();
         let guest = Guest::new([127, 0, 0, 1].into(), "test");
-        let visitor = Visitor { entry: slot.roster.enter(guest), seats: Vec::new() };
+        let entry = slot.roster.enter(guest);
+        let visitor = Visitor { entry, until: None, seats: Vec::new() };
         let burst = Amount::Time(Duration::ZERO);
         let arrival = listener::Arrival { socket: far, burst, send_buffer: 8192, visitor };
         workers.send(Arrival::Listener(Box::new(arrival), Arc::clone(&slot))).unwrap();

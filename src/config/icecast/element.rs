@@ -1,5 +1,7 @@
 //! XML as a configuration needs it: elements with their lines, attributes and text.
 
+use std::cell::Cell;
+
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -45,9 +47,14 @@ impl Element {
 pub(super) fn parse(text: &str) -> Result<Element, Problem> {
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = Reader::from_str(text);
+    // Positions grow, but for that of an error: lines are counted on from the last one where that can be.
+    let counted = Cell::new((0, 1));
     let line = |at: u64| {
         let at = usize::try_from(at).unwrap_or(text.len()).min(text.len());
-        text[..text.floor_char_boundary(at)].matches('\n').count() + 1
+        let (from, lines) = Some(counted.get()).filter(|(from, _)| *from <= at).unwrap_or((0, 1));
+        let breaks = text.as_bytes()[from..at].split(|&byte| byte == b'\n').count() - 1;
+        counted.set((at, lines + breaks));
+        lines + breaks
     };
     let wrong = |at: u64, what: &dyn std::fmt::Display| Problem {
         line: Some(line(at)),
@@ -102,7 +109,7 @@ pub(super) fn parse(text: &str) -> Result<Element, Problem> {
                 match (character, resolve_predefined_entity(name)) {
                     (Some(character), _) => top.text.push(character),
                     (None, Some(text)) => top.text.push_str(text),
-                    (None, None) => return Err(wrong(began, &format!("&{name}; is not known"))),
+                    (None, None) => return Err(wrong(began, &"an entity that is not known")),
                 }
             }
             Event::Eof => break,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use element::{Element, parse};
 
-use super::passwords::read_secret;
+use super::passwords::read_file;
 use super::reader::Problem;
 
 /// Whether a text is such a file.
@@ -304,7 +304,7 @@ impl Converted {
 
     fn addresses(&mut self, key: &str, element: &Element) {
         let path = element.text.trim();
-        match read_secret(Path::new(path)) {
+        match read_file(Path::new(path)) {
             Ok(text) => {
                 let lines = text
                     .lines()

@@ -1,4 +1,5 @@
-//! Connections that have not yet said what they want, and what becomes of too many of them.
+//! Connections for which there are only so many places, such as those that have not yet said what they want, and what
+//! becomes of too many of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,12 +11,10 @@ use tokio::task::AbortHandle;
 
 use crate::auth::network;
 
-/// The most connections that may wait at the door.
-pub const MOST_WAITING: usize = 256;
-
-/// Connections at the door.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
+/// A room with so many places.
+#[derive(Debug)]
+pub struct Crowd {
+    most: usize,
     room: RefCell<Slab<Visitor>>,
     arrivals: RefCell<u64>,
 }
@@ -27,19 +26,24 @@ struct Visitor {
     task: Option<AbortHandle>,
 }
 
-/// A place at the door, given back when dropped.
+/// A place, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    waiting: Rc<Waiting>,
+pub struct Place {
+    crowd: Rc<Crowd>,
     id: usize,
 }
 
-impl Waiting {
+impl Crowd {
+    /// An empty room.
+    pub fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self { most, room: RefCell::default(), arrivals: RefCell::default() })
+    }
+
     /// A place for a new connection. If there is none left, the client that holds most of them
-    /// loses its oldest: whoever floods the door stands in its own way only.
-    pub(super) fn enter(self: &Rc<Self>, client: IpAddr) -> Place {
+    /// loses its oldest: whoever floods the room stands in its own way only.
+    pub fn enter(self: &Rc<Self>, client: IpAddr) -> Place {
         let mut room = self.room.borrow_mut();
-        if room.len() >= MOST_WAITING {
+        if room.len() >= self.most {
             let mut held: HashMap<IpAddr, usize> = HashMap::new();
             room.iter().for_each(|(_, visitor)| *held.entry(visitor.network).or_default() += 1);
             let greediest = |(_, visitor): &(usize, &Visitor)| {
@@ -54,11 +58,11 @@ impl Waiting {
         let number = self.arrivals.replace_with(|n| *n + 1);
         let id = room.insert(Visitor { number, network: network(client), task: None });
         drop(room);
-        Place { waiting: Rc::clone(self), id }
+        Place { crowd: Rc::clone(self), id }
     }
 
     /// Says which task serves a place, if it is still there.
-    pub(super) fn serves(&self, id: usize, task: AbortHandle) {
+    pub fn serves(&self, id: usize, task: AbortHandle) {
         if let Some(visitor) = self.room.borrow_mut().get_mut(id) {
             visitor.task = Some(task);
         }
@@ -66,15 +70,15 @@ impl Waiting {
 }
 
 impl Place {
-    /// For [`Waiting::serves`].
-    pub(super) fn id(&self) -> usize {
+    /// For [`Crowd::serves`].
+    pub fn id(&self) -> usize {
         self.id
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.waiting.room.borrow_mut().try_remove(self.id);
+        self.crowd.room.borrow_mut().try_remove(self.id);
     }
 }
 
@@ -82,18 +86,20 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const MOST: usize = 256;
+
     fn client(n: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, n])
     }
 
     #[tokio::test]
-    async fn whoever_floods_the_door_loses_its_own_oldest() {
-        let waiting = Rc::new(Waiting::default());
+    async fn whoever_floods_the_room_loses_its_own_oldest() {
+        let waiting = Crowd::new(MOST);
         let mut places = Vec::new();
         let mut tasks = Vec::new();
         tokio::task::LocalSet::new()
             .run_until(async {
-                for n in 0..=MOST_WAITING {
+                for n in 0..=MOST {
                     let place = waiting.enter(client(if n == 0 { 1 } else { 2 }));
                     let task = tokio::task::spawn_local(std::future::pending::<()>());
                     waiting.serves(place.id(), task.abort_handle());
@@ -102,7 +108,7 @@ mod tests {
                 }
                 assert!(tasks.remove(1).await.unwrap_err().is_cancelled(), "the flooder's oldest");
                 assert!(tasks.iter().all(|task| !task.is_finished()), "and nobody else");
-                assert_eq!(waiting.room.borrow().len(), MOST_WAITING + 1);
+                assert_eq!(waiting.room.borrow().len(), MOST + 1);
                 places.clear();
                 assert!(waiting.room.borrow().is_empty());
             })
