@@ -111,15 +111,19 @@ export class Visitor {
     await until(async () => {
       last = await this.page.evaluate(loudest);
       return Math.abs(last - frequency) < 50;
-    }, `${frequency} Hz`).catch((error) => {
-      error.message += `; last ${last} Hz`;
+    }, `${frequency} Hz`).catch(async (error) => {
+      const says = await this.part("state").allTextContents();
+      error.message += `; last ${last} Hz, and the page says: ${says}`;
       throw error;
     });
   }
 
   /** Waits for a sentence of the page about what is heard. */
   async says(words) {
-    await this.page.locator("[data-part=state]", { hasText: words }).waitFor();
+    await this.page.locator("[data-part=state]", { hasText: words }).waitFor().catch(async (error) => {
+      error.message += `; the page says: ${await this.part("state").allTextContents()}`;
+      throw error;
+    });
   }
 
   async close() {
