@@ -17,9 +17,21 @@ pub fn tame(text: &str) -> String {
     tame
 }
 
+/// The lines of a file that say something, trimmed, with their numbers from 1: neither empty nor after a `#`.
+pub fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_know_their_lines() {
+        let all: Vec<_> = entries("# users\n\n a:b \n#c\nd").collect();
+        assert_eq!(all, [(3, "a:b"), (5, "d")]);
+    }
 
     #[test]
     fn text_is_cut_between_characters_and_loses_its_controls() {

@@ -14,6 +14,7 @@ use sha2::Sha256;
 use tokio::sync::oneshot;
 
 use super::Secret;
+use crate::text::entries;
 
 /// Checks that may wait.
 const QUEUE: usize = 32;
@@ -35,12 +36,8 @@ impl Hashes {
     /// The number of the first line that is wrong, and what is.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut users = HashMap::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let wrong = |what: &str| (number + 1, what.to_owned());
+        for (number, line) in entries(text) {
+            let wrong = |what: &str| (number, what.to_owned());
             let (user, hash) = line
                 .split_once(':')
                 .ok_or_else(|| wrong("it takes user:hash, as htpasswd -B writes them"))?;

@@ -145,7 +145,6 @@ impl Config {
             None
         });
         let prefix = prefix(&mut reader, root);
-        let trusted_proxies = networks(&mut reader, root, "trusted_proxies", &[]);
         let credentials = Credentials {
             source: Login {
                 user: SOURCE_USER.into(),
@@ -168,12 +167,11 @@ impl Config {
                 location: text_of(&mut reader, server, "location", "Earth"),
                 admin: text_of(&mut reader, server, "admin", "admin@silvasonic.local"),
                 prefix: prefix.clone(),
-                trusted_proxies: trusted_proxies.clone(),
                 credentials: credentials.clone(),
             },
             door: DoorSettings {
                 prefix,
-                trusted_proxies,
+                trusted_proxies: networks(&mut reader, root, "trusted_proxies", &[]),
                 allow: networks(&mut reader, root, "allow", &[]),
                 deny: networks(&mut reader, root, "deny", &[]),
                 credentials,

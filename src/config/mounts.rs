@@ -8,6 +8,7 @@ use super::reader::{Reader, Section};
 use super::values::{flag, networks, number, size, text_of, time};
 use crate::auth::{Access, Hashes, Kind, Login, SOURCE_USER, Secret, Token};
 use crate::mount::{Burst, Gap, MIN_RING, Pattern, Rules, Settings};
+use crate::text::entries;
 use crate::units;
 
 const PATTERN: &str = "a mount name such as \"/mic-*.opus\"";
@@ -144,7 +145,7 @@ fn access(reader: &mut Reader<'_>, section: Section<'_>, default: &Access) -> Ac
         deny: networks(reader, section, "deny", &default.deny),
     };
     let missing = match kind {
-        Kind::Password if access.listeners == Hashes::default() => "listeners_file",
+        Kind::Password if access.listeners.is_empty() => "listeners_file",
         Kind::Token if access.tokens.is_empty() => "tokens_file",
         _ => return access,
     };
@@ -180,15 +181,13 @@ fn file<T: Default>(
 /// A file of tokens: `name:token` in each line.
 fn tokens(text: &str) -> Result<Vec<Token>, (usize, String)> {
     const SHORTEST: usize = 16;
-    let lines = text.lines().map(str::trim).enumerate();
-    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines
+    entries(text)
         .map(|(number, line)| match line.split_once(':') {
             Some((name, token)) if token.len() >= SHORTEST => {
                 Ok(Token { name: name.to_owned(), token: Secret::new(token) })
             }
             _ => Err((
-                number + 1,
+                number,
                 format!("it takes name:token, the token with {SHORTEST} characters or more"),
             )),
         })

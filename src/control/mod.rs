@@ -22,7 +22,6 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use http_body_util::Either;
-use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
 pub use api::OPENAPI;
@@ -77,8 +76,6 @@ pub struct Settings {
     pub admin: String,
     /// Accepted in front of every path.
     pub prefix: String,
-    /// Proxies whose word on scheme and host is taken.
-    pub trusted_proxies: Vec<IpNet>,
     /// The passwords of the administrator, and of sources, which may say what they play.
     pub credentials: Credentials,
 }

@@ -122,7 +122,6 @@ mod tests {
             location: "Wood".into(),
             admin: "me".into(),
             prefix: "/stream".into(),
-            trusted_proxies: Vec::new(),
             credentials: Credentials { source: login(), admin: login() },
         }
     }

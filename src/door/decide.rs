@@ -178,8 +178,8 @@ impl Door {
             token: bearer.or(in_query.as_deref()),
             link: Link::of_query(query),
         };
-        let (name, key) = (slot.name.as_str(), settings.share_key.as_ref());
-        let verdict = rules.access.decide(name, origin.address, &offer, key, SystemTime::now());
+        let (name, key, now) = (slot.name.as_str(), settings.share_key.as_ref(), SystemTime::now());
+        let verdict = rules.access.decide(name, origin.address, &offer, key, now);
         let verdict = match verdict {
             Verdict::If { password, hash, known } => {
                 self.gates.listeners.try_again(origin)?;
@@ -202,7 +202,7 @@ impl Door {
             self.gates.listeners.was_wrong(origin);
         }
         // By a clock that only goes on, from here on.
-        let left = |link: &Link| link.until()?.duration_since(SystemTime::now()).ok();
+        let left = |link: &Link| link.until()?.duration_since(now).ok();
         let until =
             offer.link.as_ref().filter(|_| rules.access.kind != Kind::Public).and_then(left);
         refusal(&verdict).map_or(Ok(until.map(|left| Instant::now() + left)), Err)

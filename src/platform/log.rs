@@ -56,10 +56,11 @@ impl Log {
     /// # Errors
     /// What the system says where it gives no thread.
     pub fn start(combined: bool) -> io::Result<Self> {
-        let journald = is_journal(&io::stderr()).then(to_journald).and_then(Result::ok);
+        let journal = is_journal(&io::stderr());
+        let journald = journal.then(to_journald).and_then(Result::ok);
         let (queue, lines) = sync_channel(QUEUE);
         let capture = Capture { queue: queue.clone(), for_journald: journald.is_some() };
-        let output = journald.unwrap_or_else(|| to_stderr(is_journal(&io::stderr())));
+        let output = journald.unwrap_or_else(|| to_stderr(journal));
         thread::Builder::new()
             .name("log".into())
             .spawn(move || write(&lines, &output, combined))?;
@@ -112,16 +113,19 @@ impl<S: Subscriber> Layer<S> for Capture {
 }
 
 fn write(lines: &Receiver<Item>, output: &Dispatch, combined: bool) {
+    let tell = |record: &Record| {
+        REPLAYED.set((record.at, record.level()));
+        record.replay(output);
+        if combined && let Some(line) = combined::line(record) {
+            // Whoever wanted them may have gone away; the log goes on.
+            let _ = writeln!(io::stdout(), "{line}");
+        }
+    };
     let (mut said, mut reported) = (None, 0);
     while let Ok(item) = lines.recv() {
         let end = match item {
             Item::Line(record) => {
-                REPLAYED.set((record.at, record.level()));
-                record.replay(output);
-                if combined && let Some(line) = combined::line(&record) {
-                    // Whoever wanted them may have gone away; the log goes on.
-                    let _ = writeln!(io::stdout(), "{line}");
-                }
+                tell(&record);
                 None
             }
             Item::End(written) => Some(written),
@@ -140,7 +144,7 @@ fn write(lines: &Receiver<Item>, output: &Dispatch, combined: bool) {
         }
         if end.is_some() {
             while let Ok(Item::Line(record)) = lines.try_recv() {
-                record.replay(output);
+                tell(&record);
             }
             return;
         }

@@ -13,6 +13,7 @@ use element::{Element, parse};
 
 use super::passwords::read_file;
 use super::reader::Problem;
+use crate::text::entries;
 
 /// Whether a text is such a file.
 pub(super) fn is_xml(text: &str) -> bool {
@@ -306,11 +307,7 @@ impl Converted {
         let path = element.text.trim();
         match read_file(Path::new(path)) {
             Ok(text) => {
-                let lines = text
-                    .lines()
-                    .map(str::trim)
-                    .filter(|line| !line.is_empty() && !line.starts_with('#'));
-                let list: Vec<_> = lines.map(quoted).collect();
+                let list: Vec<_> = entries(&text).map(|(_, line)| quoted(line)).collect();
                 self.line(element.line, &format!("{key} = [{}]", list.join(", ")));
                 if key == "allow" && list.is_empty() {
                     self.problem(
