@@ -30,7 +30,7 @@ pub(super) fn run() -> Result<(), Exit> {
         targets.push((target, clip));
     }
     say(&format!(
-        "Two microphones are on the air. Open one in a browser, mpv or VLC:\n\n{}\n\nStatus:\n\n  http://{address}/status-json.xsl\n\nCtrl-C ends it.",
+        "Two microphones are on the air. Hear and see them in a browser:\n\n  http://{address}/\n\nOr open one in mpv or VLC:\n\n{}\n\nStatus:\n\n  http://{address}/status-json.xsl\n\nCtrl-C ends it.",
         urls.join("\n")
     ));
     serve(config, sockets, None, || start_microphones(targets, source))
