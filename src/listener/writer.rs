@@ -5,15 +5,25 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::mount::{Air, Cursor, Entry, Lag, Ring, Seat};
-use crate::ogg::MAX_PAGE;
+use crate::ogg::{CAPTURE, MAX_PAGE, PAGE_HEADER};
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
-/// stays true, the checksum does not, and a player loses that one page and no more.
-static PADDING: [u8; MAX_PAGE] = [0; MAX_PAGE];
+/// stays true, the checksum does not, and a player loses that one page and no more. It begins as
+/// every page does.
+static PADDING: [u8; PAGE_HEADER + MAX_PAGE] = {
+    let mut padding = [0; PAGE_HEADER + MAX_PAGE];
+    let mut at = 0;
+    while at < CAPTURE.len() {
+        padding[at] = CAPTURE[at];
+        at += 1;
+    }
+    padding
+};
 
 /// A connected listener. What is not needed for every page is behind a pointer, as all of them
 /// are walked through for every page.
@@ -21,7 +31,8 @@ static PADDING: [u8; MAX_PAGE] = [0; MAX_PAGE];
 pub struct Listener {
     socket: TcpStream,
     opening: Option<Box<Opening>>,
-    padding: usize,
+    /// What is left of [`PADDING`] to be sent.
+    padding: Range<usize>,
     cursor: Cursor,
     /// Which of the mount's streams it hears.
     pub era: u64,
@@ -78,7 +89,17 @@ impl Listener {
     ) -> Self {
         let opening = Some(Box::new(Opening { head, headers, sent: 0 }));
         let visitor = Box::new(visitor);
-        Self { socket, opening, padding: 0, cursor, era, blocked: None, sent: 0, skips: 0, visitor }
+        Self {
+            socket,
+            opening,
+            padding: 0..0,
+            cursor,
+            era,
+            blocked: None,
+            sent: 0,
+            skips: 0,
+            visitor,
+        }
     }
 
     /// The socket, for registration.
@@ -95,14 +116,16 @@ impl Listener {
     /// `end` is where the stream ends, if it has.
     pub fn write(&mut self, ring: &Ring, end: Option<u64>) -> Progress {
         loop {
-            if let Lag::Overtaken { torn } = ring.catch_up(&mut self.cursor) {
+            if let Lag::Overtaken { torn, taken } = ring.catch_up(&mut self.cursor) {
                 self.skips += 1;
-                self.padding += torn;
+                if torn > 0 {
+                    self.padding = taken..taken + torn;
+                }
             }
             let pages = ring.ready(&self.cursor, end.unwrap_or(u64::MAX));
             let (first, second) =
                 self.opening.as_ref().map_or((&[][..], &[][..]), |opening| opening.rest());
-            let padding = &PADDING[..self.padding];
+            let padding = &PADDING[self.padding.clone()];
             let total =
                 first.len() + second.len() + padding.len() + pages[0].len() + pages[1].len();
             if total == 0 {
@@ -151,8 +174,8 @@ impl Listener {
                 self.opening = None;
             }
         }
-        let padding = taken.min(self.padding);
-        self.padding -= padding;
+        let padding = taken.min(self.padding.len());
+        self.padding.start += padding;
         ring.advance(&mut self.cursor, taken - padding);
     }
 

@@ -169,7 +169,12 @@ impl Mount {
         if let Some(mut feed) = ended {
             air.end(&mut feed);
         }
-        let since = air.stream.as_ref().map_or(air.ring.head(), |stream| stream.since);
+        let since = if let Some(stream) = &air.stream {
+            stream.since
+        } else {
+            air.ring.begin_stream(headers.codec.granules_per_second());
+            air.ring.head()
+        };
         air.stream = Some(Arc::new(OnAir { headers: headers.clone(), since }));
         drop(air);
         self.slot.set_live(Some(live));

@@ -3,6 +3,7 @@
 //! Positions count bytes ever published, so a range of them is one slice of the
 //! arena, or two where it wraps. Publishing never waits: it overwrites the oldest.
 //! Every reader holds a [`Cursor`], and finds out for itself that it was overtaken.
+//! Whatever a reader asks for is found in a time that is logarithmic in the number of pages.
 
 use std::time::Duration;
 
@@ -14,8 +15,14 @@ pub const MIN_RING: usize = 128 * 1024;
 /// What the ring plans for: pages of 20 ms at 64 kb/s are about 180 bytes.
 const PLANNED_PAGE: usize = 128;
 
-/// Pages further apart than this do not belong to one run of audio.
+/// Granule positions further apart than this, in seconds, do not belong to one run of audio.
 const LONGEST_PAGE: u64 = 10;
+/// What a second adds to the granule position until a stream says otherwise.
+const USUAL_RATE: u32 = 48_000;
+
+/// Where a page's header has the number of its segments, and where their lengths begin (RFC 3533, section 6).
+const SEGMENTS_AT: u64 = 26;
+const LACING_AT: u64 = 27;
 
 /// A fixed memory of pages.
 #[derive(Debug)]
@@ -28,23 +35,38 @@ pub struct Ring {
     /// Beginning of the oldest page and end of the newest.
     tail: u64,
     head: u64,
+    audio: Audio,
+}
+
+/// How much audio has been published, in granules.
+#[derive(Clone, Copy, Debug)]
+struct Audio {
+    ever: u64,
+    /// The newest granule position of the stream; `None` before its first.
+    granule: Option<u64>,
+    /// What two of them may lie apart.
+    longest: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     /// Position of the first byte.
     start: u64,
-    /// `None` where no packet ends on the page.
-    granule: Option<u64>,
-    /// A decoder may begin here: the page does not go on with an earlier page's packet.
-    fresh: bool,
+    /// Audio published before this page, ever, in granules.
+    audio: u64,
+    /// One more than the number of the newest page, up to this one, that a decoder can begin with: one that
+    /// does not go on with an earlier page's packet. 0 if there was none.
+    fresh: u64,
 }
 
-/// A reader's place: the next byte to take, and where its page ends.
+/// A reader's place: the next byte to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     position: u64,
-    page_end: u64,
+    /// Bytes without which a reader could not tell where the page ends that it has been given a part of.
+    owed: u32,
+    /// How much of that page it has, up to its fixed header.
+    taken: u8,
 }
 
 /// What [`Ring::catch_up`] found.
@@ -52,11 +74,13 @@ pub struct Cursor {
 pub enum Lag {
     /// The cursor's bytes are all here.
     None,
-    /// The ring went past the cursor, which now stands at a newer page. `torn` bytes of the page
-    /// it was in were never taken.
+    /// The ring went past the cursor, which now stands at a newer page.
     Overtaken {
-        /// Bytes missing of the page that was half taken; 0 if the cursor stood between pages.
+        /// Bytes after which the page that was half taken has the length that its header says, as far as its
+        /// header was taken; 0 if the cursor stood between pages.
         torn: usize,
+        /// How much of that page was taken, up to the 27 bytes of its fixed header.
+        taken: usize,
     },
 }
 
@@ -77,14 +101,21 @@ impl Ring {
             next: 0,
             tail: 0,
             head: 0,
+            audio: Audio::of_stream(0, USUAL_RATE),
         }
+    }
+
+    /// The pages that follow are of another stream, in which a second is so many granules.
+    pub fn begin_stream(&mut self, granules_per_second: u32) {
+        self.audio = Audio::of_stream(self.audio.ever, granules_per_second);
     }
 
     /// Adds a page, over the oldest ones if it must.
     pub fn publish(&mut self, page: &Stamped<'_>) {
-        let entry =
-            Entry { start: self.head, granule: page.granule(), fresh: !page.is_continued() };
+        let fresh = if page.is_continued() { self.newest_fresh() } else { self.next + 1 };
+        let entry = Entry { start: self.head, audio: self.audio.ever, fresh };
         self.append(&page.pieces(), entry);
+        self.audio.count(page.granule());
     }
 
     /// Takes in what another ring of the same memory has and this one has not, page by page; where
@@ -96,10 +127,9 @@ impl Ring {
         }
         for number in self.next..other.next {
             let entry = *other.entry(number);
-            let last = number + 1 == other.next;
-            let end = if last { other.head } else { other.entry(number + 1).start };
-            self.append(&other.bytes(entry.start, end), entry);
+            self.append(&other.bytes(entry.start, other.end_of(number)), entry);
         }
+        self.audio = other.audio;
     }
 
     fn append(&mut self, pieces: &[&[u8]], entry: Entry) {
@@ -141,11 +171,8 @@ impl Ring {
     /// Says that `taken` of the bytes that were [ready](Self::ready) have been taken.
     pub fn advance(&self, cursor: &mut Cursor, taken: usize) {
         cursor.position += taken as u64;
-        if cursor.position == self.head {
-            cursor.page_end = self.head;
-        } else if cursor.position > cursor.page_end {
-            cursor.page_end = self.page_end(cursor.position);
-        }
+        (cursor.owed, cursor.taken) =
+            if cursor.position == self.head { (0, 0) } else { self.owed(cursor.position) };
     }
 
     /// Moves a cursor that the ring has overtaken to the newest page that a decoder can begin with.
@@ -153,35 +180,27 @@ impl Ring {
         if cursor.position >= self.tail() {
             return Lag::None;
         }
-        let torn = (cursor.page_end - cursor.position) as usize;
-        let newest = (self.oldest..self.next).rev().find(|&number| self.entry(number).fresh);
+        let (torn, taken) = (cursor.owed as usize, usize::from(cursor.taken));
+        let newest = self.newest_fresh().checked_sub(1).filter(|&number| number >= self.oldest);
         *cursor = Cursor::at(newest.map_or(self.head, |number| self.entry(number).start));
-        Lag::Overtaken { torn }
+        Lag::Overtaken { torn, taken }
     }
 
     /// A cursor such that at least `time` of audio lies before the newest page's end, if the ring
     /// holds so much since position `since`; always on a page that a decoder can begin with.
     pub fn back_in_time(&self, time: Duration, granules_per_second: u32, since: u64) -> Cursor {
-        let per_second = u64::from(granules_per_second);
-        let wanted = time.as_nanos() * u128::from(per_second) / 1_000_000_000;
-        let (mut audio, mut newer) = (0, None);
-        self.back_until(since, |number, entry| {
-            // The audio on a page is what lies between its granule position and the one before.
-            newer = newer.or(entry.granule);
-            let before = if number > self.oldest { self.entry(number - 1).granule } else { None };
-            if let (Some(before), Some(end)) = (before, newer) {
-                let span = u64::saturating_sub(end, before);
-                audio += if span <= per_second * LONGEST_PAGE { span } else { 0 };
-                newer = Some(before);
-            }
-            u128::from(audio) >= wanted
-        })
+        let wanted = time.as_nanos() * u128::from(granules_per_second) / 1_000_000_000;
+        let begins = u64::try_from(wanted).ok().and_then(|w| self.audio.ever.checked_sub(w));
+        let enough = begins.and_then(|begins| self.last(|entry| entry.audio <= begins));
+        self.begin_at(enough, since)
     }
 
     /// A cursor such that at least `bytes` lie before the newest page's end, if the ring holds
     /// so many since position `since`; always on a page that a decoder can begin with.
     pub fn back_in_bytes(&self, bytes: u64, since: u64) -> Cursor {
-        self.back_until(since, |_, entry| self.head - entry.start >= bytes)
+        let begins = self.head.checked_sub(bytes);
+        let enough = begins.and_then(|begins| self.last(|entry| entry.start <= begins));
+        self.begin_at(enough, since)
     }
 
     /// A cursor after everything there is.
@@ -200,38 +219,73 @@ impl Ring {
         [&self.arena[at..at + first], &self.arena[..length - first]]
     }
 
-    /// Walks from the newest page to older ones, to the first for which `enough` says that it and
-    /// what follows will do.
-    fn back_until(&self, since: u64, mut enough: impl FnMut(u64, &Entry) -> bool) -> Cursor {
-        let mut begin = self.head;
-        for number in (self.oldest..self.next).rev() {
-            let entry = self.entry(number);
-            if entry.start < since {
-                break;
-            }
-            let enough = enough(number, entry);
-            if entry.fresh {
-                begin = entry.start;
-                if enough {
-                    break;
-                }
-            }
-        }
-        Cursor::at(begin)
+    /// A cursor at the newest page, not after `enough`, that a decoder can begin with; where that lies before
+    /// `since`, at the first one after it.
+    fn begin_at(&self, enough: Option<u64>, since: u64) -> Cursor {
+        let first = self.first(|entry| entry.start >= since);
+        let fresh = enough.and_then(|number| self.entry(number).fresh.checked_sub(1));
+        let number = fresh
+            .filter(|&number| number >= first)
+            .unwrap_or_else(|| self.first(|entry| entry.fresh > first));
+        Cursor::at(if number < self.next { self.entry(number).start } else { self.head })
     }
 
-    /// End of the page that `position` lies in.
-    fn page_end(&self, position: u64) -> u64 {
+    /// Number of the first page of which something holds that holds of all after it; the next page's if of none.
+    fn first(&self, holds: impl Fn(&Entry) -> bool) -> u64 {
         let (mut low, mut high) = (self.oldest, self.next);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.entry(middle).start < position {
-                low = middle + 1;
-            } else {
+            if holds(self.entry(middle)) {
                 high = middle;
+            } else {
+                low = middle + 1;
             }
         }
-        if low == self.next { self.head } else { self.entry(low).start }
+        low
+    }
+
+    /// Number of the last page of which something holds that holds of all before it.
+    fn last(&self, holds: impl Fn(&Entry) -> bool) -> Option<u64> {
+        self.first(|entry| !holds(entry)).checked_sub(1).filter(|&number| number >= self.oldest)
+    }
+
+    /// As [`Entry::fresh`], of the newest page; 0 without one.
+    fn newest_fresh(&self) -> u64 {
+        if self.oldest < self.next { self.entry(self.next - 1).fresh } else { 0 }
+    }
+
+    /// How many bytes a reader needs that was given those up to `position`, should the ring overtake it
+    /// there: enough for the page to have the length that follows from what the reader has of its header. Where
+    /// it does not have the number of segments, that is 0; where it has a part of the segments' lengths, the
+    /// others are. And how much of the page's fixed header it has.
+    fn owed(&self, position: u64) -> (u32, u8) {
+        let Some(number) = self.last(|entry| entry.start <= position) else { return (0, 0) };
+        let start = self.entry(number).start;
+        let taken = position - start;
+        let owed = if taken == 0 {
+            0
+        } else if taken <= SEGMENTS_AT {
+            LACING_AT - taken
+        } else {
+            let body_at = LACING_AT + u64::from(self.byte(start + SEGMENTS_AT));
+            if taken >= body_at {
+                self.end_of(number) - position
+            } else {
+                let lacing = (start + LACING_AT..position).map(|at| u64::from(self.byte(at)));
+                body_at - taken + lacing.sum::<u64>()
+            }
+        };
+        // A page is shorter than 64 KiB.
+        (owed as u32, taken.min(LACING_AT) as u8)
+    }
+
+    /// Position after a page's last byte.
+    fn end_of(&self, number: u64) -> u64 {
+        if number + 1 < self.next { self.entry(number + 1).start } else { self.head }
+    }
+
+    fn byte(&self, position: u64) -> u8 {
+        self.arena[self.place(position)]
     }
 
     fn place(&self, position: u64) -> usize {
@@ -247,10 +301,27 @@ impl Ring {
     }
 }
 
+impl Audio {
+    fn of_stream(ever: u64, granules_per_second: u32) -> Self {
+        let longest = u64::from(granules_per_second).saturating_mul(LONGEST_PAGE);
+        Self { ever, granule: None, longest }
+    }
+
+    /// The audio on a page is what lies between its granule position and the one before.
+    fn count(&mut self, granule: Option<u64>) {
+        let Some(granule) = granule else { return };
+        let span = self.granule.map_or(0, |before| granule.saturating_sub(before));
+        if span <= self.longest {
+            self.ever = self.ever.saturating_add(span);
+        }
+        self.granule = Some(granule);
+    }
+}
+
 impl Cursor {
     /// A cursor at a page's first byte.
     fn at(position: u64) -> Self {
-        Self { position, page_end: position }
+        Self { position, owed: 0, taken: 0 }
     }
 
     /// Position of the next byte.
@@ -300,6 +371,48 @@ mod tests {
         prop::collection::vec(step, 1..300)
     }
 
+    /// What a listener is sent in place of the rest of a torn page.
+    fn pad(heard: &mut Vec<u8>, taken: usize, torn: usize) {
+        let page: Vec<u8> =
+            b"OggS".iter().copied().chain(std::iter::repeat(0)).take(taken + torn).collect();
+        heard.extend(&page[taken..]);
+    }
+
+    /// Cuts what a reader was given into pages, as its framing says; each must begin where the one before ends.
+    fn frames(mut heard: &[u8]) -> usize {
+        let mut count = 0;
+        while !heard.is_empty() {
+            assert!(heard.starts_with(b"OggS"), "what begins here is no page");
+            let segments = usize::from(heard[26]);
+            let lacing = &heard[27..27 + segments];
+            heard = &heard[27 + segments + lacing.iter().map(|&l| usize::from(l)).sum::<usize>()..];
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn wherever_a_page_is_torn_the_next_one_begins_where_its_reader_expects_it() {
+        let torn_page = page(1, 960, 20_000);
+        for taken in (0..200).chain((200..torn_page.len()).step_by(97)) {
+            let mut ring = Ring::new(MEMORY);
+            let mut cursor = ring.end();
+            publish(&mut ring, &torn_page);
+            ring.advance(&mut cursor, taken);
+            let mut heard = torn_page[..taken].to_vec();
+            for number in 2..10 {
+                publish(&mut ring, &page(number, 0, 20_000));
+            }
+            let Lag::Overtaken { torn, taken: of_header } = ring.catch_up(&mut cursor) else {
+                panic!("not overtaken")
+            };
+            assert_eq!(of_header, taken.min(27));
+            pad(&mut heard, of_header, torn);
+            assert!(heard.len() < MAX_PAGE);
+            assert_eq!(frames(&heard), usize::from(taken > 0), "{taken} bytes taken");
+        }
+    }
+
     proptest! {
         /// The model is a list of all pages ever published. Whatever a reader takes is, from where
         /// it stands to where it was overtaken, exactly their bytes; it always resumes on a page.
@@ -309,6 +422,7 @@ mod tests {
             let mut all: Vec<u8> = Vec::new();
             let mut starts: Vec<u64> = vec![0];
             let mut cursor = ring.end();
+            let mut heard: Vec<u8> = Vec::new();
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Publish(size) => {
@@ -319,21 +433,73 @@ mod tests {
                     }
                     Step::Read(most) => {
                         let before = cursor;
-                        if let Lag::Overtaken { torn } = ring.catch_up(&mut cursor) {
-                            let page_end = before.position() + torn as u64;
-                            prop_assert!(starts.contains(&page_end));
-                            prop_assert!(page_end - before.position() < MAX_PAGE as u64);
+                        if let Lag::Overtaken { torn, taken } = ring.catch_up(&mut cursor) {
+                            pad(&mut heard, taken, torn);
+                            prop_assert!(torn > 0 || starts.contains(&before.position()));
+                            prop_assert!(torn < MAX_PAGE);
                             prop_assert!(starts.contains(&cursor.position()));
                             prop_assert!(cursor.position() > before.position());
                         }
                         let ready = ring.ready(&cursor, u64::MAX).concat();
                         let at = cursor.position() as usize;
                         prop_assert_eq!(&ready[..], &all[at..]);
+                        heard.extend(&ready[..most.min(ready.len())]);
                         ring.advance(&mut cursor, most.min(ready.len()));
                     }
                 }
                 prop_assert!(ring.head() - ring.tail() <= MEMORY as u64);
             }
+            // What is left of the page that it is in, as if the ring went on for ever.
+            pad(&mut heard, usize::from(cursor.taken), cursor.owed as usize);
+            frames(&heard);
+        }
+    }
+
+    proptest! {
+        /// The search is as good as looking at every page, the newest first.
+        #[test]
+        fn what_is_searched_for_is_what_a_walk_would_find(
+            pages in prop::collection::vec((0usize..400, any::<bool>(), 0u64..4_000), 0..1_500),
+            wanted in 0u64..3_000_000,
+            since in any::<prop::sample::Index>(),
+        ) {
+            let mut ring = Ring::new(MEMORY);
+            let (mut all, mut granule, mut audio) = (Vec::new(), 0, 0);
+            for (size, continued, span) in pages {
+                granule += span;
+                let mut bytes = page(0, granule, size);
+                bytes[5] |= u8::from(continued);
+                crate::ogg::seal(&mut bytes);
+                let counts = if all.is_empty() { 0 } else { span };
+                all.push((ring.head(), continued, audio));
+                audio += counts;
+                publish(&mut ring, &bytes);
+            }
+            let held = || all.iter().filter(|(start, ..)| *start >= ring.tail());
+            let since = if all.is_empty() { 0 } else { all[since.index(all.len())].0 };
+            let walk = |enough: &dyn Fn(u64, u64) -> bool| {
+                let mut begin = ring.head();
+                for (start, continued, audio) in held().rev().take_while(|page| page.0 >= since) {
+                    if !continued {
+                        begin = *start;
+                    }
+                    if enough(*start, *audio) {
+                        if *continued {
+                            // Further back, to one that a decoder can begin with.
+                            let fresh = held().rev().skip_while(|page| page.0 > *start).find(|page| !page.1);
+                            begin = fresh.filter(|page| page.0 >= since).map_or(begin, |page| page.0);
+                        }
+                        break;
+                    }
+                }
+                begin
+            };
+            let time = Duration::from_nanos((wanted * 1_000_000_000).div_ceil(48_000));
+            let by_time = walk(&|_, before| audio - before >= wanted);
+            prop_assert_eq!(ring.back_in_time(time, 48_000, since).position(), by_time);
+            let bytes = wanted / 8;
+            let by_bytes = walk(&|start, _| ring.head() - start >= bytes);
+            prop_assert_eq!(ring.back_in_bytes(bytes, since).position(), by_bytes);
         }
     }
 

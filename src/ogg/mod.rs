@@ -15,7 +15,9 @@ mod timeline;
 
 pub use codec::{Codec, OpusHead, Unknown};
 pub use opus::{page_samples, samples};
-pub use page::{CAPTURE, MAX_PAGE, Page, Probe, Stamp, Stamped, restamp, write};
+#[cfg(test)]
+pub(crate) use page::seal;
+pub use page::{CAPTURE, MAX_PAGE, PAGE_HEADER, Page, Probe, Stamp, Stamped, restamp, write};
 pub use scan::Scanner;
 pub use splice::{MAX_PACKET, Splice, Tally};
 pub use stream::{Headers, MAX_HEADERS, Part, Refusal, Stream};

@@ -9,7 +9,8 @@ use crc::{Algorithm, Crc, Table};
 /// The bytes every page begins with.
 pub const CAPTURE: &[u8; 4] = b"OggS";
 /// Length of a page header without its segment table, in bytes.
-const FIXED_HEADER: usize = 27;
+pub const PAGE_HEADER: usize = 27;
+const FIXED_HEADER: usize = PAGE_HEADER;
 /// The longest page there can be, in bytes: header, 255 lacing values and 255 full segments.
 pub const MAX_PAGE: usize = FIXED_HEADER + 255 + 255 * 255;
 
@@ -261,7 +262,7 @@ impl<'a> Stamped<'a> {
 }
 
 /// Puts the right CRC into a page.
-pub(super) fn seal(page: &mut [u8]) {
+pub(crate) fn seal(page: &mut [u8]) {
     let crc = checksum(page);
     page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
 }
