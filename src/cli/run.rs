@@ -79,7 +79,7 @@ pub(super) fn serve(
     beside()?;
     let manager = Manager::new().map_err(failed)?;
     let (stop, pulses) = (manager.stop(), manager.pulses().clone());
-    let reloader = manager.reloader();
+    let (reloader, notifier) = (manager.reloader(), manager.notifier());
     let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let server = Server::new(config);
     let running = Running { overview: server.overview(), file: file.map(Path::to_owned) };
@@ -90,6 +90,7 @@ pub(super) fn serve(
         })
         .map_err(failed)?;
     journal!(info, STOPPED, "stopped");
+    notifier.flush();
     Ok(())
 }
 
@@ -110,7 +111,7 @@ impl Service for Running {
         self.overview.sentence()
     }
 
-    fn reload(&mut self) -> Result<(), String> {
+    fn reload(&self) -> Result<(), String> {
         let read = self.read();
         let problems = match read {
             Ok(config) => {

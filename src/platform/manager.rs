@@ -1,18 +1,22 @@
 //! The conversation with whoever runs the service: signals in; readiness, status and proof of life out.
 //!
 //! It has a thread of its own, so that what is said is true of the others: the watchdog is told
-//! that all is well only if every loop has advanced, and no loop waits for a service manager.
+//! that all is well only if every loop has advanced, and no loop waits for a service manager. Nothing
+//! here waits for anybody outside either: messages go through a [`Notifier`], and the configuration is
+//! read on a thread that may hang, as its files may be anywhere. So a signal is always heard.
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::notify::Notifier;
 use super::pulse::Pulses;
 use crate::events::journal;
 
@@ -20,7 +24,7 @@ use crate::events::journal;
 const STATUS: Duration = Duration::from_secs(1);
 
 /// What the service manager hears of and what it may ask for.
-pub trait Service: Send {
+pub trait Service: Send + Sync {
     /// One line on what is going on.
     fn status(&self) -> String;
 
@@ -28,7 +32,7 @@ pub trait Service: Send {
     ///
     /// # Errors
     /// One line on what is wrong with it; then nothing has changed.
-    fn reload(&mut self) -> Result<(), String>;
+    fn reload(&self) -> Result<(), String>;
 }
 
 /// The conversation, before anything has been said.
@@ -41,6 +45,7 @@ pub struct Manager {
     stop: watch::Sender<bool>,
     asks: mpsc::Receiver<Ask>,
     reloader: Reloader,
+    notifier: Notifier,
 }
 
 /// Asks for the configuration to be read again, as SIGHUP does.
@@ -94,7 +99,8 @@ impl Manager {
         let pulses = look.map_or_else(Pulses::default, Pulses::watched);
         let (reloader, asks) = Reloader::new();
         let stop = watch::Sender::new(false);
-        Ok(Self { runtime, signals, pulses, look, stop, asks, reloader })
+        let notifier = Notifier::start()?;
+        Ok(Self { runtime, signals, pulses, look, stop, asks, reloader, notifier })
     }
 
     /// Turns true at the first SIGTERM or SIGINT.
@@ -107,6 +113,11 @@ impl Manager {
         self.reloader.clone()
     }
 
+    /// Tells the service manager; flush it before the process ends.
+    pub fn notifier(&self) -> Notifier {
+        self.notifier.clone()
+    }
+
     /// Where loops that must advance sign in.
     pub fn pulses(&self) -> &Pulses {
         &self.pulses
@@ -117,15 +128,23 @@ impl Manager {
     /// # Errors
     /// What the system says where it gives no thread.
     pub fn ready(self, service: impl Service + 'static) -> io::Result<()> {
-        let Self { runtime, signals, pulses, look, stop, asks, .. } = self;
-        notify(&[NotifyState::Ready, NotifyState::Status(&service.status())]);
+        let Self { runtime, signals, pulses, look, stop, asks, notifier, .. } = self;
+        notifier.started(service.status());
         let talk = Talk {
-            service,
+            service: Arc::new(service),
             stop,
             asks,
-            watchdog: Watchdog { pulses, behind: HashSet::new(), stuck: HashSet::new() },
+            watchdog: Watchdog {
+                pulses,
+                notifier: notifier.clone(),
+                behind: HashSet::new(),
+                stuck: HashSet::new(),
+            },
+            notifier,
             said: String::new(),
             complaint: None,
+            reload: None,
+            next_reload: None,
         };
         let talking = move || runtime.block_on(talk.go_on(signals, look));
         std::thread::Builder::new().name("manager".into()).spawn(talking)?;
@@ -134,17 +153,28 @@ impl Manager {
 }
 
 struct Talk<S> {
-    service: S,
+    service: Arc<S>,
     stop: watch::Sender<bool>,
     asks: mpsc::Receiver<Ask>,
     watchdog: Watchdog,
+    notifier: Notifier,
     /// The status that was last sent.
     said: String,
     /// What was wrong with the configuration that was last read again.
     complaint: Option<String>,
+    /// The configuration is being read again.
+    reload: Option<Reload>,
+    /// It has to be read once more after that, as somebody asked meanwhile; and who did.
+    next_reload: Option<Vec<Ask>>,
 }
 
-impl<S: Service> Talk<S> {
+/// The configuration as it is being read, and who wants to hear what came of it.
+struct Reload {
+    outcome: JoinHandle<Result<(), String>>,
+    asks: Vec<Ask>,
+}
+
+impl<S: Service + 'static> Talk<S> {
     async fn go_on(mut self, mut signals: Signals, look: Option<Duration>) {
         let mut look = look.map(interval);
         if let Some(look) = &mut look {
@@ -156,12 +186,9 @@ impl<S: Service> Talk<S> {
             tokio::select! {
                 _ = signals.terminate.recv() => self.end("SIGTERM"),
                 _ = signals.interrupt.recv() => self.end("SIGINT"),
-                _ = signals.hang_up.recv() => self.reload(),
-                Some(ask) = self.asks.recv() => {
-                    self.reload();
-                    // Whoever asked may have given up.
-                    let _ = ask.send(self.complaint.clone().map_or(Ok(()), Err));
-                }
+                _ = signals.hang_up.recv() => self.reload(Vec::new()),
+                Some(ask) = self.asks.recv() => self.reload(vec![ask]),
+                outcome = outcome(&mut self.reload) => self.reloaded(outcome),
                 () = next(&mut look) => self.watchdog.look(),
                 _ = status.tick() => self.tell_status(),
             }
@@ -170,19 +197,33 @@ impl<S: Service> Talk<S> {
 
     fn end(&self, signal: &str) {
         journal!(info, STOPPING, signal, "stopping");
-        notify(&[NotifyState::Stopping]);
+        self.notifier.stopping();
         // Nobody waits any more where this fails.
         let _ = self.stop.send(true);
     }
 
-    fn reload(&mut self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => notify(&[NotifyState::Reloading, now]),
-            Err(error) => journal!(warn, NOTIFY_FAILED, %error, "cannot tell the service manager"),
+    /// Has the configuration read, now or after it has been.
+    fn reload(&mut self, asks: Vec<Ask>) {
+        if self.reload.is_some() {
+            self.next_reload.get_or_insert_default().extend(asks);
+            return;
         }
-        self.complaint = self.service.reload().err();
-        notify(&[NotifyState::Ready]);
+        self.notifier.reloading();
+        let service = Arc::clone(&self.service);
+        self.reload = Some(Reload { outcome: spawn_blocking(move || service.reload()), asks });
+    }
+
+    fn reloaded(&mut self, outcome: Result<(), String>) {
+        self.complaint = outcome.err();
+        for ask in self.reload.take().into_iter().flat_map(|reload| reload.asks) {
+            // Whoever asked may have given up.
+            let _ = ask.send(self.complaint.clone().map_or(Ok(()), Err));
+        }
+        self.notifier.ready();
         self.tell_status();
+        if let Some(asks) = self.next_reload.take() {
+            self.reload(asks);
+        }
     }
 
     fn tell_status(&mut self) {
@@ -191,9 +232,20 @@ impl<S: Service> Talk<S> {
             status = format!("configuration not taken over ({complaint}); {status}");
         }
         if status != self.said {
-            notify(&[NotifyState::Status(&status)]);
+            self.notifier.status(status.clone());
             self.said = status;
         }
+    }
+}
+
+/// What comes of reading the configuration, while it is read.
+async fn outcome(reload: &mut Option<Reload>) -> Result<(), String> {
+    match reload {
+        Some(reload) => {
+            let outcome = (&mut reload.outcome).await;
+            outcome.unwrap_or_else(|error| Err(format!("cannot be read: {error}")))
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -207,6 +259,7 @@ async fn next(interval: &mut Option<Interval>) {
 /// Tells the service manager that all is well, for as long as it is.
 struct Watchdog {
     pulses: Pulses,
+    notifier: Notifier,
     /// The loops that had not advanced at the last look.
     behind: HashSet<String>,
     /// Those that had not at the one before it either, and have been named.
@@ -235,14 +288,8 @@ impl Watchdog {
             still
         });
         if behind.is_empty() {
-            notify(&[NotifyState::Watchdog]);
+            self.notifier.watchdog();
         }
         self.behind = behind;
-    }
-}
-
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        journal!(warn, NOTIFY_FAILED, %error, "cannot tell the service manager");
     }
 }

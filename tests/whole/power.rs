@@ -44,12 +44,12 @@ fn started_as_root_it_has_no_capability_no_group_and_no_way_back() {
     }
     let server = Daemon::of(command, 0, "", "");
     server.wait_for_line(&["privileges", "uid=65534", "gid=65534"]);
-    // Main, log, audio-0, control and passwords are there by now; the last one begins as that line is written.
+    // Main, log, notify, audio-0, control and passwords are there by now; the last one begins as that line is written.
     while !of_threads(server.pid(), &["Name"]).iter().any(|(_, name)| name == "manager") {
         std::thread::yield_now();
     }
     let threads = of_threads(server.pid(), &["Name"]).len();
-    assert_eq!(threads, 6);
+    assert_eq!(threads, 7);
     for name in CAPABILITIES {
         let all = of_threads(server.pid(), &[name]);
         assert!(all.iter().all(|(_, mask)| mask == "0000000000000000"), "{all:?}");

@@ -42,8 +42,8 @@ fn the_unit_allows_what_the_shipped_configuration_can_take() {
     assert_eq!(setting("MemoryMax"), format!("{}M", total.ceil()));
     let files = said.split("open files, at the most: ").nth(1).unwrap().trim();
     assert!(files.parse::<u64>().unwrap() <= setting("LimitNOFILE").parse().unwrap(), "{files}");
-    // main, log, control, manager and one for audio.
-    assert!(setting("TasksMax").parse::<u32>().unwrap() >= 5);
+    // Main, log, notify, control, passwords, manager, one for audio, and one that reads the configuration again.
+    assert!(setting("TasksMax").parse::<u32>().unwrap() >= 8);
 }
 
 #[test]

@@ -1,0 +1,212 @@
+//! What the service manager is told (`sd_notify(3)`), on a thread of its own: its socket blocks while nobody reads
+//! it, and whoever has something to say must be able to hear a signal meanwhile.
+//!
+//! What has not been taken yet is replaced by what is newer: a status by the next one, and all about a reload by
+//! what came of it. So nothing is lost however long nobody reads, and nothing piles up.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use crate::events::journal;
+
+/// How long the end waits for messages to be taken.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Tells the service manager; clones tell the same one.
+#[derive(Clone, Debug)]
+pub struct Notifier(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    unsaid: Mutex<Unsaid>,
+    changed: Condvar,
+}
+
+/// What has not been taken yet.
+#[derive(Debug, Default)]
+struct Unsaid {
+    /// At most the last reload's two, and the end.
+    states: VecDeque<State>,
+    status: Option<String>,
+    watchdog: bool,
+    /// A message is being taken.
+    saying: bool,
+}
+
+/// Where the service is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// For the first time, with what goes on.
+    Started(String),
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+enum Message {
+    State(State),
+    Status(String),
+    Watchdog,
+}
+
+impl Notifier {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the system says where it gives no thread.
+    pub(super) fn start() -> io::Result<Self> {
+        let notifier = Self(Arc::default());
+        let shared = Arc::clone(&notifier.0);
+        thread::Builder::new().name("notify".into()).spawn(move || shared.say_all())?;
+        Ok(notifier)
+    }
+
+    /// That the server accepts, and what goes on in it.
+    pub(super) fn started(&self, status: String) {
+        self.change(|unsaid| unsaid.push(State::Started(status)));
+    }
+
+    /// That it has been decided about the configuration that was read again.
+    pub(super) fn ready(&self) {
+        self.change(|unsaid| unsaid.push(State::Ready));
+    }
+
+    /// That the configuration is being read again.
+    pub(super) fn reloading(&self) {
+        self.change(|unsaid| unsaid.push(State::Reloading));
+    }
+
+    /// That the server is about to end.
+    pub(super) fn stopping(&self) {
+        self.change(|unsaid| unsaid.push(State::Stopping));
+    }
+
+    /// That all is well.
+    pub(super) fn watchdog(&self) {
+        self.change(|unsaid| unsaid.watchdog = true);
+    }
+
+    /// What goes on.
+    pub(super) fn status(&self, status: String) {
+        self.change(|unsaid| unsaid.status = Some(status));
+    }
+
+    /// Waits for what has been said to be taken, for a moment.
+    pub fn flush(&self) {
+        let end = Instant::now().checked_add(FAREWELL);
+        let mut unsaid = self.0.lock();
+        while !unsaid.is_empty() {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let left = left.unwrap_or_default();
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.changed.wait_timeout(unsaid, left);
+            unsaid = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Unsaid)) {
+        change(&mut self.0.lock());
+        self.0.changed.notify_all();
+    }
+}
+
+impl Unsaid {
+    fn push(&mut self, state: State) {
+        if state == State::Reloading {
+            // What came of the reload before is no news any more.
+            self.states.clear();
+        }
+        self.states.push_back(state);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.status.is_none() && !self.watchdog && !self.saying
+    }
+
+    /// The next message: first where the service is, then what goes on.
+    fn take(&mut self) -> Option<Message> {
+        if let Some(state) = self.states.pop_front() {
+            return Some(Message::State(state));
+        }
+        if let Some(status) = self.status.take() {
+            return Some(Message::Status(status));
+        }
+        std::mem::take(&mut self.watchdog).then_some(Message::Watchdog)
+    }
+}
+
+impl Shared {
+    fn say_all(&self) {
+        let mut unsaid = self.lock();
+        loop {
+            let Some(message) = unsaid.take() else {
+                unsaid = self.changed.wait(unsaid).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            unsaid.saying = true;
+            drop(unsaid);
+            if let Err(error) = message.send() {
+                journal!(warn, NOTIFY_FAILED, %error, "cannot tell the service manager");
+            }
+            unsaid = self.lock();
+            unsaid.saying = false;
+            self.changed.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Unsaid> {
+        // No code can panic while it holds this lock.
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Message {
+    fn send(&self) -> io::Result<()> {
+        match self {
+            Self::State(State::Started(status)) => {
+                sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)])
+            }
+            Self::State(State::Ready) => sd_notify::notify(&[NotifyState::Ready]),
+            Self::State(State::Reloading) => {
+                sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
+            }
+            Self::State(State::Stopping) => sd_notify::notify(&[NotifyState::Stopping]),
+            Self::Status(status) => sd_notify::notify(&[NotifyState::Status(status)]),
+            Self::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_takes_is_replaced_by_what_is_newer() {
+        let mut unsaid = Unsaid::default();
+        for number in 0..1_000 {
+            unsaid.push(State::Reloading);
+            unsaid.push(State::Ready);
+            unsaid.status = Some(number.to_string());
+            unsaid.watchdog = true;
+        }
+        unsaid.push(State::Stopping);
+        let mut said = Vec::new();
+        while let Some(message) = unsaid.take() {
+            said.push(match message {
+                Message::State(state) => format!("{state:?}"),
+                Message::Status(status) => status,
+                Message::Watchdog => "watchdog".into(),
+            });
+        }
+        assert_eq!(said, ["Reloading", "Ready", "Stopping", "999", "watchdog"]);
+        assert!(unsaid.is_empty());
+    }
+}
