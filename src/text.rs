@@ -1,5 +1,7 @@
 //! Text that a stranger chose, made fit to stand in logs, headers and documents.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 /// The longest such text that is kept, in bytes.
 pub const MAX_TEXT: usize = 256;
 
@@ -9,7 +11,7 @@ pub fn tame(text: &str) -> String {
     let mut tame = String::new();
     for character in text.chars().filter(|&character| !character.is_control() && !turns(character))
     {
-        if tame.len() + character.len_utf8() > MAX_TEXT {
+        if tame.len().saturating_add(character.len_utf8()) > MAX_TEXT {
             break;
         }
         tame.push(character);
@@ -19,7 +21,7 @@ pub fn tame(text: &str) -> String {
 
 /// The lines of a file that say something, trimmed, with their numbers from 1: neither empty nor after a `#`.
 pub fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    let lines = (1..).zip(text.lines().map(str::trim));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 

@@ -1,5 +1,7 @@
 //! Durations and sizes as people write them: `200ms`, `10s`, `256KiB`.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::time::Duration;
 
 /// Reads a duration: a whole number and `ms`, `s`, `m` or `h`; `0` needs no unit.

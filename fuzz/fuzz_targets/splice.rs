@@ -70,7 +70,8 @@ fuzz_target!(|bytes: &[u8]| {
         input = rest;
         match step >> 5 {
             0 => splice.join(),
-            1 => splice.resume(now),
+            1 if step & 16 == 0 => splice.resume(now),
+            1 => splice.stood_still(Duration::from_secs(u64::MAX >> (4 * (step & 15))), now),
             2 => now += Duration::from_millis(u64::from(step & 31) * 100),
             3 => {
                 splice.fill(now, |page| heard.take(page));

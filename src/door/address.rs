@@ -1,5 +1,7 @@
 //! Who is really asking: the client's address, behind proxies that are trusted and no others.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;

@@ -3,6 +3,8 @@
 //! Bare line feeds, a missing Host, `ICE/1.0` for a version and a method that HTTP does
 //! not know are all fine. What is not: a head that is too large or not a head at all.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use crate::http::{Reply, Version};
 
 /// The most header fields that are read.
@@ -31,9 +33,11 @@ pub type Fields<'b> = [httparse::Header<'b>; MAX_FIELDS];
 pub fn modernise(bytes: &mut Vec<u8>) {
     const OLD: &[u8] = b" ICE/1.0";
     let Some(line) = bytes.iter().position(|&b| b == b'\n') else { return };
-    let end = if bytes[..line].ends_with(b"\r") { line - 1 } else { line };
-    if bytes[..end].ends_with(OLD) {
-        bytes.splice(end - OLD.len()..end, *b" HTTP/1.0");
+    let line = &bytes[..line];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if let Some(before) = line.strip_suffix(OLD) {
+        let (from, until) = (before.len(), line.len());
+        bytes.splice(from..until, *b" HTTP/1.0");
     }
 }
 

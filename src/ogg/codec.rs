@@ -129,7 +129,7 @@ impl OpusHead {
         } else {
             let mapping = mapping.get(..2 + usize::from(channels))?;
             let (streams, coupled) = (mapping[0], mapping[1]);
-            let decoded = u16::from(streams) + u16::from(coupled);
+            let decoded = u16::from(streams).saturating_add(u16::from(coupled));
             let known = |&index: &u8| index == 255 || u16::from(index) < decoded;
             let sound = streams > 0 && coupled <= streams && decoded <= 255;
             (sound && mapping[2..].iter().all(known)).then_some(mapping)?
@@ -152,7 +152,7 @@ fn read_flac(packet: &[u8]) -> Option<Codec> {
         return None;
     }
     let rate = u32::from_be_bytes([0, info[10], info[11], info[12]]) >> 4;
-    let channels = ((info[12] >> 1) & 0x07) + 1;
+    let channels = ((info[12] >> 1) & 0x07).saturating_add(1);
     let more_headers = u16::from_be_bytes([packet[7], packet[8]]);
     (rate > 0).then_some(Codec::Flac { rate, channels, more_headers })
 }

@@ -31,12 +31,12 @@ impl Edge {
 
     /// Where it is.
     pub(super) fn position(&self, now: Instant) -> u64 {
-        self.position + samples_in(now.saturating_duration_since(self.at))
+        self.position.saturating_add(samples_in(now.saturating_duration_since(self.at)))
     }
 
-    /// When it gets there.
-    pub(super) fn reaches(&self, position: u64) -> Instant {
-        self.at + duration_of(position.saturating_sub(self.position))
+    /// When it gets there; `None` where that is beyond all that a clock can say.
+    pub(super) fn reaches(&self, position: u64) -> Option<Instant> {
+        self.at.checked_add(duration_of(position.saturating_sub(self.position)))
     }
 
     /// Takes note of audio that a source delivered, up to `end`. One that is `bound` to real time
@@ -44,12 +44,12 @@ impl Edge {
     pub(super) fn follow(&mut self, now: Instant, end: u64, bound: bool) {
         let here = self.position(now);
         if end >= here {
-            let ahead = end - here;
+            let ahead = end.saturating_sub(here);
             let most = samples_in(now.saturating_duration_since(self.yielded)) / YIELDING;
             if !bound {
                 *self = Self::new(now, end);
             } else if most > 0 {
-                self.position += ahead.min(most);
+                self.position = self.position.saturating_add(ahead.min(most));
                 self.yielded = now;
             }
         }
@@ -57,9 +57,14 @@ impl Edge {
         if now.saturating_duration_since(self.window) >= WINDOW {
             *self = Self {
                 yielded: self.yielded,
-                ..Self::new(now, here - self.least_behind.min(here))
+                ..Self::new(now, here.saturating_sub(self.least_behind))
             };
         }
+    }
+
+    /// The source is ahead by so much for a good reason.
+    pub(super) fn advance(&mut self, samples: u64) {
+        self.position = self.position.saturating_add(samples);
     }
 
     /// Forgets what it knew of the source: it was away.
@@ -70,15 +75,16 @@ impl Edge {
 
 /// How many samples last so long.
 pub(super) fn samples_in(time: Duration) -> u64 {
-    // Exact, and no overflow in a century: 48,000 samples are 10⁹ ns, reduced by 8,000.
-    time.as_nanos() as u64 / 125_000 * (RATE / 8_000)
-        + time.as_nanos() as u64 % 125_000 * (RATE / 8_000) / 125_000
+    // Exact: 48,000 samples are 10⁹ ns, reduced by 8,000.
+    let samples = time.as_nanos().saturating_mul(u128::from(RATE / 8_000)) / 125_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
 /// How long so many samples last.
 pub(super) fn duration_of(samples: u64) -> Duration {
-    Duration::from_secs(samples / RATE)
-        + Duration::from_nanos((samples % RATE * 1_000_000_000).div_ceil(RATE))
+    // Less than a second's worth, in nanoseconds, is far from overflowing.
+    let nanoseconds = (samples % RATE).saturating_mul(1_000_000_000).div_ceil(RATE);
+    Duration::from_secs(samples / RATE).saturating_add(Duration::from_nanos(nanoseconds))
 }
 
 #[cfg(test)]
@@ -123,5 +129,7 @@ mod tests {
         for samples in [0, 1, 119, 960, 48_000, 48_001, 48_000 * 86_400 * 365 * 20 + 7] {
             assert_eq!(samples_in(duration_of(samples)), samples);
         }
+        assert_eq!(samples_in(Duration::MAX), u64::MAX);
+        assert!(duration_of(u64::MAX) > Duration::from_hours(24 * 365 * 1_000_000));
     }
 }

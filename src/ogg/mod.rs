@@ -2,6 +2,8 @@
 //!
 //! Pure: bytes and the time in, pages out. No sockets, no clocks, and after the headers no allocation.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod codec;
 mod edge;
 mod opus;
@@ -20,5 +22,5 @@ pub(crate) use page::seal;
 pub use page::{CAPTURE, MAX_PAGE, PAGE_HEADER, Page, Probe, Stamp, Stamped, restamp, write};
 pub use scan::Scanner;
 pub use splice::{MAX_PACKET, Splice, Tally};
-pub use stream::{Headers, MAX_HEADERS, Part, Refusal, Stream};
+pub use stream::{Headers, MAX_HEADERS, MAX_KEPT_HEADERS, Part, Refusal, Stream};
 pub use tags::Tags;

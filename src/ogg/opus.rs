@@ -16,7 +16,7 @@ pub fn samples(packet: &[u8]) -> Option<u64> {
         _ => u64::from(rest.first()? & 0x3f),
     };
     // Longer than 120 ms is not allowed.
-    Some(frame * frames).filter(|samples| (1..=5760).contains(samples))
+    Some(u64::saturating_mul(frame, frames)).filter(|samples| (1..=5760).contains(samples))
 }
 
 /// Samples at 48 kHz in the packets that begin and end on a page.

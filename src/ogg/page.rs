@@ -4,6 +4,11 @@
 //! A [`Page`] exists only if its capture pattern, version, lengths and CRC are
 //! right, so whatever takes a `Page` need not check again.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "positions in one page, which is shorter than 64 KiB"
+)]
+
 use crc::{Algorithm, Crc, Table};
 
 /// The bytes every page begins with.

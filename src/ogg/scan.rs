@@ -4,6 +4,11 @@
 //! page is copied once on its way: from here into the ring. What is not a valid
 //! page is skipped byte by byte until one begins, and counted.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "positions in one buffer of fixed length, and counts of bytes that have come"
+)]
+
 use super::page::{CAPTURE, MAX_PAGE, Page, Probe};
 
 /// The most that one read adds, in bytes.

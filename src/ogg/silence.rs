@@ -5,6 +5,11 @@
 //! The last packet of a page is padded (RFC 6716, section 3.2.5), so that the page is as long as
 //! the source's were: a browser's media element counts bytes, not time.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "lengths within one page, which is shorter than 64 KiB"
+)]
+
 use super::codec::OpusHead;
 
 /// What one packet of silence lasts, in samples.
@@ -34,7 +39,7 @@ impl Silence {
     /// For a stream of this head.
     pub(super) fn new(head: &OpusHead) -> Self {
         let streams = head.mapping.first().map_or(1, |&streams| usize::from(streams));
-        let others = DELIMITED.repeat(streams - 1);
+        let others = DELIMITED.repeat(streams.saturating_sub(1));
         let segments = (others.len() + PACKET.len()) / 255 + 1;
         // A fifth of the segments is left for padding.
         let packets = MOST_PACKETS.min(200 / segments);

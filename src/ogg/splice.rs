@@ -96,6 +96,11 @@ impl Splice {
         self.timeline.resume(now);
     }
 
+    /// The server did not run for so long, until now: what sources sent meanwhile is still to come.
+    pub fn stood_still(&mut self, time: Duration, now: Instant) {
+        self.timeline.stood_still(time, now);
+    }
+
     /// Takes a page of the source and gives out what becomes of it; false if that is nothing.
     pub fn push(
         &mut self,
@@ -109,12 +114,13 @@ impl Splice {
         let goes_on = !self.source.held.is_empty() && self.source.hold(continued);
         let held = if goes_on && ends { samples(&self.source.held).unwrap_or(0) } else { 0 };
         let whole = packets(segments.whole).filter_map(samples).sum::<u64>();
-        let hole = self.source.advance(page, held + whole);
-        self.source.weigh(page, held + whole);
+        let both = held.saturating_add(whole);
+        let hole = self.source.advance(page, both);
+        self.source.weigh(page, both);
 
         let mut published = false;
-        if held + whole > 0 {
-            match self.timeline.place(held + whole, hole, now) {
+        if both > 0 {
+            match self.timeline.place(both, hole, now) {
                 Place::Next { silence } => {
                     self.be_silent(silence, &mut out);
                     let position = self.timeline.position();
@@ -123,17 +129,17 @@ impl Splice {
                             (self.source.held.len() / 255, self.source.held.len() % 255);
                         let mut lacing = [255; 255];
                         lacing[full] = last as u8;
-                        let stamp = self.next_stamp(position + held);
+                        let stamp = self.next_stamp(position.saturating_add(held));
                         out(&Stamped::new(stamp, &lacing[..=full], &self.source.held));
                     }
                     if whole > 0 {
-                        let stamp = self.next_stamp(position + held + whole);
+                        let stamp = self.next_stamp(position.saturating_add(both));
                         out(&Stamped::new(stamp, segments.whole.0, segments.whole.1));
                     }
-                    self.timeline.published(held + whole, now);
+                    self.timeline.published(both, now);
                     published = true;
                 }
-                Place::Nowhere => self.tally.late += held + whole,
+                Place::Nowhere => self.tally.late = self.tally.late.saturating_add(both),
             }
         }
         if ends || !goes_on {
@@ -195,12 +201,12 @@ impl Splice {
             let length = self.silence.length(self.timeline.page()).min(left);
             self.timeline.silent_for(length);
             let stamp = self.next_stamp(self.timeline.position());
-            let bytes = self.source.rate * length / SECOND;
+            let bytes = self.source.rate.saturating_mul(length) / SECOND;
             let (lacing, body) = self.silence.page(length, bytes as usize);
             out(&Stamped::new(stamp, lacing, body));
-            left -= length;
+            left = left.saturating_sub(length);
         }
-        self.tally.silence += samples;
+        self.tally.silence = self.tally.silence.saturating_add(samples);
     }
 
     fn next_stamp(&mut self, granule: u64) -> Stamp {
@@ -222,11 +228,14 @@ impl Source {
         let first_end = lacing.iter().position(|&length| length < 255);
         let begin = match first_end {
             _ if !page.is_continued() => 0,
-            Some(at) => at + 1,
+            Some(at) => at.saturating_add(1),
             None => lacing.len(),
         };
-        let end =
-            lacing.iter().rposition(|&length| length < 255).map_or(begin, |at| at + 1).max(begin);
+        let end = lacing
+            .iter()
+            .rposition(|&length| length < 255)
+            .map_or(begin, |at| at.saturating_add(1))
+            .max(begin);
         let length =
             |lacing: &[u8]| lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
         let (continued, rest) = body.split_at(length(&lacing[..begin]));
@@ -240,7 +249,7 @@ impl Source {
 
     /// Keeps a part of a packet; what grows too long is no packet any more.
     fn hold(&mut self, part: &[u8]) -> bool {
-        if self.held.len() + part.len() > MAX_PACKET {
+        if self.held.len().saturating_add(part.len()) > MAX_PACKET {
             self.held.clear();
             return false;
         }
@@ -254,10 +263,12 @@ impl Source {
 
     /// Takes note of how much audio is in how many bytes, of the last seconds above all.
     fn weigh(&mut self, page: &Page<'_>, samples: u64) {
-        self.counted.0 += page.body().len() as u64;
-        self.counted.1 += samples;
+        let (bytes, counted) = self.counted;
+        self.counted =
+            (bytes.saturating_add(page.body().len() as u64), counted.saturating_add(samples));
         if self.counted.1 >= SECOND {
-            self.rate = self.counted.0 * SECOND / self.counted.1;
+            let bytes = self.counted.0.saturating_mul(SECOND);
+            self.rate = bytes.checked_div(self.counted.1).unwrap_or(0);
         }
         if self.counted.1 >= 4 * SECOND {
             self.counted = (self.counted.0 / 2, self.counted.1 / 2);

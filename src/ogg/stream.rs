@@ -7,11 +7,15 @@
 use std::sync::Arc;
 
 use super::codec::{Codec, Unknown};
-use super::page::{Page, Probe, Stamp, restamp};
-use super::tags::Tags;
+use super::page::{MAX_PAGE, Page, Probe, Stamp, restamp, write};
+use super::tags::{MAX_TAGS, Tags, trimmed};
 
 /// The most that the header pages of one stream may take, in bytes. Tags with a cover picture fit.
 pub const MAX_HEADERS: usize = 128 * 1024;
+/// The most packets that they may consist of. FLAC has one for each metadata block.
+const MAX_HEADER_PACKETS: usize = 256;
+/// The most that is kept of them, and sent to each listener: two pages.
+pub const MAX_KEPT_HEADERS: usize = 2 * MAX_PAGE;
 
 /// The headers of one logical stream, complete.
 #[derive(Clone, Debug)]
@@ -20,8 +24,10 @@ pub struct Headers {
     pub codec: Codec,
     /// What it says of itself.
     pub tags: Tags,
-    /// The header pages as they came.
+    /// The header pages, without what is too much to be sent to each listener.
     pub pages: Arc<[u8]>,
+    /// How many bytes of tags, and of what else a listener does not need, are left out.
+    pub tags_left_out: u64,
     /// Logical stream number.
     pub serial: u32,
 }
@@ -35,8 +41,8 @@ impl Headers {
             let length = page.bytes().len();
             let granule = page.granule().unwrap_or(u64::MAX);
             let stamp = Stamp { first: sequence == 0, last: false, granule, serial, sequence };
-            restamp(&mut pages[at..at + length], stamp);
-            (at, sequence) = (at + length, sequence + 1);
+            restamp(&mut pages[at..][..length], stamp);
+            (at, sequence) = (at.saturating_add(length), sequence.saturating_add(1));
         }
         (Self { pages: pages.into(), serial, ..self.clone() }, sequence)
     }
@@ -67,6 +73,9 @@ pub enum Refusal {
     /// Headers without an end.
     #[error("an Ogg stream with more than {} KiB of headers", MAX_HEADERS / 1024)]
     Headers,
+    /// Headers that are too long to be sent to each listener.
+    #[error("an Ogg stream with more than 63 KiB of headers that its listeners need")]
+    LongHeaders,
 }
 
 /// Follows the logical stream, and the next one where streams are chained.
@@ -89,9 +98,11 @@ enum State {
 struct Gathering {
     codec: Codec,
     serial: u32,
-    pages: Vec<u8>,
+    /// Bytes of all pages so far.
+    bytes: usize,
+    /// Whole packets, and the one that is not whole yet.
+    packets: Vec<Vec<u8>>,
     packet: Vec<u8>,
-    packets: usize,
     tags: Tags,
 }
 
@@ -116,7 +127,7 @@ impl Stream {
                 if !gathering.add(page)? {
                     return Ok(Part::Header);
                 }
-                let headers = gathering.finish();
+                let headers = gathering.finish()?;
                 self.state = State::Audio { serial: headers.serial };
                 Ok(Part::Headers(headers))
             }
@@ -136,29 +147,33 @@ impl Gathering {
         Self {
             codec,
             serial,
-            pages: Vec::new(),
+            bytes: 0,
+            packets: Vec::new(),
             packet: Vec::new(),
-            packets: 0,
             tags: Tags::default(),
         }
     }
 
     /// Adds a page; true once the headers are complete.
     fn add(&mut self, page: &Page<'_>) -> Result<bool, Refusal> {
-        self.pages.extend_from_slice(page.bytes());
-        if self.pages.len() > MAX_HEADERS {
+        self.bytes = self.bytes.saturating_add(page.bytes().len());
+        if self.bytes > MAX_HEADERS {
             return Err(Refusal::Headers);
         }
         let mut complete = false;
         for (piece, ends) in page.pieces() {
+            // A packet is up to three pages: growing by doubling would only cost memory.
+            self.packet.reserve_exact(piece.len());
             self.packet.extend_from_slice(piece);
             if ends {
-                self.packets += 1;
-                if self.packets == 2 {
+                if self.packets.len() == 1 {
                     self.tags = Tags::read(&self.packet);
                 }
+                if self.packets.len() >= MAX_HEADER_PACKETS {
+                    return Err(Refusal::Headers);
+                }
+                self.packets.push(std::mem::take(&mut self.packet));
                 complete |= self.is_last_header();
-                self.packet.clear();
             }
         }
         Ok(complete)
@@ -166,26 +181,107 @@ impl Gathering {
 
     /// Whether the packet just finished is the last of the headers.
     fn is_last_header(&self) -> bool {
+        let (count, last) = (self.packets.len(), self.packets.last());
         match self.codec {
-            Codec::Opus(_) => self.packets == 2,
-            Codec::Vorbis { .. } => self.packets == 3,
+            Codec::Opus(_) => count == 2,
+            Codec::Vorbis { .. } => count == 3,
             // The FLAC block header's top bit marks the last block; in the first packet it
             // stands behind the mapping's own 13 bytes.
             Codec::Flac { more_headers: 0, .. } => {
-                let at = if self.packets == 1 { 13 } else { 0 };
-                self.packet.get(at).is_some_and(|block| block & 0x80 != 0)
+                let at = if count == 1 { FLAC_BLOCK_AT } else { 0 };
+                last.and_then(|packet| packet.get(at)).is_some_and(|block| block & FLAC_LAST != 0)
             }
-            Codec::Flac { more_headers, .. } => self.packets == 1 + usize::from(more_headers),
+            Codec::Flac { more_headers, .. } => count == 1 + usize::from(more_headers),
         }
     }
 
-    fn finish(&mut self) -> Headers {
-        Headers {
+    fn finish(&mut self) -> Result<Headers, Refusal> {
+        let tags_left_out = self.trim();
+        let pages = self.pages().ok_or(Refusal::LongHeaders)?;
+        debug_assert!(pages.len() <= MAX_KEPT_HEADERS);
+        Ok(Headers {
             codec: self.codec.clone(),
             tags: std::mem::take(&mut self.tags),
-            pages: std::mem::take(&mut self.pages).into(),
+            pages: pages.into(),
+            tags_left_out,
             serial: self.serial,
+        })
+    }
+
+    /// Takes out of the packets after the first what no listener needs; says how many bytes that were.
+    fn trim(&mut self) -> u64 {
+        let is_flac = matches!(self.codec, Codec::Flac { .. });
+        let mut left_out = 0;
+        let mut packets = std::mem::take(&mut self.packets).into_iter();
+        self.packets.extend(packets.next());
+        for packet in packets {
+            if is_flac && packet.first().is_some_and(|&block| is_unneeded(block, packet.len())) {
+                left_out = u64::saturating_add(left_out, packet.len() as u64);
+            } else if let Some((shorter, bytes)) = trimmed(&packet) {
+                left_out = left_out.saturating_add(bytes);
+                self.packets.push(shorter);
+            } else {
+                self.packets.push(packet);
+            }
         }
+        if is_flac && left_out > 0 {
+            self.count_flac_blocks();
+        }
+        left_out
+    }
+
+    /// Has the first packet of FLAC say how many follow, and the last one that it is the last.
+    fn count_flac_blocks(&mut self) {
+        let more = self.packets.len().saturating_sub(1);
+        let last = more;
+        for (number, packet) in self.packets.iter_mut().enumerate() {
+            let at = if number == 0 { FLAC_BLOCK_AT } else { 0 };
+            if let Some(block) = packet.get_mut(at) {
+                *block = *block & !FLAC_LAST | if number == last { FLAC_LAST } else { 0 };
+            }
+        }
+        let count = self.packets.first_mut().and_then(|first| first.get_mut(FLAC_COUNT_AT));
+        if let (Some(count), Codec::Flac { more_headers: 1.., .. }) = (count, &self.codec) {
+            count.copy_from_slice(&u16::try_from(more).unwrap_or(0).to_be_bytes());
+        }
+    }
+
+    /// The packets on two pages, as every codec here allows; `None` if they do not fit.
+    fn pages(&self) -> Option<Vec<u8>> {
+        let packets: Vec<&[u8]> = self.packets.iter().map(Vec::as_slice).collect();
+        let (first, others) = packets.split_first()?;
+        let segments = others.iter().map(|packet| packet.len() / 255).sum::<usize>();
+        if segments.saturating_add(others.len()) > 255 {
+            return None;
+        }
+        let mut pages = Vec::new();
+        let stamp = Stamp { serial: self.serial, ..Stamp::default() };
+        write(&mut pages, Stamp { first: true, ..stamp }, &[first]);
+        if !others.is_empty() {
+            write(&mut pages, Stamp { sequence: 1, ..stamp }, others);
+        }
+        Some(pages)
+    }
+}
+
+/// Where the first packet of FLAC in Ogg has the number of header packets that follow, and its own block header
+/// (the FLAC project's "Ogg FLAC Mapping").
+const FLAC_COUNT_AT: std::ops::Range<usize> = 7..9;
+const FLAC_BLOCK_AT: usize = 13;
+/// The bit of a block header that marks the last one, and the types of blocks that no listener needs.
+const FLAC_LAST: u8 = 0x80;
+const FLAC_PADDING: u8 = 1;
+const FLAC_APPLICATION: u8 = 2;
+const FLAC_SEEK_TABLE: u8 = 3;
+const FLAC_CUE_SHEET: u8 = 5;
+const FLAC_PICTURE: u8 = 6;
+
+/// Whether a block of FLAC's is of no use to somebody who joins a stream, or too long for what it is worth.
+fn is_unneeded(block: u8, length: usize) -> bool {
+    match block & !FLAC_LAST {
+        FLAC_PADDING | FLAC_PICTURE => true,
+        FLAC_APPLICATION | FLAC_SEEK_TABLE | FLAC_CUE_SHEET => length > MAX_TAGS,
+        _ => false,
     }
 }
 
@@ -198,7 +294,8 @@ mod tests {
 
     fn page(first: bool, last: bool, serial: u32, packets: &[&[u8]]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write(&mut bytes, Stamp { first, last, serial, ..Stamp::default() }, packets);
+        let sequence = u32::from(!first);
+        write(&mut bytes, Stamp { first, last, serial, sequence, ..Stamp::default() }, packets);
         bytes
     }
 
@@ -220,6 +317,49 @@ mod tests {
             assert!(matches!(push(&mut stream, &audio), Ok(Part::Audio)));
         }
         assert!(matches!(push(&mut stream, &page(false, false, 1, &[b"late"])), Ok(Part::Stray)));
+    }
+
+    #[test]
+    fn a_cover_picture_is_not_passed_on() {
+        let picture = [&b"METADATA_BLOCK_PICTURE="[..], &vec![b'A'; 50_000]].concat();
+        let mut packet = b"OpusTags\x04\0\0\0test\x02\0\0\0\x0a\0\0\0TITLE=Dusk".to_vec();
+        packet.extend((picture.len() as u32).to_le_bytes());
+        packet.extend(&picture);
+        let mut stream = Stream::default();
+        push(&mut stream, &page(true, false, 7, &[HEAD])).unwrap();
+        let Ok(Part::Headers(headers)) = push(&mut stream, &page(false, false, 7, &[&packet]))
+        else {
+            panic!("no headers")
+        };
+        let short = b"OpusTags\x04\0\0\0test\x01\0\0\0\x0a\0\0\0TITLE=Dusk";
+        let mut wanted = page(true, false, 7, &[HEAD]);
+        write(&mut wanted, Stamp { sequence: 1, serial: 7, ..Stamp::default() }, &[short]);
+        assert_eq!(headers.pages[..], wanted);
+        assert_eq!(headers.tags_left_out, picture.len() as u64 + 4);
+        assert_eq!(headers.tags.title.as_deref(), Some("Dusk"));
+    }
+
+    #[test]
+    fn flac_says_how_many_blocks_are_left() {
+        let mut head = b"\x7fFLAC\x01\x00\x00\x03fLaC\x00\x00\x00\x22".to_vec();
+        head.extend([0x10, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0xb8, 0x00, 0xf0]);
+        head.resize(17 + 34, 0);
+        let comments: &[u8] = b"\x04\0\0\x08\0\0\0\0\0\0\0\0";
+        let picture = [&b"\x06\0\x27\x10"[..], &[7; 10_000]].concat();
+        let padding: &[u8] = b"\x81\0\0\x04\0\0\0\0";
+        let mut stream = Stream::default();
+        push(&mut stream, &page(true, false, 7, &[&head])).unwrap();
+        let blocks: [&[u8]; 3] = [comments, &picture, padding];
+        let Ok(Part::Headers(headers)) = push(&mut stream, &page(false, false, 7, &blocks)) else {
+            panic!("no headers")
+        };
+        let Probe::Page(first) = Page::probe(&headers.pages) else { panic!("no page") };
+        let Probe::Page(second) = Page::probe(&headers.pages[first.bytes().len()..]) else {
+            panic!("no page")
+        };
+        assert_eq!(first.body()[7..9], [0, 1], "one more header packet");
+        assert_eq!(second.body(), b"\x84\0\0\x08\0\0\0\0\0\0\0\0", "and it is the last");
+        assert_eq!(headers.tags_left_out, (picture.len() + padding.len()) as u64);
     }
 
     #[test]

@@ -1,6 +1,14 @@
 //! The comment header that Opus, Vorbis and FLAC share: `NAME=value` pairs.
+//!
+//! Every listener is sent it on joining, and a cover picture is a hundred times as long as all else that
+//! a listener gets then. So what is passed on is bounded: texts, and not too many of them.
 
 use crate::text::tame;
+
+/// The most that is passed on of a comment header, in bytes.
+pub(super) const MAX_TAGS: usize = 4 * 1024;
+/// The same of the name of the encoder's maker, which stands before the comments.
+const MAX_VENDOR: usize = 256;
 
 /// What a stream says of itself and status shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,11 +25,8 @@ impl Tags {
     /// Broken or absent comments are no reason to refuse audio: what can be read is read.
     pub fn read(packet: &[u8]) -> Self {
         let mut tags = Self::default();
-        let magic = [&b"OpusTags"[..], b"\x03vorbis"];
-        let comments = magic.iter().find_map(|m| packet.strip_prefix(*m));
-        // A FLAC metadata block of type 4 has a header of four bytes.
-        let comments = comments.or_else(|| packet.get(4..).filter(|_| packet[0] & 0x7f == 4));
-        let Some((_vendor, mut rest)) = comments.and_then(text) else {
+        let comments = comments_of(packet).and_then(|(_, comments, _)| text(comments));
+        let Some((_vendor, mut rest)) = comments else {
             return tags;
         };
         rest = rest.get(4..).unwrap_or_default();
@@ -38,6 +43,71 @@ impl Tags {
         }
         tags
     }
+}
+
+/// A comment header without pictures and no longer than [`MAX_TAGS`]: the first comments that fit, and how many
+/// bytes were left out. `None` if the whole packet may be passed on as it is, or if it is another packet.
+pub(super) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let (magic, comments, is_vorbis) = comments_of(packet)?;
+    // What cannot be read is passed on if it is short, and else not at all.
+    let (vendor, rest) = match text(comments) {
+        Some(read) => read,
+        None if packet.len() > MAX_TAGS => (&[][..], &[][..]),
+        None => return None,
+    };
+    let mut rest = rest.get(4..).unwrap_or_default();
+    let (mut kept, mut count, mut all_kept) = (Vec::new(), 0_u32, packet.len() <= MAX_TAGS);
+    let vendor = vendor.get(..MAX_VENDOR).unwrap_or(vendor);
+    while let Some((comment, after)) = text(rest) {
+        rest = after;
+        let parts = [magic.len(), 8, vendor.len(), kept.len(), 4, comment.len(), 1];
+        let size = parts.into_iter().fold(0, usize::saturating_add);
+        if is_picture(comment) || size > MAX_TAGS {
+            all_kept = false;
+            continue;
+        }
+        kept.extend_from_slice(&length(comment));
+        kept.extend_from_slice(comment);
+        count = count.saturating_add(1);
+    }
+    if all_kept {
+        return None;
+    }
+    let end: &[u8] = if is_vorbis { &[1] } else { &[] };
+    let mut out =
+        [magic, &length(vendor), vendor, &count.to_le_bytes(), kept.as_slice(), end].concat();
+    if magic.len() == 4 {
+        // FLAC's block header: a type, and the block's length in three bytes.
+        let length = u32::try_from(out.len().saturating_sub(4)).unwrap_or(0).to_be_bytes();
+        out[1..4].copy_from_slice(&length[1..]);
+    }
+    let left_out = packet.len().saturating_sub(out.len());
+    Some((out, left_out as u64))
+}
+
+/// What stands before the comments of a packet, the comments, and whether they end as Vorbis' do.
+fn comments_of(packet: &[u8]) -> Option<(&[u8], &[u8], bool)> {
+    for (magic, is_vorbis) in [(&b"OpusTags"[..], false), (b"\x03vorbis", true)] {
+        if packet.starts_with(magic) {
+            let (magic, comments) = packet.split_at(magic.len());
+            return Some((magic, comments, is_vorbis));
+        }
+    }
+    // A FLAC metadata block of type 4 has a header of four bytes.
+    let (header, comments) = packet.split_at_checked(4)?;
+    (header[0] & 0x7f == 4).then_some((header, comments, false))
+}
+
+/// Whether a comment holds a picture, or what belongs to one: `METADATA_BLOCK_PICTURE`, `COVERART`.
+fn is_picture(comment: &[u8]) -> bool {
+    let begins = |name: &str| {
+        comment.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    begins("METADATA_BLOCK_PICTURE") || begins("COVERART")
+}
+
+fn length(text: &[u8]) -> [u8; 4] {
+    u32::try_from(text.len()).unwrap_or(0).to_le_bytes()
 }
 
 /// A text with its length before it, and what follows.
@@ -60,10 +130,47 @@ mod tests {
         assert_eq!(tags.artist.as_deref(), Some("A"));
     }
 
+    /// A packet with these comments.
+    fn packet(magic: &[u8], comments: &[&[u8]]) -> Vec<u8> {
+        let mut packet = [magic, b"\x03\0\0\0abc", &(comments.len() as u32).to_le_bytes()].concat();
+        for comment in comments {
+            packet.extend(length(comment));
+            packet.extend(*comment);
+        }
+        packet
+    }
+
+    #[test]
+    fn pictures_and_long_comments_are_left_out_and_the_rest_stays() {
+        let long = [&b"COMMENT="[..], &[b'x'; 5_000]].concat();
+        let many: Vec<Vec<u8>> = (0..1_000).map(|n| format!("N={n:04}").into_bytes()).collect();
+        let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+        let picture = [&b"metadata_block_picture="[..], &vec![b'A'; 120_000]].concat();
+        for magic in [&b"OpusTags"[..], b"\x03vorbis", b"\x04\0\0\0"] {
+            let texts: [&[u8]; 2] = [b"TITLE=Dusk", b"ARTIST=A"];
+            assert_eq!(trimmed(&packet(magic, &texts)), None);
+            for odd in [&picture[..], &long, b"COVERARTMIME=image/png"] {
+                let whole = packet(magic, &[texts[0], odd, texts[1]]);
+                let (out, left_out) = trimmed(&whole).unwrap();
+                assert!(out.len() <= MAX_TAGS && left_out >= odd.len() as u64);
+                assert!(out.starts_with(&magic[..1]));
+                let without = packet(&out[..magic.len()], &texts);
+                assert!(out.starts_with(&without) && out.len() - without.len() <= 1);
+                assert_eq!(Tags::read(&out), Tags::read(&whole));
+            }
+            let (out, _) = trimmed(&packet(magic, &many)).unwrap();
+            assert!((MAX_TAGS - 20..=MAX_TAGS).contains(&out.len()), "{}", out.len());
+        }
+        assert_eq!(trimmed(&[b'x'; 9_000]), None);
+        let broken = [&b"OpusTags\xff\xff\xff\xff"[..], &[b'x'; 9_000]].concat();
+        assert_eq!(trimmed(&broken), Some((b"OpusTags\0\0\0\0\0\0\0\0".to_vec(), 8_996)));
+    }
+
     #[test]
     fn a_cut_or_lying_packet_gives_what_it_has() {
         for cut in 0..PACKET.len() {
             Tags::read(&PACKET[..cut]);
+            trimmed(&PACKET[..cut]);
         }
         assert_eq!(Tags::read(b"OpusTags\xff\xff\xff\xff"), Tags::default());
     }

@@ -3,6 +3,9 @@
 //! A listener who plays what it gets stays as far behind live as the stream makes it. So whatever
 //! took no time to arrive must not lengthen the stream, and whatever was lost must not shorten
 //! it: silence takes the place of what does not come, and what comes after all, is dropped.
+//!
+//! Time is the server's running time: while the server itself stood still, no time passed for its
+//! listeners. What its sources sent meanwhile is ahead of that time, and is taken all the same.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +14,14 @@ use super::silence::FRAME;
 
 /// How far ahead of live a source may get that lost time before: jitter, and no backlog.
 const SLACK: Duration = Duration::from_millis(200);
+/// How late audio may be, or half of it where that is less, before silence has taken its place.
+const TOLERANCE: Duration = Duration::from_millis(100);
 /// A source that has not caught up for so long is not going to: this is its live.
 const SETTLED: Duration = Duration::from_millis(200);
-/// Silence that was due for so long shows that the server itself stood still.
-const OVERSLEPT: Duration = Duration::from_secs(1);
+/// Live is no further ahead of the stream's end than a gap takes to show, and this.
+const AHEAD: Duration = Duration::from_secs(1);
+/// How long after a standstill of the server what came meanwhile may still be read.
+const BACKLOG: Duration = Duration::from_secs(10);
 
 /// Where a piece of audio goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +47,7 @@ pub(super) struct Timeline {
     /// The source has lost time once, and may not make up for it.
     bound: bool,
     late: Option<Late>,
+    backlog: Option<Backlog>,
     /// What was published last is silence.
     silent: bool,
     /// Time that is lost is filled with silence.
@@ -48,6 +56,15 @@ pub(super) struct Timeline {
     /// What the source's pages last lately.
     page: u64,
     last_page: u64,
+}
+
+/// Audio that sources sent while the server stood still.
+#[derive(Clone, Copy, Debug)]
+struct Backlog {
+    /// What may still come of it, in samples.
+    samples: u64,
+    /// When it has been read, or was never sent.
+    over: Instant,
 }
 
 /// Audio is coming for which it is too late.
@@ -66,6 +83,7 @@ impl Timeline {
             edge: None,
             bound: false,
             late: None,
+            backlog: None,
             silent: false,
             fills,
             gap_after,
@@ -86,7 +104,7 @@ impl Timeline {
 
     /// For how long nothing may come before it is a gap.
     pub(super) fn patience(&self) -> Duration {
-        self.gap_after.max(2 * duration_of(self.page))
+        self.gap_after.max(duration_of(self.page).saturating_mul(2))
     }
 
     /// Another source begins, or the same one anew: where its audio belongs will be seen.
@@ -111,37 +129,41 @@ impl Timeline {
     pub(super) fn place(&mut self, samples: u64, hole: u64, now: Instant) -> Place {
         // The end of a stream is often a short page, and the rest of a split one too.
         (self.page, self.last_page) = (samples.max(self.last_page), samples);
-        self.forgive_own_delay(now);
+        self.settle(now);
         let position = self.position;
         // A decoder that goes from one sound straight to another colours the second with the first, and
         // louder than either. A moment of silence lets it forget.
         let joint = self.due.is_none() && self.edge.is_some();
         let pause = if joint && self.fills && !self.silent { FRAME } else { 0 };
-        let mut edge = self.edge.unwrap_or_else(|| Edge::new(now, position + samples));
+        let after = position.saturating_add(samples);
+        let mut edge = self.edge.unwrap_or_else(|| Edge::new(now, after));
         if self.due.is_none() && !self.fills {
-            edge = Edge::new(now, position + samples);
+            edge = Edge::new(now, after);
         }
         self.edge = Some(edge);
         let live = edge.position(now);
-        let lost = live.saturating_sub(position + samples);
+        let lost = live.saturating_sub(after);
 
         let start = match self.due {
             Some(due) => due.saturating_add(hole),
             None => position.saturating_add(lost),
         };
-        let tolerance = samples_in(SLACK / 2).min(samples / 2);
+        let tolerance = samples_in(TOLERANCE).min(samples / 2);
         let too_late = start.saturating_add(tolerance) < position;
-        if too_late
-            && !self.is_settled(live.cast_signed() - (start + samples).cast_signed(), samples, now)
-        {
-            self.due = Some(start + samples);
+        let end = start.saturating_add(samples);
+        let behind = live.cast_signed().saturating_sub(end.cast_signed());
+        if too_late && !self.is_settled(behind, samples, now) {
+            self.due = Some(end);
             return Place::Nowhere;
         }
         let wanted = if too_late { lost } else { start.saturating_sub(position) };
-        let filled = if self.fills { wanted.min(lost) / FRAME * FRAME } else { 0 };
+        let whole = wanted.min(lost) / FRAME;
+        let filled = if self.fills { whole.saturating_mul(FRAME) } else { 0 };
         let silence = filled.max(pause);
-        let end = position + silence + samples;
-        if self.bound && end > live + samples_in(SLACK).max(samples) + pause {
+        let end = after.saturating_add(silence);
+        let backlog = self.backlog(now);
+        let most = [live, backlog, samples_in(SLACK).max(samples), pause];
+        if self.bound && end > most.into_iter().fold(0, u64::saturating_add) {
             self.due = self.due.and(Some(position));
             return Place::Nowhere;
         }
@@ -152,7 +174,7 @@ impl Timeline {
     /// Whether a source that is late is as live as it gets: it no longer gains on real time.
     fn is_settled(&mut self, behind: i64, samples: u64, now: Instant) -> bool {
         match &mut self.late {
-            Some(late) if behind < late.least - (samples / 4).cast_signed() => {
+            Some(late) if behind < late.least.saturating_sub((samples / 4).cast_signed()) => {
                 *late = Late { least: behind, since: now };
                 false
             }
@@ -166,39 +188,61 @@ impl Timeline {
 
     /// The source's audio has been published.
     pub(super) fn published(&mut self, samples: u64, now: Instant) {
-        self.position += samples;
+        self.position = self.position.saturating_add(samples);
         self.silent = false;
         self.due = Some(self.position);
+        let ahead = self.edge.map_or(0, |edge| self.position.saturating_sub(edge.position(now)));
+        let of_backlog = self.backlog(now).min(ahead);
+        if let Some(backlog) = &mut self.backlog {
+            backlog.samples = backlog.samples.saturating_sub(of_backlog);
+        }
         if let Some(edge) = &mut self.edge {
+            edge.advance(of_backlog);
             edge.follow(now, self.position, self.bound);
         }
     }
 
     /// Silence has been published.
     pub(super) fn silent_for(&mut self, samples: u64) {
-        self.position += samples;
+        self.position = self.position.saturating_add(samples);
         self.silent = true;
     }
 
     /// Whether `length` samples of silence are due in a gap, and else when they will be; `None` if
     /// silence never is.
     pub(super) fn silence_due(&mut self, length: u64, now: Instant) -> Option<Result<(), Instant>> {
-        self.forgive_own_delay(now);
+        self.settle(now);
         let edge = self.edge.as_ref().filter(|_| self.fills)?;
-        let end = self.position + length;
-        Some(if edge.position(now) >= end { Ok(()) } else { Err(edge.reaches(end)) })
+        let end = self.position.saturating_add(length);
+        if edge.position(now) >= end { Some(Ok(())) } else { edge.reaches(end).map(Err) }
     }
 
-    /// While the server itself stood still (stopped, or the machine asleep), listeners got nothing
-    /// and played nothing. Silence for that time would only put them behind.
-    fn forgive_own_delay(&mut self, now: Instant) {
-        let most = self.position + samples_in(self.patience());
+    /// A source may lose time again and again, each time too little to be a gap, and never say so. Silence for
+    /// all of it, once it does pause, would only put listeners behind: it is as live as what it sends.
+    fn settle(&mut self, now: Instant) {
+        let (backlog, most) =
+            (self.backlog(now), self.position.saturating_add(samples_in(self.patience())));
         if let Some(edge) = &mut self.edge
             && self.fills
-            && edge.position(now) > most + samples_in(OVERSLEPT)
+            // What was sent while the server stood still may yet come.
+            && backlog == 0
+            && edge.position(now) > most.saturating_add(samples_in(AHEAD))
         {
             *edge = Edge::new(now, most);
             self.bound = true;
         }
+    }
+
+    /// The server did not run for so long, until now.
+    pub(super) fn stood_still(&mut self, time: Duration, now: Instant) {
+        let samples = self.backlog(now).saturating_add(samples_in(time));
+        // A sender that was kept waiting looks for room again after as long as it has waited.
+        let over = now.checked_add(BACKLOG.saturating_add(time));
+        self.backlog = over.map(|over| Backlog { samples, over });
+    }
+
+    /// How much audio may be ahead of time, as it came while the server stood still.
+    fn backlog(&self, now: Instant) -> u64 {
+        self.backlog.filter(|backlog| now < backlog.over).map_or(0, |backlog| backlog.samples)
     }
 }

@@ -3,6 +3,8 @@
 //! Encoders send neither a length nor chunks: the body is whatever comes until they
 //! hang up. Ordinary HTTP uploaders chunk (RFC 9112, section 7.1) or say a length.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 /// The framing of one body, and how far it has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -63,7 +65,7 @@ impl Body {
             Self::Raw => Ok(bytes.len()),
             Self::Length(left) => {
                 let take = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= take as u64;
+                *left = left.saturating_sub(take as u64);
                 Ok(take)
             }
             Self::Chunked(chunk) => chunk.strip(bytes),
@@ -76,14 +78,15 @@ impl Chunk {
         let (mut read, mut kept) = (0, 0);
         while read < bytes.len() {
             if let Self::Data(left) = *self {
-                let take = (bytes.len() - read).min(usize::try_from(left).unwrap_or(usize::MAX));
-                bytes.copy_within(read..read + take, kept);
-                (read, kept) = (read + take, kept + take);
-                let left = left - take as u64;
+                let rest = bytes.len().saturating_sub(read);
+                let take = rest.min(usize::try_from(left).unwrap_or(usize::MAX));
+                bytes.copy_within(read..read.saturating_add(take), kept);
+                (read, kept) = (read.saturating_add(take), kept.saturating_add(take));
+                let left = left.saturating_sub(take as u64);
                 *self = if left == 0 { Self::DataEnd } else { Self::Data(left) };
             } else {
                 *self = self.step(bytes[read])?;
-                read += 1;
+                read = read.saturating_add(1);
             }
         }
         Ok(kept)
@@ -93,7 +96,9 @@ impl Chunk {
     #[allow(clippy::match_same_arms, reason = "a table of states reads best in their order")]
     fn step(self, byte: u8) -> Result<Self, Broken> {
         let sized = |size| if size == 0 { Self::Trailer(true, 0) } else { Self::Data(size) };
-        let longer = |length: u16| if length < LONGEST { Ok(length + 1) } else { Err(Broken) };
+        let longer = |length: u16| {
+            if length < LONGEST { Ok(length.saturating_add(1)) } else { Err(Broken) }
+        };
         Ok(match (self, byte) {
             (Self::Size(_, size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);

@@ -312,11 +312,60 @@ fn a_server_that_stood_still_does_not_make_up_for_it() {
     let mut mount = Mount::new();
     let mut source = Encoder::new(1, 0, 0);
     play(&mut mount, &mut source, 100);
-    // The machine slept: nobody was there to publish silence.
-    mount.now += Duration::from_mins(10);
+    // The machine slept, its source too, and no time passed for either.
+    mount.splice.stood_still(Duration::from_mins(10), mount.now);
     mount.wait(Duration::ZERO);
     play(&mut mount, &mut source, 200);
-    assert!(mount.tally.silence <= 1_500 * 48, "{:?}", mount.tally);
+    assert_eq!((mount.tally, mount.packets().len()), (Tally::default(), 300));
+}
+
+#[test]
+fn what_a_source_sent_while_the_server_stood_still_is_not_lost() {
+    for milliseconds in [500, 1_500, 5_000, 12_000, 60_000] {
+        for (lost_time_before, kept_waiting) in
+            [(false, false), (true, false), (false, true), (true, true)]
+        {
+            let mut mount = Mount::new();
+            let mut source = Encoder::new(1, 0, 0);
+            play(&mut mount, &mut source, 100);
+            if lost_time_before {
+                // Such a source may not make up for time; this time is the server's, though.
+                mount.wait(Duration::from_secs(3));
+                mount.splice.join();
+                source = Encoder::new(2, 0, 100);
+                play(&mut mount, &mut source, 600);
+            }
+            let before = (mount.tally, mount.packets().len());
+            mount.splice.stood_still(Duration::from_millis(milliseconds), mount.now);
+            let mut backlog = milliseconds as u32 / 20;
+            if kept_waiting {
+                // Its kernel looks for room again only after as long; what it sent meanwhile is there then as well.
+                mount.now += Duration::from_millis(milliseconds / 2);
+                mount.heard = mount.now;
+                backlog += milliseconds as u32 / 40;
+            }
+            (0..backlog).for_each(|_| mount.push(&source.page(1, 50)));
+            play(&mut mount, &mut source, 600);
+            let after = (mount.tally, mount.packets().len());
+            let case = format!("{milliseconds} ms, {lost_time_before}, {kept_waiting}");
+            assert_eq!(after, (before.0, before.1 + backlog as usize + 600), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_standstill_is_no_excuse_for_ever() {
+    let mut mount = Mount::new();
+    let mut source = Encoder::new(1, 0, 0);
+    play(&mut mount, &mut source, 100);
+    mount.wait(Duration::from_secs(3));
+    play(&mut mount, &mut source, 700);
+    mount.splice.stood_still(Duration::from_mins(1), mount.now);
+    play(&mut mount, &mut source, 4_000);
+    let late = mount.tally.late;
+    // A minute's worth at once, long after: the source has kept it, not the server.
+    (0..3_000).for_each(|_| mount.push(&source.page(1, 50)));
+    assert!(mount.tally.late - late > 55 * 48_000, "{:?}", mount.tally);
 }
 
 #[test]
