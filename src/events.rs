@@ -55,6 +55,8 @@ events! {
     REFUSED = "refused", "8f709a3be6c44a3f831ae16afb1ef7e9";
     /// More requests were refused than are worth a line each.
     MORE_REFUSED = "more-refused", "02dcca1e0b494626b306b84b09a7c0ab";
+    /// The process, or one of its threads, did not run for a while.
+    STOOD_STILL = "stood-still", "83af73a7c78145348d2085a29bf9788e";
     /// Something was asked of the server with the administrator's password, or a source's.
     ADMIN_COMMAND = "admin-command", "7571700a1d7f41428c775e202ac63918";
     /// An address gave too many wrong passwords.

@@ -20,6 +20,7 @@
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
 //! - [`platform`]: log, signals, service manager. [`cli`]: the commands. [`push`]: the source client.
+//! - [`tcp`]: what the kernel is asked about a connection, and how one is ended. [`clock`]: time without the server's own standstills.
 //! - [`refusals`]: what is said of requests that are refused. [`events`]: every line that the log can have. [`http`], [`text`], [`units`]: words and numbers that several of these share.
 //!
 //! What always holds:
@@ -32,6 +33,7 @@
 
 pub mod auth;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod crowd;
@@ -46,6 +48,7 @@ pub mod push;
 pub mod refusals;
 pub mod server;
 pub mod source;
+pub mod tcp;
 pub mod text;
 pub mod units;
 pub mod worker;

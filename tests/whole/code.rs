@@ -18,7 +18,8 @@ const ARROWS: [&[&str]; 11] = [
     &["ogg"],
 ];
 /// Leaves that anybody may use, and that use nobody but each other.
-const LEAVES: [&str; 6] = ["events", "http", "text", "units", "platform", "refusals"];
+const LEAVES: [&str; 8] =
+    ["clock", "events", "http", "platform", "refusals", "tcp", "text", "units"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
