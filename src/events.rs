@@ -53,8 +53,8 @@ events! {
     DRAIN_CUT = "drain-cut", "fd417fea56a7493581d2e24504ac47da";
     /// A request was refused.
     REFUSED = "refused", "8f709a3be6c44a3f831ae16afb1ef7e9";
-    /// More requests were refused than are worth a line each.
-    MORE_REFUSED = "more-refused", "02dcca1e0b494626b306b84b09a7c0ab";
+    /// More lines of one kind were written than are worth a line each.
+    MORE_LINES = "more-lines", "b5da225d114d46c994a93ca51664f3db";
     /// The process, or one of its threads, did not run for a while.
     STOOD_STILL = "stood-still", "83af73a7c78145348d2085a29bf9788e";
     /// Something was asked of the server with the administrator's password, or a source's.

@@ -3,6 +3,8 @@
 //! Sources and stream listeners are not what an HTTP library takes them for, so the
 //! answers they get are written here: plain text, one sentence, and never a secret.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -111,6 +113,20 @@ pub fn path_and_query<'t>(target: &'t str, prefix: &str) -> Result<(String, &'t 
     Ok((inside.to_owned(), query))
 }
 
+/// A path as the log may show it, given as it was decoded: what does not look like the name of a mount
+/// or a page is left out, as it may be a token or a password that a client put in the wrong place.
+pub fn loggable(path: &str) -> &str {
+    let end = path.find(['?', '&', ';', '=', '%', '#', '@']).unwrap_or(path.len());
+    // Before an `@` stands a password; without a slash at its beginning it is no path.
+    let is_path = path.starts_with('/') && !path.starts_with("//") && !path.contains('@');
+    if is_path { path.get(..end).unwrap_or_default() } else { "" }
+}
+
+/// The same for a request target, which may be anything.
+pub fn loggable_target(target: &str, prefix: &str) -> String {
+    path_and_query(target, prefix).map(|(path, _)| loggable(&path).to_owned()).unwrap_or_default()
+}
+
 /// A parameter of a query as it stands there; the first of this name counts.
 pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -146,5 +162,32 @@ fn reason(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_shows_paths_and_no_secrets() {
+        for (target, shown) in [
+            ("/stream/mic-a.opus?token=secret", "/mic-a.opus"),
+            ("/mic%20a:1.opus", "/mic a:1.opus"),
+            ("/mic.opus%3Ftoken=secret", "/mic.opus"),
+            ("/mic.opus%253Ftoken=secret", "/mic.opus"),
+            ("/mic.opus&token=secret", "/mic.opus"),
+            ("/mic.opus;token=secret", "/mic.opus"),
+            ("/token=secret", "/token"),
+            ("http://admin:secret@host/admin/stats", "/admin/stats"),
+            ("http:/admin:secret@host/admin/stats", ""),
+            ("//admin:secret@host/admin/stats", ""),
+            ("/admin:secret@host", ""),
+            ("admin:secret@host", ""),
+            ("secret", ""),
+            ("*", ""),
+        ] {
+            assert_eq!(loggable_target(target, "/stream"), shown, "{target}");
+        }
     }
 }

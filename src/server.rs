@@ -19,7 +19,6 @@ use crate::control::{self, Control};
 use crate::door::{self, Door, Gates};
 use crate::mount::{Gauge, Seats, Table};
 use crate::platform::{Pulses, Reloader, resident};
-use crate::refusals::Refusals;
 use crate::worker::{self, Workers};
 
 /// A server that has yet to run.
@@ -85,7 +84,6 @@ impl Server {
         stop: &watch::Receiver<bool>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        let refusals = Arc::<Refusals>::default();
         let checker = Checker::start()?;
         let gates = Gates { sources: Gate::default(), listeners: Gate::default(), checker };
         let (workers, queues) = Workers::new(self.config.workers);
@@ -99,7 +97,6 @@ impl Server {
             table: Arc::clone(&self.table),
             workers: workers.clone(),
             gate: Gate::default(),
-            refusals: Arc::clone(&refusals),
             reloader,
         };
         let mut threads = Vec::new();
@@ -114,8 +111,7 @@ impl Server {
         threads.push(thread("control", move |runtime| {
             runtime.block_on(control.serve(arrivals, pulse, stop_control));
         })?);
-        let door =
-            Door::new(self.door, self.table, self.listeners, workers, to_control, gates, refusals);
+        let door = Door::new(self.door, self.table, self.listeners, workers, to_control, gates);
         runtime()?.block_on(async {
             let mut accepting = Vec::new();
             for socket in sockets {

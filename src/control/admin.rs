@@ -9,7 +9,7 @@ use super::answer::{Answer, xml};
 use super::visit::Visit;
 use super::{Control, stats};
 use crate::events::journal;
-use crate::http::Reply;
+use crate::http::{Reply, loggable};
 use crate::mount::{Name, Slot};
 use crate::ogg::Tags;
 use crate::text::tame;
@@ -34,7 +34,8 @@ impl Control {
             return Err(Reply::new(403, sentence));
         }
         if changes {
-            let mount = visit.parameter("mount").map(|mount| tame(&mount)).unwrap_or_default();
+            let mount = visit.parameter("mount").unwrap_or_default();
+            let mount = tame(loggable(&mount));
             let client = visit.origin.address;
             journal!(info, ADMIN_COMMAND, command = what, mount, %client, "the administrator gives a command");
         }

@@ -27,8 +27,9 @@ use super::bulletin::{Bulletin, MOST_READERS, Place};
 use super::visit::Visit;
 use super::{Arrival, BUFFER, Control, MOST_REQUESTS, SEND_BUFFER, metrics, page, status_json};
 use crate::crowd::Crowd;
-use crate::http::{Origin, Reply, SERVER, allowed, path_and_query};
+use crate::http::{Origin, Reply, SERVER, allowed, loggable, path_and_query};
 use crate::platform::Pulse;
+use crate::refusals;
 
 /// Time for one request, from its handing over to its last byte.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
@@ -168,7 +169,7 @@ impl Desk {
                 let answer = self.page(&visit, &mut place).await;
                 answer.unwrap_or_else(|reply| {
                     control.table.totals().refused.note(reply.status);
-                    control.refusals.say(origin.address, origin.address, &target, &reply);
+                    refusals::log(origin.address, origin.address, loggable(path), &reply);
                     if path.starts_with("/api/") { json_error(&reply) } else { plain(&reply) }
                 })
             }

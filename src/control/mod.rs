@@ -36,7 +36,6 @@ use crate::auth::{Credentials, Gate};
 use crate::http::{Origin, Reply};
 use crate::mount::{Gauge, Name, Seat, Table};
 use crate::platform::{Pulse, Reloader};
-use crate::refusals::Refusals;
 use crate::worker::Workers;
 
 /// Requests on their way from the door.
@@ -97,8 +96,6 @@ pub struct Control {
     pub workers: Workers,
     /// Where the administrator's password is asked for.
     pub gate: Gate,
-    /// What is said of requests that are refused.
-    pub refusals: Arc<Refusals>,
     /// Has the configuration read again.
     pub reloader: Reloader,
 }

@@ -11,7 +11,7 @@ use super::head::Head;
 use super::route::{Route, of as route_of};
 use super::{Door, Limits, Settings, too_many_connections};
 use crate::auth::{Kind, Link, Offer, Overwhelmed, Verdict, admits, basic};
-use crate::http::{Origin, Reply, parameter};
+use crate::http::{Origin, Reply, loggable_target, parameter};
 use crate::listener::{self, Player, Visitor, amount, response_head};
 use crate::mount::{Description, Guest, Name, Seat, Slot};
 use crate::source::{self, Body, Manner};
@@ -48,7 +48,8 @@ impl Door {
             Err(reply) => Err(reply),
         };
         decided.unwrap_or_else(|reply| {
-            self.log_refusal(peer, origin.address, head.target, &reply);
+            let path = loggable_target(head.target, &settings.prefix);
+            self.log_refusal(peer, origin.address, &path, &reply);
             answer(head, &reply)
         })
     }

@@ -38,7 +38,7 @@ use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::mount::{PerClient, Rules, Seat, Seats, Table};
 use crate::platform::Pulse;
-use crate::refusals::Refusals;
+use crate::refusals;
 use crate::worker::{Arrival, Workers};
 
 /// What the door needs to know.
@@ -117,7 +117,6 @@ pub struct Door {
     workers: Workers,
     control: mpsc::Sender<control::Arrival>,
     gates: Gates,
-    refusals: Arc<Refusals>,
     waiting: Rc<Crowd>,
     per_client: PerClient,
     /// Passwords that are being checked, by client.
@@ -133,7 +132,6 @@ impl Door {
         workers: Workers,
         control: mpsc::Sender<control::Arrival>,
         gates: Gates,
-        refusals: Arc<Refusals>,
     ) -> Self {
         Self {
             settings,
@@ -142,7 +140,6 @@ impl Door {
             workers,
             control,
             gates,
-            refusals,
             waiting: Crowd::new(MOST_WAITING),
             per_client: PerClient::default(),
             checking: PerClient::default(),
@@ -315,9 +312,9 @@ impl Door {
         }
     }
 
-    fn log_refusal(&self, peer: SocketAddr, client: IpAddr, target: &str, reply: &Reply) {
+    fn log_refusal(&self, peer: SocketAddr, client: IpAddr, path: &str, reply: &Reply) {
         self.table.totals().refused.note(reply.status);
-        self.refusals.say(peer, client, target, reply);
+        refusals::log(peer, client, path, reply);
     }
 
     /// Refuses a connection that has no head to answer to.

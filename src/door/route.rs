@@ -60,8 +60,8 @@ pub fn of(head: &Head<'_, '_>, prefix: &str) -> Result<Route, Reply> {
             Ok(Route::Listener { name, burst, query, probe: head.method == "HEAD" })
         }
         "POST" => Ok(Route::Control),
-        method => {
-            let sentence = format!("{method} is not for mounts; use GET, HEAD, PUT or SOURCE.");
+        _ => {
+            let sentence = "This method is not for mounts; use GET, HEAD, PUT or SOURCE.";
             Err(Reply::new(405, sentence).with("Allow", ALLOW))
         }
     }

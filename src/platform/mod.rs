@@ -11,6 +11,7 @@ mod privileges;
 mod pulse;
 mod record;
 mod sockets;
+mod throttle;
 
 pub use log::{LOG_MEMORY, Log, lines_dropped};
 pub use manager::{Manager, Reloader, Service};

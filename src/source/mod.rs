@@ -116,7 +116,7 @@ pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pu
     };
     drop((claim, pulse));
     let seconds = began.elapsed().as_secs();
-    let (bytes, damaged) = (intake.bytes, intake.damage.total);
+    let (bytes, damaged) = (intake.bytes, intake.damaged);
     match &end {
         End::HungUp | End::Complete | End::TakenOver | End::Evicted => journal!(
             info, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
@@ -145,7 +145,7 @@ struct Intake {
     stream: Stream,
     bytes: u64,
     strays: u64,
-    damage: Damage,
+    damaged: u64,
     _seat: Option<Seat>,
 }
 
@@ -161,7 +161,7 @@ impl Intake {
             stream: Stream::default(),
             bytes: 0,
             strays: 0,
-            damage: Damage::default(),
+            damaged: 0,
             _seat: arrival.seat,
         })
     }
@@ -273,7 +273,18 @@ impl Intake {
         if news {
             claim.announce();
         }
-        self.damage.note(self.scanner.take_skipped(), claim.slot().name.as_str());
+        let skipped = self.scanner.take_skipped();
+        if skipped > 0 {
+            self.damaged += skipped;
+            let mount = claim.slot().name.as_str();
+            journal!(
+                warn,
+                SOURCE_DAMAGE,
+                mount,
+                bytes = skipped,
+                "skipped bytes that are no valid Ogg page"
+            );
+        }
         let in_vain = self.scanner.checked_in_vain() > VAIN_EFFORT + self.bytes * 16;
         if in_vain || self.scanner.skipped_since_page().max(self.strays) > PATIENCE {
             return Err(End::Useless);
@@ -307,25 +318,4 @@ async fn say_goodbye(mut socket: TcpStream, body: Body, end: &End) {
     };
     // Best effort: the peer may be gone, and that is logged already.
     let _ = timeout(LINGER, goodbye).await;
-}
-
-/// Damage in what a source sends, reported once a second and not once each.
-#[derive(Default)]
-struct Damage {
-    total: u64,
-    unreported: u64,
-    reported: Option<Instant>,
-}
-
-impl Damage {
-    fn note(&mut self, skipped: u64, mount: &str) {
-        self.total += skipped;
-        self.unreported += skipped;
-        let due = self.reported.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
-        if self.unreported > 0 && due {
-            let bytes = std::mem::take(&mut self.unreported);
-            self.reported = Some(Instant::now());
-            journal!(warn, SOURCE_DAMAGE, mount, bytes, "skipped bytes that are no valid Ogg page");
-        }
-    }
 }

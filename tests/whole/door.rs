@@ -31,7 +31,7 @@ fn every_refusal_is_a_status_a_sentence_and_a_line() {
         ("PUT /status.xsl HTTP/1.1\r\n\r\n", 403, "belongs to the server"),
         ("GET /a/%2e%2e/b HTTP/1.1\r\n\r\n", 400, "no empty, '.' or '..' segments"),
         ("GET /a%0ab HTTP/1.1\r\n\r\n", 400, "no control characters"),
-        ("DELETE /m HTTP/1.1\r\n\r\n", 405, "DELETE is not for mounts"),
+        ("DELETE /m HTTP/1.1\r\n\r\n", 405, "This method is not for mounts"),
         ("hello\r\n\r\n", 400, "not an HTTP request"),
         ("\x16\x03\x01\r\n\r\n", 400, "not an HTTP request"),
         (&long, 431, "at most 8192 bytes"),
@@ -273,7 +273,7 @@ fn what_clients_say_of_themselves_cannot_forge_the_log() {
     assert!(!line.contains('\u{9b}'), "{line}");
     let _ = request(&server, "GET /%0aINFO HTTP/1.1\r\n\r\n");
     let line = server.wait_for_line(&["refused", "INFO", "status=400"]);
-    assert!(line.contains("%0aINFO"), "{line}");
+    assert!(line.contains("path=\"/INFO\""), "{line}");
 }
 
 #[test]
