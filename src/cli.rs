@@ -180,6 +180,7 @@ fn on_a_runtime<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exi
     runtime.map_err(|error| Exit::Failed(error.to_string()))?.block_on(work)
 }
 
+#[allow(clippy::disallowed_methods, reason = "a client of its own, which runs no server's clock")]
 fn health(url: Option<String>) -> Result<(), Exit> {
     let port =
         Environment::of_process().port().map_err(|problem| Exit::Wrong(problem.to_string()))?;

@@ -11,7 +11,7 @@
 //!
 //! - [`door`]: accepts, reads one request head, decides.
 //! - [`auth`]: who may do what; pure, but for one slow check on its own thread.
-//! - [`crowd`]: places for connections, and who loses one when there is none left.
+//! - [`admission`]: places for connections, and who loses one when there is none left.
 //! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
 //! - [`ogg`]: pages, found in any cut of bytes; headers; one stream out of many. Pure.
@@ -31,12 +31,12 @@
 //! - **Nobody else is hurt.** A listener that does not read costs its cursor and its socket.
 //! - **A stream begins on a page that a decoder can begin with**, after its headers.
 
+pub mod admission;
 pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
-pub mod crowd;
 pub mod door;
 pub mod events;
 pub mod http;

@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::auth::{Checker, Gate};
 use crate::config::{Budget, Config};
-use crate::control::{self, Control};
+use crate::control::{self, Ceiling, Control};
 use crate::door::{self, Door, Gates};
-use crate::mount::{Gauge, Seats, Table};
+use crate::mount::{Seats, Table};
 use crate::platform::{Pulses, Reloader, resident};
+use crate::tcp;
 use crate::worker::{self, Workers};
 
 /// A server that has yet to run.
@@ -28,7 +29,7 @@ pub struct Server {
     listeners: Arc<Seats>,
     door: Arc<ArcSwap<door::Settings>>,
     control: Arc<ArcSwap<control::Settings>>,
-    ceiling: Arc<Gauge>,
+    ceiling: Arc<Ceiling>,
     config: Config,
 }
 
@@ -40,17 +41,15 @@ pub struct Overview {
     door: Arc<ArcSwap<door::Settings>>,
     control: Arc<ArcSwap<control::Settings>>,
     config: Config,
-    /// The most memory that it can take, in bytes.
-    ceiling: Arc<Gauge>,
+    /// The most memory that it can take.
+    ceiling: Arc<Ceiling>,
 }
 
 impl Server {
     /// A server with this configuration.
     pub fn new(config: Config) -> Self {
-        let ceiling = Gauge::default();
-        ceiling.set(Budget::of(&config).total());
         Self {
-            ceiling: Arc::new(ceiling),
+            ceiling: Arc::new(Ceiling::new(Budget::of(&config).items)),
             table: Arc::default(),
             listeners: Arc::default(),
             door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
@@ -87,6 +86,7 @@ impl Server {
         let checker = Checker::start()?;
         let gates = Gates { sources: Gate::default(), listeners: Gate::default(), checker };
         let (workers, queues) = Workers::new(self.config.workers);
+        let backlog = tcp::backlog(self.config.door.limits.listeners);
         let (to_control, arrivals) = mpsc::channel(control::QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let control = Control {
@@ -116,7 +116,7 @@ impl Server {
             let mut accepting = Vec::new();
             for socket in sockets {
                 let name = socket.local_addr().map(|address| format!("accept on {address}"))?;
-                accepting.push((door::accepting(socket)?, pulses.of(name)));
+                accepting.push((tcp::accepting(socket, backlog)?, pulses.of(name)));
             }
             ready()?;
             door.serve(accepting, stop.clone()).await;
@@ -140,7 +140,7 @@ impl Overview {
             count(self.table.live().len(), "microphone"),
             count(self.listeners.taken(), "listener"),
             resident() >> 20,
-            self.ceiling.get().div_ceil(1 << 20),
+            self.ceiling.total().div_ceil(1 << 20),
         )
     }
 
@@ -157,7 +157,7 @@ impl Overview {
         self.table.follow(&config.door.rules);
         self.control.store(Arc::new(config.control.clone()));
         // Mounts that there are keep their rings.
-        self.ceiling.set(self.ceiling.get().max(Budget::of(config).total()));
+        self.ceiling.raise(Budget::of(config).items);
     }
 }
 

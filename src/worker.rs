@@ -6,31 +6,36 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
-use tokio::time::timeout;
 
+use crate::clock::Clock;
 use crate::events::journal;
 use crate::http::{Reply, Version};
-use crate::listener::{self, Audience, FAREWELL};
-use crate::mount::{Claim, Mount, Name, Slot, View, keep};
+use crate::listener::{self, Audience};
+use crate::mount::{Claim, Mount, Name, Seats, Slot, View, Wanted, keep};
 use crate::ogg::Tags;
 use crate::platform::{Pulse, Pulses};
 use crate::source;
+use crate::tcp;
 
 /// Connections and orders on their way to one thread.
-const QUEUE: usize = 1024;
+pub const QUEUE: usize = 1024;
+/// What listeners get to take the end of their streams when the server stops.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A connection that the door has let in.
 #[derive(Debug)]
 pub enum Arrival {
     /// An encoder, for a mount that may be new.
-    Source(Box<source::Arrival>, Arc<Slot>),
+    Source(Box<source::Arrival>, Wanted),
     /// A listener, for a mount that was on the air a moment ago.
     Listener(Box<listener::Arrival>, Arc<Slot>),
 }
@@ -113,6 +118,8 @@ pub async fn run(queue: Queue, pulse: Pulse, pulses: Pulses, stop: watch::Receiv
         thread: queue.thread,
         threads: queue.threads,
         pulses,
+        clock: Clock::start(),
+        goodbyes: Arc::default(),
         audiences: Rc::default(),
         serving: JoinSet::new(),
         sources: JoinSet::new(),
@@ -124,6 +131,8 @@ struct Worker {
     thread: usize,
     threads: usize,
     pulses: Pulses,
+    clock: Clock,
+    goodbyes: Arc<Seats>,
     audiences: Rc<RefCell<HashMap<Name, Rc<Audience>>>>,
     serving: JoinSet<()>,
     sources: JoinSet<()>,
@@ -136,10 +145,12 @@ impl Worker {
         mut pulse: Pulse,
         mut stop: watch::Receiver<bool>,
     ) {
+        let clock = self.clock.clone();
+        spawn_local(async move { clock.beat().await });
         loop {
             tokio::select! {
                 errand = errands.recv() => match errand {
-                    Some(Errand::Arrival(Arrival::Source(source, slot))) => self.admit(*source, slot),
+                    Some(Errand::Arrival(Arrival::Source(source, slot))) => self.admit(*source, &slot),
                     Some(Errand::Arrival(Arrival::Listener(listener, slot))) => self.seat(*listener, &slot),
                     Some(Errand::Order(order)) => self.obey(&order),
                     None => break,
@@ -157,7 +168,7 @@ impl Worker {
             audience.view().mount().end();
         }
         let farewell = async { while self.serving.join_next().await.is_some() {} };
-        if timeout(FAREWELL, farewell).await.is_err() {
+        if self.clock.timeout(FAREWELL, farewell).await.is_err() {
             journal!(
                 info,
                 DRAIN_CUT,
@@ -181,15 +192,23 @@ impl Worker {
         }
     }
 
-    fn admit(&mut self, arrival: source::Arrival, slot: Arc<Slot>) {
+    fn admit(&mut self, arrival: source::Arrival, slot: &Wanted) {
         let name = slot.name.clone();
         // Listeners elsewhere may still have it.
-        let mount = slot.mount().unwrap_or_else(|| Mount::new(slot, self.thread, self.threads));
+        let made = || Mount::new(Arc::clone(slot), self.thread, self.threads);
+        let mount = slot.mount().unwrap_or_else(made);
         let (claim, lost) = Claim::new(&mount, arrival.description.clone());
         match self.audience(mount) {
             Ok(_) => {
                 let pulse = self.pulses.of(format!("source of {name}"));
-                self.sources.spawn_local(source::serve(arrival, claim, lost, pulse));
+                let (clock, goodbyes) = (self.clock.clone(), Arc::clone(&self.goodbyes));
+                self.sources.spawn_local(source::serve(
+                    arrival,
+                    (claim, lost),
+                    pulse,
+                    clock,
+                    goodbyes,
+                ));
             }
             Err(error) => {
                 journal!(error, MOUNT_FAILED, mount = name.as_str(), %error, "cannot create the mount");
@@ -207,10 +226,14 @@ impl Worker {
             }
             None => Some(arrival.socket),
         };
-        if let Some(mut socket) = refused {
+        if let Some(socket) = refused {
             let reply = Reply::new(404, format!("No source is sending to {} any more.", slot.name));
-            // Best effort: a fresh socket takes so few bytes at once.
-            let _ = socket.write_all(&reply.render(Version::Http10, false, true));
+            let (answer, clock) = (reply.render(Version::Http10, false, true), self.clock.clone());
+            if let Ok(stream) = TcpStream::from_std(socket) {
+                self.serving.spawn_local(async move {
+                    tcp::answer_and_finish(stream, &answer, &clock).await;
+                });
+            }
         }
     }
 
@@ -220,13 +243,14 @@ impl Worker {
         if let Some(audience) = self.audiences.borrow().get(&name) {
             return Ok(Rc::clone(audience));
         }
-        let audience = Rc::new(Audience::new(View::new(mount, self.thread))?);
+        let audience = Rc::new(Audience::new(View::new(mount, self.thread), self.clock.clone())?);
         self.audiences.borrow_mut().insert(name.clone(), Rc::clone(&audience));
         let (serving, audiences) = (Rc::clone(&audience), Rc::clone(&self.audiences));
+        let clock = self.clock.clone();
         self.serving.spawn_local(async move {
             let keeper = serving.view().is_home().then(|| {
                 let mount = Arc::clone(serving.view().mount());
-                spawn_local(async move { match keep(mount).await {} })
+                spawn_local(async move { match keep(mount, clock).await {} })
             });
             serving.serve().await;
             if let Some(keeper) = keeper {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
+use super::checker::LONGEST_PASSWORD;
 use super::{Hashes, Link, LinkError, Secret};
 
 /// Whom a mount is for.
@@ -74,6 +75,8 @@ pub enum Verdict {
     AskPassword,
     /// That password or user is wrong.
     WrongPassword,
+    /// bcrypt would look at the beginning of that password only.
+    LongPassword,
     /// A token is needed.
     AskToken,
     /// That token is wrong.
@@ -103,12 +106,27 @@ impl Access {
     pub fn memory(&self) -> usize {
         // A name and a hash, their heads, and a place in a table that may be half empty.
         const USER: usize = 512;
-        USER * (self.listeners.len() + self.tokens.len())
+        self.listeners.len().saturating_add(self.tokens.len()).saturating_mul(USER)
     }
 
     /// Whether a network may listen at all.
     pub fn admits(&self, address: IpAddr) -> bool {
         admits(&self.allow, &self.deny, address)
+    }
+
+    /// The credential that [`Self::decide`] would compare, as text that no other one has; `None` if
+    /// it would compare none.
+    pub fn credential(&self, mount: &str, offer: &Offer<'_>) -> Option<String> {
+        if matches!(self.kind, Kind::Public | Kind::Closed) {
+            return None;
+        }
+        if let Some(link) = &offer.link {
+            return Some(format!("link {mount}?{}", link.query()));
+        }
+        match self.kind {
+            Kind::Token => offer.token.map(|token| format!("token {token}")),
+            _ => offer.login.as_ref().map(|(user, password)| format!("login {user}:{password}")),
+        }
     }
 
     /// Decides about one request for the mount of this name.
@@ -141,6 +159,9 @@ impl Access {
             return if known { Verdict::Welcome } else { Verdict::WrongToken };
         }
         let Some((user, password)) = &offer.login else { return Verdict::AskPassword };
+        if password.len() > LONGEST_PASSWORD {
+            return Verdict::LongPassword;
+        }
         let (hash, known) = (self.listeners.of(user), self.listeners.of(user).is_some());
         match hash.or_else(|| self.listeners.any()) {
             Some(hash) => {
@@ -203,6 +224,33 @@ mod tests {
             verdict => panic!("{verdict:?}"),
         };
         assert!(known("anna") && !known("nobody"));
+    }
+
+    #[test]
+    fn a_password_is_compared_whole_or_not_at_all() {
+        let login =
+            |length| Offer { login: Some(("anna".into(), "x".repeat(length))), ..Offer::default() };
+        let access = access(Kind::Password);
+        assert!(matches!(decide(&access, &login(72)), Verdict::If { .. }));
+        assert_eq!(decide(&access, &login(73)), Verdict::LongPassword);
+    }
+
+    #[test]
+    fn what_is_compared_is_named_before_it_is() {
+        let link = Link::sign("/m", SystemTime::UNIX_EPOCH, &Secret::new("key"));
+        let all = Offer {
+            login: Some(("anna".into(), "pw".into())),
+            token: Some("geheim"),
+            link: Some(link.clone()),
+        };
+        let without_link = Offer { link: None, ..all.clone() };
+        let named = |kind, offer| access(kind).credential("/m", offer);
+        assert_eq!(named(Kind::Public, &all), None);
+        assert_eq!(named(Kind::Closed, &all), None);
+        assert_eq!(named(Kind::Token, &all), Some(format!("link /m?{}", link.query())));
+        assert_eq!(named(Kind::Token, &without_link).as_deref(), Some("token geheim"));
+        assert_eq!(named(Kind::Password, &without_link).as_deref(), Some("login anna:pw"));
+        assert_eq!(named(Kind::Password, &Offer::default()), None);
     }
 
     #[test]

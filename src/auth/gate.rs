@@ -1,16 +1,42 @@
-//! Where passwords are asked for: one rule for sources, the administrator and listeners.
+//! Where credentials are asked for: one rule for sources, the administrator and listeners.
+//!
+//! Whoever gave too many wrong ones is refused before anything is compared, or a lockout would only
+//! change the answer to a wrong guess. A credential that was right lately from the same network is
+//! compared all the same, so that a guesser keeps nobody out who shares its address.
 
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::lockout::network;
 use super::{Lockout, Login};
 use crate::events::journal;
 use crate::http::{Origin, Reply};
 
-/// Lets in who knows a password, and keeps out who guesses.
+/// Right credentials that are remembered.
+const REMEMBERED: usize = 1024;
+/// The same for one client.
+const REMEMBERED_OF_CLIENT: usize = 32;
+
+/// Lets in who knows a credential, and keeps out who guesses.
 #[derive(Debug, Default)]
 pub struct Gate {
-    lockout: Mutex<Lockout>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lockout: Lockout,
+    known: Known,
+}
+
+/// Credentials that were right, as keyed hashes, with the client that gave them; the latest last.
+#[derive(Debug, Default)]
+struct Known {
+    key: RandomState,
+    all: VecDeque<(IpAddr, u64)>,
 }
 
 impl Gate {
@@ -25,7 +51,7 @@ impl Gate {
         origin: Origin,
         who: &str,
     ) -> Result<(), Reply> {
-        self.try_again(origin)?;
+        self.try_again(origin, said.unwrap_or_default())?;
         let user = logins.first().map_or("", |login| &login.user);
         let unauthorised = |sentence: String| {
             Reply::new(401, sentence)
@@ -36,37 +62,124 @@ impl Gate {
         };
         // All are looked at, whatever the first says.
         if logins.iter().fold(false, |known, login| known | login.is(said)) {
+            self.was_right(origin, said);
             return Ok(());
         }
         self.was_wrong(origin);
         Err(unauthorised(format!("Wrong user or password; the user is '{user}'.")))
     }
 
-    /// Whether this client may try a password now.
+    /// Whether this credential of a client may be compared now.
     ///
     /// # Errors
-    /// The reply to give if it has to wait.
-    pub fn try_again(&self, origin: Origin) -> Result<(), Reply> {
-        // What a proxy does not say for whom it asks is held against nobody.
-        let wait = if origin.is_proxy {
-            None
-        } else {
-            self.lockout().wait(origin.address, Instant::now())
-        };
-        let Some(wait) = wait else { return Ok(()) };
+    /// The reply to give if the client has to wait.
+    pub fn try_again(&self, origin: Origin, credential: &str) -> Result<(), Reply> {
+        // If a trusted proxy did not forward a client address, we cannot tell clients apart, so
+        // nobody is locked out.
+        if origin.is_proxy {
+            return Ok(());
+        }
+        let state = self.state();
+        let Some(wait) = state.lockout.wait(origin.address, Instant::now()) else { return Ok(()) };
+        if state.known.has(origin.address, credential) {
+            return Ok(());
+        }
         let sentence = "Too many wrong passwords from this address; try again in a minute.";
-        Err(Reply::new(429, sentence).with("Retry-After", (wait.as_secs() + 1).to_string()))
+        let seconds = wait.as_secs().saturating_add(1);
+        Err(Reply::new(429, sentence).with("Retry-After", seconds.to_string()))
     }
 
-    /// Notes a wrong password.
-    pub fn was_wrong(&self, origin: Origin) {
-        if !origin.is_proxy && self.lockout().note(origin.address, Instant::now()) {
-            journal!(warn, LOCKOUT, peer = %origin.address, "five wrong passwords in a minute: locked out for a minute");
+    /// Notes that a credential was right.
+    pub fn was_right(&self, origin: Origin, credential: &str) {
+        if !origin.is_proxy {
+            self.state().known.note(origin.address, credential);
         }
     }
 
-    fn lockout(&self) -> MutexGuard<'_, Lockout> {
+    /// Notes that a credential was wrong.
+    pub fn was_wrong(&self, origin: Origin) {
+        if !origin.is_proxy && self.state().lockout.note(origin.address, Instant::now()) {
+            journal!(warn, LOCKOUT, peer = %origin.address, "too many wrong passwords in a minute: locked out for a minute");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         // No code can panic while it holds this lock.
-        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn has(&self, client: IpAddr, credential: &str) -> bool {
+        self.all.contains(&(network(client), self.key.hash_one(credential)))
+    }
+
+    fn note(&mut self, client: IpAddr, credential: &str) {
+        let entry = (network(client), self.key.hash_one(credential));
+        if let Some(at) = self.all.iter().position(|known| *known == entry) {
+            self.all.remove(at);
+        }
+        let own = self.all.iter().filter(|(client, _)| *client == entry.0).count();
+        if own >= REMEMBERED_OF_CLIENT {
+            let oldest = self.all.iter().position(|(client, _)| *client == entry.0);
+            oldest.and_then(|at| self.all.remove(at));
+        } else if self.all.len() >= REMEMBERED {
+            self.all.pop_front();
+        }
+        self.all.push_back(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Secret;
+
+    const HERE: Origin = origin(1);
+
+    const fn origin(n: u8) -> Origin {
+        let address = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n));
+        Origin { address, is_proxy: false, behind_proxy: false }
+    }
+
+    fn status(gate: &Gate, origin: Origin, credential: &str) -> Option<u16> {
+        gate.try_again(origin, credential).err().map(|reply| reply.status)
+    }
+
+    #[test]
+    fn after_a_lockout_the_right_credential_is_not_even_compared() {
+        let gate = Gate::default();
+        let login = Login { user: "source".into(), password: Secret::new("right") };
+        let right = "Basic c291cmNlOnJpZ2h0";
+        for _ in 0..5 {
+            let wrong = gate.admit(&[&login], Some("Basic c291cmNlOndyb25n"), HERE, "source");
+            assert_eq!(wrong.unwrap_err().status, 401);
+        }
+        assert_eq!(gate.admit(&[&login], Some(right), HERE, "source").unwrap_err().status, 429);
+        assert!(gate.admit(&[&login], Some(right), origin(2), "source").is_ok());
+    }
+
+    #[test]
+    fn who_was_right_lately_is_never_locked_out() {
+        let gate = Gate::default();
+        gate.was_right(HERE, "mine");
+        (0..50).for_each(|_| gate.was_wrong(HERE));
+        assert_eq!(status(&gate, HERE, "mine"), None);
+        assert_eq!(status(&gate, HERE, "another"), Some(429));
+        assert_eq!(status(&gate, origin(2), "mine"), Some(429), "its network guesses too");
+    }
+
+    #[test]
+    fn one_client_cannot_make_the_others_be_forgotten() {
+        let gate = Gate::default();
+        gate.was_right(HERE, "mine");
+        (0..5_000).for_each(|n| gate.was_right(origin(2), &n.to_string()));
+        assert!(gate.state().known.has(HERE.address, "mine"));
+        assert_eq!(gate.state().known.all.len(), 1 + REMEMBERED_OF_CLIENT);
+        for n in 0..5_000u32 {
+            let address = std::net::Ipv4Addr::from_bits(n).into();
+            gate.was_right(Origin { address, ..HERE }, "theirs");
+        }
+        assert_eq!(gate.state().known.all.len(), REMEMBERED);
     }
 }

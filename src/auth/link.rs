@@ -3,7 +3,7 @@
 //! The signature is HMAC-SHA256 over the mount and the time, with a key that only the server
 //! has; another key revokes every link there is.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,6 +52,14 @@ impl Link {
     /// When its time is over.
     pub fn until(&self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.expires))
+    }
+
+    /// When a listener who came in by it has to go, by a clock that only goes on; `None` where that is beyond all
+    /// that this clock can say.
+    pub fn end(&self, wall: SystemTime, steady: Instant) -> Option<Instant> {
+        // One whose time is over lets nobody in.
+        let left = self.until()?.duration_since(wall).unwrap_or_default();
+        steady.checked_add(left)
     }
 
     /// As it stands in a URL.
@@ -112,5 +120,21 @@ mod tests {
             );
         }
         assert_eq!(Link::of_query("expires=5&token=x"), None);
+    }
+
+    #[test]
+    fn a_link_may_end_at_any_time_that_there_is() {
+        let (wall, steady) = (SystemTime::now(), Instant::now());
+        let in_a_minute = Link::sign("/m", wall + Duration::from_mins(1), &Secret::new("key"));
+        let left = in_a_minute.end(wall, steady).unwrap() - steady;
+        assert!(left > Duration::from_secs(58) && left <= Duration::from_mins(1), "{left:?}");
+        for expires in [0, 1, i64::MAX as u64 - 1, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
+            let link = Link { expires, signature: String::new() };
+            // Where the wall clock says less than the time since the machine was started.
+            for wall in [SystemTime::UNIX_EPOCH, wall] {
+                let end = link.end(wall, steady);
+                assert!(end.is_none_or(|end| end >= steady), "{expires}");
+            }
+        }
     }
 }

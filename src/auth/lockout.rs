@@ -1,73 +1,137 @@
-//! Guessing, stopped: an address that gives too many wrong passwords has to wait.
+//! Stops password guessing: an address that gives too many wrong credentials has to wait, and so
+//! does a network whose addresses do so together.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Wrong passwords that one client may give before it has to wait.
+/// Wrong credentials that one client may give in [`MINUTE`] before it has to wait.
 const TRIES: usize = 5;
-/// The time within which they count, and for which it then has to wait.
+/// The same for all clients of one [`wide_network`] together.
+const NETWORK_TRIES: usize = 20;
+/// The time within which they count, and for which the client then has to wait.
 const MINUTE: Duration = Duration::from_mins(1);
-/// Clients that are remembered; beyond, the one whose last try is oldest is forgotten.
+/// Clients, and networks, that are remembered.
 const REMEMBERED: usize = 1024;
 
-/// Counts wrong passwords per client address.
+/// What a lockout takes of memory at the most, in bytes: both tables, which may be half empty.
+pub const LOCKOUT_MEMORY: usize =
+    2 * REMEMBERED * (size_of::<Entry<TRIES>>() + size_of::<Entry<NETWORK_TRIES>>() + 64);
+
+/// Counts wrong credentials per client and per network.
 #[derive(Debug, Default)]
 pub struct Lockout {
-    clients: HashMap<IpAddr, Tries>,
+    clients: Tries<TRIES>,
+    networks: Tries<NETWORK_TRIES>,
 }
 
-#[derive(Debug)]
-struct Tries {
-    /// When each of the newest tries was.
-    at: [Option<Instant>; TRIES],
-    newest: Instant,
+/// Wrong credentials by address; `N` of them within [`MINUTE`] lock an address out.
+#[derive(Debug, Default)]
+struct Tries<const N: usize>(HashMap<IpAddr, Entry<N>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<const N: usize> {
+    /// When each of the newest tries was, the newest last.
+    at: [Option<Instant>; N],
     locked_until: Option<Instant>,
 }
 
 impl Lockout {
     /// How long a client still has to wait, if it has to.
     pub fn wait(&self, client: IpAddr, now: Instant) -> Option<Duration> {
-        let until = self.clients.get(&network(client))?.locked_until?;
+        let own = self.clients.wait(network(client), now);
+        own.max(self.networks.wait(wide_network(client), now))
+    }
+
+    /// Notes a wrong credential; true if the client is locked out from now on.
+    pub fn note(&mut self, client: IpAddr, now: Instant) -> bool {
+        // Both count, whatever the first says.
+        self.clients.note(network(client), now) | self.networks.note(wide_network(client), now)
+    }
+}
+
+impl<const N: usize> Tries<N> {
+    fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        let until = match self.0.get(&address) {
+            Some(entry) => entry.locked_until?,
+            None if self.0.len() < REMEMBERED => return None,
+            // There is no room to count its tries, so it could guess without an end.
+            None => self.first_unlock(now)?,
+        };
         until.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
-    /// Notes a wrong password; true if the client is locked out from now on.
-    pub fn note(&mut self, client: IpAddr, now: Instant) -> bool {
-        if self.clients.len() >= REMEMBERED {
-            self.forget(now);
+    /// When the first of all addresses may try again, if all of them are locked out.
+    fn first_unlock(&self, now: Instant) -> Option<Instant> {
+        self.0.values().map(|entry| entry.locked_until.filter(|until| *until > now)).min()?
+    }
+
+    fn note(&mut self, address: IpAddr, now: Instant) -> bool {
+        if !self.0.contains_key(&address) && !self.make_room(now) {
+            return false;
         }
-        let fresh = || Tries { at: [None; TRIES], newest: now, locked_until: None };
-        let tries = self.clients.entry(network(client)).or_insert_with(fresh);
-        tries.newest = now;
-        tries.at.rotate_left(1);
-        tries.at[TRIES - 1] = Some(now);
-        let recent = |at: &Option<Instant>| at.is_some_and(|at| now - at < MINUTE);
-        let locked = tries.at.iter().all(recent);
+        let fresh = || Entry { at: [None; N], locked_until: None };
+        let entry = self.0.entry(address).or_insert_with(fresh);
+        entry.at.rotate_left(1);
+        if let Some(newest) = entry.at.last_mut() {
+            *newest = Some(now);
+        }
+        let locked = entry.recent(now) == N;
         if locked {
-            *tries = Tries { at: [None; TRIES], newest: now, locked_until: Some(now + MINUTE) };
+            *entry = Entry { at: [None; N], locked_until: now.checked_add(MINUTE) };
         }
         locked
     }
 
-    fn forget(&mut self, now: Instant) {
-        self.clients.retain(|_, tries| now - tries.newest < MINUTE);
-        if self.clients.len() >= REMEMBERED
-            && let Some(oldest) = self.clients.iter().min_by_key(|(_, tries)| tries.newest)
-        {
-            let oldest = *oldest.0;
-            self.clients.remove(&oldest);
+    /// Makes room for one more address: forgets the one with the fewest tries. Addresses that are
+    /// locked out stay.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.0.len() < REMEMBERED {
+            return true;
         }
+        self.0.retain(|_, entry| entry.is_locked(now) || entry.recent(now) > 0);
+        if self.0.len() < REMEMBERED {
+            return true;
+        }
+        let open = self.0.iter().filter(|(_, entry)| !entry.is_locked(now));
+        let least = open.min_by_key(|(_, entry)| (entry.recent(now), entry.at.last().copied()));
+        let Some(least) = least.map(|(address, _)| *address) else { return false };
+        self.0.remove(&least).is_some()
+    }
+}
+
+impl<const N: usize> Entry<N> {
+    fn is_locked(&self, now: Instant) -> bool {
+        self.locked_until.is_some_and(|until| until > now)
+    }
+
+    /// How many of its tries still count.
+    fn recent(&self, now: Instant) -> usize {
+        let counts = |at: &Instant| now.saturating_duration_since(*at) < MINUTE;
+        self.at.iter().flatten().filter(|at| counts(at)).count()
     }
 }
 
 /// What one client can change its address within: an IPv6 host has a whole /64.
 pub fn network(address: IpAddr) -> IpAddr {
+    prefix(address, 32, 64)
+}
+
+/// What one owner may have of addresses: an IPv4 /24, an IPv6 /48.
+pub(super) fn wide_network(address: IpAddr) -> IpAddr {
+    prefix(address, 24, 48)
+}
+
+fn prefix(address: IpAddr, v4: u32, v6: u32) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(v4)).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
         }
-        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(v6)).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
     }
 }
 
@@ -75,8 +139,17 @@ pub fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const TWO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+    /// The address of this number, each in a network of its own.
+    fn far(n: u32) -> IpAddr {
+        Ipv4Addr::from_bits(n << 8).into()
+    }
+
+    fn lock(lockout: &mut Lockout, client: IpAddr, now: Instant) -> bool {
+        (0..TRIES).any(|_| lockout.note(client, now))
+    }
 
     #[test]
     fn five_tries_in_a_minute_lock_for_a_minute() {
@@ -98,8 +171,44 @@ mod tests {
         for n in 0..5_000u128 {
             lockout.note(Ipv6Addr::from_bits(n << 64).into(), now);
         }
-        assert!(lockout.clients.len() <= REMEMBERED);
+        assert!(lockout.clients.0.len() <= REMEMBERED);
         let mut lockout = Lockout::default();
         assert!((0..5u128).any(|n| lockout.note(Ipv6Addr::from_bits(n).into(), now)));
+    }
+
+    #[test]
+    fn the_clients_of_one_network_wait_together() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        for n in 0..NETWORK_TRIES as u8 {
+            assert!(lockout.wait([192, 0, 2, 200].into(), now).is_none());
+            lockout.note([192, 0, 2, n].into(), now);
+        }
+        assert_eq!(lockout.wait([192, 0, 2, 200].into(), now), Some(MINUTE));
+        assert_eq!(lockout.wait([192, 0, 3, 1].into(), now), None);
+    }
+
+    #[test]
+    fn nobody_is_let_off_because_others_guess_too() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        for n in 0..1_100 {
+            let locked = lock(&mut lockout, far(n), now);
+            assert_eq!(locked, n < REMEMBERED as u32, "{n}");
+        }
+        for n in 0..1_100 {
+            assert_eq!(lockout.wait(far(n), now), Some(MINUTE), "{n}");
+        }
+        let later = now + MINUTE;
+        assert_eq!(lockout.wait(far(0), later), None);
+        assert_eq!(lockout.wait(far(2_000), later), None, "nobody is locked out for ever");
+    }
+
+    #[test]
+    fn those_with_the_fewest_tries_are_forgotten_first() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        assert!(lock(&mut lockout, far(0), now));
+        for n in 1..3_000 {
+            lockout.note(far(n), now + Duration::from_millis(n.into()));
+        }
+        assert!(lockout.wait(far(0), now + Duration::from_secs(5)).is_some());
     }
 }

@@ -3,6 +3,8 @@
 //! Everything is a pure function or struct; time is an argument. The one thing that takes long, a
 //! password's hash, is computed on a thread of its own.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod access;
 mod checker;
 mod credentials;
@@ -12,9 +14,9 @@ mod lockout;
 mod secret;
 
 pub use access::{Access, Kind, Offer, Token, Verdict, admits};
-pub use checker::{Checker, Hashes, Overwhelmed};
+pub use checker::{Checker, Hashes, LONGEST_PASSWORD, Overwhelmed};
 pub use credentials::{Credentials, Login, SOURCE_USER, basic};
 pub use gate::Gate;
 pub use link::{Link, LinkError};
-pub use lockout::{Lockout, network};
+pub use lockout::{LOCKOUT_MEMORY, Lockout, network};
 pub use secret::Secret;

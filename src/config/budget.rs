@@ -5,32 +5,34 @@
 use std::fmt;
 
 use super::Config;
+use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    KEPT_EVENTS, MOST_READERS, MOST_REQUESTS, QUEUE, READER_MEMORY, REQUEST_MEMORY, SEND_BUFFER,
-    SOURCE_TEXT,
+    self, Item, KEPT_EVENTS, MOST_READERS, MOST_REQUESTS, Place, QUEUE, SOURCE_TEXT, request_memory,
 };
-use crate::door::{MOST_WAITING, RECEIVE_BUFFER, VISIT_MEMORY};
+use crate::door::{self, MOST_WAITING, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
-use crate::ogg::{MAX_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
+use crate::ogg::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 use crate::platform::LOG_MEMORY;
+use crate::source::MOST_GOODBYES;
+use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 
 /// The program itself, its threads and their runtimes, in bytes. Measured at 3 to 4 MiB.
 const PROGRAM: usize = 6 * 1024 * 1024;
 /// Each further data-plane thread.
 const THREAD: usize = 256 * 1024;
+/// Wrong passwords are counted for sources, for listeners and for the administrator.
+const LOCKOUTS: usize = 3;
 
 /// Files of the process itself: standard streams, log, signals.
 const FILES: usize = 16;
 /// Files of each thread's runtime.
 const THREAD_FILES: usize = 4;
 
-/// A sum of items, in bytes: the process's own memory, and what the kernel holds for it.
+/// A sum of items: the process's own memory, and what the kernel holds for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// In the process.
-    pub process: Vec<(String, u64)>,
-    /// In the kernel.
-    pub kernel: Vec<(String, u64)>,
+    /// All items, those of the process first.
+    pub items: Vec<Item>,
     /// Files open at once, connections among them.
     pub files: u64,
 }
@@ -41,79 +43,93 @@ impl Budget {
         let limits = &config.door.limits;
         let ring = config.door.rules.largest_ring();
         // A mount has the source that is heard and one that is yet to show what it sends. Headers are
-        // gathered in a buffer and a packet, and then kept.
-        let source = Scanner::MEMORY + 4 * MAX_HEADERS;
-        // A packet that goes over pages, and a page of silence in the making, which may have doubled.
-        let stream = MAX_PACKET + 2 * MAX_PAGE + MAX_HEADERS;
+        // gathered as packets, the newest of which may be moved as it grows, and become pages.
+        let source = Scanner::MEMORY + 2 * MAX_HEADERS + MAX_KEPT_HEADERS;
+        // A packet that goes over pages, and a page of silence in the making, which may have doubled; and the
+        // stream's headers, as its source sent them, as listeners get them, and as others got them before.
+        let stream = MAX_PACKET + 2 * MAX_PAGE + 3 * MAX_KEPT_HEADERS;
         // Wider than memory itself where that is small: a sum that does not fit is what must be shown.
-        let times = |what: &str, count: usize, each: usize| {
-            (format!("{count} × {what}"), count as u64 * each as u64)
+        let process = |what, count: usize, each: usize| {
+            Item::new(Place::Process, what, count as u64, each as u64)
         };
-        let connections =
-            limits.sources + limits.listeners + MOST_WAITING + QUEUE + MOST_REQUESTS + MOST_READERS;
-        // A mount has two sources at the most, and on each thread a set of listeners to wait for.
-        let files = limits.sources * (2 + config.workers)
-            + limits.listeners
-            + MOST_WAITING
-            + MOST_REQUESTS
-            + MOST_READERS
-            + QUEUE
+        let kernel = |what, count: usize, each: usize| {
+            Item::new(Place::Kernel, what, count as u64, each as u64)
+        };
+        let at_door = MOST_WAITING + door::MOST_REFUSING;
+        let on_its_way = QUEUE + control::MOST_REFUSING;
+        let answered = MOST_REQUESTS + MOST_READERS;
+        let goodbyes = config.workers * MOST_GOODBYES;
+        let sources = 2 * limits.sources + goodbyes;
+        let connections = sources + limits.listeners + at_door + on_its_way + answered;
+        let backlog = backlog(limits.listeners) * config.listen.len();
+        // On each thread a mount has a set of listeners to wait for.
+        let files = connections
+            + limits.sources * config.workers
             + config.listen.len()
             + THREAD_FILES * (config.workers + 3)
             + FILES;
-        Self {
-            files: files as u64,
-            process: vec![
-                (
-                    "the program and its threads".into(),
-                    (PROGRAM + (config.workers - 1) * THREAD) as u64,
-                ),
-                times("a mount's ring", limits.sources * config.workers, ring),
-                times("a source's page in the making and its headers", 2 * limits.sources, source),
-                times(
-                    "a stream's packet and silence in the making, and its headers",
-                    limits.sources,
-                    stream,
-                ),
-                times("a listener", limits.listeners, LISTENER_MEMORY),
-                times("a request head", MOST_WAITING, VISIT_MEMORY + 2 * limits.request_head),
-                times("a request on its way", QUEUE, 2 * limits.request_head),
-                // While one configuration takes the other's place there are both.
-                ("users and tokens".into(), 2 * config.door.rules.memory() as u64),
-                times(
-                    "a status request",
-                    MOST_REQUESTS,
-                    REQUEST_MEMORY + limits.sources * SOURCE_TEXT,
-                ),
-                times(
-                    "a reader of events",
-                    MOST_READERS,
-                    READER_MEMORY + limits.sources * SOURCE_TEXT,
-                ),
-                times("an event that is kept", KEPT_EVENTS, SOURCE_TEXT),
-                ("log lines in the queue".into(), LOG_MEMORY as u64),
-            ],
-            kernel: vec![
-                times("a listener's send buffer", limits.listeners, limits.listener_send_buffer),
-                // The kernel doubles what it is asked for.
-                times(
-                    "an answer that is not yet taken",
-                    MOST_REQUESTS + MOST_READERS,
-                    2 * SEND_BUFFER,
-                ),
-                times("a connection's receive buffer", connections, 2 * RECEIVE_BUFFER),
-            ],
-        }
+        let request = request_memory(limits.request_head);
+        let workers = PROGRAM + (config.workers - 1) * THREAD;
+        let items = vec![
+            process("the program and its threads", 1, workers),
+            process("a mount's ring", limits.sources * config.workers, ring),
+            process("a source's page in the making and its headers", 2 * limits.sources, source),
+            process(
+                "a stream's packet and silence in the making, and its headers",
+                limits.sources,
+                stream,
+            ),
+            process("a listener", limits.listeners, LISTENER_MEMORY),
+            process("a request head", at_door, VISIT_MEMORY + 2 * limits.request_head),
+            process("a request on its way", on_its_way, 2 * limits.request_head),
+            // While one configuration takes the other's place there are both.
+            process("a configuration's users and tokens", 2, config.door.rules.memory()),
+            process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
+            process(
+                "a request that is answered",
+                MOST_REQUESTS,
+                request + limits.sources * SOURCE_TEXT,
+            ),
+            process("a reader of events", MOST_READERS, request),
+            process("an event that is kept", KEPT_EVENTS, SOURCE_TEXT),
+            process("log lines in the queue", 1, LOG_MEMORY),
+            kernel(
+                "a listener's send buffer",
+                limits.listeners,
+                sent_memory(limits.listener_send_buffer),
+            ),
+            // The kernel doubles what it is asked for.
+            kernel(
+                "an answer that is not yet taken",
+                answered,
+                sent_memory(2 * control::SEND_BUFFER),
+            ),
+            kernel(
+                "a short answer that is not yet taken",
+                at_door + on_its_way + goodbyes,
+                SHORT_ANSWER_MEMORY,
+            ),
+            kernel(
+                "a connection and its receive buffer",
+                connections + backlog,
+                SOCKET_MEMORY + 2 * RECEIVE_BUFFER,
+            ),
+        ];
+        Self { files: files as u64, items }
     }
 
     /// The process's share, in bytes.
     pub fn process_total(&self) -> u64 {
-        self.process.iter().map(|(_, bytes)| bytes).sum()
+        self.sum(|item| item.place == Place::Process)
     }
 
     /// All of it, in bytes.
     pub fn total(&self) -> u64 {
-        self.process_total() + self.kernel.iter().map(|(_, bytes)| bytes).sum::<u64>()
+        self.sum(|_| true)
+    }
+
+    fn sum(&self, counts: impl Fn(&Item) -> bool) -> u64 {
+        self.items.iter().filter(|item| counts(item)).map(Item::bytes).sum()
     }
 }
 
@@ -121,10 +137,12 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(f, "memory, worst case:")?;
-        for (title, items) in [("in the process", &self.process), ("in the kernel", &self.kernel)] {
-            writeln!(f, "  {title}")?;
-            for (what, bytes) in items {
-                writeln!(f, "  {:>10.2} MiB  {what}", mib(*bytes))?;
+        for place in [Place::Process, Place::Kernel] {
+            writeln!(f, "  in the {}", place.name())?;
+            for item in self.items.iter().filter(|item| item.place == place) {
+                let count =
+                    if item.count == 1 { String::new() } else { format!("{} × ", item.count) };
+                writeln!(f, "  {:>10.2} MiB  {count}{}", mib(item.bytes()), item.what)?;
             }
         }
         write!(

@@ -19,7 +19,7 @@ pub use reader::Problem;
 use mounts::rules;
 use passwords::{password, read_file, share_key};
 use reader::{Reader, Section};
-use values::{flag, networks, number, size, text_of, texts, time};
+use values::{flag, networks, number, size, text_of, texts, time, whole_number};
 
 use crate::auth::{Credentials, Login, SOURCE_USER, Secret};
 use crate::control::Settings as ControlSettings;
@@ -156,6 +156,7 @@ impl Config {
             },
         };
         let rules = rules(&mut reader, defaults, mounts);
+        let limits = read_limits(&mut reader, limits);
         let config = Self {
             listen: listen(&mut reader, root, port),
             workers: number(&mut reader, root, "workers", 1, 1, MOST_THREADS),
@@ -167,6 +168,7 @@ impl Config {
                 location: text_of(&mut reader, server, "location", "Earth"),
                 admin: text_of(&mut reader, server, "admin", "admin@silvasonic.local"),
                 prefix: prefix.clone(),
+                request_head: limits.request_head,
                 credentials: credentials.clone(),
             },
             door: DoorSettings {
@@ -177,7 +179,7 @@ impl Config {
                 credentials,
                 share_key: share_key(&mut reader, auth, environment),
                 rules,
-                limits: read_limits(&mut reader, limits),
+                limits,
             },
         };
         if reader.problems.is_empty() {
@@ -221,20 +223,38 @@ fn limits_without_file() -> Limits {
     Limits {
         sources: 10,
         listeners: 100,
-        connections_per_ip: 0,
+        connections_per_ip: fair_share(100),
         request_head: 8 * 1024,
         head_timeout: Duration::from_secs(10),
         listener_send_buffer: 64 * 1024,
     }
 }
 
+/// How many connections a client may have where nothing is said: most, so that a household or a proxy that is
+/// not trusted fits behind one address, but never so many that nobody else can listen.
+fn fair_share(listeners: usize) -> usize {
+    const LEAST: usize = 8;
+    (listeners - listeners / 4).max(LEAST)
+}
+
 fn read_limits(reader: &mut Reader<'_>, section: Section<'_>) -> Limits {
     let default = limits_without_file();
+    let listeners = number(reader, section, "listeners", default.listeners, 1, 100_000);
     let (least_time, most_time) = (Duration::from_millis(100), Duration::from_mins(5));
     Limits {
         sources: number(reader, section, "sources", default.sources, 1, 1000),
-        listeners: number(reader, section, "listeners", default.listeners, 1, 100_000),
-        connections_per_ip: number(reader, section, "connections_per_ip", 0, 0, 100_000),
+        listeners,
+        connections_per_ip: reader.get(
+            section,
+            "connections_per_ip",
+            "\"auto\" or a whole number from 0 to 100000",
+            fair_share(listeners),
+            |value| match value.as_str() {
+                Some("auto") => Some(fair_share(listeners)),
+                Some(_) => None,
+                None => whole_number(value).filter(|number| *number <= 100_000),
+            },
+        ),
         request_head: size(
             reader,
             section,

@@ -19,10 +19,14 @@ pub(super) fn number(
 ) -> usize {
     let allowed = format!("a whole number from {least} to {most}");
     reader.get(section, key, &allowed, default, |value| {
-        let number = value.as_integer()?;
-        let number = usize::from_str_radix(number.as_str(), number.radix()).ok()?;
-        (least..=most).contains(&number).then_some(number)
+        whole_number(value).filter(|number| (least..=most).contains(number))
     })
+}
+
+/// A number that is not negative.
+pub(super) fn whole_number(value: &DeValue<'_>) -> Option<usize> {
+    let number = value.as_integer()?;
+    usize::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 pub(super) fn size(

@@ -4,8 +4,11 @@
 //! where a page of another site sends them from the administrator's browser.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::answer::{Answer, xml};
+use tokio::time::sleep;
+
+use super::answer::{Answer, XML, pieces, xml};
 use super::visit::Visit;
 use super::{Control, stats};
 use crate::events::journal;
@@ -14,6 +17,9 @@ use crate::mount::{Name, Slot};
 use crate::ogg::Tags;
 use crate::text::tame;
 use crate::worker::Order;
+
+/// How long the administrator waits for a configuration to be read again.
+const RELOAD: Duration = Duration::from_secs(20);
 
 impl Control {
     /// Answers a request below `/admin`.
@@ -53,7 +59,7 @@ impl Control {
                 Ok(xml(stats::stats(&station, self.table.totals(), &mounts, only.as_deref())))
             }
             "listmounts" => Ok(xml(stats::mounts(&self.table.live()))),
-            "listclients" => Ok(xml(stats::clients(&*self.mount(visit)?))),
+            "listclients" => Ok(pieces(XML, stats::clients(&*self.mount(visit)?))),
             "killclient" => self.kill_client(visit),
             "killsource" => self.kill_source(visit),
             "metadata" => self.retitle(visit),
@@ -73,7 +79,7 @@ impl Control {
         let id = visit.parameter("id").and_then(|id| id.parse().ok());
         let id =
             id.ok_or_else(|| Reply::new(400, "Missing parameter: id takes a listener's number."))?;
-        let here = slot.roster.guests().iter().any(|guest| guest.id == id);
+        let here = slot.roster.has(id);
         if here {
             self.workers.order(&Order::Dismiss(slot.name.clone(), id));
         }
@@ -111,7 +117,10 @@ impl Control {
     }
 
     async fn reload(&self) -> Answer {
-        let outcome = self.reloader.ask().await;
+        let outcome = tokio::select! {
+            outcome = self.reloader.ask() => outcome,
+            () = sleep(RELOAD) => Err("its files are still being read; see the log for what comes of it".into()),
+        };
         let (message, done) = match outcome {
             Ok(()) => ("Config successfully reloaded".to_owned(), true),
             Err(why) => (format!("Config not reloaded: {why}"), false),

@@ -22,6 +22,8 @@ pub(super) struct Mount {
     name: String,
     title: Option<String>,
     artist: Option<String>,
+    /// Bytes of tags, such as a cover picture, that listeners are not sent.
+    tags_left_out_bytes: u64,
     station_name: Option<String>,
     description: Option<String>,
     genre: Option<String>,
@@ -67,11 +69,11 @@ pub(super) struct Clock {
 
 /// Somebody who listens.
 #[derive(Debug, Serialize)]
-pub(super) struct Listener {
+struct Listener<'a> {
     id: u64,
-    mount: String,
+    mount: &'a str,
     address: String,
-    agent: String,
+    agent: &'a str,
     seconds: u64,
 }
 
@@ -80,12 +82,6 @@ pub(super) struct Listener {
 pub(super) struct Mounts {
     /// By name.
     pub(super) mounts: Vec<Mount>,
-}
-
-/// All listeners.
-#[derive(Debug, Serialize)]
-pub(super) struct Listeners {
-    listeners: Vec<Listener>,
 }
 
 impl Mounts {
@@ -114,6 +110,7 @@ impl Mount {
             name: slot.name.to_string(),
             title: live.tags.title.clone(),
             artist: live.tags.artist.clone(),
+            tags_left_out_bytes: live.tags_left_out,
             station_name: about.name.clone(),
             description: about.description.clone(),
             genre: about.genre.clone(),
@@ -157,21 +154,35 @@ impl Clock {
     }
 }
 
-impl Listeners {
-    /// Of all mounts, by mount and then the oldest first.
-    pub(super) fn of(table: &Table) -> Self {
-        let live = table.live();
-        let of_mount = live.iter().flat_map(|(slot, _)| {
-            slot.roster.guests().into_iter().map(|guest| Listener {
+/// All listeners of all mounts, by mount and then the oldest first, piece by piece.
+pub(super) fn listeners(table: &Table) -> impl Iterator<Item = String> + use<> {
+    // Not the mounts themselves: a reader that takes its time must not keep one in its place.
+    let rosters: Vec<_> = table
+        .live()
+        .into_iter()
+        .map(|(slot, _)| (slot.name.to_string(), Arc::clone(&slot.roster)))
+        .collect();
+    let mut first = true;
+    let few = rosters
+        .into_iter()
+        .flat_map(|(mount, roster)| roster.guests().map(move |few| (mount.clone(), few)));
+    let listed = few.map(move |(mount, few)| {
+        let mut text = String::new();
+        for guest in few {
+            let listener = Listener {
                 id: guest.id,
-                mount: slot.name.to_string(),
+                mount: &mount,
                 address: guest.address.to_string(),
-                agent: guest.agent.to_string(),
+                agent: &guest.agent,
                 seconds: guest.since.elapsed().as_secs(),
-            })
-        });
-        Self { listeners: of_mount.collect() }
-    }
+            };
+            text.push_str(if std::mem::take(&mut first) { "" } else { "," });
+            text.push_str(&serde_json::to_string(&listener).unwrap_or_default());
+        }
+        text
+    });
+    let around = |text: &str| std::iter::once(text.to_owned());
+    around("{\"listeners\":[").chain(listed).chain(around("]}"))
 }
 
 /// Whether a source is heard, in a word.

@@ -1,33 +1,32 @@
 //! What happens to mounts, as server-sent events: up, live, gap, down, listeners, title.
 //!
-//! The last of them are kept in a small ring. A reader has a place in it and no queue: one that does not keep up
-//! is dropped, one that comes back says where it was and hears the rest.
+//! The last of them are kept in a small ring. A reader has a place in it and no queue. One that falls behind what
+//! is kept is sent the state of all mounts, as at its beginning, and goes on from there: a slow link costs it what
+//! happened in between, and nothing else. One that comes back says where it was and hears the rest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::api::{Clock, Mount, Mounts, date, state};
-use crate::crowd;
+use super::api::{Clock, Mount, date, state};
+use crate::admission::Permit;
 use crate::mount::{Live, Slot, Table};
 
 /// Events that are kept.
 pub const KEPT: usize = 128;
 /// Readers there may be at once.
 pub const MOST_READERS: usize = 64;
-/// What each of them may take of memory, in bytes, beside the list of all mounts that it begins with.
-pub const READER_MEMORY: usize = 24 * 1024;
-/// What a reader may take to take an event.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Changes this close together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// Events are made no faster than this, in bytes per second: changes that come meanwhile are one event.
+const PACE: u64 = 48 * 1024;
 /// How often each reader is told the time of each mount, which also shows that it is still there.
 const CLOCK: Duration = Duration::from_secs(1);
 
@@ -39,6 +38,8 @@ pub(super) struct Bulletin {
     events: RefCell<VecDeque<Event>>,
     /// The number of the newest one.
     newest: watch::Sender<u64>,
+    /// Bytes of all events ever.
+    said: Cell<u64>,
     /// The clocks of all mounts, and when they were read.
     times: RefCell<Option<(Instant, Bytes)>>,
 }
@@ -95,6 +96,7 @@ impl Bulletin {
             boot: boot.as_millis() as u64,
             events: RefCell::default(),
             newest: watch::Sender::new(0),
+            said: Cell::new(0),
             times: RefCell::default(),
         }
     }
@@ -103,6 +105,7 @@ impl Bulletin {
     pub(super) async fn watch(&self, table: &Table) {
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         loop {
+            let before = self.said.get();
             let mounts = table.shown();
             for (slot, live) in &mounts {
                 let now = Seen { live: Arc::clone(live), listeners: slot.listeners.taken() };
@@ -121,6 +124,10 @@ impl Bulletin {
                 }
                 there
             });
+            // Not held while nothing happens: it would count against the limit on mounts.
+            drop(mounts);
+            let said = self.said.get().saturating_sub(before);
+            sleep(TOGETHER.max(Duration::from_millis(said.saturating_mul(1000) / PACE))).await;
             table.changed().await;
             sleep(TOGETHER).await;
         }
@@ -153,7 +160,9 @@ impl Bulletin {
         if events.len() >= KEPT {
             events.pop_front();
         }
-        events.push_back(Event { number, text: frame(Some((self.boot, number)), kind, data) });
+        let text = frame(Some((self.boot, number)), kind, data);
+        self.said.set(self.said.get().saturating_add(text.len() as u64));
+        events.push_back(Event { number, text });
         drop(events);
         self.newest.send_replace(number);
     }
@@ -177,11 +186,7 @@ impl Bulletin {
     }
 
     /// A place for a reader that was at `last` (`Last-Event-ID`), if that is known and still here.
-    pub(super) fn join(
-        &self,
-        last: Option<&str>,
-        in_crowd: crowd::Place,
-    ) -> (Place, Channel<Bytes>) {
+    pub(super) fn join(&self, last: Option<&str>, permit: Permit) -> (Place, Channel<Bytes>) {
         let (sender, body) = Channel::new(1);
         let heard = last.and_then(|last| {
             let (boot, number) = last.split_once('-')?;
@@ -190,47 +195,76 @@ impl Bulletin {
             (boot == self.boot && (oldest..=*self.newest.borrow()).contains(&number))
                 .then_some(number)
         });
-        (Place { sender, heard, newest: self.newest.subscribe(), in_crowd }, body)
+        (Place { sender, heard, newest: self.newest.subscribe(), permit }, body)
     }
 
-    /// Serves a reader until it leaves or does not keep up.
+    /// Serves a reader until it leaves.
     pub(super) async fn serve(&self, mut place: Place, table: &Table) {
+        // Whether it can still be sent to is what counts: an error means that it has left.
+        let _ = self.feed(&mut place, table).await;
+    }
+
+    async fn feed(&self, place: &mut Place, table: &Table) -> Result<(), Gone> {
         let mut clock = interval(CLOCK);
-        let mut next = if let Some(heard) = place.heard {
-            heard + 1
-        } else {
-            let newest = *self.newest.borrow();
-            let all = frame(Some((self.boot, newest)), "mounts", &Mounts::of(table));
-            if !place.send(all).await {
-                return;
-            }
-            newest + 1
-        };
+        clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut next = place.heard.map(|heard| heard + 1);
         loop {
-            loop {
-                let event = {
-                    let events = self.events.borrow();
-                    match events.front() {
-                        Some(oldest) if next < oldest.number => return,
-                        Some(oldest) => events
-                            .get((next - oldest.number) as usize)
-                            .map(|event| event.text.clone()),
-                        None => None,
-                    }
-                };
-                let Some(event) = event else { break };
-                if !place.send(event).await {
-                    return;
+            match next.and_then(|number| self.event(number)) {
+                Some(Kept::Event(text)) => {
+                    place.send(text).await?;
+                    next = next.map(|number| number + 1);
                 }
-                next += 1;
-            }
-            tokio::select! {
-                changed = place.newest.changed() => if changed.is_err() { return },
-                _ = clock.tick() => if !place.send(self.times(table)).await { return },
+                Some(Kept::None) => tokio::select! {
+                    changed = place.newest.changed() => changed.map_err(|_| Gone)?,
+                    _ = clock.tick() => place.send(self.times(table)).await?,
+                },
+                // It has heard nothing yet, or what it would hear next is not kept any more.
+                None => {
+                    let newest = *self.newest.borrow();
+                    self.snapshot(place, newest, table).await?;
+                    next = Some(newest + 1);
+                }
             }
         }
     }
+
+    /// The event of this number; `None` if it is not kept any more.
+    fn event(&self, number: u64) -> Option<Kept> {
+        let events = self.events.borrow();
+        let Some(oldest) = events.front() else { return Some(Kept::None) };
+        let at = number.checked_sub(oldest.number)?;
+        Some(events.get(at as usize).map_or(Kept::None, |event| Kept::Event(event.text.clone())))
+    }
+
+    /// Sends the state of all mounts as one event, mount by mount, so that the whole of it is never in memory.
+    async fn snapshot(&self, place: &mut Place, newest: u64, table: &Table) -> Result<(), Gone> {
+        // A reader that takes its time must not keep a mount in its place.
+        let mounts = table.shown();
+        let mounts: Vec<(Weak<Slot>, Arc<Live>)> =
+            mounts.into_iter().map(|(slot, live)| (Arc::downgrade(&slot), live)).collect();
+        let id = format!("id: {}-{newest}\nevent: mounts\ndata: {{\"mounts\":[", self.boot);
+        place.send(id.into()).await?;
+        let mut first = true;
+        for (slot, live) in mounts {
+            let Some(slot) = slot.upgrade() else { continue };
+            let comma = if std::mem::take(&mut first) { "" } else { "," };
+            let mount = serde_json::to_string(&Mount::of(&slot, &live)).unwrap_or_default();
+            drop(slot);
+            place.send(format!("{comma}{mount}").into()).await?;
+        }
+        place.send(Bytes::from_static(b"]}\n\n")).await
+    }
 }
+
+/// What there is of an event.
+enum Kept {
+    Event(Bytes),
+    /// It has not happened yet.
+    None,
+}
+
+/// The reader has left.
+struct Gone;
 
 /// A reader's place.
 pub(super) struct Place {
@@ -238,18 +272,18 @@ pub(super) struct Place {
     /// The last event that it has heard.
     heard: Option<u64>,
     newest: watch::Receiver<u64>,
-    in_crowd: crowd::Place,
+    permit: Permit,
 }
 
 impl Place {
-    /// For [`crowd::Crowd::serves`].
+    /// For [`Admission::held_by`](crate::admission::Admission::held_by).
     pub(super) fn id(&self) -> usize {
-        self.in_crowd.id()
+        self.permit.id()
     }
 
-    async fn send(&mut self, text: Bytes) -> bool {
-        let until = Instant::now() + PATIENCE;
-        matches!(timeout_at(until, self.sender.send_data(text)).await, Ok(Ok(())))
+    /// Waits until there is room for it; who never makes any is the connection's affair.
+    async fn send(&mut self, text: Bytes) -> Result<(), Gone> {
+        self.sender.send_data(text).await.map_err(|_| Gone)
     }
 }
 

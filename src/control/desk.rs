@@ -1,10 +1,14 @@
 //! Where requests are taken, each served by a task of its own: one answer and the end, or events for as long as
 //! their reader likes.
+//!
+//! A request holds its place until its client has acknowledged the answer, so that the kernel holds no more answers
+//! than there are places. A client that takes nothing of its answer is reset.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::convert::Infallible;
-use std::io::Cursor;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -17,45 +21,60 @@ use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::sleep;
 
 use super::answer::{Answer, document, json_error, plain, stream};
-use super::bulletin::{Bulletin, MOST_READERS, Place};
+use super::bulletin::{Bulletin, Place};
+use super::connection::Connection;
 use super::visit::Visit;
-use super::{Arrival, BUFFER, Control, MOST_REQUESTS, SEND_BUFFER, metrics, page, status_json};
-use crate::crowd::Crowd;
-use crate::http::{Origin, Reply, SERVER, allowed, loggable, path_and_query};
+use super::{
+    Arrival, Control, MOST_READERS, MOST_REFUSING, MOST_REQUESTS, SEND_BUFFER, buffer, metrics,
+    page, status_json,
+};
+use crate::admission::{Admission, Crowding, Full, Permit};
+use crate::clock::Clock;
+use crate::http::{Origin, Reply, SERVER, Version, allowed, loggable, path_and_query};
+use crate::mount::Seats;
 use crate::platform::Pulse;
 use crate::refusals;
+use crate::tcp;
 
-/// Time for one request, from its handing over to its last byte.
-const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of its answer.
+const ANSWER_STALLED: Duration = Duration::from_secs(30);
+/// The same of events.
+const EVENTS_STALLED: Duration = Duration::from_secs(10);
+/// How long a request waits for a place before it is refused.
+const WAIT: Duration = Duration::from_secs(1);
+/// How often it looks for one.
+const LOOK: Duration = Duration::from_millis(50);
 /// The type that Prometheus asks for.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The type of server-sent events.
+const EVENTS: &str = "text/event-stream";
 
 /// What all requests share.
 struct Desk {
     control: Control,
     bulletin: Bulletin,
+    /// Requests that are being answered.
+    requests: Rc<Admission>,
     /// Those who read events.
-    readers: Rc<Crowd>,
+    readers: Rc<Admission>,
+    /// Requests that found no place, and wait for one or are being told so.
+    refusing: Arc<Seats>,
+    clock: Clock,
 }
 
 /// A request that is being served.
 #[derive(Default)]
 struct Serving {
     task: OnceCell<AbortHandle>,
-    /// It reads events, for as long as it likes.
-    reads: Cell<bool>,
-}
-
-impl Serving {
-    fn is_over(&self) -> bool {
-        self.task.get().is_some_and(AbortHandle::is_finished)
-    }
+    /// Its place, until it becomes a reader of events.
+    permit: RefCell<Option<Permit>>,
 }
 
 /// Serves what comes until `stop` turns true; beats while it takes requests.
@@ -66,26 +85,17 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     page::prepare();
-    let desk = Desk { control, bulletin: Bulletin::new(), readers: Crowd::new(MOST_READERS) };
-    let desk = Rc::new(desk);
-    let mut all: Vec<Rc<Serving>> = Vec::new();
+    let desk = Rc::new(Desk {
+        control,
+        bulletin: Bulletin::new(),
+        requests: Admission::new(MOST_REQUESTS, Crowding::RefusesNewest),
+        readers: Admission::new(MOST_READERS, Crowding::RefusesNewest),
+        refusing: Arc::default(),
+        clock: Clock::start(),
+    });
     let serve = async {
         while let Some(arrival) = pulse.during(arrivals.recv()).await {
-            all.retain(|request| !request.is_over());
-            // Whoever takes long to read an answer makes room for whoever asks now.
-            let mut passing = all.iter().filter(|request| !request.reads.get());
-            let oldest = passing.next();
-            if passing.count() + 1 >= MOST_REQUESTS
-                && let Some(task) = oldest.and_then(|oldest| oldest.task.get())
-            {
-                task.abort();
-            }
-            let (desk, request) = (Rc::clone(&desk), Rc::<Serving>::default());
-            all.push(Rc::clone(&request));
-            let own = Rc::clone(&request);
-            let task = tokio::task::spawn_local(async move { desk.attend(arrival, &own).await });
-            // It is set once, here.
-            let _ = request.task.set(task.abort_handle());
+            Rc::clone(&desk).take(arrival);
         }
     };
     LocalSet::new()
@@ -93,6 +103,7 @@ pub(super) async fn serve(
             tokio::select! {
                 () = serve => {}
                 () = desk.bulletin.watch(&desk.control.table) => {}
+                () = desk.clock.beat() => {}
                 _ = stop.wait_for(|&stop| stop) => {}
             }
         })
@@ -100,52 +111,103 @@ pub(super) async fn serve(
 }
 
 impl Desk {
+    /// Serves a request, if there is a place for it or will be in a moment.
+    fn take(self: Rc<Self>, arrival: Arrival) {
+        if let Ok(permit) = self.requests.admit(client_of(arrival.origin)) {
+            return self.spawn(arrival, permit);
+        }
+        // Dropped, and so reset, where there are too many of these already.
+        let Some(seat) = self.refusing.take(MOST_REFUSING) else { return };
+        spawn_local(async move {
+            match self.wait_for_place(client_of(arrival.origin)).await {
+                Some(permit) => Rc::clone(&self).spawn(arrival, permit),
+                None => self.refuse(arrival).await,
+            }
+            drop(seat);
+        });
+    }
+
+    fn spawn(self: Rc<Self>, arrival: Arrival, permit: Permit) {
+        let (desk, id, request) = (Rc::clone(&self), permit.id(), Rc::<Serving>::default());
+        request.permit.replace(Some(permit));
+        let own = Rc::clone(&request);
+        let task = spawn_local(async move { desk.attend(arrival, &own).await });
+        self.requests.held_by(id, task.abort_handle());
+        // It is set once, here.
+        let _ = request.task.set(task.abort_handle());
+    }
+
+    /// Most requests take milliseconds: a browser that asks for many files at once need not be refused.
+    async fn wait_for_place(&self, client: Option<IpAddr>) -> Option<Permit> {
+        let end = self.clock.now().checked_add(WAIT)?;
+        while self.clock.now() < end {
+            sleep(LOOK).await;
+            if let Ok(permit) = self.requests.admit(client) {
+                return Some(permit);
+            }
+        }
+        None
+    }
+
+    async fn refuse(&self, arrival: Arrival) {
+        let Ok(socket) = TcpStream::from_std(arrival.socket) else { return };
+        let reply = busy();
+        self.control.table.totals().refused.note(reply.status);
+        refusals::log(arrival.origin.address, arrival.origin.address, "", &reply);
+        let answer = reply.render(Version::Http11, false, true);
+        tcp::answer_and_finish(socket, &answer, &self.clock).await;
+    }
+
     async fn attend(&self, arrival: Arrival, request: &Serving) {
+        let Arrival { socket, read, origin, seat } = arrival;
         // What the kernel holds for a slow reader is bounded as for listeners.
-        if SockRef::from(&arrival.socket).set_send_buffer_size(SEND_BUFFER).is_err() {
+        if SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER).is_err() {
             return;
         }
-        let Ok(socket) = tokio::net::TcpStream::from_std(arrival.socket) else { return };
-        let (reader, writer) = socket.into_split();
-        let stream = tokio::io::join(Cursor::new(arrival.read).chain(reader), writer);
+        let Ok(socket) = TcpStream::from_std(socket) else { return };
+        let (connection, stream) = Connection::new(socket, read);
         let (to_feed, place) = oneshot::channel();
         let to_feed = Cell::new(Some(to_feed));
         let service = service_fn(|asked: Request<Incoming>| {
             let to_feed = &to_feed;
             async move {
-                let (answer, place) = self.answer(&asked, arrival.origin).await;
+                let (answer, place) = self.answer(&asked, origin).await;
                 if let (Some(place), Some(to_feed)) = (place, to_feed.take()) {
-                    // Nobody to be fed is nobody to be told.
+                    // If the receiver is gone, the connection is closed and there is no stream to start.
                     let _ = to_feed.send(place);
                 }
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = http1::Builder::new()
+        let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .keep_alive(false)
-            .max_buf_size(BUFFER)
+            // Some clients end their side with the request, and wait for the answer.
+            .half_close(true)
+            .max_buf_size(buffer(self.control.settings.load().request_head))
             .serve_connection(TokioIo::new(stream), service);
         let feed = async {
             let Ok(place) = place.await else { return std::future::pending().await };
-            request.reads.set(true);
             if let Some(task) = request.task.get() {
-                self.readers.serves(place.id(), task.clone());
+                self.readers.held_by(place.id(), task.clone());
             }
-            self.bulletin.serve(place, &self.control.table).await;
-        };
-        let limit = async {
-            sleep(REQUEST_TIME).await;
-            if request.reads.get() {
-                std::future::pending::<()>().await;
+            // It has a place among the readers now.
+            request.permit.take();
+            tokio::select! {
+                () = self.bulletin.serve(place, &self.control.table) => {}
+                () = connection.stalls(EVENTS_STALLED, &self.clock) => {}
             }
         };
         // What goes wrong between a client and its answer is the client's affair, and nobody is left to be
-        // told of a request that took too long, or of events that were not taken.
+        // told of an answer that was not taken.
         tokio::select! {
-            _ = connection => {}
+            _ = served => {
+                // What is left to be done is for the server's own sake.
+                drop(seat);
+                tcp::finish(&connection.socket, &self.clock).await;
+            }
             () = feed => {}
-            () = limit => {}
+            () = connection.stalls(ANSWER_STALLED, &self.clock) => {}
         }
     }
 
@@ -210,10 +272,10 @@ impl Desk {
                 let status = status_json(&control.station(visit), &control.table.shown());
                 Ok(document("application/json; charset=UTF-8", status))
             }
-            "/metrics" => metrics::render(&control.table, control.ceiling.get())
+            "/metrics" => metrics::render(&control.table, &control.ceiling)
                 .map(|text| document(METRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
-            "/api/v1/events" => Ok(self.events(visit, place)),
+            "/api/v1/events" => self.events(visit, place),
             _ if is_admin => control.administer(visit).await,
             path => match path.strip_prefix("/api/") {
                 Some(what) => control.api(what, visit),
@@ -222,15 +284,28 @@ impl Desk {
         }
     }
 
-    fn events(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Answer {
+    fn events(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Result<Answer, Reply> {
         let last = visit.fields.get("last-event-id").and_then(|last| last.to_str().ok());
-        let place_in = self.readers.enter(visit.origin.address);
-        let (joined, body) = self.bulletin.join(last, place_in);
-        // Whoever only asks for the head gets no events.
-        *place = (visit.method == Method::GET).then_some(joined);
-        let mut answer = stream("text/event-stream", body);
+        let mut answer = if visit.method == Method::GET {
+            let permit = self.readers.admit(client_of(visit.origin)).map_err(|Full| busy())?;
+            let (joined, body) = self.bulletin.join(last, permit);
+            *place = Some(joined);
+            stream(EVENTS, body)
+        } else {
+            // Whoever only asks for the head gets no events, and needs no place.
+            document(EVENTS, "")
+        };
         // Some proxies would gather events before they pass them on.
         answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-        answer
+        Ok(answer)
     }
+}
+
+/// Who is counted for a request, if that is known.
+fn client_of(origin: Origin) -> Option<IpAddr> {
+    (!origin.is_proxy).then_some(origin.address)
+}
+
+fn busy() -> Reply {
+    Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "2")
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::Ceiling;
 use super::status::measured_bitrate;
 use crate::mount::{Live, Slot, State, Table};
 use crate::platform::{lines_dropped, resident};
@@ -25,6 +26,12 @@ struct OfStatus {
     status: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPart {
+    place: &'static str,
+    part: &'static str,
+}
+
 /// A name, what it means, and where its value comes from.
 type Column<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
@@ -34,7 +41,7 @@ type Ratio = Gauge<f64, AtomicU64>;
 ///
 /// # Errors
 /// None in practice: it is written to memory.
-pub(super) fn render(table: &Table, ceiling: u64) -> Result<String, fmt::Error> {
+pub(super) fn render(table: &Table, ceiling: &Ceiling) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("silvacast");
     let mounts = table.shown();
     of_mounts(&mut registry, &mounts);
@@ -73,8 +80,15 @@ pub(super) fn render(table: &Table, ceiling: u64) -> Result<String, fmt::Error> 
         &mut registry,
         "memory_ceiling",
         "The most that it can take, the kernel's share included",
-        ceiling,
+        ceiling.total(),
     );
+    let parts = Family::<OfPart, Gauge>::default();
+    for item in ceiling.items() {
+        let label = OfPart { place: item.place.name(), part: item.what };
+        parts.get_or_create(&label).set(item.bytes().cast_signed());
+    }
+    let help = "What that is made of: the most of each item there can be, times the most that one can take";
+    registry.register_with_unit("memory_ceiling_part", help, Unit::Bytes, parts);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)

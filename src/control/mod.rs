@@ -8,6 +8,8 @@ mod admin;
 mod answer;
 mod api;
 mod bulletin;
+mod ceiling;
+mod connection;
 mod desk;
 mod metrics;
 pub mod page;
@@ -25,16 +27,17 @@ use http_body_util::Either;
 use tokio::sync::{mpsc, watch};
 
 pub use api::OPENAPI;
-pub use bulletin::{KEPT as KEPT_EVENTS, MOST_READERS, READER_MEMORY};
+pub use bulletin::{KEPT as KEPT_EVENTS, MOST_READERS};
+pub use ceiling::{Ceiling, Item, Place};
 pub use status::{Station, listen_url, path as url_path, render as status_json};
 
-use answer::{Answer, document, json, plain};
-use api::{Listeners, Mount, Mounts};
+use answer::{Answer, JSON, document, json, pieces, plain};
+use api::{Mount, Mounts, listeners};
 use visit::Visit;
 
 use crate::auth::{Credentials, Gate};
 use crate::http::{Origin, Reply};
-use crate::mount::{Gauge, Name, Seat, Table};
+use crate::mount::{Name, Seat, Table};
 use crate::platform::{Pulse, Reloader};
 use crate::worker::Workers;
 
@@ -42,14 +45,24 @@ use crate::worker::Workers;
 pub const QUEUE: usize = 64;
 /// Requests that may be served at once.
 pub const MOST_REQUESTS: usize = 64;
-/// What one request may take of memory, in bytes, beside what its answer says of each source.
-pub const REQUEST_MEMORY: usize = 2 * BUFFER;
-/// What an answer says of one source, in bytes: its texts are bounded, and grow a little as JSON.
-pub const SOURCE_TEXT: usize = 8 * 1024;
-/// What the kernel may hold of an answer that its reader has not yet taken, in bytes; it doubles the number.
-pub const SEND_BUFFER: usize = 32 * 1024;
-/// hyper's buffer, in bytes: the longest head that the door may be told to let in, and a little.
-const BUFFER: usize = 68 * 1024;
+/// Requests beyond [`MOST_REQUESTS`] that may wait for a place; more are reset.
+pub const MOST_REFUSING: usize = 64;
+/// What one request, or one reader of events, may take of memory where a head may have so many bytes, in bytes:
+/// hyper's buffers for reading and writing, and what is being written. What an answer says of each source comes on
+/// top.
+pub const fn request_memory(request_head: usize) -> usize {
+    2 * buffer(request_head) + SOURCE_TEXT
+}
+/// What an answer says of one source, in bytes: eight texts of at most 256 bytes, each of which XML may make six
+/// times as long, its name likewise, and some numbers.
+pub const SOURCE_TEXT: usize = 16 * 1024;
+/// What is asked for as `SO_SNDBUF` of a connection, in bytes; the kernel doubles it.
+pub const SEND_BUFFER: usize = 16 * 1024;
+
+/// hyper's buffer, in bytes: the longest head that the door lets in, and a little; 8 KiB is the least it takes.
+const fn buffer(request_head: usize) -> usize {
+    8 * 1024 + request_head
+}
 
 /// A connection that the door takes for no stream.
 #[derive(Debug)]
@@ -75,6 +88,8 @@ pub struct Settings {
     pub admin: String,
     /// Accepted in front of every path.
     pub prefix: String,
+    /// The longest request head that the door lets in, in bytes.
+    pub request_head: usize,
     /// The passwords of the administrator, and of sources, which may say what they play.
     pub credentials: Credentials,
 }
@@ -88,8 +103,8 @@ pub struct Control {
     pub port: u16,
     /// Since when it runs.
     pub since: SystemTime,
-    /// The most memory that it can take, in bytes.
-    pub ceiling: Arc<Gauge>,
+    /// The most memory that it can take.
+    pub ceiling: Arc<Ceiling>,
     /// The mounts.
     pub table: Arc<Table>,
     /// Where orders go.
@@ -144,7 +159,7 @@ impl Control {
             "mounts" => Ok(json(&Mounts::of(&self.table))),
             "listeners" => {
                 self.admin_login(visit)?;
-                Ok(json(&Listeners::of(&self.table)))
+                Ok(pieces(JSON, listeners(&self.table)))
             }
             other => {
                 let name = other.strip_prefix("mounts/").ok_or_else(nothing)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::status::{Station, dates, listen_url, measured_bitrate};
 use super::xml::Xml;
 use crate::http::SERVER;
-use crate::mount::{Live, Slot, Totals};
+use crate::mount::{Guest, Live, Slot, Totals};
 
 /// A mount and what is on the air.
 type Heard = (Arc<Slot>, Arc<Live>);
@@ -109,25 +109,29 @@ pub(super) fn mounts(mounts: &[Heard]) -> String {
     })
 }
 
-/// `/admin/listclients`.
-pub(super) fn clients(slot: &Slot) -> String {
-    let guests = slot.roster.guests();
-    Xml::document("icestats", |xml| {
+/// `/admin/listclients`, piece by piece.
+pub(super) fn clients(slot: &Slot) -> impl Iterator<Item = String> + use<> {
+    let count = slot.roster.len();
+    let (before, after) = Xml::around("icestats", |xml| {
         xml.element("source", &[("mount", slot.name.as_str())], |xml| {
             // One widely used reader wants the one, another the other.
-            xml.value("Listeners", guests.len());
-            xml.value("listeners", guests.len());
-            for guest in &guests {
-                let id = guest.id.to_string();
-                xml.element("listener", &[("id", &id)], |xml| {
-                    xml.value("IP", guest.address);
-                    xml.value("UserAgent", &guest.agent);
-                    xml.value("Connected", guest.since.elapsed().as_secs());
-                    xml.value("ID", guest.id);
-                });
-            }
+            xml.value("Listeners", count);
+            xml.value("listeners", count);
+            xml.hole();
         });
-    })
+    });
+    let guests = Arc::clone(&slot.roster).guests();
+    let listed = guests.map(|few| Xml::part(|xml| few.iter().for_each(|guest| client(xml, guest))));
+    std::iter::once(before).chain(listed).chain(std::iter::once(after))
+}
+
+fn client(xml: &mut Xml, guest: &Guest) {
+    xml.element("listener", &[("id", &guest.id.to_string())], |xml| {
+        xml.value("IP", guest.address);
+        xml.value("UserAgent", &guest.agent);
+        xml.value("Connected", guest.since.elapsed().as_secs());
+        xml.value("ID", guest.id);
+    });
 }
 
 /// What came of a command.

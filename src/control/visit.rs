@@ -122,6 +122,7 @@ mod tests {
             location: "Wood".into(),
             admin: "me".into(),
             prefix: "/stream".into(),
+            request_head: 8192,
             credentials: Credentials { source: login(), admin: login() },
         }
     }

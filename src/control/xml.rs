@@ -2,6 +2,9 @@
 
 use quick_xml::escape::escape;
 
+/// Stands where something is yet to be put in: no XML may have this character.
+const HOLE: char = '\0';
+
 /// A document in the making.
 #[derive(Debug)]
 pub(super) struct Xml(String);
@@ -11,6 +14,25 @@ impl Xml {
     pub(super) fn document(name: &str, inside: impl FnOnce(&mut Self)) -> String {
         let mut xml = Self(String::from("<?xml version=\"1.0\"?>\n"));
         xml.element(name, &[], inside);
+        xml.0
+    }
+
+    /// A document whose inmost part is yet to be made: what stands before it, and what after it.
+    pub(super) fn around(name: &str, inside: impl FnOnce(&mut Self)) -> (String, String) {
+        let document = Self::document(name, inside);
+        let (before, after) = document.split_once(HOLE).unwrap_or((&document, ""));
+        (before.to_owned(), after.to_owned())
+    }
+
+    /// Where the inmost part of a document goes, once.
+    pub(super) fn hole(&mut self) {
+        self.0.push(HOLE);
+    }
+
+    /// What `inside` makes, without a document around it.
+    pub(super) fn part(inside: impl FnOnce(&mut Self)) -> String {
+        let mut xml = Self(String::new());
+        inside(&mut xml);
         xml.0
     }
 

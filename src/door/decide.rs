@@ -1,25 +1,30 @@
 //! What becomes of a request: from its head, the client's address and the seats that are left.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::percent_decode_str;
+use tokio::time::sleep;
 
 use super::address::origin;
 use super::head::Head;
 use super::route::{Route, of as route_of};
-use super::{Door, Limits, Settings, too_many_connections};
-use crate::auth::{Kind, Link, Offer, Overwhelmed, Verdict, admits, basic};
+use super::{Door, LOOK, Limits, Settings, too_many_connections};
+use crate::auth::{
+    Kind, LONGEST_PASSWORD, Link, LinkError, Offer, Overwhelmed, Verdict, admits, basic,
+};
 use crate::http::{Origin, Reply, loggable_target, parameter};
 use crate::listener::{self, Player, Visitor, amount, response_head};
-use crate::mount::{Description, Guest, Name, Seat, Slot};
+use crate::mount::{Description, Guest, Name, NoPlace, Seat, Slot, Wanted};
 use crate::source::{self, Body, Manner};
 use crate::text::tame;
 use crate::worker::Arrival;
 
-/// Passwords of one client that may wait to be checked.
-const CHECKS_OF_ONE: usize = 2;
+/// How long a source waits for the place of a mount whose stream has ended.
+const PLACE: Duration = Duration::from_secs(2);
 
 /// What becomes of a request.
 pub(super) enum Decision {
@@ -68,6 +73,8 @@ impl Door {
             return Err(Reply::new(403, "This server is not open to your address."));
         }
         self.seat_client(&settings.limits, origin, seat)?;
+        // Whatever is asked for: two readers of this head must not disagree on where the next one begins.
+        body_of(head)?;
         route_of(head, &settings.prefix)
     }
 
@@ -82,7 +89,7 @@ impl Door {
         match route {
             Route::Control => Ok(Decision::Control(seat.take(), origin)),
             Route::Options(all) => Ok(answer(head, &options(all))),
-            Route::Source(name) => self.source(settings, head, &name, (peer, origin), seat),
+            Route::Source(name) => self.source(settings, head, &name, (peer, origin), seat).await,
             Route::Listener { name, burst, query, probe } => {
                 let Some(slot) = self.table.find(&name) else {
                     return Ok(Decision::Control(seat.take(), origin));
@@ -118,7 +125,25 @@ impl Door {
         Ok(())
     }
 
-    fn source(
+    /// A mount for a source, if there is a place for one or will be in a moment.
+    async fn place_for(&self, name: &Name, limit: usize) -> Result<Wanted, Reply> {
+        let end = self.clock.now().checked_add(PLACE);
+        loop {
+            match self.table.reserve(name, limit, || self.settings.load().rules.of(name)) {
+                Ok(slot) => return Ok(slot),
+                Err(NoPlace::Soon) if end.is_some_and(|end| self.clock.now() < end) => {
+                    sleep(LOOK).await;
+                }
+                Err(_) => {
+                    let sentence =
+                        format!("Too many sources connected: all {limit} mounts are in use.");
+                    return Err(Reply::new(403, sentence));
+                }
+            }
+        }
+    }
+
+    async fn source(
         &self,
         settings: &Settings,
         head: &Head<'_, '_>,
@@ -138,16 +163,7 @@ impl Door {
         } else {
             Manner::Either
         };
-        let limit = settings.limits.sources;
-        let slot = self
-            .table
-            .reserve(name, limit, || self.settings.load().rules.of(name))
-            .map_err(|_| {
-                Reply::new(
-                    403,
-                    format!("Too many sources connected: all {limit} mounts are in use."),
-                )
-            })?;
+        let slot = self.place_for(name, settings.limits.sources).await?;
         self.table.totals().sources.add(1);
         let description = describe(head, origin);
         let seat = seat.take();
@@ -180,33 +196,41 @@ impl Door {
             link: Link::of_query(query),
         };
         let (name, key, now) = (slot.name.as_str(), settings.share_key.as_ref(), SystemTime::now());
+        let gate = &self.gates.listeners;
+        let credential = rules.access.credential(name, &offer);
+        if let Some(credential) = &credential {
+            gate.try_again(origin, credential)?;
+        }
         let verdict = rules.access.decide(name, origin.address, &offer, key, now);
         let verdict = match verdict {
             Verdict::If { password, hash, known } => {
-                self.gates.listeners.try_again(origin)?;
-                let busy = || {
-                    let sentence = "Too many passwords are being checked; try again in a moment.";
-                    Reply::new(503, sentence).with("Retry-After", "2")
-                };
-                // One client cannot keep the others waiting.
-                let _turn = self.checking.take(origin.address, CHECKS_OF_ONE).ok_or_else(busy)?;
-                match self.gates.checker.check(password, hash).await {
+                let checker = &self.gates.checker;
+                let client = (!origin.is_proxy).then_some(origin.address);
+                match checker.check(client, password, hash, &self.clock).await {
                     Ok(true) if known => Verdict::Welcome,
                     Ok(_) => Verdict::WrongPassword,
-                    Err(Overwhelmed) => return Err(busy()),
+                    Err(Overwhelmed) => {
+                        let sentence =
+                            "Too many passwords are being checked; try again in a moment.";
+                        return Err(Reply::new(503, sentence).with("Retry-After", "2"));
+                    }
                 }
             }
             verdict => verdict,
         };
-        if matches!(verdict, Verdict::WrongPassword | Verdict::WrongToken) {
-            self.gates.listeners.try_again(origin)?;
-            self.gates.listeners.was_wrong(origin);
+        match (&verdict, &credential) {
+            (Verdict::Welcome, Some(credential)) => gate.was_right(origin, credential),
+            (
+                Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
+                _,
+            ) => gate.was_wrong(origin),
+            _ => {}
         }
-        // By a clock that only goes on, from here on.
-        let left = |link: &Link| link.until()?.duration_since(now).ok();
-        let until =
-            offer.link.as_ref().filter(|_| rules.access.kind != Kind::Public).and_then(left);
-        refusal(&verdict).map_or(Ok(until.map(|left| Instant::now() + left)), Err)
+        if let Some(reply) = refusal(&verdict) {
+            return Err(reply);
+        }
+        let link = offer.link.filter(|_| rules.access.kind != Kind::Public);
+        Ok(link.and_then(|link| link.end(now, Instant::now())))
     }
 
     fn listener(
@@ -264,6 +288,9 @@ fn refusal(verdict: &Verdict) -> Option<Reply> {
         Verdict::Welcome | Verdict::If { .. } => None,
         Verdict::AskPassword => ask("Basic", "This microphone needs a user and a password."),
         Verdict::WrongPassword => ask("Basic", "Wrong user or password for this microphone."),
+        Verdict::LongPassword => {
+            ask("Basic", &format!("A listener's password has at most {LONGEST_PASSWORD} bytes."))
+        }
         Verdict::AskToken => ask("Bearer", "This microphone needs a token."),
         Verdict::WrongToken => ask("Bearer", "This token does not open this microphone."),
         Verdict::BadLink(error) => Some(Reply::new(403, format!("Refused: {error}."))),
@@ -272,12 +299,13 @@ fn refusal(verdict: &Verdict) -> Option<Reply> {
     }
 }
 
-/// How the body is framed. A length of 0 comes from encoders that mean none.
+/// How the body is framed (RFC 9112, section 6.3). Some encoders send `Content-Length: 0` for a body
+/// of unknown length.
 fn body_of(head: &Head<'_, '_>) -> Result<Body, Reply> {
     let bad = |sentence| Err(Reply::new(400, sentence));
-    let mut lengths = head.values("content-length");
     let mut codings = head.values("transfer-encoding");
-    match (codings.next(), lengths.next()) {
+    let length = length_of(head)?;
+    match (codings.next(), length) {
         (Some(_), Some(_)) => bad("A request has a length or chunks, not both."),
         (Some(coding), None)
             if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() =>
@@ -285,16 +313,27 @@ fn body_of(head: &Head<'_, '_>) -> Result<Body, Reply> {
             Ok(Body::CHUNKED)
         }
         (Some(_), None) => bad("The only transfer coding understood here is chunked."),
-        (None, None | Some(b"0")) if lengths.next().is_none() => Ok(Body::Raw),
-        (None, length) => {
-            let digits = length.filter(|length| length.iter().all(u8::is_ascii_digit));
-            let length = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-            match length {
-                Some(length) if lengths.next().is_none() => Ok(Body::Length(length)),
-                _ => bad("This Content-Length is no length."),
-            }
-        }
+        (None, None | Some(0)) => Ok(Body::Raw),
+        (None, Some(length)) => Ok(Body::Length(length)),
     }
+}
+
+/// The length that all `Content-Length` fields agree on.
+fn length_of(head: &Head<'_, '_>) -> Result<Option<u64>, Reply> {
+    let mut length = None;
+    let values = head.values("content-length");
+    for value in values.flat_map(|value| value.split(|&byte| byte == b',')) {
+        let digits = Some(value.trim_ascii()).filter(|text| text.iter().all(u8::is_ascii_digit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        let Some(said) = digits else {
+            return Err(Reply::new(400, "This Content-Length is no length."));
+        };
+        if length.is_some_and(|length| length != said) {
+            return Err(Reply::new(400, "A request has one Content-Length, not different ones."));
+        }
+        length = Some(said);
+    }
+    Ok(length)
 }
 
 fn describe(head: &Head<'_, '_>, origin: Origin) -> Description {
@@ -332,4 +371,39 @@ fn options(all: &str) -> Reply {
         .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
         .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Last-Event-ID, Range")
         .with("Access-Control-Max-Age", "86400")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::MAX_FIELDS;
+    use super::*;
+
+    fn framed(fields: &str) -> Result<Body, u16> {
+        let text = format!("PUT /m HTTP/1.1\r\n{fields}\r\n");
+        let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let head = Head::read(text.as_bytes(), &mut room).unwrap().unwrap();
+        body_of(&head).map_err(|reply| reply.status)
+    }
+
+    #[test]
+    fn lengths_that_disagree_are_refused() {
+        for (fields, body) in [
+            ("", Ok(Body::Raw)),
+            ("Content-Length: 0\r\n", Ok(Body::Raw)),
+            ("Content-Length: 5\r\n", Ok(Body::Length(5))),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok(Body::Length(5))),
+            ("Content-Length: 5, 5\r\n", Ok(Body::Length(5))),
+            ("Transfer-Encoding: chunked\r\n", Ok(Body::CHUNKED)),
+            ("Content-Length: 0\r\nContent-Length: 5\r\n", Err(400)),
+            ("Content-Length: 5\r\nContent-Length: 0\r\n", Err(400)),
+            ("Content-Length: 5, 0\r\n", Err(400)),
+            ("Content-Length: \r\n", Err(400)),
+            ("Content-Length: +5\r\n", Err(400)),
+            ("Content-Length: 18446744073709551616\r\n", Err(400)),
+            ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", Err(400)),
+            ("Transfer-Encoding: gzip, chunked\r\n", Err(400)),
+        ] {
+            assert_eq!(framed(fields), body, "{fields:?}");
+        }
+    }
 }

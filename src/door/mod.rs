@@ -18,27 +18,29 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
 
 pub use address::origin;
 pub use head::{Fields, Head, MAX_FIELDS, modernise};
 pub use route::{Route, of as route_of};
-pub use socket::{RECEIVE_BUFFER, accepting, bind};
+pub use socket::bind;
 
 use decide::Decision;
 
+use crate::admission::{Admission, Crowding, Permit};
 use crate::auth::{Checker, Credentials, Gate, Secret};
+use crate::clock::Clock;
 use crate::control;
-use crate::crowd::{Crowd, Place};
 use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::mount::{PerClient, Rules, Seat, Seats, Table};
 use crate::platform::Pulse;
 use crate::refusals;
+use crate::tcp;
 use crate::worker::{Arrival, Workers};
 
 /// What the door needs to know.
@@ -75,7 +77,7 @@ pub struct Limits {
     pub sources: usize,
     /// Listeners of all mounts together.
     pub listeners: usize,
-    /// Connections of one client; 0 for no limit of its own.
+    /// Connections of one client; 0 for no limit.
     pub connections_per_ip: usize,
     /// Bytes of a request head.
     pub request_head: usize,
@@ -87,14 +89,14 @@ pub struct Limits {
 
 /// The most connections that may wait at the door.
 pub const MOST_WAITING: usize = 256;
+/// Connections beyond [`MOST_WAITING`] that may be told so; more are reset.
+pub const MOST_REFUSING: usize = 64;
 /// What a connection at the door takes beside its request head, in bytes.
 pub const VISIT_MEMORY: usize = 16 * 1024;
 /// How long the accept loop rests when the system has no descriptor or memory left.
 const REST: Duration = Duration::from_millis(200);
-/// How long a refused client is read on, so that it gets to see why.
-const LINGER: Duration = Duration::from_secs(1);
-/// How much of it.
-const LINGER_BYTES: usize = 256 * 1024;
+/// How often the kernel is asked whether a client has taken its last answer.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Where the door asks for passwords. Whoever guesses at one of them, or the administrator's, keeps nobody
 /// of the same address out of the others.
@@ -117,10 +119,11 @@ pub struct Door {
     workers: Workers,
     control: mpsc::Sender<control::Arrival>,
     gates: Gates,
-    waiting: Rc<Crowd>,
+    waiting: Rc<Admission>,
+    /// Connections that found no place to wait, and are being told so.
+    refusing: Arc<Seats>,
     per_client: PerClient,
-    /// Passwords that are being checked, by client.
-    checking: PerClient,
+    clock: Clock,
 }
 
 impl Door {
@@ -140,9 +143,10 @@ impl Door {
             workers,
             control,
             gates,
-            waiting: Crowd::new(MOST_WAITING),
+            waiting: Admission::new(MOST_WAITING, Crowding::DropsOldest),
+            refusing: Arc::default(),
             per_client: PerClient::default(),
-            checking: PerClient::default(),
+            clock: Clock::start(),
         }
     }
 
@@ -152,8 +156,10 @@ impl Door {
         LocalSet::new()
             .run_until(async {
                 for (socket, pulse) in sockets {
-                    tokio::task::spawn_local(Rc::clone(&door).accept(socket, pulse));
+                    spawn_local(Rc::clone(&door).accept(socket, pulse));
                 }
+                let clock = door.clock.clone();
+                spawn_local(async move { clock.beat().await });
                 // An error means that nobody is left who could say stop: the same.
                 let _ = stop.wait_for(|&stop| stop).await;
             })
@@ -169,11 +175,7 @@ impl Door {
                         journal!(info, ACCEPT_RESUMED, "accepting connections again");
                     }
                     self.table.totals().connections.add(1);
-                    let place = self.waiting.enter(peer.ip());
-                    let id = place.id();
-                    let task =
-                        tokio::task::spawn_local(Rc::clone(&self).attend(stream, peer, place));
-                    self.waiting.serves(id, task.abort_handle());
+                    self.admit(stream, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -186,26 +188,51 @@ impl Door {
         }
     }
 
+    /// Gives a connection a place to wait, and a task that serves it.
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let door = Rc::clone(self);
+        let client = (!self.settings.load().trusts(peer.ip())).then(|| peer.ip());
+        if let Ok(permit) = self.waiting.admit(client) {
+            let id = permit.id();
+            let task = spawn_local(door.attend(stream, peer, permit));
+            return self.waiting.held_by(id, task.abort_handle());
+        }
+        // Dropped, and so reset, where there are too many of these already.
+        let Some(seat) = self.refusing.take(MOST_REFUSING) else { return };
+        spawn_local(async move {
+            door.refuse(stream, peer, &busy()).await;
+            drop(seat);
+        });
+    }
+
     /// Serves one connection until it is handed on or done with.
-    async fn attend(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, _place: Place) {
-        let settings = self.settings.load_full();
-        let limits = &settings.limits;
-        let trusted = settings.trusts(peer.ip());
+    async fn attend(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, _permit: Permit) {
+        // Not the settings themselves: a connection must not keep an old configuration in memory.
+        let (limits, trusted) = {
+            let settings = self.settings.load();
+            (settings.limits, settings.trusts(peer.ip()))
+        };
         let mut seat = None;
         if limits.connections_per_ip > 0 && !trusted {
             seat = self.per_client.take(peer.ip(), limits.connections_per_ip);
             if seat.is_none() {
-                return self.refuse(stream, peer, &too_many_connections(limits)).await;
+                return self.refuse(stream, peer, &too_many_connections(&limits)).await;
             }
         }
-        let mut read = Vec::new();
+        let (mut read, mut answered) = (Vec::new(), false);
         loop {
-            let head = timeout(limits.head_timeout, self.read_head(&mut stream, &mut read)).await;
+            let head = async {
+                if answered {
+                    self.until_taken(&stream, !read.is_empty()).await;
+                }
+                self.read_head(&mut stream, &mut read).await
+            };
+            let head = self.clock.timeout(limits.head_timeout, head).await;
             match head {
                 Ok(Ok(())) => {}
                 // It left, or never said anything: nobody is there to be answered.
-                Ok(Err(None)) => return,
-                Err(_) if read.is_empty() => return,
+                Ok(Err(None)) => return tcp::close(&stream),
+                Err(_) if read.is_empty() => return tcp::close(&stream),
                 Ok(Err(Some(reply))) => return self.refuse(stream, peer, &reply).await,
                 Err(_) => {
                     let seconds = limits.head_timeout.as_secs_f32();
@@ -219,14 +246,14 @@ impl Door {
                 Err(reply) => return self.refuse(stream, peer, &reply).await,
             };
             match decision {
-                Decision::Answer { bytes, keep } => {
-                    let sent = timeout(LINGER, stream.write_all(&bytes)).await;
-                    if !matches!(sent, Ok(Ok(()))) {
+                Decision::Answer { bytes, keep: true } => {
+                    if tcp::answer(&mut stream, &bytes, &self.clock).await.is_err() {
                         return;
                     }
-                    if !keep {
-                        return linger(stream).await;
-                    }
+                    answered = true;
+                }
+                Decision::Answer { bytes, keep: false } => {
+                    return tcp::answer_and_finish(stream, &bytes, &self.clock).await;
                 }
                 Decision::Source(arrival) => {
                     return self.hand_over(stream, peer, |socket| arrival(socket, read)).await;
@@ -244,6 +271,17 @@ impl Door {
                     return;
                 }
             }
+        }
+    }
+
+    /// Waits until the client has taken the answer before, and so for its next request: answers that
+    /// it does not read must not pile up in the kernel.
+    async fn until_taken(&self, stream: &TcpStream, has_next: bool) {
+        if !has_next && stream.readable().await.is_err() {
+            return;
+        }
+        while tcp::unacknowledged(stream).is_ok_and(|bytes| bytes > 0) {
+            sleep(LOOK).await;
         }
     }
 
@@ -318,12 +356,10 @@ impl Door {
     }
 
     /// Refuses a connection that has no head to answer to.
-    async fn refuse(&self, mut stream: TcpStream, peer: SocketAddr, reply: &Reply) {
+    async fn refuse(&self, stream: TcpStream, peer: SocketAddr, reply: &Reply) {
         self.log_refusal(peer, peer.ip(), "", reply);
-        // Best effort: the peer may be gone, and that is as good.
-        let _ =
-            timeout(LINGER, stream.write_all(&reply.render(Version::Http10, false, true))).await;
-        linger(stream).await;
+        let answer = reply.render(Version::Http10, false, true);
+        tcp::answer_and_finish(stream, &answer, &self.clock).await;
     }
 }
 
@@ -339,22 +375,4 @@ fn too_many_connections(limits: &Limits) -> Reply {
 
 fn busy() -> Reply {
     Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "1")
-}
-
-/// Ends a connection so that its peer can read the last answer: closed over unread bytes, it
-/// would be reset, and the answer lost.
-async fn linger(mut stream: TcpStream) {
-    let drain = async {
-        stream.shutdown().await?;
-        let (mut unwanted, mut left) = ([0; 4096], LINGER_BYTES);
-        while left > 0 {
-            match stream.read(&mut unwanted).await? {
-                0 => break,
-                n => left = left.saturating_sub(n),
-            }
-        }
-        io::Result::Ok(())
-    };
-    // Best effort, bounded: then it is closed whatever the peer does.
-    let _ = timeout(LINGER, drain).await;
 }

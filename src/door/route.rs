@@ -1,5 +1,7 @@
 //! What a request is for, from its first line alone.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::time::Duration;
 
 use super::head::Head;

@@ -3,13 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
-/// What the kernel may hold of unread bytes per connection; it doubles the number. Small, so that
-/// an encoder notices soon when nobody reads.
-pub const RECEIVE_BUFFER: usize = 16 * 1024;
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that the kernel holds until the door begins to accept, and says how many it is to hold then.
+const BACKLOG: i32 = 128;
 
 /// Binds one address and listens on it.
 ///
@@ -25,15 +22,4 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// Makes a listening socket, bound here or inherited, ready for the door. What it accepts
-/// inherits its bounds.
-///
-/// # Errors
-/// What the system says.
-pub fn accepting(socket: std::net::TcpListener) -> io::Result<tokio::net::TcpListener> {
-    SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
-    socket.set_nonblocking(true)?;
-    tokio::net::TcpListener::from_std(socket)
 }

@@ -4,7 +4,7 @@
 //! waiting. Only one whose kernel buffer is full is left to the reactor: it costs
 //! nothing more until its peer reads again. No task and no timer per listener.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,21 +18,26 @@ use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::writer::{Listener, Progress, Visitor};
+use crate::clock::Clock;
 use crate::events::journal;
 use crate::mount::{Air, Counters, Slot, View};
+use crate::tcp::close;
 
 /// How many listeners are written to before others get their turn.
 const SLICE: usize = 64;
-/// How often listeners that take nothing are looked at.
+/// How often it is looked at who acknowledges nothing.
 const SWEEP: Duration = Duration::from_secs(1);
-/// What a slow listener gets to take the end of a stream.
-pub const FAREWELL: Duration = Duration::from_secs(2);
+/// The same of those that have yet to acknowledge the end.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The listeners of one mount on one thread.
 pub struct Audience {
     view: View,
     listeners: RefCell<Slab<Listener>>,
+    /// How many of them have yet to acknowledge the end.
+    finishing: Cell<usize>,
     reactor: AsyncFd<Reactor>,
+    clock: Clock,
 }
 
 /// An epoll set of its own, which the runtime watches as one descriptor.
@@ -49,13 +54,14 @@ impl Audience {
     ///
     /// # Errors
     /// What the system says when it has no descriptor left.
-    pub fn new(view: View) -> io::Result<Self> {
+    pub fn new(view: View, clock: Clock) -> io::Result<Self> {
         let reactor = Reactor(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         // SAFETY: the one descriptor that `Reactor` owns stays open, and the same, until it is dropped.
         #[allow(unsafe_code, reason = "the runtime has no safe way to watch an epoll set")]
         let reactor = unsafe { AsyncFd::register_with_interest(reactor, Interest::READABLE) };
         let reactor = reactor.map_err(|failed| failed.into_parts().1)?;
-        Ok(Self { view, listeners: RefCell::default(), reactor })
+        let (listeners, finishing) = (RefCell::default(), Cell::new(0));
+        Ok(Self { view, listeners, finishing, reactor, clock })
     }
 
     /// Takes a listener in and writes to it at once.
@@ -85,19 +91,29 @@ impl Audience {
         found.map(|id| self.remove(id, Departure::Dismissed)).is_some()
     }
 
+    /// This thread's time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The mount they listen to, as this thread sees it.
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// Serves until nobody listens any more and, on the mount's own thread, nothing is on the air.
+    /// Serves until nobody listens any more and, on the mount's own thread, nothing is on the air; or until the
+    /// mount's place is given to another one.
     pub async fn serve(&self) {
         let mut held: Option<tokio::time::Instant> = None;
-        let mut sweep = interval(SWEEP);
+        let (mut sweep, mut look) = (interval(SWEEP), interval(LOOK));
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while self.is_needed() {
             tokio::select! {
                 () = self.view.changed() => {
+                    if self.slot().is_given_up() {
+                        break;
+                    }
                     let coalesce = self.slot().settings().coalesce;
                     if coalesce.is_zero() {
                         self.deliver().await;
@@ -117,8 +133,13 @@ impl Audience {
                         return;
                     }
                 },
+                _ = look.tick(), if self.finishing.get() > 0 => self.see_off(),
                 _ = sweep.tick() => self.sweep(),
             }
+        }
+        let left: Vec<_> = self.listeners.borrow().iter().map(|(id, _)| id).collect();
+        for id in left {
+            self.remove(id, Departure::PlaceNeeded);
         }
         self.slot().meter.set_lag(self.view.thread(), 0);
     }
@@ -154,7 +175,7 @@ impl Audience {
             let mut listeners = self.listeners.borrow_mut();
             for id in ids {
                 if let Some(listener) = listeners.get_mut(id)
-                    && listener.blocked.is_none()
+                    && !listener.blocked
                 {
                     gone.extend(tally.write(&air, listener).map(|why| (id, why)));
                 }
@@ -162,7 +183,7 @@ impl Audience {
         }
         tally.add_to(&self.slot().counters);
         for (id, why) in gone {
-            self.remove(id, why);
+            self.dismiss_or_finish(id, why);
         }
     }
 
@@ -191,39 +212,69 @@ impl Audience {
         };
         tally.add_to(&self.slot().counters);
         if let Some(why) = gone {
+            self.dismiss_or_finish(id, why);
+        }
+    }
+
+    /// Lets a listener go: one that has been written its stream to the end, once its peer has that.
+    fn dismiss_or_finish(&self, id: usize, why: Departure) {
+        let finishes = why == Departure::Ended && {
+            let mut listeners = self.listeners.borrow_mut();
+            listeners.get_mut(id).is_some_and(|listener| {
+                let first = !listener.finishing;
+                let waits = !listener.is_finished();
+                self.finishing.set(self.finishing.get() + usize::from(first));
+                waits
+            })
+        };
+        if !finishes {
             self.remove(id, why);
+        }
+    }
+
+    /// Closes the connections of those that have acknowledged the end.
+    fn see_off(&self) {
+        let finished = |(id, listener): (usize, &mut Listener)| {
+            (listener.finishing && listener.is_finished()).then_some(id)
+        };
+        let finished: Vec<_> =
+            self.listeners.borrow_mut().iter_mut().filter_map(finished).collect();
+        for id in finished {
+            self.remove(id, Departure::Ended);
         }
     }
 
     /// A peer that closed its end is gone: no player half-closes, and a seat is not kept for one
     /// that might.
     fn hung_up(&self, id: usize) {
-        let error = {
+        let why = {
             let listeners = self.listeners.borrow();
-            listeners.get(id).and_then(|listener| listener.socket().take_error().ok().flatten())
+            let Some(listener) = listeners.get(id) else { return };
+            let error = listener.socket().take_error().ok().flatten();
+            let left = error.map_or(Departure::Left, |error| Departure::of(&error));
+            if listener.finishing { Departure::Ended } else { left }
         };
-        self.remove(id, error.map_or(Departure::Left, |error| Departure::of(&error)));
+        self.remove(id, why);
     }
 
-    /// Drops those that have taken nothing for too long, or whose time is over.
+    /// Drops those whose peer has acknowledged nothing for too long, or whose time is over.
     fn sweep(&self) {
         let timeout = self.slot().settings().listener_timeout;
         let air = self.view.look();
-        let stuck = |listener: &Listener| {
-            let over = air.end_of(listener.era).is_some();
-            let patience = if over { timeout.min(FAREWELL) } else { timeout };
-            listener.blocked.is_some_and(|since| since.elapsed() >= patience)
-        };
-        let listeners = self.listeners.borrow();
-        let now = Instant::now();
-        let over = |listener: &Listener| listener.visitor.until.is_some_and(|until| now >= until);
-        let why = |listener: &Listener| match (stuck(listener), over(listener)) {
-            (true, _) => Some(Departure::Stuck),
-            (false, true) => Some(Departure::Expired),
-            (false, false) => None,
+        let mut listeners = self.listeners.borrow_mut();
+        // A link's time is real time.
+        let (now, real) = (self.clock.now(), Instant::now());
+        let why = |listener: &mut Listener| {
+            if listener.stalled(now) >= timeout {
+                Some(Departure::Stuck)
+            } else if listener.visitor.until.is_some_and(|until| real >= until) {
+                Some(Departure::Expired)
+            } else {
+                None
+            }
         };
         let gone: Vec<_> =
-            listeners.iter().filter_map(|(id, listener)| Some((id, why(listener)?))).collect();
+            listeners.iter_mut().filter_map(|(id, listener)| Some((id, why(listener)?))).collect();
         let behind = listeners.iter().map(|(_, listener)| listener.lag(&air.ring)).max();
         self.slot().meter.set_lag(self.view.thread(), behind.unwrap_or(0));
         drop((air, listeners));
@@ -234,7 +285,9 @@ impl Audience {
 
     fn remove(&self, id: usize, why: Departure) {
         let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
+        self.finishing.set(self.finishing.get() - usize::from(listener.finishing));
         listener.discard_input();
+        close(listener.socket());
         let Visitor { entry, seats, .. } = *listener.visitor;
         // Free for others by the time that anybody hears of it.
         drop(seats);
@@ -265,20 +318,26 @@ struct Tally {
 impl Tally {
     /// Writes to one listener; says why it goes, if it does.
     fn write(&mut self, air: &Air, listener: &mut Listener) -> Option<Departure> {
+        if listener.finishing {
+            return None;
+        }
         let (sent, skips) = (listener.sent, listener.skips);
         let mut progress = listener.write(&air.ring, air.end_of(listener.era));
-        if matches!(progress, Progress::Ended) && listener.go_on(air) {
+        let goes_on = match progress {
+            Progress::Ended => listener.go_on(air),
+            Progress::HeadersGone => listener.take_new_headers(air),
+            _ => false,
+        };
+        if goes_on {
             progress = listener.write(&air.ring, air.end_of(listener.era));
         }
         self.bytes += listener.sent - sent;
         self.skips += listener.skips - skips;
         match progress {
-            Progress::CaughtUp => listener.blocked = None,
-            Progress::Blocked if listener.blocked.is_none() || listener.sent > sent => {
-                listener.blocked = Some(Instant::now());
-            }
-            Progress::Blocked => {}
+            Progress::CaughtUp => listener.blocked = false,
+            Progress::Blocked => listener.blocked = true,
             Progress::Ended => return Some(Departure::Ended),
+            Progress::HeadersGone => return Some(Departure::HeadersGone),
             Progress::Gone(error) => return Some(Departure::of(&error)),
         }
         None
@@ -291,7 +350,7 @@ impl Tally {
 }
 
 /// Why a listener goes.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Departure {
     #[error("the stream ended")]
     Ended,
@@ -303,11 +362,15 @@ enum Departure {
     Dismissed,
     #[error("the time of its link is over")]
     Expired,
+    #[error("the stream began anew before the listener had taken its headers")]
+    HeadersGone,
+    #[error("the stream had ended, and another mount needs its place")]
+    PlaceNeeded,
 }
 
 impl Departure {
     fn of(error: &io::Error) -> Self {
-        // The kernel keeps the same time as the sweep, and may be first to see that it has run out.
+        // The kernel's probes may be first to find that the peer has vanished.
         if error.kind() == io::ErrorKind::TimedOut { Self::Stuck } else { Self::Left }
     }
 }

@@ -1,7 +1,8 @@
 //! Listeners: from a request for a mount to its pages in a socket.
 //!
 //! A listener costs a cursor and a socket. It is written to straight from the ring,
-//! without waiting; whatever it does costs itself only.
+//! without waiting; whatever it does costs itself only. What counts is whether its peer acknowledges what is
+//! sent: one that reads, however slowly, stays.
 
 mod audience;
 mod burst;
@@ -10,12 +11,11 @@ mod writer;
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
 
-pub use audience::{Audience, FAREWELL};
+pub use audience::Audience;
 pub use burst::{Amount, Player, amount};
 pub use response::head as response_head;
 pub use writer::Visitor;
@@ -23,10 +23,14 @@ pub use writer::Visitor;
 use writer::Listener;
 
 use crate::events::journal;
+use crate::tcp::keep_alive;
 
 /// What a listener takes of the process's memory at the most, in bytes: itself, its place in the
 /// audience, and the answer's head until the kernel has it.
 pub const LISTENER_MEMORY: usize = 4 * 1024;
+
+/// The longest burst that there can be.
+const LONGEST_BURST: Duration = Duration::from_mins(10);
 
 /// A listener whom the door has let in.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ impl Arrival {
     /// # Errors
     /// Gives the socket back if the mount has nothing to hear at this moment.
     pub fn join(self, audience: &Audience) -> Result<(), TcpStream> {
+        let now = audience.clock().now();
         let view = audience.view();
         view.refresh();
         let air = view.look();
@@ -60,15 +65,17 @@ impl Arrival {
             Amount::Bytes(bytes) => air.ring.back_in_bytes(bytes, stream.since),
         };
         let era = air.era;
+        let ahead = view.mount().slot().meter.lasting(air.ring.head() - cursor.position());
         drop(air);
-        let opening = (response_head(&live), Arc::clone(&stream.headers.pages));
+        let opening = (response_head(&live), &stream);
         let slot = view.mount().slot();
         let name = slot.name.as_str();
         let (peer, since) = {
             let guest = self.visitor.entry.guest();
             (guest.address, guest.since)
         };
-        let listener = Listener::new(self.socket, opening, cursor, era, self.visitor);
+        let place = (cursor, ahead.unwrap_or_default().min(LONGEST_BURST));
+        let listener = Listener::new(self.socket, opening, place, era, self.visitor, now);
         let tuned = tune(listener.socket(), self.send_buffer, slot.settings().listener_timeout);
         // That it was here is said when it leaves, in one line.
         match tuned.and_then(|()| audience.add(listener)) {
@@ -81,11 +88,13 @@ impl Arrival {
     }
 }
 
-/// No delay, a bounded share of kernel memory, and an end for a peer that vanished.
+/// No delay, a bounded share of kernel memory, and probes for a peer that vanished while it had nothing to
+/// acknowledge. There is no `TCP_USER_TIMEOUT`: it ends a connection whose window is closed whenever the kernel
+/// probes, whatever its peer reads in between.
 fn tune(socket: &TcpStream, send_buffer: usize, timeout: Duration) -> io::Result<()> {
-    let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
+    let options = SockRef::from(socket);
+    options.set_tcp_nodelay(true)?;
     // The kernel doubles what it is asked for, and counts its own overhead in it.
-    socket.set_send_buffer_size(send_buffer / 2)?;
-    socket.set_tcp_user_timeout(Some(timeout))
+    options.set_send_buffer_size(send_buffer / 2)?;
+    keep_alive(socket, timeout)
 }

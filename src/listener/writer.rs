@@ -4,13 +4,14 @@
 //! lost to this listener alone if it stays away for longer than the ring is.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use crate::mount::{Air, Cursor, Entry, Lag, Ring, Seat};
+use crate::mount::{Air, Cursor, Entry, Lag, OnAir, Ring, Seat};
 use crate::ogg::{CAPTURE, MAX_PAGE, PAGE_HEADER};
+use crate::tcp::{Progress as Acknowledged, unacknowledged};
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
 /// stays true, the checksum does not, and a player loses that one page and no more. It begins as
@@ -36,8 +37,13 @@ pub struct Listener {
     cursor: Cursor,
     /// Which of the mount's streams it hears.
     pub era: u64,
-    /// Since when the kernel takes nothing for it.
-    pub blocked: Option<Instant>,
+    /// The kernel takes nothing for it at the moment.
+    pub blocked: bool,
+    /// It has been written everything that it will get, and has yet to acknowledge it.
+    pub finishing: bool,
+    acknowledged: Acknowledged,
+    /// How much audio it was given at once.
+    ahead: Duration,
     /// Bytes that the kernel has taken.
     pub sent: u64,
     /// How often the ring overtook it.
@@ -57,11 +63,12 @@ pub struct Visitor {
     pub seats: Vec<Seat>,
 }
 
-/// The response head and the stream's headers, until the kernel has them.
+/// The response head and the stream's headers, until the kernel has them. The headers belong to the mount: were
+/// they kept here, a source that begins anew again and again would be remembered by everybody who reads nothing.
 #[derive(Debug)]
 struct Opening {
     head: Vec<u8>,
-    headers: Arc<[u8]>,
+    stream: Weak<OnAir>,
     sent: usize,
 }
 
@@ -74,31 +81,37 @@ pub enum Progress {
     Blocked,
     /// The stream is over, and all of it has been taken.
     Ended,
+    /// Its headers were replaced before all of them were taken.
+    HeadersGone,
     /// The peer is gone.
     Gone(io::Error),
 }
 
 impl Listener {
-    /// A listener that is owed `head` and `headers`, and then the pages from `cursor`.
+    /// A listener that is owed `head` and the headers of a stream, and then the pages from `cursor`; what there is of
+    /// them now lasts for as long as it is `ahead`.
     pub fn new(
         socket: TcpStream,
-        (head, headers): (Vec<u8>, Arc<[u8]>),
-        cursor: Cursor,
+        (head, stream): (Vec<u8>, &Arc<OnAir>),
+        (cursor, ahead): (Cursor, Duration),
         era: u64,
         visitor: Visitor,
+        now: Instant,
     ) -> Self {
-        let opening = Some(Box::new(Opening { head, headers, sent: 0 }));
-        let visitor = Box::new(visitor);
+        let opening = Opening { head, stream: Arc::downgrade(stream), sent: 0 };
         Self {
             socket,
-            opening,
+            opening: Some(Box::new(opening)),
             padding: 0..0,
             cursor,
             era,
-            blocked: None,
+            blocked: false,
+            finishing: false,
+            acknowledged: Acknowledged::new(now),
+            ahead,
             sent: 0,
             skips: 0,
-            visitor,
+            visitor: Box::new(visitor),
         }
     }
 
@@ -123,8 +136,12 @@ impl Listener {
                 }
             }
             let pages = ring.ready(&self.cursor, end.unwrap_or(u64::MAX));
-            let (first, second) =
-                self.opening.as_ref().map_or((&[][..], &[][..]), |opening| opening.rest());
+            let stream = self.opening.as_ref().map(|opening| opening.stream.upgrade());
+            let (first, second) = match (&self.opening, &stream) {
+                (Some(opening), Some(Some(stream))) => opening.rest(&stream.headers.pages),
+                (Some(_), _) => return Progress::HeadersGone,
+                (None, _) => (&[][..], &[][..]),
+            };
             let padding = &PADDING[self.padding.clone()];
             let total =
                 first.len() + second.len() + padding.len() + pages[0].len() + pages[1].len();
@@ -141,7 +158,7 @@ impl Listener {
             };
             match written {
                 Ok(taken) => {
-                    self.took(ring, taken);
+                    self.took(ring, taken, first.len() + second.len());
                     if taken < total {
                         return Progress::Blocked;
                     }
@@ -160,20 +177,55 @@ impl Listener {
     pub fn go_on(&mut self, air: &Air) -> bool {
         let heard_out = air.end_of(self.era) == Some(self.cursor.position());
         let Some(stream) = air.stream.as_ref().filter(|_| heard_out) else { return false };
-        let headers = Arc::clone(&stream.headers.pages);
-        self.opening = Some(Box::new(Opening { head: Vec::new(), headers, sent: 0 }));
+        let opening = Opening { head: Vec::new(), stream: Arc::downgrade(stream), sent: 0 };
+        self.opening = Some(Box::new(opening));
         (self.cursor, self.era) = (air.ring.at(stream.since), air.era);
         true
     }
 
-    fn took(&mut self, ring: &Ring, mut taken: usize) {
-        self.sent += taken as u64;
-        if let Some(opening) = &mut self.opening {
-            taken = opening.took(taken);
-            if opening.rest() == (&[], &[]) {
-                self.opening = None;
+    /// Takes the headers that are the stream's now in place of those that are gone; false if it has been given
+    /// a part of those, or if its stream is over.
+    pub fn take_new_headers(&mut self, air: &Air) -> bool {
+        match (&mut self.opening, &air.stream) {
+            (Some(opening), Some(stream))
+                if air.era == self.era && opening.sent <= opening.head.len() =>
+            {
+                opening.stream = Arc::downgrade(stream);
+                true
             }
+            _ => false,
         }
+    }
+
+    /// How long its peer has acknowledged nothing although something waits for it, beyond the time for which it may
+    /// still play what it has. A player stays as far behind live as its burst was long, and one with much room makes
+    /// none before it has played half of what fills it.
+    pub fn stalled(&mut self, now: Instant) -> Duration {
+        // The kernel cannot fail to say this of a socket; were it to, nobody would be dropped for it.
+        let waiting = unacknowledged(&self.socket).unwrap_or(0);
+        self.acknowledged.stalled(self.sent, waiting, now).saturating_sub(self.ahead)
+    }
+
+    /// Ends the connection in good order; true if the peer has acknowledged everything, the end among it.
+    pub fn is_finished(&mut self) -> bool {
+        if !std::mem::replace(&mut self.finishing, true)
+            && self.socket.shutdown(Shutdown::Write).is_err()
+        {
+            return true;
+        }
+        unacknowledged(&self.socket).map_or(true, |bytes| bytes == 0)
+    }
+
+    /// Counts `taken` bytes, of which as many belong to the opening as there were of it.
+    fn took(&mut self, ring: &Ring, taken: usize, opening_left: usize) {
+        self.sent += taken as u64;
+        let of_opening = taken.min(opening_left);
+        if of_opening == opening_left {
+            self.opening = None;
+        } else if let Some(opening) = &mut self.opening {
+            opening.sent += of_opening;
+        }
+        let taken = taken - of_opening;
         let padding = taken.min(self.padding.len());
         self.padding.start += padding;
         ring.advance(&mut self.cursor, taken - padding);
@@ -192,16 +244,9 @@ impl Listener {
 }
 
 impl Opening {
-    fn rest(&self) -> (&[u8], &[u8]) {
+    /// What is left of the head, and of these headers.
+    fn rest<'a>(&'a self, headers: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         let of_head = self.sent.min(self.head.len());
-        (&self.head[of_head..], &self.headers[self.sent - of_head..])
-    }
-
-    /// Counts bytes as sent; returns those that were none of its own.
-    fn took(&mut self, taken: usize) -> usize {
-        let (head, headers) = self.rest();
-        let own = taken.min(head.len() + headers.len());
-        self.sent += own;
-        taken - own
+        (&self.head[of_head..], &headers[self.sent - of_head..])
     }
 }

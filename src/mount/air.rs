@@ -68,9 +68,10 @@ impl Air {
 /// A mount as one thread sees it.
 #[derive(Debug)]
 pub struct View {
-    mount: Arc<Mount>,
     thread: usize,
     replica: Option<RefCell<Air>>,
+    /// Dropped last: it stands for the replica's memory too.
+    mount: Arc<Mount>,
 }
 
 /// The air, for as long as it is looked at.
@@ -86,7 +87,7 @@ impl View {
     pub fn new(mount: Arc<Mount>, thread: usize) -> Self {
         let away = thread != mount.home;
         let replica = away.then(|| RefCell::new(Air::new(mount.ring)));
-        Self { mount, thread, replica }
+        Self { thread, replica, mount }
     }
 
     /// The mount.

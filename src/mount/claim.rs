@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::Mount;
 use super::feed::Feed;
-use super::table::{Description, Slot};
+use super::table::{Description, Slot, Wanted};
+use crate::clock::Moment;
 use crate::ogg::{Headers, Page};
 
 /// Where sources sign in, and what the one of them that is heard feeds. There are two at the most:
@@ -53,6 +54,8 @@ pub struct Claim {
     began: Instant,
     bytes_before: u64,
     headers: Option<Headers>,
+    /// The mount's place is not for others while this lasts.
+    _wanted: Wanted,
 }
 
 /// What a source that begins says of its stream, for all to see.
@@ -98,13 +101,14 @@ impl Claim {
             began: Instant::now(),
             bytes_before: mount.slot().counters.bytes_in.get(),
             headers: None,
+            _wanted: Wanted::of(mount.slot()),
         };
         (claim, Lost(told))
     }
 
     /// Puts a stream on the air, over the one that is there: as its continuation if that can be. A
     /// void claim does nothing.
-    pub fn begin(&mut self, headers: Headers, now: Instant) {
+    pub fn begin(&mut self, headers: Headers, now: Moment) {
         let mut desk = self.mount.desk();
         if desk.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == self.number) {
             desk.holder = desk.newcomer.take();
@@ -118,7 +122,7 @@ impl Claim {
     }
 
     /// Publishes a page of audio. Readers hear of it at [`Self::announce`].
-    pub fn publish(&self, page: &Page<'_>, now: Instant) {
+    pub fn publish(&self, page: &Page<'_>, now: Moment) {
         let mut desk = self.mount.desk();
         if !desk.is_held_by(self.number) {
             return;

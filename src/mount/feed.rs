@@ -4,9 +4,10 @@
 //! FLAC and Vorbis pass through as they are, so another source is another stream.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::settings::{Gap, Settings};
+use crate::clock::Moment;
 use crate::ogg::{Codec, Headers, Page, Splice, Stamp, Stamped, Tally};
 
 /// A stream in the making.
@@ -19,6 +20,10 @@ pub(super) struct Feed {
     /// When audio last went in, or the stream began.
     heard: Instant,
     in_gap: bool,
+    /// How long the server had stood still when that was last asked.
+    stood_still: Duration,
+    /// Until when what was sent while it stood still may be on its way.
+    grace: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -54,7 +59,7 @@ impl Feed {
         headers: &Headers,
         before: Option<&Self>,
         settings: &Arc<Settings>,
-        now: Instant,
+        now: Moment,
     ) -> (Self, Headers) {
         // Two streams in a row must not look like one.
         let same = before.is_some_and(|before| before.serial == headers.serial);
@@ -71,7 +76,11 @@ impl Feed {
         };
         let codec = headers.codec.clone();
         let settings = Arc::clone(settings);
-        (Self { settings, codec, serial, kind, heard: now, in_gap: false }, headers)
+        let (heard, stood_still) = (now.at, now.stood_still);
+        (
+            Self { settings, codec, serial, kind, heard, in_gap: false, stood_still, grace: None },
+            headers,
+        )
     }
 
     /// Lets another source stream go on with this one, if it can; its headers as listeners get them.
@@ -89,9 +98,10 @@ impl Feed {
     pub(super) fn push(
         &mut self,
         page: &Page<'_>,
-        now: Instant,
+        now: Moment,
         mut out: impl FnMut(&Stamped<'_>),
     ) -> bool {
+        let now = self.follow(now);
         let published = match &mut self.kind {
             Kind::Spliced(splice) => {
                 if self.in_gap {
@@ -113,13 +123,15 @@ impl Feed {
     }
 
     /// Does what is due while nothing comes: silence, and in the end the end.
-    pub(super) fn idle(&mut self, now: Instant, out: impl FnMut(&Stamped<'_>)) -> Idle {
+    pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&Stamped<'_>)) -> Idle {
+        let now = self.follow(now);
         let patience = match &self.kind {
             Kind::Spliced(splice) => splice.patience(),
             Kind::Passed(_) => self.settings.gap_after,
         };
         let gap = self.heard + patience;
-        // Whatever it is held for, what is no gap does not end it.
+        let gap = self.grace.map_or(gap, |grace| gap.max(grace));
+        // Never end the stream before `gap_after` has passed, even if `hold` is shorter.
         let held = gap.max(self.heard + self.settings.hold);
         let over = (self.settings.gap != Gap::End).then_some(held);
         if over.is_some_and(|over| now >= over) {
@@ -135,6 +147,19 @@ impl Feed {
             }
         };
         more.into_iter().chain(over).min().map_or(Idle::Forever, Idle::Until)
+    }
+
+    /// Takes note of how long the server stood still since this was last asked.
+    fn follow(&mut self, now: Moment) -> Instant {
+        let stood_still = now.stood_still.saturating_sub(self.stood_still);
+        self.stood_still = now.stood_still;
+        if !stood_still.is_zero() {
+            self.grace = now.at.checked_add(stood_still);
+            if let Kind::Spliced(splice) = &mut self.kind {
+                splice.stood_still(stood_still, now.at);
+            }
+        }
+        now.at
     }
 
     /// Ends the stream, unless its source has.

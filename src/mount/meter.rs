@@ -1,6 +1,8 @@
 //! What can be read off a mount at any moment: written by its own thread, page by page, with
 //! relaxed stores only.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -64,10 +66,13 @@ pub struct Refusals([Counter; STATUSES.len()]);
 /// The statuses that requests are refused with; the last stands for all others.
 const STATUSES: [u16; 11] = [400, 401, 403, 404, 405, 408, 415, 429, 431, 503, 0];
 
+/// Where all others are counted.
+const OTHER: usize = STATUSES.len() - 1;
+
 impl Refusals {
     /// Counts one.
     pub fn note(&self, status: u16) {
-        let at = STATUSES.iter().position(|&s| s == status).unwrap_or(STATUSES.len() - 1);
+        let at = STATUSES.iter().position(|&s| s == status).unwrap_or(OTHER);
         self.0[at].add(1);
     }
 
@@ -150,7 +155,12 @@ impl Meter {
 
     /// The bitrate of the source's last seconds, in bit/s; `None` where that is not known.
     pub fn bitrate(&self) -> Option<u64> {
-        Some(self.rate.get() * 8).filter(|rate| *rate > 0)
+        Some(self.rate.get().saturating_mul(8)).filter(|rate| *rate > 0)
+    }
+
+    /// How long so many bytes of the source's audio last; `None` where its bitrate is not known.
+    pub fn lasting(&self, bytes: u64) -> Option<Duration> {
+        bytes.saturating_mul(1000).checked_div(self.rate.get()).map(Duration::from_millis)
     }
 
     /// A page has gone out that ends at this granule position.
@@ -172,7 +182,7 @@ impl Meter {
     /// How long the source's newest page lasts; `None` where that is not known.
     pub fn page(&self) -> Option<Duration> {
         let samples = self.samples.get();
-        (samples > 0).then(|| Duration::from_micros(samples * 1000 / 48))
+        (samples > 0).then(|| Duration::from_micros(samples.saturating_mul(1000) / 48))
     }
 
     /// How far the slowest listener of a thread is behind, in bytes.
@@ -186,12 +196,13 @@ impl Meter {
     }
 
     fn since_began(&self, now: Instant) -> u64 {
-        1 + now.saturating_duration_since(self.began).as_micros() as u64
+        (now.saturating_duration_since(self.began).as_micros() as u64).saturating_add(1)
     }
 
     fn ago(&self, then: &Gauge, now: Instant) -> Option<Duration> {
         let then = then.get().checked_sub(1)?;
-        Some(now.saturating_duration_since(self.began + Duration::from_micros(then)))
+        let then = self.began.checked_add(Duration::from_micros(then))?;
+        Some(now.saturating_duration_since(then))
     }
 }
 

@@ -32,18 +32,18 @@ pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use roster::{Entry, Guest, Roster};
 pub use seats::{PerClient, Seat, Seats};
 pub use settings::{Burst, Gap, Rules, Settings};
-pub use table::{Description, Full, Live, Slot, State, Table};
+pub use table::{Description, Live, NoPlace, Slot, State, Table, Wanted};
 
 use claim::{Desk, Introduction};
 use feed::{Feed, Idle};
 
+use crate::clock::Moment;
 use crate::events::journal;
 use crate::ogg::{Headers, Page, Tags};
 
 /// One mount.
 #[derive(Debug)]
 pub struct Mount {
-    slot: Arc<Slot>,
     /// Memory for audio, in bytes, here and in each replica.
     ring: usize,
     home: usize,
@@ -54,6 +54,8 @@ pub struct Mount {
     bells: Box<[Notify]>,
     /// Tells the keeper that what it waits for may have changed.
     stirred: Notify,
+    /// Dropped last: it stands for the memory of all the above.
+    slot: Arc<Slot>,
 }
 
 impl Mount {
@@ -107,7 +109,7 @@ impl Mount {
     }
 
     /// Puts a source's stream on the air.
-    fn begin(&self, desk: &mut Desk, source: &Introduction<'_>, now: Instant) {
+    fn begin(&self, desk: &mut Desk, source: &Introduction<'_>, now: Moment) {
         let before = desk.feed.is_some();
         let joined = desk.feed.as_mut().and_then(|feed| feed.join(source.headers));
         let spliced = joined.is_some();
@@ -123,6 +125,7 @@ impl Mount {
         self.stirred.notify_one();
         let (mount, codec) = (self.slot.name.as_str(), headers.codec.name());
         let channels = headers.codec.channels();
+        let tags_left_out = (headers.tags_left_out > 0).then_some(headers.tags_left_out);
         match (spliced, before) {
             (true, _) => journal!(
                 info,
@@ -130,6 +133,7 @@ impl Mount {
                 mount,
                 codec,
                 channels,
+                tags_left_out,
                 "the stream goes on with a new beginning"
             ),
             (false, true) => journal!(
@@ -138,10 +142,11 @@ impl Mount {
                 mount,
                 codec,
                 channels,
+                tags_left_out,
                 "another kind of stream began; some players do not go on"
             ),
             (false, false) => {
-                journal!(info, STREAM_BEGAN, mount, codec, channels, "stream began");
+                journal!(info, STREAM_BEGAN, mount, codec, channels, tags_left_out, "stream began");
             }
         }
     }
@@ -157,6 +162,7 @@ impl Mount {
         let live = Live {
             codec: headers.codec.clone(),
             tags: headers.tags.clone(),
+            tags_left_out: headers.tags_left_out,
             description: source.description.clone(),
             since: source.since,
             began: source.began,
@@ -182,15 +188,17 @@ impl Mount {
     }
 
     /// Publishes what becomes of a source's page.
-    fn publish(&self, desk: &mut Desk, page: &Page<'_>, now: Instant) {
+    fn publish(&self, desk: &mut Desk, page: &Page<'_>, now: Moment) {
         let Some(feed) = &mut desk.feed else { return };
         let was_in_gap = feed.is_in_gap();
         let mut air = self.air_mut();
         feed.push(page, now, |page| air.ring.publish(page));
         drop(air);
         self.account(feed);
-        self.slot.meter.came(now, feed.page_samples(), feed.rate());
-        self.slot.meter.went(now, feed.granule());
+        // Status is about real time.
+        let real = now.real();
+        self.slot.meter.came(real, feed.page_samples(), feed.rate());
+        self.slot.meter.went(real, feed.granule());
         if was_in_gap && !feed.is_in_gap() {
             self.enter(State::Live);
             self.stirred.notify_one();
@@ -198,7 +206,7 @@ impl Mount {
     }
 
     /// Does what is due while no source does anything.
-    fn idle(&self, now: Instant) -> Idle {
+    fn idle(&self, now: Moment) -> Idle {
         let mut desk = self.desk();
         let Some(feed) = &mut desk.feed else { return Idle::Forever };
         let was_in_gap = feed.is_in_gap();
@@ -209,7 +217,7 @@ impl Mount {
         drop(air);
         self.account(feed);
         if news {
-            self.slot.meter.went(now, feed.granule());
+            self.slot.meter.went(now.real(), feed.granule());
         }
         if !was_in_gap && feed.is_in_gap() {
             self.enter(State::Gap);

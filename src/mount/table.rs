@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,7 +54,15 @@ pub struct Slot {
     live: Mutex<Option<Arc<Live>>>,
     shared: Arc<Shared>,
     mount: Mutex<Weak<Mount>>,
+    /// Sources that have a claim on it, or are on their way to one.
+    wanted: AtomicUsize,
+    /// Its place has been given to another mount: whoever still listens has to go.
+    given_up: AtomicBool,
 }
+
+/// A source's interest in a mount, which keeps the mount's place in the table.
+#[derive(Debug)]
+pub struct Wanted(Arc<Slot>);
 
 /// Whether a source is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +80,8 @@ pub struct Live {
     pub codec: Codec,
     /// What the stream says of itself.
     pub tags: Tags,
+    /// Bytes of its tags that are not passed on to listeners.
+    pub tags_left_out: u64,
     /// What the source says of it.
     pub description: Description,
     /// When its source connected, by the wall clock, which may be set at any time.
@@ -109,34 +121,45 @@ pub struct Description {
     pub address: Option<IpAddr>,
 }
 
-/// All mounts that the configuration allows exist already.
+/// Why there is no place for another mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum NoPlace {
+    /// All mounts that the configuration allows exist already.
+    Full,
+    /// A place will be free in a moment: listeners of a stream that has ended are being sent away for it.
+    Soon,
+}
 
 impl Table {
-    /// The slot of this name: the one there is, or a new one if fewer than `limit` exist.
+    /// The mount of this name: the one there is, or a new one if fewer than `limit` exist. A mount whose stream
+    /// has ended, and that only exists because somebody has not yet heard the rest of it, makes way.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`NoPlace`].
     pub fn reserve(
         &self,
         name: &Name,
         limit: usize,
         settings: impl FnOnce() -> Arc<Settings>,
-    ) -> Result<Arc<Slot>, Full> {
+    ) -> Result<Wanted, NoPlace> {
         let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.get(name).and_then(Weak::upgrade) {
-            return Ok(slot);
-        }
         slots.retain(|_, slot| slot.strong_count() > 0);
+        if let Some(slot) = slots.get(name).and_then(Weak::upgrade) {
+            return if slot.is_given_up() { Err(NoPlace::Soon) } else { Ok(Wanted::of(&slot)) };
+        }
         if slots.len() >= limit {
-            return Err(Full);
+            let all: Vec<_> = slots.values().filter_map(Weak::upgrade).collect();
+            let leftover = all.iter().filter(|slot| slot.is_leftover());
+            // Each newcomer asks again and again: one place is on its way for all of them together.
+            let mut leftover = leftover.max_by_key(|slot| slot.is_given_up()).into_iter();
+            let found = leftover.next().inspect(|slot| slot.give_up()).is_some();
+            return Err(if found { NoPlace::Soon } else { NoPlace::Full });
         }
         let mut slot = Slot::new(name.clone(), settings());
         slot.shared = Arc::clone(&self.shared);
         let slot = Arc::new(slot);
         slots.insert(name.clone(), Arc::downgrade(&slot));
-        Ok(slot)
+        Ok(Wanted::of(&slot))
     }
 
     /// The mount of this name, if it can be heard.
@@ -191,6 +214,25 @@ impl Slot {
             live: Mutex::default(),
             shared: Arc::default(),
             mount: Mutex::default(),
+            wanted: AtomicUsize::new(0),
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether nothing is on the air and no source is about to change that.
+    fn is_leftover(&self) -> bool {
+        self.wanted.load(SeqCst) == 0 && self.live().is_none()
+    }
+
+    /// Whether its place has been given to another mount.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(SeqCst)
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, SeqCst);
+        if let Some(mount) = self.mount() {
+            mount.ring_bells();
         }
     }
 
@@ -233,6 +275,28 @@ impl Slot {
         self.shared.totals.joins.observe(waited.as_secs_f64());
         self.shared.totals.listeners.add(1);
         self.shared.changed.notify_one();
+    }
+}
+
+impl Wanted {
+    /// One more source's.
+    pub(super) fn of(slot: &Arc<Slot>) -> Self {
+        slot.wanted.fetch_add(1, SeqCst);
+        Self(Arc::clone(slot))
+    }
+}
+
+impl Deref for Wanted {
+    type Target = Arc<Slot>;
+
+    fn deref(&self) -> &Arc<Slot> {
+        &self.0
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.wanted.fetch_sub(1, SeqCst);
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "no server's clock runs here")]
     #[tokio::test(start_paused = true)]
     async fn nobody_beats_where_nobody_looks() {
         let pulses = Pulses::default();

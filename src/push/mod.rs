@@ -87,6 +87,7 @@ pub async fn push(
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a client of its own, which runs no server's clock")]
 async fn connection(
     clip: &mut Clip,
     target: &Target,

@@ -1,38 +1,47 @@
 //! A source: reads one encoder's connection for as long as it lasts and publishes its pages.
 //!
-//! Nothing here waits for anything but the encoder's next bytes: publishing is
-//! synchronous, and no listener, log or status reader is in the way. So the socket is
-//! always drained, and the recording at its other end is never held up.
+//! Nothing here waits for anything but the encoder's next bytes, and for milliseconds where an
+//! encoder sends many times faster than real time: publishing is synchronous, and no listener, log or
+//! status reader is in the way. So the socket is always drained, and the recording at its other end is
+//! never held up.
 
 mod body;
 mod sniff;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 pub use body::{Body, Broken, Chunk};
 
+use crate::clock::Clock;
 use crate::events::journal;
 use crate::http::{CONTINUE, Reply, Version};
-use crate::mount::{Claim, Description, Loss, Lost, Seat};
+use crate::mount::{Claim, Description, Loss, Lost, Seat, Seats};
 use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
 use crate::platform::Pulse;
+use crate::tcp;
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
 const PATIENCE: u64 = 256 * 1024;
 /// What may be checksummed and thrown away, in bytes, beside 16 times what came: real damage costs a
 /// few pages, but what is made to look like pages can cost thousands of times its size.
 const VAIN_EFFORT: u64 = 8 * 1024 * 1024;
+/// Sources that may be told at once how they ended.
+pub const MOST_GOODBYES: usize = 32;
 /// How long an encoder that may be waiting for an answer is looked at before it gets one.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a refused encoder is read on, so that it gets to see why.
-const LINGER: Duration = Duration::from_secs(1);
+
+/// A source is read no faster than this share of the ring in each [`PACE_TIME`]. What it sent while the server stood
+/// still comes all at once, and a listener that reads at once must not be overtaken by it.
+const PACE_SHARE: usize = 4;
+const PACE_TIME: Duration = Duration::from_millis(20);
 
 /// A source whom the door has let in.
 #[derive(Debug)]
@@ -89,9 +98,15 @@ enum End {
     Failed(#[from] io::Error),
 }
 
-/// Serves a source until it ends, or until its claim is lost to another: what such a connection
-/// still delivers is nothing any more. The claim is given back at the end, whichever it was.
-pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pulse) {
+/// Serves a source until it ends or until another source takes over; bytes that arrive after that are
+/// discarded. The claim is given back at the end, whichever it was.
+pub async fn serve(
+    arrival: Arrival,
+    (mut claim, lost): (Claim, Lost),
+    mut pulse: Pulse,
+    clock: Clock,
+    goodbyes: Arc<Seats>,
+) {
     let began = Instant::now();
     let name = claim.slot().name.clone();
     let peer = arrival.peer;
@@ -99,7 +114,7 @@ pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pu
     let client = arrival.description.address.map(tracing::field::display);
     let agent = arrival.description.agent.clone().unwrap_or_default();
     journal!(info, SOURCE_CONNECTED, mount = name.as_str(), %peer, client, agent, "source connected");
-    let mut intake = match Intake::new(arrival) {
+    let mut intake = match Intake::new(arrival, clock.clone()) {
         Ok(intake) => intake,
         Err(error) => {
             journal!(warn, SOURCE_LOST, mount = name.as_str(), %peer, %error, "source lost");
@@ -128,9 +143,34 @@ pub async fn serve(arrival: Arrival, mut claim: Claim, lost: Lost, mut pulse: Pu
         ),
     }
     // Only the socket is needed now: saying goodbye takes a while, and memory counts.
-    let Intake { socket, body, answered, .. } = intake;
-    if !answered {
-        say_goodbye(socket, body, &end).await;
+    let Intake { socket, body, answered, scanner, stream, read, .. } = intake;
+    drop((scanner, stream, read));
+    // Dropped, and so closed, where there are too many of these already.
+    let Some(_goodbye) = goodbyes.take(MOST_GOODBYES) else { return };
+    if answered {
+        tcp::finish(&socket, &clock).await;
+    } else {
+        say_goodbye(socket, body, &end, &clock).await;
+    }
+}
+
+/// How much has been read lately.
+struct Pace {
+    taken: usize,
+    since: Instant,
+}
+
+impl Pace {
+    /// Whether as much has been read as may be until [`Self::end`].
+    fn is_spent(&mut self, most: usize, now: Instant) -> bool {
+        if now >= self.end() {
+            *self = Self { taken: 0, since: now };
+        }
+        self.taken >= most
+    }
+
+    fn end(&self) -> Instant {
+        self.since + PACE_TIME
     }
 }
 
@@ -146,12 +186,18 @@ struct Intake {
     bytes: u64,
     strays: u64,
     damaged: u64,
+    pace: Pace,
+    clock: Clock,
     _seat: Option<Seat>,
 }
 
 impl Intake {
-    fn new(arrival: Arrival) -> io::Result<Self> {
+    fn new(arrival: Arrival, clock: Clock) -> io::Result<Self> {
+        // A source has little to read: what it may not have acknowledged can wait for it in the kernel.
+        SockRef::from(&arrival.socket).set_linger(None)?;
         Ok(Self {
+            pace: Pace { taken: 0, since: clock.now() },
+            clock,
             socket: TcpStream::from_std(arrival.socket)?,
             read: arrival.read,
             body: arrival.body,
@@ -179,10 +225,19 @@ impl Intake {
             if self.body.is_done() {
                 return End::Complete;
             }
-            // One read of the worst input takes a while to look through; others are waiting.
-            yield_now().await;
-            let silence = claim.slot().settings().source_timeout;
-            match pulse.during(timeout(silence, self.read_more())).await {
+            let settings = claim.slot().settings_now();
+            if self.pace.is_spent(settings.ring / PACE_SHARE, self.clock.now()) {
+                pulse.during(self.clock.sleep_until(self.pace.end())).await;
+            } else {
+                // One read of the worst input takes a while to look through; others are waiting.
+                yield_now().await;
+            }
+            let silence = settings.source_timeout;
+            let clock = self.clock.clone();
+            let patience = silence.max(clock.grace());
+            match pulse.during(clock.timeout(patience, self.read_more())).await {
+                // The server stood still meanwhile, and the source's own network needs as long to notice.
+                Err(_) if !clock.grace().is_zero() => {}
                 Err(_) => return End::Silent(silence),
                 Ok(Err(end)) => return end,
                 Ok(Ok(())) => {}
@@ -197,13 +252,14 @@ impl Intake {
         }
         if self.manner != Manner::AnswerFirst {
             let patience = if self.manner == Manner::Expects { silence } else { LOOK.min(silence) };
+            let clock = self.clock.clone();
             let look = async {
                 while self.scanner.waiting().len() < CAPTURE.len() && !self.body.is_done() {
                     self.read_more().await?;
                 }
                 Ok::<_, End>(())
             };
-            match timeout(patience, look).await {
+            match clock.timeout(patience, look).await {
                 Ok(seen) => seen?,
                 Err(_) if self.manner == Manner::Expects => return Err(End::Silent(silence)),
                 Err(_) => {}
@@ -250,13 +306,14 @@ impl Intake {
         let kept = self.body.strip(&mut room[..n])?;
         self.scanner.filled(kept);
         self.bytes += kept as u64;
+        self.pace.taken += kept;
         Ok(())
     }
 
     /// Publishes every page that is complete.
     fn publish(&mut self, claim: &mut Claim) -> Result<(), End> {
         self.check_capture()?;
-        let now = Instant::now();
+        let now = self.clock.moment();
         let mut news = false;
         while let Some(page) = self.scanner.next_page() {
             match self.stream.push(&page)? {
@@ -294,13 +351,16 @@ impl Intake {
 }
 
 async fn answer(socket: &mut TcpStream, body: Body, reply: &Reply) -> io::Result<()> {
-    // Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
-    let version = if body.is_framed() { Version::Http11 } else { Version::Http10 };
-    socket.write_all(&reply.render(version, false, true)).await
+    socket.write_all(&reply.render(version(body), false, true)).await
+}
+
+/// Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
+fn version(body: Body) -> Version {
+    if body.is_framed() { Version::Http11 } else { Version::Http10 }
 }
 
 /// Tells an encoder that has not been answered yet how it ended, and lets it read that.
-async fn say_goodbye(mut socket: TcpStream, body: Body, end: &End) {
+async fn say_goodbye(socket: TcpStream, body: Body, end: &End, clock: &Clock) {
     let status = match end {
         End::HungUp | End::Failed(_) | End::TakenOver | End::Evicted => return,
         End::Complete => 200,
@@ -309,13 +369,6 @@ async fn say_goodbye(mut socket: TcpStream, body: Body, end: &End) {
         End::NotOgg(_) | End::Refused(_) | End::Useless => 415,
     };
     let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
-    let goodbye = async {
-        answer(&mut socket, body, &Reply::new(status, sentence)).await?;
-        socket.shutdown().await?;
-        let mut unwanted = [0; 4096];
-        while socket.read(&mut unwanted).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Best effort: the peer may be gone, and that is logged already.
-    let _ = timeout(LINGER, goodbye).await;
+    let reply = Reply::new(status, sentence).render(version(body), false, true);
+    tcp::answer_and_finish(socket, &reply, clock).await;
 }

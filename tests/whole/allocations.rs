@@ -80,7 +80,8 @@ fn pages_cross_without_a_single_allocation() {
     });
     let table = Table::default();
     let name = Name::new("/m").unwrap();
-    let slot = table.reserve(&name, 1, || settings).unwrap();
+    let place = table.reserve(&name, 1, || settings).unwrap();
+    let slot = Arc::clone(&place);
     let (workers, mut queues) = Workers::new(1);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let queue = queues.pop().unwrap();
@@ -103,7 +104,7 @@ fn pages_cross_without_a_single_allocation() {
         description: Description::default(),
         seat: None,
     };
-    workers.send(Arrival::Source(Box::new(arrival), Arc::clone(&slot))).unwrap();
+    workers.send(Arrival::Source(Box::new(arrival), place)).unwrap();
     assert_eq!(read_head(&mut source).status, 200);
     source.write_all(&ogg::headers(1)).unwrap();
     while table.find(&name).is_none() {

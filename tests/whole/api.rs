@@ -1,6 +1,6 @@
 //! Plain JSON, events, metrics and playlists.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::{
-    Listener, Source, admin, connect, get, get_with, login, read_head, read_to_end, request,
+    Chunked, Listener, Source, admin, connect, get, get_with, login, read_head, read_to_end,
+    request,
 };
 use crate::daemon::{Daemon, PASSWORD, PATIENCE};
 use crate::ogg;
@@ -83,7 +84,8 @@ fn listeners_are_told_to_the_administrator_only() {
 
 /// A reader of events.
 struct Events {
-    reader: BufReader<TcpStream>,
+    socket: TcpStream,
+    reader: BufReader<Chunked<BufReader<Box<dyn Read>>>>,
     /// The newest event's identity.
     last: String,
 }
@@ -94,7 +96,15 @@ impl Events {
         write!(socket, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n{fields}\r\n").unwrap();
         let answer = read_head(&mut socket);
         assert_eq!((answer.status, answer.field("content-type")), (200, Some("text/event-stream")));
-        Self { reader: BufReader::new(socket), last: String::new() }
+        Self::of(Vec::new(), socket)
+    }
+
+    /// One that has read so much already.
+    fn of(read: Vec<u8>, socket: TcpStream) -> Self {
+        let all = Cursor::new(read).chain(socket.try_clone().unwrap());
+        let all: Box<dyn Read> = Box::new(all);
+        let reader = BufReader::new(Chunked::new(BufReader::new(all)));
+        Self { socket, reader, last: String::new() }
     }
 
     /// The next event that is no clock.
@@ -115,7 +125,6 @@ impl Events {
         loop {
             let mut line = String::new();
             assert!(self.reader.read_line(&mut line).unwrap() > 0, "the events ended");
-            // Lengths of chunks stand in between.
             match line.trim_end().split_once(": ") {
                 Some(("id", id)) => id.clone_into(&mut self.last),
                 Some(("event", event)) => event.clone_into(&mut kind),
@@ -200,7 +209,7 @@ fn places_for_readers_are_limited_and_whoever_has_most_of_them_loses_one() {
     let mut newcomer = Events::open(&server, &from(3));
     assert_eq!(newcomer.next().0, "mounts");
     let mut oldest = greedy.remove(0);
-    assert!(read_to_end(oldest.reader.get_mut()).len() < 4096, "it is hung up on");
+    assert!(read_to_end(&mut oldest.socket).len() < 4096, "it is hung up on");
     // And nobody else is.
     let _source = Source::connect(&server, "/m", 1);
     for reader in greedy.iter_mut().chain([&mut modest, &mut newcomer]) {
@@ -208,33 +217,81 @@ fn places_for_readers_are_limited_and_whoever_has_most_of_them_loses_one() {
     }
 }
 
-#[test]
-fn a_reader_that_does_not_read_is_dropped_and_delays_nobody() {
-    let server = Daemon::start();
-    let _source = Source::connect(&server, "/m", 1);
-    // With as little room as the kernel gives.
+/// A reader of events that has little room for what it does not read, and does not read.
+fn stuck_reader(server: &Daemon) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
     socket.connect(&address.into()).unwrap();
     let mut stuck = TcpStream::from(socket);
+    stuck.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stuck, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     assert_eq!(read_head(&mut stuck).status, 200);
+    stuck
+}
+
+/// Gives the mount a title of this number and as long as may be.
+fn retitle(server: &Daemon, number: usize) -> String {
+    let title = format!("{number}-{}", "x".repeat(240));
+    let target = format!("/admin/metadata?mount=/m&mode=updinfo&song={title}");
+    assert_eq!(get_with(server, &target, &login(PASSWORD)).status, 200);
+    title
+}
+
+#[test]
+fn a_reader_that_does_not_read_is_dropped_and_delays_nobody() {
+    let server = Daemon::start();
+    let _source = Source::connect(&server, "/m", 1);
+    let stuck = stuck_reader(&server);
     let mut reading = Events::open(&server, "");
     reading.next();
-    // More than is kept, and more than any buffer holds.
-    let mut last = String::new();
-    for number in 0..600 {
-        last = format!("{number}-{}", "x".repeat(240));
-        let target = format!("/admin/metadata?mount=/m&mode=updinfo&song={last}");
-        assert_eq!(get_with(&server, &target, &login(PASSWORD)).status, 200);
-        while reading.next().1["title"] != *last {}
+    let end = Instant::now() + PATIENCE;
+    // More than any buffer holds, until the kernel says that the server has reset the connection.
+    for number in 0.. {
+        let title = retitle(&server, number);
+        while reading.next().1["title"] != *title {}
+        if stuck.take_error().unwrap().is_some() {
+            break;
+        }
+        assert!(Instant::now() < end, "it is still connected");
     }
-    let heard = String::from_utf8(read_to_end(&mut stuck)).unwrap();
-    assert!(
-        heard.contains("0-xxx") && !heard.contains(&last),
-        "it was hung up on, with holes in nothing"
-    );
+}
+
+#[test]
+fn a_reader_that_falls_behind_is_told_how_things_are_and_goes_on() {
+    let server = Daemon::start();
+    let _source = Source::connect(&server, "/m", 1);
+    let mut slow = stuck_reader(&server);
+    let mut reading = Events::open(&server, "");
+    reading.next();
+    // More than is kept, and more than any buffer holds; it takes a fifth of it.
+    let mut taken = Vec::new();
+    for number in 0..300 {
+        let title = retitle(&server, number);
+        while reading.next().1["title"] != *title {}
+        let mut some = [0; 64];
+        let n = slow.read(&mut some).unwrap();
+        taken.extend_from_slice(&some[..n]);
+    }
+    let mut slow = Events::of(taken, slow);
+    let last = retitle(&server, 300);
+    let (mut snapshots, mut end) = (0, Instant::now() + PATIENCE);
+    loop {
+        let (kind, data) = slow.next();
+        snapshots += usize::from(kind == "mounts");
+        let mount = if kind == "mounts" { &data["mounts"][0] } else { &data };
+        if mount["title"] == *last {
+            break;
+        }
+        assert!(Instant::now() < end, "it was never told of the last title");
+    }
+    assert!(snapshots >= 2, "at the beginning, and when it had fallen behind");
+    // And it is as good a reader as any.
+    end = Instant::now() + PATIENCE;
+    let title = retitle(&server, 301);
+    while slow.next().1["title"] != *title {
+        assert!(Instant::now() < end, "nothing comes any more");
+    }
 }
 
 #[test]

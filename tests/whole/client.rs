@@ -1,6 +1,6 @@
 //! Clients made by hand, where a test must know every byte.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use base64::Engine;
@@ -104,7 +104,13 @@ pub(crate) fn exchange(socket: &mut TcpStream, request: &str) -> Answer {
             socket.read_exact(&mut answer.body).unwrap();
         }
         None if answer.status != 204 && !request.starts_with("HEAD") => {
+            let chunked = answer.field("transfer-encoding") == Some("chunked");
             answer.body = read_to_end(socket);
+            if chunked {
+                let mut body = Vec::new();
+                Chunked::new(&answer.body[..]).read_to_end(&mut body).unwrap();
+                answer.body = body;
+            }
         }
         _ => {}
     }
@@ -139,6 +145,40 @@ pub(crate) fn read_to_end(socket: &mut TcpStream) -> Vec<u8> {
     }
 }
 
+/// What a chunked body holds (RFC 9112, section 7.1).
+pub(crate) struct Chunked<R> {
+    pub inner: R,
+    /// Of the chunk that is being read.
+    left: usize,
+}
+
+impl<R: BufRead> Chunked<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, left: 0 }
+    }
+}
+
+impl<R: BufRead> Read for Chunked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.left == 0 {
+            let mut line = String::new();
+            if self.inner.read_line(&mut line)? == 0 {
+                return Ok(0);
+            }
+            match line.trim_end() {
+                // It ends the chunk before.
+                "" => {}
+                "0" => return Ok(0),
+                size => self.left = usize::from_str_radix(size, 16).unwrap(),
+            }
+        }
+        let most = self.left.min(buffer.len());
+        let n = self.inner.read(&mut buffer[..most])?;
+        self.left -= n;
+        Ok(n)
+    }
+}
+
 /// A source that sends what it is told, when it is told.
 pub(crate) struct Source {
     pub socket: TcpStream,
@@ -168,6 +208,13 @@ impl Source {
         socket.write_all(&ogg::headers(serial)).unwrap();
         assert_eq!(read_head(&mut socket).status, 200);
         Self { socket, serial, next: 0 }
+    }
+
+    /// Lets the kernel hold small pages back while others are on their way, as it does unless a program asks otherwise.
+    #[allow(dead_code, reason = "for tests/hostile")]
+    pub(crate) fn with_delay(self) -> Self {
+        self.socket.set_nodelay(false).unwrap();
+        self
     }
 
     /// Sends pages of 20 ms, each with a packet of `size` bytes.
@@ -217,12 +264,14 @@ impl Listener {
         Self { socket, answer }
     }
 
-    /// The next page's bytes; `None` at the end of the stream.
+    /// The next page's bytes; `None` at the end of the stream. A reset is an end too.
     pub(crate) fn page(&mut self) -> Option<Vec<u8>> {
         let mut bytes = vec![0; 27];
-        match self.socket.read(&mut bytes[..1]).unwrap() {
-            0 => return None,
-            _ => self.socket.read_exact(&mut bytes[1..]).unwrap(),
+        match self.socket.read(&mut bytes[..1]) {
+            Ok(0) => return None,
+            Ok(_) => self.socket.read_exact(&mut bytes[1..]).unwrap(),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+            Err(error) => panic!("no page: {error}"),
         }
         assert_eq!(&bytes[..4], b"OggS");
         let mut lacing = vec![0; usize::from(bytes[26])];

@@ -13,7 +13,7 @@ const ARROWS: [&[&str]; 11] = [
     &["control"],
     &["worker"],
     &["source", "listener"],
-    &["mount", "crowd"],
+    &["mount", "admission"],
     &["auth"],
     &["ogg"],
 ];

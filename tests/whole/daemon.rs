@@ -17,9 +17,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const PASSWORD: &str = "test-source-secret";
 pub(crate) const ADMIN_PASSWORD: &str = "test-admin-secret";
 
-/// The binary under test.
+/// The binary under test: `SILVACAST_BINARY`, or the one that was built with the tests.
+pub(crate) fn binary() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_silvacast"));
+    std::env::var_os("SILVACAST_BINARY").map_or_else(built, PathBuf::from)
+}
+
+/// Starts it.
 pub(crate) fn silvacast() -> Command {
-    unmanaged(Command::new(env!("CARGO_BIN_EXE_silvacast")))
+    unmanaged(Command::new(binary()))
 }
 
 /// A command without what a service manager or a station may have set for this process.
@@ -118,6 +124,18 @@ impl Daemon {
         let mut command = silvacast();
         command.env("SILVASONIC_ICECAST_PORT", "0");
         Self::start_with(command, holding(text))
+    }
+
+    /// Starts by a command of the test's own, with a whole configuration of its own.
+    #[allow(dead_code, reason = "for tests/hostile")]
+    pub(crate) fn of_command_with_text(command: Command, text: &str) -> Self {
+        Self::start_with(unmanaged(command), holding(text))
+    }
+
+    /// Whether the process still runs.
+    #[allow(dead_code, reason = "for tests/hostile")]
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     fn start_with(mut command: Command, files: (TempDir, PathBuf)) -> Self {

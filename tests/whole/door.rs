@@ -46,7 +46,7 @@ fn every_refusal_is_a_status_a_sentence_and_a_line() {
         (
             &format!("PUT /m HTTP/1.1\r\n{login}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"),
             400,
-            "no length",
+            "not different ones",
         ),
         (&format!("PUT /m HTTP/1.1\r\n{login}Transfer-Encoding: gzip\r\n\r\n"), 400, "chunked"),
     ] {

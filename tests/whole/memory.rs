@@ -5,8 +5,7 @@ use std::io::Write;
 use crate::client::{Listener, Source, connect, get};
 use crate::daemon::{Daemon, PASSWORD, silvacast};
 
-const SECTIONS: &str =
-    "[limits]\nsources = 4\nlisteners = 150\n[mount-defaults]\nring = \"2MiB\"\n";
+const SECTIONS: &str = "[limits]\nsources = 4\nlisteners = 150\nconnections_per_ip = 0\n[mount-defaults]\nring = \"2MiB\"\n";
 
 /// What `check` says the process takes at the most, in bytes.
 fn ceiling() -> usize {

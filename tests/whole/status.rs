@@ -1,10 +1,11 @@
 //! `status-json.xsl` in Icecast's shape, and what else the control plane answers.
 
 use std::io::Write;
+use std::net::Shutdown;
 
 use serde_json::Value;
 
-use crate::client::{Listener, Source, connect, get, login, read_head, request};
+use crate::client::{Listener, Source, connect, get, login, read_head, read_to_end, request};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::ogg;
 
@@ -85,4 +86,21 @@ fn the_control_plane_closes_and_the_door_sees_every_head() {
     assert_eq!((people.status, people.field("location")), (302, Some("./")));
     let head = request(&server, "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!((head.status, head.field("connection")), (200, Some("close")));
+}
+
+#[test]
+fn a_client_that_ends_its_side_with_the_request_is_answered() {
+    let server = Daemon::start();
+    let _source = Source::connect(&server, "/m", 1);
+    for path in
+        ["/healthz", "/metrics", "/status-json.xsl", "/", "/web/page.js", "/nothing", "/x%00"]
+    {
+        for _ in 0..10 {
+            let mut socket = connect(&server);
+            write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            socket.shutdown(Shutdown::Write).unwrap();
+            let answer = String::from_utf8_lossy(&read_to_end(&mut socket)).into_owned();
+            assert!(answer.starts_with("HTTP/1.1 "), "{path}: {answer:?}");
+        }
+    }
 }
