@@ -24,6 +24,10 @@ lint:
     cargo clippy --all-targets -- -D warnings
     cargo deny check
 
+# Attacks and faults against the server, and what was seen; --long takes ten minutes and more
+hostile *ARGS:
+    cargo test --locked --test hostile -- {{ARGS}}
+
 # CPU, latency and memory beside a bare fan-out and Icecast, in one run
 bench *ARGS:
     cargo bench --bench fanout -- {{ARGS}}
@@ -37,7 +41,7 @@ latency:
     cargo build --release
     benches/latency
 
-# Fuzz one target: head, scan, splice, config, icecast or chunked
+# Fuzz one target: head, scan, splice, config, icecast, chunked, link, token or forwarded
 fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}

@@ -1,0 +1,163 @@
+//! How much memory a server takes: its own, and what the kernel holds for its connections.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::daemon::{Daemon, silvacast};
+
+/// A kernel's structures for one connection that `ss` does not count: socket, inode, file.
+const SOCKET: u64 = 4096;
+
+/// In MiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    (bytes as f64 / f64::from(1 << 20) * 100.0).round() / 100.0
+}
+
+/// What `check` prints for a configuration.
+pub(crate) fn check(server: &Daemon) -> String {
+    let output = silvacast().args(["check", "--config"]).arg(server.file()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The ceiling that `check` prints, all of it and the process's share, in MiB.
+pub(crate) fn ceiling(server: &Daemon) -> (f64, f64) {
+    let text = check(server);
+    let line = text.lines().find(|line| line.contains(" MiB  in all, ")).unwrap();
+    let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// The process's own memory that no file backs, in bytes.
+pub(crate) fn process(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// What the kernel holds for all connections from a port of this machine, the server's own and those that it has
+/// closed already, in bytes: sums of `sk_meminfo` as `ss` shows them, and the sockets themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Kernel {
+    pub sockets: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub other: u64,
+    /// Of connections that no process has any more.
+    pub orphans: u64,
+    /// The most sent data of one connection.
+    pub largest_sent: u64,
+    pub largest_received: u64,
+}
+
+impl Kernel {
+    pub(crate) fn of(port: u16) -> Self {
+        let output = Command::new("ss")
+            .args([
+                "--tcp",
+                "--memory",
+                "--numeric",
+                "--all",
+                "--extended",
+                "--no-header",
+                "--oneline",
+            ])
+            .arg(format!("sport = :{port}"))
+            .output()
+            .expect("ss is needed here: apt-get install iproute2");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut kernel = Self::default();
+        for line in text.lines() {
+            // What is left of a connection after both ends are closed is no socket.
+            if line.starts_with("TIME-WAIT") || line.starts_with("LISTEN") {
+                continue;
+            }
+            let Some(memory) = line.split("skmem:(").nth(1).and_then(|rest| rest.split(')').next())
+            else {
+                continue;
+            };
+            let parts: BTreeMap<String, u64> = memory
+                .split(',')
+                .map(|part| part.split_at(part.find(|c: char| c.is_ascii_digit()).unwrap()))
+                .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+                .collect();
+            let part = |name: &str| parts.get(name).copied().unwrap_or(0);
+            let sent = part("w").max(part("t"));
+            kernel.sockets += 1;
+            kernel.received += part("r") + part("bl");
+            kernel.sent += sent;
+            kernel.other += part("f") + part("o") + SOCKET;
+            kernel.largest_sent = kernel.largest_sent.max(sent);
+            kernel.largest_received = kernel.largest_received.max(part("r"));
+            if line.contains("ino:0 ") {
+                kernel.orphans += 1;
+            }
+        }
+        kernel
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.received + self.sent + self.other
+    }
+}
+
+/// A memory control group for one server, where the machine allows to make one.
+pub(crate) struct Group(PathBuf);
+
+impl Group {
+    /// Makes one that lets a server take `limit` bytes.
+    pub(crate) fn new(name: &str, limit: u64) -> Result<Self, String> {
+        let first = PathBuf::from("/sys/fs/cgroup/memory");
+        if !first.join("memory.kmem.tcp.usage_in_bytes").exists() {
+            return Err(
+                "there is no memory control group that counts a server's connections".into()
+            );
+        }
+        let group = Self(first.join(format!("silvacast-{name}-{}", std::process::id())));
+        fs::create_dir(&group.0).map_err(|error| format!("{}: {error}", group.0.display()))?;
+        // Connections are counted from the moment at which they have a limit.
+        group.set("memory.kmem.tcp.limit_in_bytes", limit)?;
+        group.set("memory.limit_in_bytes", limit)?;
+        Ok(group)
+    }
+
+    fn set(&self, name: &str, value: u64) -> Result<(), String> {
+        fs::write(self.0.join(name), value.to_string()).map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        fs::read_to_string(self.0.join(name)).unwrap().trim().parse().unwrap()
+    }
+
+    /// A command that runs the server in the group.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", self.0.display());
+        command.arg("-c").arg(script).arg(silvacast().get_program());
+        command
+    }
+
+    /// The most that its processes have taken, and the most that their connections have, in bytes.
+    pub(crate) fn most(&self) -> (u64, u64) {
+        // Pages of files that were read count too, and are given back when they are needed.
+        let stat = fs::read_to_string(self.0.join("memory.stat")).unwrap();
+        let cache = stat.lines().find_map(|line| line.strip_prefix("cache ")).unwrap();
+        let most = self.number("memory.max_usage_in_bytes");
+        (
+            most - cache.parse::<u64>().unwrap().min(most),
+            self.number("memory.kmem.tcp.max_usage_in_bytes"),
+        )
+    }
+
+    /// How often a connection was refused memory, or the processes were.
+    pub(crate) fn failures(&self) -> u64 {
+        self.number("memory.kmem.tcp.failcnt")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}

@@ -1,0 +1,307 @@
+//! Memory is fixed: each class of client at its worst, at the shipped configuration, stays under what `check` prints.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::accounting::{Group, Kernel, ceiling, mib, process};
+use crate::client::{Source, admin, login, login_as};
+use crate::daemon::{Daemon, PASSWORD};
+use crate::needs::had;
+use crate::ogg;
+use crate::report::Report;
+use crate::{Attack, Effort};
+
+pub(crate) const ATTACKS: &[Attack] = &[
+    ("memory: everybody at once", everybody_at_once),
+    ("memory: pipelined requests, unread", pipelined),
+    ("memory: documents, unread and closed", closed_over),
+    ("memory: tags of ended streams", tags),
+    ("memory: lists of listeners, unread", lists),
+];
+
+/// What is shipped has no more than this to say of limits.
+const SHIPPED: &str = "";
+/// With the longest silence that there may be, so that mounts stay.
+const GAPS: &str = "[mount-defaults]\ngap = \"pause\"\nhold = \"24h\"";
+
+/// The client of this number, from an address of its own.
+fn client(number: usize) -> [u8; 4] {
+    [127, 1 + (number / 250 / 250) as u8, (number / 250 % 250) as u8, 1 + (number % 250) as u8]
+}
+
+/// A connection of a client that will not read: every other one with as little room for that as the kernel gives, as
+/// what is sent to it stays with the server; the others with the usual room, as more is sent to them at once.
+fn unread_by(server: &Daemon, number: usize) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    if number.is_multiple_of(2) {
+        socket.set_recv_buffer_size(2304).unwrap();
+    }
+    socket.bind(&SocketAddr::from((client(number), 0)).into()).unwrap();
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port)).into()).unwrap();
+    let socket = TcpStream::from(socket);
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// Sends what the server takes at once.
+fn stuff(mut socket: &TcpStream, bytes: &[u8]) -> usize {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match socket.write(&bytes[sent..]) {
+            Ok(n @ 1..) => sent += n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            _ => break,
+        }
+    }
+    sent
+}
+
+/// The most that was seen of a server while something went on.
+#[derive(Default)]
+struct Most {
+    process: u64,
+    kernel: Kernel,
+}
+
+impl Most {
+    fn look(&mut self, server: &Daemon) {
+        self.process = self.process.max(process(server.pid()));
+        let kernel = Kernel::of(server.port);
+        if kernel.total() > self.kernel.total() {
+            self.kernel = kernel;
+        }
+    }
+
+    fn report(&self, report: &mut Report, server: &Daemon) {
+        let (all, of_process) = ceiling(server);
+        report.at_most("MiB in the process", of_process, mib(self.process));
+        report.at_most(
+            "MiB in the process and the kernel",
+            all,
+            mib(self.process + self.kernel.total()),
+        );
+        report.measured("MiB in the kernel", mib(self.kernel.total()));
+    }
+}
+
+fn pipelined(report: &mut Report, _: Effort) {
+    let server = Daemon::with("", SHIPPED);
+    let requests = b"OPTIONS /m HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20_000);
+    let connections: Vec<_> = (0..200).map(|number| unread_by(&server, number)).collect();
+    let (mut most, mut sent) = (Most::default(), vec![0; connections.len()]);
+    for _ in 0..40 {
+        for (socket, sent) in connections.iter().zip(&mut sent) {
+            *sent += stuff(socket, &requests[*sent % requests.len()..]);
+        }
+        most.look(&server);
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    most.report(report, &server);
+}
+
+fn closed_over(report: &mut Report, effort: Effort) {
+    let server = Daemon::with("", SHIPPED);
+    let count = if effort == Effort::Long { 14_000 } else { 4_000 };
+    let (mut most, mut held) = (Most::default(), Vec::new());
+    for number in 0..count {
+        let socket = unread_by(&server, number);
+        // The largest that everybody may have.
+        stuff(&socket, b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n");
+        held.push(socket);
+        if number % 250 == 249 {
+            most.look(&server);
+        }
+    }
+    most.look(&server);
+    report.measured("requests", count);
+    report.at_most("connections that only the kernel has", 64, most.kernel.orphans);
+    most.report(report, &server);
+}
+
+fn tags(report: &mut Report, _: Effort) {
+    let server = Daemon::with("", GAPS);
+    let mut tags = b"OpusTags\x04\0\0\0test\x01\0\0\0".to_vec();
+    let picture = [&b"METADATA_BLOCK_PICTURE="[..], &vec![b'A'; 63_000]].concat();
+    tags.extend((picture.len() as u32).to_le_bytes());
+    tags.extend(picture);
+    let (mut most, mut listeners) = (Most::default(), Vec::new());
+    // One listener, or a few, for each of many streams.
+    for round in 0..25u32 {
+        let _source = begin(&server, "/m", &ogg::headers_with(round + 1, ogg::HEAD, &tags));
+        for number in 0..4 {
+            let socket = unread_by(&server, round as usize * 4 + number);
+            stuff(&socket, b"GET /m HTTP/1.1\r\nHost: x\r\n\r\n");
+            listeners.push(socket);
+        }
+        // Answered after all of them have been handed over.
+        server.wait_for_lines(&["event=\"source-connected\""], round as usize + 1);
+        most.look(&server);
+    }
+    most.report(report, &server);
+    let mut first = listeners.swap_remove(0);
+    first.set_nonblocking(false).unwrap();
+    first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut heard = Vec::new();
+    let _ = Read::by_ref(&mut first).take(70_000).read_to_end(&mut heard);
+    report.at_most("bytes that a listener gets before the audio", 8_192, heard.len());
+}
+
+/// A source that has sent its headers.
+fn begin(server: &Daemon, mount: &str, headers: &[u8]) -> TcpStream {
+    let before = server.count_lines(&["event=\"stream-", "codec="]);
+    let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    write!(socket, "SOURCE {mount} HTTP/1.0\r\n{}\r\n", login(PASSWORD)).unwrap();
+    socket.write_all(headers).unwrap();
+    server.wait_for_lines(&["event=\"stream-", "codec="], before + 1);
+    socket
+}
+
+/// As many listeners as there may be, each with the longest name there is, and none of which reads.
+fn listeners(server: &Daemon, mounts: usize, count: usize) -> Vec<TcpStream> {
+    let agent = "&".repeat(4_000);
+    let listeners: Vec<_> = (0..count)
+        .map(|number| {
+            let socket = unread_by(server, number);
+            let head = format!(
+                "GET /{} HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\n\r\n",
+                number % mounts
+            );
+            stuff(&socket, head.as_bytes());
+            socket
+        })
+        .collect();
+    listeners
+}
+
+fn lists(report: &mut Report, _: Effort) {
+    // Two thousand where the shipped configuration has a hundred: the list is what counts here.
+    let server = Daemon::with("", &format!("[limits]\nlisteners = 2000\n{GAPS}"));
+    let _source = Source::connect(&server, "/0", 1);
+    let _listeners = listeners(&server, 1, 2_000);
+    let mut most = Most::default();
+    for _ in 0..100 {
+        if crate::client::get_with(&server, "/admin/stats", &admin())
+            .text()
+            .contains("<listeners>2000<")
+        {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let lists: Vec<_> = (0..64)
+        .map(|number| {
+            let socket = unread_by(&server, 5_000 + number);
+            let path = ["/admin/listclients?mount=/0", "/api/v1/listeners"][number % 2];
+            stuff(&socket, format!("GET {path} HTTP/1.1\r\nHost: x\r\n{}\r\n", admin()).as_bytes());
+            socket
+        })
+        .collect();
+    for _ in 0..40 {
+        most.look(&server);
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    drop(lists);
+    most.report(report, &server);
+}
+
+/// All mounts, each with headers as long as they may be; and on each a second source that is about to finish its own.
+fn sources(server: &Daemon) -> (Vec<TcpStream>, Vec<TcpStream>) {
+    let tags = b"OpusTags\x04\0\0\0test\x01\0\0\0\xff\xff\0\0COMMENT=";
+    let long = [&tags[..], &vec![b'x'; 60_000]].concat();
+    let headers = ogg::headers_with(1, ogg::HEAD, &long);
+    let heard = (0..10).map(|mount| begin(server, &format!("/{mount}"), &headers)).collect();
+    let mut half = ogg::headers_with(2, ogg::HEAD, &vec![b'x'; 60_000]);
+    half.truncate(half.len() - 1_000);
+    let newcomers = (0..10).map(|mount| {
+        let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        write!(socket, "SOURCE /{mount} HTTP/1.0\r\n{}\r\n", login(PASSWORD)).unwrap();
+        socket.write_all(&half).unwrap();
+        socket
+    });
+    (heard, newcomers.collect())
+}
+
+/// Wrong passwords of each kind, from more networks than are remembered.
+fn guess_everywhere(server: &Daemon) {
+    for number in 0..1_100_u32 {
+        let address = [127, 100 + (number / 250) as u8, (number % 250) as u8, 1];
+        for line in ["PUT /0", "GET /admin/stats", "PUT /1"] {
+            let mut socket = crate::client::connect_from(address, server);
+            let wrong = login_as("source", "wrong");
+            let _ = write!(socket, "{line} HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
+        }
+    }
+}
+
+/// Requests that are never complete, answers that are never read, events that nobody takes; and all of them go on
+/// talking.
+fn unread(server: &Daemon) -> Vec<TcpStream> {
+    let talk = vec![b'x'; 64 * 1024];
+    let head = format!("GET /0 HTTP/1.1\r\nA: {}", "x".repeat(8_000));
+    let events = "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
+    let documents = format!("GET /admin/stats HTTP/1.1\r\nHost: x\r\n{}\r\n", admin());
+    let requests = [(1_000..1_320, &head[..]), (2_000..2_064, events), (3_000..3_128, &documents)];
+    let all = requests
+        .into_iter()
+        .flat_map(|(numbers, request)| numbers.map(move |number| (number, request.as_bytes())));
+    all.map(|(number, request)| {
+        let socket = unread_by(server, number);
+        stuff(&socket, request);
+        if request.ends_with(b"\r\n") {
+            stuff(&socket, &talk);
+        }
+        socket
+    })
+    .collect()
+}
+
+fn everybody_at_once(report: &mut Report, _: Effort) {
+    let configuration = Daemon::with("", GAPS);
+    let (all, of_process) = ceiling(&configuration);
+    drop(configuration);
+    let group = had("a memory control group", Group::new("all", (all * 1_048_576.0) as u64));
+    let server = match &group {
+        Some(group) => Daemon::of(group.command(), 0, "", GAPS),
+        None => Daemon::with("", GAPS),
+    };
+    let mut most = Most::default();
+    let (mut sources, newcomers) = sources(&server);
+    let listeners = listeners(&server, 10, 100);
+    // More than a ring each, and none of the listeners reads.
+    for page in 0..500 {
+        for source in &mut sources {
+            source.write_all(&ogg::audio(1, page, 1_200)).unwrap();
+        }
+    }
+    for listener in &listeners {
+        stuff(listener, &vec![b'x'; 64 * 1024]);
+    }
+    most.look(&server);
+    guess_everywhere(&server);
+    let unread = unread(&server);
+    for round in 0..40 {
+        for source in &mut sources {
+            let _ = source.write_all(&ogg::audio(1, 500 + round, 1_200));
+        }
+        most.look(&server);
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    let kernel = &most.kernel;
+    report.at_most("MiB in the process", of_process, mib(most.process));
+    report.at_most("MiB in the process and the kernel", all, mib(most.process + kernel.total()));
+    report.measured("sockets", kernel.sockets);
+    let kib = |bytes: u64| bytes / 1024;
+    report.measured("KiB sent and not acknowledged, of one connection", kib(kernel.largest_sent));
+    report.measured("KiB received and not read, of one connection", kib(kernel.largest_received));
+    let parts = [kernel.received, kernel.sent, kernel.other].map(|bytes| mib(bytes).to_string());
+    report.measured("MiB in the kernel: received, sent, else", parts.join(", "));
+    if let Some(group) = &group {
+        let (memory, connections) = group.most();
+        report.at_most("MiB by the control group", all, mib(memory + connections));
+        report.equal("times that it refused memory to a connection", 0, group.failures());
+    }
+    drop((newcomers, listeners, unread));
+}
