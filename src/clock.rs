@@ -5,8 +5,8 @@
 //! time: it stands still when the thread does, and every deadline moves with it. What protects against
 //! an attacker (lockouts, the end of a shared link) is kept in real time.
 //!
-//! Each thread has a [`Clock`] of its own. While it runs, somebody reads the clock at least once per
-//! fifth of a second; a longer pause between two readings is a standstill, whoever reads next.
+//! Each thread has its own [`Clock`]. While the thread runs, its clock is read at least five times a
+//! second. A much longer pause between two readings means that the thread did not run.
 
 use std::cell::Cell;
 use std::pin::pin;

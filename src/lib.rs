@@ -11,7 +11,7 @@
 //!
 //! - [`door`]: accepts, reads one request head, decides.
 //! - [`auth`]: who may do what; pure, but for one slow check on its own thread.
-//! - [`admission`]: places for connections, and who loses one when there is none left.
+//! - [`admission`]: a limited number of places for connections, and who loses one when all are taken.
 //! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
 //! - [`ogg`]: pages, found in any cut of bytes; headers; one stream out of many. Pure.

@@ -181,7 +181,7 @@ impl Queue {
         }
         if waiting.checks.len() >= QUEUE {
             let loser = waiting.loser(&check, of_network).ok_or(Overwhelmed)?;
-            // Dropped with its sender: whoever asked is told that there were too many.
+            // Dropping it drops its sender: that request is answered with 503.
             waiting.checks.remove(loser);
         }
         waiting.checks.push_back(check);

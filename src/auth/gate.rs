@@ -1,8 +1,8 @@
 //! Where credentials are asked for: one rule for sources, the administrator and listeners.
 //!
-//! Whoever gave too many wrong ones is refused before anything is compared, or a lockout would only
-//! change the answer to a wrong guess. A credential that was right lately from the same network is
-//! compared all the same, so that a guesser keeps nobody out who shares its address.
+//! A client that gave too many wrong ones is refused before anything is compared; otherwise a lockout
+//! would only change the answer to a wrong guess. A credential that was recently right from the same
+//! client is still compared, so a guesser cannot lock out others who share its address.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};

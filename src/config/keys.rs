@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = &[
         "mount-defaults",
         "listener_timeout",
         "\"30s\"",
-        "A listener that acknowledges nothing for so long, although something waits for it, is dropped, 1s to 1h.",
+        "A listener that acknowledges nothing for this long while data is waiting for it is dropped, 1s to 1h.",
     ),
     key(
         "mount-defaults",

@@ -292,7 +292,7 @@ impl Desk {
             *place = Some(joined);
             stream(EVENTS, body)
         } else {
-            // Whoever only asks for the head gets no events, and needs no place.
+            // HEAD gets no events and needs no place.
             document(EVENTS, "")
         };
         // Some proxies would gather events before they pass them on.

@@ -362,7 +362,7 @@ enum Departure {
     Dismissed,
     #[error("the time of its link is over")]
     Expired,
-    #[error("the stream began anew before the listener had taken its headers")]
+    #[error("the stream restarted before the listener had taken its headers")]
     HeadersGone,
     #[error("the stream had ended, and another mount needs its place")]
     PlaceNeeded,

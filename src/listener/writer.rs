@@ -63,8 +63,8 @@ pub struct Visitor {
     pub seats: Vec<Seat>,
 }
 
-/// The response head and the stream's headers, until the kernel has them. The headers belong to the mount: were
-/// they kept here, a source that begins anew again and again would be remembered by everybody who reads nothing.
+/// The response head and the stream's headers, until the kernel has them. The headers belong to the mount. If
+/// listeners kept them, a source that restarts often would leave one copy per restart with listeners that read nothing.
 #[derive(Debug)]
 struct Opening {
     head: Vec<u8>,

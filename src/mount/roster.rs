@@ -65,8 +65,8 @@ impl Roster {
         self.lock().contains_key(&id)
     }
 
-    /// All that are there, the oldest first, a few at a time: whoever comes or goes meanwhile may or may
-    /// not be among them.
+    /// All that are there, the oldest first, a few at a time. Guests that come or go meanwhile may be missing or
+    /// listed.
     pub fn guests(self: Arc<Self>) -> impl Iterator<Item = Vec<Arc<Guest>>> {
         let mut next = 0;
         std::iter::from_fn(move || {

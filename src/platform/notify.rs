@@ -1,8 +1,8 @@
-//! What the service manager is told (`sd_notify(3)`), on a thread of its own: its socket blocks while nobody reads
-//! it, and whoever has something to say must be able to hear a signal meanwhile.
+//! Tells the service manager what goes on (`sd_notify(3)`), on its own thread: the socket blocks while nobody reads
+//! it, and the thread that handles signals must not wait for that.
 //!
-//! What has not been taken yet is replaced by what is newer: a status by the next one, and all about a reload by
-//! what came of it. So nothing is lost however long nobody reads, and nothing piles up.
+//! A message that has not been taken yet is replaced by a newer one of its kind: a status by the next status, a reload
+//! by the next reload. So the latest of each is never lost, and nothing piles up.
 
 use std::collections::VecDeque;
 use std::io;
