@@ -2,8 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
 use crate::accounting::{Group, Kernel, ceiling, mib, process};
@@ -20,6 +22,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("memory: documents, unread and closed", closed_over),
     ("memory: tags of ended streams", tags),
     ("memory: lists of listeners, unread", lists),
+    ("memory: configurations that were replaced", configurations),
 ];
 
 /// What is shipped has no more than this to say of limits.
@@ -204,6 +207,33 @@ fn lists(report: &mut Report, _: Effort) {
         std::thread::sleep(Duration::from_millis(25));
     }
     drop(lists);
+    most.report(report, &server);
+}
+
+/// Connections that wait at the door, while one configuration after the other takes the place of the one before.
+fn configurations(report: &mut Report, _: Effort) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let tokens: Vec<String> = (0..7_000).map(|n| format!("name-{n}:{n:020}\n")).collect();
+    let tokens = tokens.concat();
+    std::fs::write(&file, tokens).unwrap();
+    let mount = |n| {
+        let file = file.display();
+        format!("[[mount]]\nname = \"/{n}\"\naccess = \"token\"\ntokens_file = \"{file}\"\n")
+    };
+    let mounts: String = (0..4).map(mount).collect();
+    let server = Daemon::with("", &format!("[limits]\nhead_timeout = \"5m\"\n{GAPS}\n{mounts}"));
+    let (mut most, mut waiting) = (Most::default(), Vec::new());
+    for round in 0..40 {
+        let socket = unread_by(&server, round);
+        stuff(&socket, b"GET");
+        waiting.push(socket);
+        server.signal(Signal::SIGHUP);
+        server.wait_for_lines(&["event=\"reloaded\""], round + 1);
+    }
+    most.look(&server);
+    report.measured("reloads, each with one more connection that waits", waiting.len());
     most.report(report, &server);
 }
 
