@@ -44,7 +44,7 @@ pub(crate) struct Kernel {
     pub received: u64,
     pub sent: u64,
     pub other: u64,
-    /// Of connections that no process has any more.
+    /// Of those, connections that the server has closed already.
     pub orphans: u64,
     /// The most sent data of one connection.
     pub largest_sent: u64,
@@ -90,7 +90,10 @@ impl Kernel {
             kernel.other += part("f") + part("o") + SOCKET;
             kernel.largest_sent = kernel.largest_sent.max(sent);
             kernel.largest_received = kernel.largest_received.max(part("r"));
-            if line.contains("ino:0 ") {
+            // A connection that waits to be accepted belongs to no process either, but is not left over.
+            let waits =
+                ["SYN-RECV", "ESTAB", "CLOSE-WAIT"].iter().any(|state| line.starts_with(state));
+            if line.contains("ino:0 ") && !waits {
                 kernel.orphans += 1;
             }
         }

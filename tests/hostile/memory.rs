@@ -120,9 +120,7 @@ fn closed_over(report: &mut Report, effort: Effort) {
     }
     most.look(&server);
     report.measured("requests", count);
-    // Up to 119 were seen on a busy machine, more than the 64 places of requests; the release before
-    // these bounds left 2,666.
-    report.at_most("connections that only the kernel has", 400, most.kernel.orphans);
+    report.at_most("connections that only the kernel has", 64, most.kernel.orphans);
     most.report(report, &server);
 }
 
