@@ -137,7 +137,7 @@ impl Checker {
         std::thread::Builder::new().name("passwords".into()).spawn(move || {
             loop {
                 let check = asked.next();
-                // Whoever asked may have given up.
+                // The caller may have dropped the receiver.
                 if !check.answer.is_closed() {
                     let right = remembered.check(&check.password, &check.hash);
                     asked.note(check.client, right);

@@ -56,7 +56,7 @@ pub struct Slot {
     mount: Mutex<Weak<Mount>>,
     /// Sources that have a claim on it, or are on their way to one.
     wanted: AtomicUsize,
-    /// Its place has been given to another mount: whoever still listens has to go.
+    /// Its place has been given to another mount, so its remaining listeners are disconnected.
     given_up: AtomicBool,
 }
 

@@ -96,7 +96,7 @@ impl Splice {
         self.timeline.resume(now);
     }
 
-    /// The server did not run for so long, until now: what sources sent meanwhile is still to come.
+    /// The server was stopped for this long until now. Data that sources sent meanwhile is still to be read.
     pub fn stood_still(&mut self, time: Duration, now: Instant) {
         self.timeline.stood_still(time, now);
     }

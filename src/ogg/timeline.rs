@@ -233,7 +233,7 @@ impl Timeline {
         }
     }
 
-    /// The server did not run for so long, until now.
+    /// The server was stopped for this long until now.
     pub(super) fn stood_still(&mut self, time: Duration, now: Instant) {
         let samples = self.backlog(now).saturating_add(samples_in(time));
         // A sender that was kept waiting looks for room again after as long as it has waited.

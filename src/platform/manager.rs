@@ -216,7 +216,7 @@ impl<S: Service + 'static> Talk<S> {
     fn reloaded(&mut self, outcome: Result<(), String>) {
         self.complaint = outcome.err();
         for ask in self.reload.take().into_iter().flat_map(|reload| reload.asks) {
-            // Whoever asked may have given up.
+            // The caller may have dropped the receiver.
             let _ = ask.send(self.complaint.clone().map_or(Ok(()), Err));
         }
         self.notifier.ready();

@@ -41,7 +41,7 @@ fn churn(report: &mut Report, _: Effort) {
     report.equal("the rest is counted", true, said.contains("count="));
 }
 
-/// Nine sources that begin a stream anew with every page, and a reader of events on a slow link.
+/// Nine sources that start a new chained stream with every page, and a reader of events on a slow link.
 fn chaining(report: &mut Report, _: Effort) {
     let server = Daemon::with("", "");
     let mut sources: Vec<_> =
