@@ -20,8 +20,8 @@ test:
 
 # Style, lints, and the licences and sources of what is used (needs cargo-deny)
 lint:
-    cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
     cargo deny check
 
 # Attacks and faults against the server, and what was seen; --long takes ten minutes and more

@@ -14,7 +14,7 @@
 //! - [`admission`]: a limited number of places for connections, and who loses one when all are taken.
 //! - [`worker`]: a data-plane thread, which owns sources and listeners.
 //! - [`source`]: one encoder's connection, always drained.
-//! - [`ogg`]: pages, found in any cut of bytes; headers; one stream out of many. Pure.
+//! - [`ogg_splice`]: pages, found in any cut of bytes; headers; one stream out of many. A crate of its own, without sockets or clocks.
 //! - [`mount`]: the ring, the claim on it, what is on the air and who keeps it there, each thread's view of it, and the table of them all.
 //! - [`listener`]: a cursor and a socket; written to straight from the ring.
 //! - [`control`]: status and all else that is not audio.
@@ -42,7 +42,6 @@ pub mod events;
 pub mod http;
 pub mod listener;
 pub mod mount;
-pub mod ogg;
 pub mod platform;
 pub mod push;
 pub mod refusals;

@@ -21,10 +21,10 @@ use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::listener::{self, Audience};
 use crate::mount::{Claim, Mount, Name, Seats, Slot, View, Wanted, keep};
-use crate::ogg::Tags;
 use crate::platform::{Pulse, Pulses};
 use crate::source;
 use crate::tcp;
+use ogg_splice::Tags;
 
 /// Connections and orders on their way to one thread.
 pub const QUEUE: usize = 1024;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use silvacast::ogg::{CAPTURE, Page, Probe};
+use ogg_splice::{CAPTURE, Page, Probe};
 use socket2::{Domain, Socket, Type};
 
 use crate::Outcome;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use silvacast::ogg::{Page, Stamp, write};
+use ogg_splice::{Page, Stamp, write};
 
 use crate::Outcome;
 use crate::server::SOURCE_CREDENTIALS;

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use ogg_splice::{OpusHead, Page, Probe, Splice, Stamp, Stamped, restamp, write};
 use silvacast::mount::Ring;
-use silvacast::ogg::{OpusHead, Page, Probe, Splice, Stamp, Stamped, restamp, write};
 
 const PAGES: u32 = 200_000;
 const ROUNDS: usize = 7;

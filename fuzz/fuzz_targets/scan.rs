@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use silvacast::ogg::{Page, Probe, Scanner, Stream};
+use ogg_splice::{Page, Probe, Scanner, StreamReader};
 
 fn pages(input: &[u8], cut: usize) -> Vec<Vec<u8>> {
-    let (mut scanner, mut stream, mut found) = (Scanner::new(), Stream::default(), Vec::new());
+    let (mut scanner, mut stream, mut found) = (Scanner::new(), StreamReader::default(), Vec::new());
     for mut piece in input.chunks(cut) {
         while !piece.is_empty() {
             let room = scanner.room();
@@ -16,7 +16,7 @@ fn pages(input: &[u8], cut: usize) -> Vec<Vec<u8>> {
             while let Some(page) = scanner.next_page() {
                 assert!(matches!(Page::probe(page.bytes()), Probe::Page(_)));
                 let _ = stream.push(&page);
-                let _ = silvacast::ogg::page_samples(&page);
+                let _ = ogg_splice::page_samples(&page);
                 found.push(page.bytes().to_vec());
             }
         }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use silvacast::ogg::{OpusHead, Page, Probe, Splice, Stamp, Stamped, page_samples, restamp};
+use ogg_splice::{OpusHead, Page, Probe, Splice, Stamp, Stamped, page_samples, restamp};
 
 const SERIAL: u32 = 7;
 
@@ -86,5 +86,5 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     // Every sample of silence and of audio is accounted for by its page.
-    splice.take_tally();
+    splice.take_stats();
 });

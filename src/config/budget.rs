@@ -11,10 +11,10 @@ use crate::control::{
 };
 use crate::door::{self, MOST_WAITING, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
-use crate::ogg::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 use crate::platform::LOG_MEMORY;
 use crate::source::MOST_GOODBYES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
+use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 
 /// The program itself, its threads and their runtimes, in bytes. Measured at 3 to 4 MiB.
 const PROGRAM: usize = 6 * 1024 * 1024;

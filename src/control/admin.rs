@@ -14,9 +14,9 @@ use super::{Control, stats};
 use crate::events::journal;
 use crate::http::{Reply, loggable};
 use crate::mount::{Name, Slot};
-use crate::ogg::Tags;
 use crate::text::tame;
 use crate::worker::Order;
+use ogg_splice::Tags;
 
 /// How long the administrator waits for a configuration to be read again.
 const RELOAD: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use time::macros::format_description;
 
 use super::status::{measured_bitrate, seconds};
 use crate::mount::{Live, Slot, State, Table};
-use crate::ogg::Codec;
+use ogg_splice::Codec;
 
 /// The description of it all.
 pub const OPENAPI: &str = include_str!("openapi.json");

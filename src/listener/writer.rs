@@ -10,8 +10,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::mount::{Air, Cursor, Entry, Lag, OnAir, Ring, Seat};
-use crate::ogg::{CAPTURE, MAX_PAGE, PAGE_HEADER};
 use crate::tcp::{Progress as Acknowledged, unacknowledged};
+use ogg_splice::{CAPTURE, MAX_PAGE, PAGE_HEADER};
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
 /// stays true, the checksum does not, and a player loses that one page and no more. It begins as

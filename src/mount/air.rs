@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLockReadGuard};
 use super::Mount;
 use super::feed::Feed;
 use super::ring::Ring;
-use crate::ogg::Headers;
+use ogg_splice::Headers;
 
 /// The pages, the stream to join, and where the one before it ended.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::Mount;
 use super::feed::Feed;
 use super::table::{Description, Slot, Wanted};
 use crate::clock::Moment;
-use crate::ogg::{Headers, Page};
+use ogg_splice::{Headers, Page};
 
 /// Where sources sign in, and what the one of them that is heard feeds. There are two at the most:
 /// each newcomer takes the place of the one before it.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::{Gap, Settings};
 use crate::clock::Moment;
-use crate::ogg::{Codec, Headers, Page, Splice, Stamp, Stamped, Tally};
+use ogg_splice::{Codec, Headers, Page, Splice, SpliceStats, Stamp, Stamped};
 
 /// A stream in the making.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Feed {
     pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&Stamped<'_>)) -> Idle {
         let now = self.follow(now);
         let patience = match &self.kind {
-            Kind::Spliced(splice) => splice.patience(),
+            Kind::Spliced(splice) => splice.gap_threshold(),
             Kind::Passed(_) => self.settings.gap_after,
         };
         let gap = self.heard + patience;
@@ -210,10 +210,10 @@ impl Feed {
     }
 
     /// What came of audio and time since this was last asked.
-    pub(super) fn take_tally(&mut self) -> Tally {
+    pub(super) fn take_stats(&mut self) -> SpliceStats {
         match &mut self.kind {
-            Kind::Spliced(splice) => splice.take_tally(),
-            Kind::Passed(_) => Tally::default(),
+            Kind::Spliced(splice) => splice.take_stats(),
+            Kind::Passed(_) => SpliceStats::default(),
         }
     }
 }

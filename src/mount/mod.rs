@@ -39,7 +39,8 @@ use feed::{Feed, Idle};
 
 use crate::clock::Moment;
 use crate::events::journal;
-use crate::ogg::{Headers, Page, Tags};
+use crate::text::tame;
+use ogg_splice::{Headers, Page, Tags};
 
 /// One mount.
 #[derive(Debug)]
@@ -161,7 +162,7 @@ impl Mount {
         };
         let live = Live {
             codec: headers.codec.clone(),
-            tags: headers.tags.clone(),
+            tags: sanitized(&headers.tags),
             tags_left_out: headers.tags_left_out,
             description: source.description.clone(),
             since: source.since,
@@ -251,9 +252,9 @@ impl Mount {
     }
 
     fn account(&self, feed: &mut Feed) {
-        let tally = feed.take_tally();
-        self.slot.counters.silence.add(tally.silence);
-        self.slot.counters.late.add(tally.late);
+        let stats = feed.take_stats();
+        self.slot.counters.silence.add(stats.silence);
+        self.slot.counters.late.add(stats.late);
     }
 
     /// Shows whether a source is heard.
@@ -294,4 +295,10 @@ impl Mount {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tags fit to be shown: their texts come from the encoder.
+fn sanitized(tags: &Tags) -> Tags {
+    let text = |text: &Option<String>| text.as_deref().map(tame);
+    Tags { title: text(&tags.title), artist: text(&tags.artist) }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::ogg::{MAX_PAGE, Stamped};
+use ogg_splice::{MAX_PAGE, Stamped};
 
 /// The least a ring may be given, in bytes: the longest page fits beside its index.
 pub const MIN_RING: usize = 128 * 1024;
@@ -333,7 +333,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ogg::{Page, Probe, Stamp, write};
+    use ogg_splice::{Page, Probe, Stamp, write};
     use proptest::prelude::*;
 
     const MEMORY: usize = MIN_RING;
@@ -469,7 +469,7 @@ mod tests {
                 granule += span;
                 let mut bytes = page(0, granule, size);
                 bytes[5] |= u8::from(continued);
-                crate::ogg::seal(&mut bytes);
+                ogg_splice::seal(&mut bytes);
                 let counts = if all.is_empty() { 0 } else { span };
                 all.push((ring.head(), continued, audio));
                 audio += counts;

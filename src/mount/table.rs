@@ -19,7 +19,7 @@ use super::name::Name;
 use super::roster::Roster;
 use super::seats::Seats;
 use super::settings::{Rules, Settings};
-use crate::ogg::{Codec, Tags};
+use ogg_splice::{Codec, Tags};
 
 /// All mounts, by name.
 #[derive(Debug, Default)]

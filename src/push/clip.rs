@@ -8,8 +8,9 @@ use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ogg::{
-    Codec, Headers, Page, Part, Refusal, Scanner, Stamp, Stream, page_samples, restamp,
+use ogg_splice::{
+    Codec, Headers, Page, PageRole, Scanner, Stamp, StreamError, StreamReader, page_samples,
+    restamp,
 };
 
 /// What can be read and begun again.
@@ -20,7 +21,7 @@ impl<T: Read + Seek> Input for T {}
 pub struct Clip {
     input: Box<dyn Input>,
     scanner: Scanner,
-    stream: Stream,
+    stream: StreamReader,
     headers: Headers,
     looped: bool,
     sequence: u32,
@@ -38,7 +39,7 @@ pub enum ClipError {
     Unreadable(#[from] io::Error),
     /// It is no Ogg stream that a server would take.
     #[error("not a clip that can be pushed: {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] StreamError),
     /// It has no audio.
     #[error("not a clip that can be pushed: no Ogg stream with Opus, FLAC or Vorbis in it")]
     Empty,
@@ -58,10 +59,10 @@ impl Clip {
     /// # Errors
     /// [`ClipError`].
     pub fn new(mut input: Box<dyn Input>, looped: bool) -> Result<Self, ClipError> {
-        let (mut scanner, mut stream) = (Scanner::new(), Stream::default());
+        let (mut scanner, mut stream) = (Scanner::new(), StreamReader::default());
         loop {
             while let Some(page) = scanner.next_page() {
-                if let Part::Headers(headers) = stream.push(&page)? {
+                if let PageRole::Headers(headers) = stream.push(&page)? {
                     return Ok(Self {
                         input,
                         scanner,
@@ -95,7 +96,7 @@ impl Clip {
         let mut began_again = false;
         loop {
             while let Some(page) = self.scanner.next_page() {
-                if !matches!(self.stream.push(&page)?, Part::Audio) {
+                if !matches!(self.stream.push(&page)?, PageRole::Audio) {
                     continue;
                 }
                 let granule = match self.headers.codec {
@@ -117,7 +118,7 @@ impl Clip {
             }
             began_again = true;
             self.input.rewind()?;
-            (self.scanner, self.stream) = (Scanner::new(), Stream::default());
+            (self.scanner, self.stream) = (Scanner::new(), StreamReader::default());
             self.offset = self.granule;
         }
     }
@@ -141,7 +142,7 @@ fn fill(scanner: &mut Scanner, input: &mut dyn Input) -> io::Result<bool> {
 
 fn count_pages(mut bytes: &[u8]) -> u32 {
     let mut count = 0;
-    while let crate::ogg::Probe::Page(page) = Page::probe(bytes) {
+    while let ogg_splice::Probe::Page(page) = Page::probe(bytes) {
         bytes = &bytes[page.bytes().len()..];
         count += 1;
     }

@@ -24,9 +24,9 @@ use crate::clock::Clock;
 use crate::events::journal;
 use crate::http::{CONTINUE, Reply, Version};
 use crate::mount::{Claim, Description, Loss, Lost, Seat, Seats};
-use crate::ogg::{CAPTURE, Part, Refusal, Scanner, Stream};
 use crate::platform::Pulse;
 use crate::tcp;
+use ogg_splice::{CAPTURE, PageRole, Scanner, StreamError, StreamReader};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
 const PATIENCE: u64 = 256 * 1024;
@@ -89,7 +89,7 @@ enum End {
     #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis in it")]
     NotOgg(String),
     #[error("the source sent {0}; send one Ogg stream with Opus, FLAC or Vorbis in it")]
-    Refused(#[from] Refusal),
+    Refused(#[from] StreamError),
     #[error("the source sent {0}")]
     Broken(#[from] Broken),
     #[error("the source sent too much that is no usable Ogg page")]
@@ -182,7 +182,7 @@ struct Intake {
     manner: Manner,
     answered: bool,
     scanner: Scanner,
-    stream: Stream,
+    stream: StreamReader,
     bytes: u64,
     strays: u64,
     damaged: u64,
@@ -204,7 +204,7 @@ impl Intake {
             manner: arrival.manner,
             answered: false,
             scanner: Scanner::new(),
-            stream: Stream::default(),
+            stream: StreamReader::default(),
             bytes: 0,
             strays: 0,
             damaged: 0,
@@ -317,14 +317,14 @@ impl Intake {
         let mut news = false;
         while let Some(page) = self.scanner.next_page() {
             match self.stream.push(&page)? {
-                Part::Header => {}
-                Part::Headers(headers) => claim.begin(headers, now),
-                Part::Audio => {
+                PageRole::Header => {}
+                PageRole::Headers(headers) => claim.begin(headers, now),
+                PageRole::Audio => {
                     self.strays = 0;
                     news = true;
                     claim.publish(&page, now);
                 }
-                Part::Stray => self.strays += page.bytes().len() as u64,
+                PageRole::Stray => self.strays += page.bytes().len() as u64,
             }
         }
         if news {

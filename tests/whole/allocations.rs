@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
 use silvacast::listener::{self, Amount, Visitor};
 use silvacast::mount::{Burst, Description, Gap, Guest, Name, Ring, Settings, Table};
-use silvacast::ogg::{Codec, Splice};
 use silvacast::platform::Pulses;
 use silvacast::source::{self, Body, Manner};
 use silvacast::worker::{self, Arrival, Workers};

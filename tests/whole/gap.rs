@@ -35,7 +35,7 @@ impl Heard {
         let page = ogg::next_page(&mut &bytes[..]).unwrap();
         let (sequence, granule) = (page.sequence(), page.granule().unwrap());
         if let Some(newest) = self.newest.replace((sequence, granule)) {
-            let length = silvacast::ogg::page_samples(&page);
+            let length = ogg_splice::page_samples(&page);
             assert_eq!((sequence, granule), (newest.0 + 1, newest.1 + length));
         }
         assert!(!page.is_last());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use silvacast::ogg::{Codec, Splice};
+use ogg_splice::{Codec, Splice};
 
 use crate::ogg::{self, next_page};
 

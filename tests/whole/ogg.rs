@@ -1,6 +1,6 @@
 //! Streams made by hand, where a test must know every byte.
 
-use silvacast::ogg::{Page, Probe, Stamp, write};
+use ogg_splice::{Page, Probe, Stamp, write};
 
 /// A mono Opus head with a pre-skip of 312.
 pub(crate) const HEAD: &[u8] = b"OpusHead\x01\x01\x38\x01\x80\xbb\x00\x00\x00\x00\x00";

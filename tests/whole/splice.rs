@@ -4,10 +4,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ogg_splice::{
+    Codec, OpusHead, Page, Splice, SpliceStats, Stamp, Stamped, packet_samples, write,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use silvacast::ogg::{Codec, OpusHead, Page, Splice, Stamp, Stamped, Tally, samples, write};
 
 use crate::ogg::{HEAD, TAGS, next_page};
 
@@ -27,7 +29,7 @@ struct Mount {
     heard: Instant,
     in_gap: bool,
     out: Vec<u8>,
-    tally: Tally,
+    stats: SpliceStats,
 }
 
 impl Mount {
@@ -47,7 +49,15 @@ impl Mount {
         write(&mut out, Stamp { sequence: 1, ..stamp }, &[TAGS]);
         let now = Instant::now();
         let splice = Splice::new(head, SERIAL, 2, true, GAP_AFTER);
-        Self { splice, began: now, now, heard: now, in_gap: false, out, tally: Tally::default() }
+        Self {
+            splice,
+            began: now,
+            now,
+            heard: now,
+            in_gap: false,
+            out,
+            stats: SpliceStats::default(),
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -65,7 +75,7 @@ impl Mount {
     /// Lets time pass, with the silence that belongs into it.
     fn wait(&mut self, time: Duration) {
         let until = self.now + time;
-        let mut next = self.heard + self.splice.patience();
+        let mut next = self.heard + self.splice.gap_threshold();
         while next <= until {
             self.now = self.now.max(next);
             self.in_gap = true;
@@ -78,9 +88,9 @@ impl Mount {
     }
 
     fn count(&mut self) {
-        let tally = self.splice.take_tally();
-        self.tally.silence += tally.silence;
-        self.tally.late += tally.late;
+        let stats = self.splice.take_stats();
+        self.stats.silence += stats.silence;
+        self.stats.late += stats.late;
     }
 
     fn pages(&self) -> Vec<Page<'_>> {
@@ -218,7 +228,7 @@ fn a_source_that_comes_back_goes_on_where_real_time_is() {
         mount.wait(Duration::from_millis(3_700));
     }
     assert_eq!(mount.packets().len(), 400);
-    assert_eq!(mount.tally.late, 0);
+    assert_eq!(mount.stats.late, 0);
 }
 
 #[test]
@@ -229,11 +239,11 @@ fn a_short_absence_is_filled_as_far_as_time_was_lost() {
     mount.wait(Duration::from_millis(400));
     mount.splice.join();
     play(&mut mount, &mut Encoder::new(2, 0, 100), 10);
-    assert_eq!(mount.tally, Tally { silence: 400 * 48, late: 0 });
+    assert_eq!(mount.stats, SpliceStats { silence: 400 * 48, late: 0 });
     // Taken over while the old one still sends: nothing was lost, and the joint is one frame.
     mount.splice.join();
     play(&mut mount, &mut Encoder::new(3, 0, 200), 10);
-    assert_eq!(mount.tally, Tally { silence: 420 * 48, late: 0 });
+    assert_eq!(mount.stats, SpliceStats { silence: 420 * 48, late: 0 });
 }
 
 #[test]
@@ -245,8 +255,8 @@ fn what_comes_late_after_silence_is_dropped_and_the_rest_is_in_its_place() {
     // Three seconds at once, and then as ever.
     (0..150).for_each(|_| mount.push(&source.page(1, 50)));
     play(&mut mount, &mut source, 100);
-    assert!(mount.tally.silence.abs_diff(mount.tally.late) <= FRAME, "{:?}", mount.tally);
-    assert!((2_900 * 48..=3_200 * 48).contains(&mount.tally.late), "{:?}", mount.tally);
+    assert!(mount.stats.silence.abs_diff(mount.stats.late) <= FRAME, "{:?}", mount.stats);
+    assert!((2_900 * 48..=3_200 * 48).contains(&mount.stats.late), "{:?}", mount.stats);
     assert!((-20..=20).contains(&behind(&mount)), "{} ms behind", behind(&mount));
 }
 
@@ -258,7 +268,7 @@ fn a_stall_shorter_than_a_gap_loses_nothing() {
     mount.wait(Duration::from_millis(900));
     (0..45).for_each(|_| mount.push(&source.page(1, 50)));
     play(&mut mount, &mut source, 100);
-    assert_eq!((mount.tally, mount.packets().len()), (Tally::default(), 245));
+    assert_eq!((mount.stats, mount.packets().len()), (SpliceStats::default(), 245));
 }
 
 #[test]
@@ -269,7 +279,7 @@ fn a_source_that_lost_time_and_does_not_say_so_is_heard_again() {
     // Stopped for 20 s: its granule position goes on as if nothing had been.
     mount.wait(Duration::from_secs(20));
     play(&mut mount, &mut source, 100);
-    assert!(mount.tally.late <= 240 * 48, "{:?}", mount.tally);
+    assert!(mount.stats.late <= 240 * 48, "{:?}", mount.stats);
     assert!((-20..=20).contains(&behind(&mount)), "{} ms behind", behind(&mount));
 }
 
@@ -284,7 +294,7 @@ fn a_backlog_cannot_push_listeners_behind() {
     (0..100).for_each(|_| mount.push(&source.page(1, 50)));
     play(&mut mount, &mut source, 1000);
     assert!((-220..=20).contains(&behind(&mount)), "{} ms behind", behind(&mount));
-    assert!(mount.tally.late >= 1_780 * 48, "{:?}", mount.tally);
+    assert!(mount.stats.late >= 1_780 * 48, "{:?}", mount.stats);
 }
 
 #[test]
@@ -295,16 +305,16 @@ fn a_hole_is_filled_only_as_far_as_real_time_was_lost() {
     // The granule position jumps by a minute and no time was lost.
     source.granule += 60 * 48_000;
     play(&mut mount, &mut source, 100);
-    assert_eq!(mount.tally, Tally::default());
+    assert_eq!(mount.stats, SpliceStats::default());
     // Half a second of packets was dropped by the encoder.
     source.granule += 24_000;
     mount.wait(Duration::from_millis(500));
     play(&mut mount, &mut source, 100);
-    assert_eq!(mount.tally, Tally { silence: 24_000, late: 0 });
+    assert_eq!(mount.stats, SpliceStats { silence: 24_000, late: 0 });
     // Backwards, to the beginning of time.
     source.granule = 0;
     play(&mut mount, &mut source, 100);
-    assert_eq!((mount.tally.silence, mount.packets().len()), (24_000, 400));
+    assert_eq!((mount.stats.silence, mount.packets().len()), (24_000, 400));
 }
 
 #[test]
@@ -316,7 +326,7 @@ fn a_server_that_stood_still_does_not_make_up_for_it() {
     mount.splice.stood_still(Duration::from_mins(10), mount.now);
     mount.wait(Duration::ZERO);
     play(&mut mount, &mut source, 200);
-    assert_eq!((mount.tally, mount.packets().len()), (Tally::default(), 300));
+    assert_eq!((mount.stats, mount.packets().len()), (SpliceStats::default(), 300));
 }
 
 #[test]
@@ -335,7 +345,7 @@ fn what_a_source_sent_while_the_server_stood_still_is_not_lost() {
                 source = Encoder::new(2, 0, 100);
                 play(&mut mount, &mut source, 600);
             }
-            let before = (mount.tally, mount.packets().len());
+            let before = (mount.stats, mount.packets().len());
             mount.splice.stood_still(Duration::from_millis(milliseconds), mount.now);
             let mut backlog = milliseconds as u32 / 20;
             if kept_waiting {
@@ -346,7 +356,7 @@ fn what_a_source_sent_while_the_server_stood_still_is_not_lost() {
             }
             (0..backlog).for_each(|_| mount.push(&source.page(1, 50)));
             play(&mut mount, &mut source, 600);
-            let after = (mount.tally, mount.packets().len());
+            let after = (mount.stats, mount.packets().len());
             let case = format!("{milliseconds} ms, {lost_time_before}, {kept_waiting}");
             assert_eq!(after, (before.0, before.1 + backlog as usize + 600), "{case}");
         }
@@ -362,10 +372,10 @@ fn a_standstill_is_no_excuse_for_ever() {
     play(&mut mount, &mut source, 700);
     mount.splice.stood_still(Duration::from_mins(1), mount.now);
     play(&mut mount, &mut source, 4_000);
-    let late = mount.tally.late;
+    let late = mount.stats.late;
     // A minute's worth at once, long after: the source has kept it, not the server.
     (0..3_000).for_each(|_| mount.push(&source.page(1, 50)));
-    assert!(mount.tally.late - late > 55 * 48_000, "{:?}", mount.tally);
+    assert!(mount.stats.late - late > 55 * 48_000, "{:?}", mount.stats);
 }
 
 #[test]
@@ -387,7 +397,7 @@ fn packets_that_go_over_pages_come_whole_or_not_at_all() {
     mount.push(&next.page(1, 50));
     let numbers: Vec<_> = mount.packets().iter().map(|packet| packet[1]).collect();
     assert_eq!(numbers, [0, 1, 2, 102]);
-    assert!(mount.packets().iter().all(|packet| samples(packet) == Some(FRAME)));
+    assert!(mount.packets().iter().all(|packet| packet_samples(packet) == Some(FRAME)));
     assert!(mount.pages().iter().all(|page| !page.is_continued()));
 }
 
@@ -486,7 +496,7 @@ fn check(mount: &Mount) {
     for page in mount.pages() {
         assert_eq!((page.serial(), page.sequence()), (SERIAL, sequence + 1));
         assert!(!page.is_continued() && !page.is_first() && !page.is_last());
-        let length: u64 = page.pieces().map(|(packet, _)| samples(packet).unwrap()).sum();
+        let length: u64 = page.pieces().map(|(packet, _)| packet_samples(packet).unwrap()).sum();
         assert_eq!(page.granule(), Some(granule + length), "granule positions are what was heard");
         assert!(page.pieces().all(|(_, ends)| ends));
         for (packet, _) in page.pieces().filter(|(packet, _)| packet.len() > 3 && packet[0] == 0xf8)

@@ -5,7 +5,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod codec;
-mod edge;
+mod live_edge;
 mod opus;
 mod page;
 mod scan;
@@ -15,12 +15,11 @@ mod stream;
 mod tags;
 mod timeline;
 
-pub use codec::{Codec, OpusHead, Unknown};
-pub use opus::{page_samples, samples};
-#[cfg(test)]
-pub(crate) use page::seal;
-pub use page::{CAPTURE, MAX_PAGE, PAGE_HEADER, Page, Probe, Stamp, Stamped, restamp, write};
+pub use codec::{Codec, CodecError, OpusHead};
+pub use opus::{packet_samples, page_samples};
+
+pub use page::{CAPTURE, MAX_PAGE, PAGE_HEADER, Page, Probe, Stamp, Stamped, restamp, seal, write};
 pub use scan::Scanner;
-pub use splice::{MAX_PACKET, Splice, Tally};
-pub use stream::{Headers, MAX_HEADERS, MAX_KEPT_HEADERS, Part, Refusal, Stream};
+pub use splice::{MAX_PACKET, Splice, SpliceStats};
+pub use stream::{Headers, MAX_HEADERS, MAX_KEPT_HEADERS, PageRole, StreamError, StreamReader};
 pub use tags::Tags;

@@ -14,7 +14,7 @@ const YIELDING: u64 = 1000;
 
 /// A moment and a position, and how the source stands to them lately.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Edge {
+pub(crate) struct LiveEdge {
     at: Instant,
     position: u64,
     yielded: Instant,
@@ -23,25 +23,25 @@ pub(super) struct Edge {
     least_behind: u64,
 }
 
-impl Edge {
+impl LiveEdge {
     /// The edge is here now.
-    pub(super) fn new(now: Instant, position: u64) -> Self {
+    pub(crate) fn new(now: Instant, position: u64) -> Self {
         Self { at: now, position, yielded: now, window: now, least_behind: u64::MAX }
     }
 
     /// Where it is.
-    pub(super) fn position(&self, now: Instant) -> u64 {
+    pub(crate) fn position(&self, now: Instant) -> u64 {
         self.position.saturating_add(samples_in(now.saturating_duration_since(self.at)))
     }
 
     /// When it gets there; `None` where that is beyond all that a clock can say.
-    pub(super) fn reaches(&self, position: u64) -> Option<Instant> {
+    pub(crate) fn reaches(&self, position: u64) -> Option<Instant> {
         self.at.checked_add(duration_of(position.saturating_sub(self.position)))
     }
 
     /// Takes note of audio that a source delivered, up to `end`. One that is `bound` to real time
     /// moves the edge no faster than clocks differ; any other one shows where the edge is.
-    pub(super) fn follow(&mut self, now: Instant, end: u64, bound: bool) {
+    pub(crate) fn follow(&mut self, now: Instant, end: u64, bound: bool) {
         let here = self.position(now);
         if end >= here {
             let ahead = end.saturating_sub(here);
@@ -63,25 +63,25 @@ impl Edge {
     }
 
     /// The source is ahead by so much for a good reason.
-    pub(super) fn advance(&mut self, samples: u64) {
+    pub(crate) fn advance(&mut self, samples: u64) {
         self.position = self.position.saturating_add(samples);
     }
 
     /// Forgets what it knew of the source: it was away.
-    pub(super) fn forget(&mut self, now: Instant) {
+    pub(crate) fn forget(&mut self, now: Instant) {
         (self.window, self.yielded, self.least_behind) = (now, now, u64::MAX);
     }
 }
 
 /// How many samples last so long.
-pub(super) fn samples_in(time: Duration) -> u64 {
+pub(crate) fn samples_in(time: Duration) -> u64 {
     // Exact: 48,000 samples are 10⁹ ns, reduced by 8,000.
     let samples = time.as_nanos().saturating_mul(u128::from(RATE / 8_000)) / 125_000;
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
 /// How long so many samples last.
-pub(super) fn duration_of(samples: u64) -> Duration {
+pub(crate) fn duration_of(samples: u64) -> Duration {
     // Less than a second's worth, in nanoseconds, is far from overflowing.
     let nanoseconds = (samples % RATE).saturating_mul(1_000_000_000).div_ceil(RATE);
     Duration::from_secs(samples / RATE).saturating_add(Duration::from_nanos(nanoseconds))
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     /// Pages of 20 ms for `seconds`, by a clock that is `ppm` fast.
-    fn run(edge: &mut Edge, begin: Instant, seconds: u32, ppm: i64, bound: bool) -> i64 {
+    fn run(edge: &mut LiveEdge, begin: Instant, seconds: u32, ppm: i64, bound: bool) -> i64 {
         let mut apart = 0;
         for page in 1..=u64::from(seconds) * 50 {
             let end = page * 960;
@@ -108,7 +108,7 @@ mod tests {
     fn a_clock_that_drifts_is_followed_either_way() {
         for (ppm, bound) in [(200, true), (-200, true), (200, false), (-200, false)] {
             let begin = Instant::now();
-            let apart = run(&mut Edge::new(begin, 0), begin, 3_600, ppm, bound);
+            let apart = run(&mut LiveEdge::new(begin, 0), begin, 3_600, ppm, bound);
             // 200 ppm of an hour are 34,560 samples, of a window 96.
             assert!(apart.abs() <= 200, "{ppm} ppm, bound {bound}: {apart} samples apart");
         }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_bound_source_cannot_push_it() {
         let begin = Instant::now();
-        let mut edge = Edge::new(begin, 0);
+        let mut edge = LiveEdge::new(begin, 0);
         edge.follow(begin + Duration::from_secs(1), 10 * RATE, true);
         assert_eq!(edge.position(begin + Duration::from_secs(1)), RATE + RATE / YIELDING);
         edge.follow(begin + Duration::from_secs(1), 10 * RATE, false);

@@ -1,9 +1,9 @@
 //! How long Opus packets last (RFC 6716, section 3.1).
 
-use super::page::Page;
+use crate::page::Page;
 
 /// Samples at 48 kHz in one packet; `None` if it is no Opus packet.
-pub fn samples(packet: &[u8]) -> Option<u64> {
+pub fn packet_samples(packet: &[u8]) -> Option<u64> {
     let (&toc, rest) = packet.split_first()?;
     let frame = match toc >> 3 {
         config @ 0..12 => [480, 960, 1920, 2880][usize::from(config & 3)],
@@ -21,23 +21,23 @@ pub fn samples(packet: &[u8]) -> Option<u64> {
 
 /// Samples at 48 kHz in the packets that begin and end on a page.
 pub fn page_samples(page: &Page<'_>) -> u64 {
-    page.pieces().filter(|(_, ends)| *ends).filter_map(|(packet, _)| samples(packet)).sum()
+    page.pieces().filter(|(_, ends)| *ends).filter_map(|(packet, _)| packet_samples(packet)).sum()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::samples;
+    use super::packet_samples;
 
     #[test]
     fn packets_last_as_their_first_byte_says() {
-        assert_eq!(samples(&[0xf8, 0xff, 0xfe]), Some(960), "the 20 ms silence frame");
-        assert_eq!(samples(&[0x18]), Some(2880), "SILK, 60 ms");
-        assert_eq!(samples(&[0x60, 0]), Some(480), "hybrid, 10 ms");
-        assert_eq!(samples(&[0xe0]), Some(120), "CELT, 2.5 ms");
-        assert_eq!(samples(&[0xf9]), Some(1920), "two frames");
-        assert_eq!(samples(&[0xfb, 0x03]), Some(2880), "three frames");
+        assert_eq!(packet_samples(&[0xf8, 0xff, 0xfe]), Some(960), "the 20 ms silence frame");
+        assert_eq!(packet_samples(&[0x18]), Some(2880), "SILK, 60 ms");
+        assert_eq!(packet_samples(&[0x60, 0]), Some(480), "hybrid, 10 ms");
+        assert_eq!(packet_samples(&[0xe0]), Some(120), "CELT, 2.5 ms");
+        assert_eq!(packet_samples(&[0xf9]), Some(1920), "two frames");
+        assert_eq!(packet_samples(&[0xfb, 0x03]), Some(2880), "three frames");
         for wrong in [&[][..], &[0xfb], &[0xfb, 0], &[0x1b, 3]] {
-            assert_eq!(samples(wrong), None, "{wrong:?}");
+            assert_eq!(packet_samples(wrong), None, "{wrong:?}");
         }
     }
 }

@@ -79,7 +79,7 @@ impl<'a> Page<'a> {
     }
 
     /// A view of bytes that [`Page::probe`] has found to be a page before.
-    pub(super) fn already_checked(bytes: &'a [u8]) -> Self {
+    pub(crate) fn already_checked(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
@@ -267,7 +267,7 @@ impl<'a> Stamped<'a> {
 }
 
 /// Puts the right CRC into a page.
-pub(crate) fn seal(page: &mut [u8]) {
+pub fn seal(page: &mut [u8]) {
     let crc = checksum(page);
     page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
 }

@@ -3,14 +3,17 @@
 //! Every listener is sent it on joining, and a cover picture is a hundred times as long as all else that
 //! a listener gets then. So what is passed on is bounded: texts, and not too many of them.
 
-use crate::text::tame;
-
+/// The longest title or artist that is kept, in bytes.
+const MAX_VALUE: usize = 1024;
 /// The most that is passed on of a comment header, in bytes.
-pub(super) const MAX_TAGS: usize = 4 * 1024;
+pub(crate) const MAX_TAGS: usize = 4 * 1024;
 /// The same of the name of the encoder's maker, which stands before the comments.
 const MAX_VENDOR: usize = 256;
 
-/// What a stream says of itself and status shows.
+/// Title and artist of a stream, as its comment header has them.
+///
+/// The values come from whoever made the stream: they may contain control characters. Each is cut
+/// to 1 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
     /// `TITLE`, if there is one.
@@ -39,7 +42,7 @@ impl Tags {
                 "ARTIST" => &mut tags.artist,
                 _ => continue,
             };
-            slot.get_or_insert_with(|| tame(value));
+            slot.get_or_insert_with(|| value[..value.floor_char_boundary(MAX_VALUE)].to_owned());
         }
         tags
     }
@@ -47,7 +50,7 @@ impl Tags {
 
 /// A comment header without pictures and no longer than [`MAX_TAGS`]: the first comments that fit, and how many
 /// bytes were left out. `None` if the whole packet may be passed on as it is, or if it is another packet.
-pub(super) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
+pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     let (magic, comments, is_vorbis) = comments_of(packet)?;
     // What cannot be read is passed on if it is short, and else not at all.
     let (vendor, rest) = match text(comments) {

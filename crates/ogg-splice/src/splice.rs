@@ -7,11 +7,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::codec::OpusHead;
-use super::opus::samples;
-use super::page::{Page, Stamp, Stamped};
-use super::silence::{FRAME, Silence};
-use super::timeline::{Place, Timeline};
+use crate::codec::OpusHead;
+use crate::opus::packet_samples;
+use crate::page::{Page, Stamp, Stamped};
+use crate::silence::{FRAME, Silence};
+use crate::timeline::{Placement, Timeline};
 
 /// The longest packet that a page can hold whole, in bytes. Opus needs a fifth of it.
 pub const MAX_PACKET: usize = 254 * 255 + 254;
@@ -26,13 +26,13 @@ pub struct Splice {
     sequence: u32,
     timeline: Timeline,
     silence: Silence,
-    tally: Tally,
-    source: Source,
+    stats: SpliceStats,
+    source: SourceStream,
 }
 
 /// What came of audio and time, in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SpliceStats {
     /// Silence put in.
     pub silence: u64,
     /// Audio left out, as its time was over.
@@ -41,7 +41,7 @@ pub struct Tally {
 
 /// The source stream as it comes.
 #[derive(Debug, Default)]
-struct Source {
+struct SourceStream {
     /// Number of its next page.
     sequence: Option<u32>,
     /// Granule position at which its next packet should begin.
@@ -79,8 +79,8 @@ impl Splice {
             sequence,
             timeline: Timeline::new(fills, gap_after),
             silence: Silence::new(head),
-            tally: Tally::default(),
-            source: Source::default(),
+            stats: SpliceStats::default(),
+            source: SourceStream::default(),
         }
     }
 
@@ -112,8 +112,8 @@ impl Splice {
         let (continued, ends) = segments.continued;
         // A packet whose beginning is missing, lost or too long, is none.
         let goes_on = !self.source.held.is_empty() && self.source.hold(continued);
-        let held = if goes_on && ends { samples(&self.source.held).unwrap_or(0) } else { 0 };
-        let whole = packets(segments.whole).filter_map(samples).sum::<u64>();
+        let held = if goes_on && ends { packet_samples(&self.source.held).unwrap_or(0) } else { 0 };
+        let whole = packets(segments.whole).filter_map(packet_samples).sum::<u64>();
         let both = held.saturating_add(whole);
         let hole = self.source.advance(page, both);
         self.source.weigh(page, both);
@@ -121,8 +121,8 @@ impl Splice {
         let mut published = false;
         if both > 0 {
             match self.timeline.place(both, hole, now) {
-                Place::Next { silence } => {
-                    self.be_silent(silence, &mut out);
+                Placement::Append { silence } => {
+                    self.push_silence(silence, &mut out);
                     let position = self.timeline.position();
                     if held > 0 {
                         let (full, last) =
@@ -139,7 +139,7 @@ impl Splice {
                     self.timeline.published(both, now);
                     published = true;
                 }
-                Place::Nowhere => self.tally.late = self.tally.late.saturating_add(both),
+                Placement::Discard => self.stats.late = self.stats.late.saturating_add(both),
             }
         }
         if ends || !goes_on {
@@ -167,8 +167,8 @@ impl Splice {
     }
 
     /// For how long nothing may come before it is a gap.
-    pub fn patience(&self) -> Duration {
-        self.timeline.patience()
+    pub fn gap_threshold(&self) -> Duration {
+        self.timeline.gap_threshold()
     }
 
     /// Gives out the silence that is due in a gap; says when there will be more, if ever.
@@ -176,7 +176,7 @@ impl Splice {
         let length = self.silence.length(self.timeline.page());
         loop {
             match self.timeline.silence_due(length, now)? {
-                Ok(()) => self.be_silent(length, &mut out),
+                Ok(()) => self.push_silence(length, &mut out),
                 Err(later) => return Some(later),
             }
         }
@@ -191,11 +191,11 @@ impl Splice {
     }
 
     /// What came of audio and time since this was last asked.
-    pub fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+    pub fn take_stats(&mut self) -> SpliceStats {
+        std::mem::take(&mut self.stats)
     }
 
-    fn be_silent(&mut self, samples: u64, out: &mut impl FnMut(&Stamped<'_>)) {
+    fn push_silence(&mut self, samples: u64, out: &mut impl FnMut(&Stamped<'_>)) {
         let mut left = samples;
         while left > 0 {
             let length = self.silence.length(self.timeline.page()).min(left);
@@ -206,7 +206,7 @@ impl Splice {
             out(&Stamped::new(stamp, lacing, body));
             left = left.saturating_sub(length);
         }
-        self.tally.silence = self.tally.silence.saturating_add(samples);
+        self.stats.silence = self.stats.silence.saturating_add(samples);
     }
 
     fn next_stamp(&mut self, granule: u64) -> Stamp {
@@ -216,7 +216,7 @@ impl Splice {
     }
 }
 
-impl Source {
+impl SourceStream {
     /// Sorts a page's segments. What was held is dropped if this page does not go on with it.
     fn take<'a>(&mut self, page: &Page<'a>) -> Segments<'a> {
         let in_order = self.sequence.is_none_or(|expected| expected == page.sequence());

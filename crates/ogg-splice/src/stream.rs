@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::codec::{Codec, Unknown};
-use super::page::{MAX_PAGE, Page, Probe, Stamp, restamp, write};
-use super::tags::{MAX_TAGS, Tags, trimmed};
+use crate::codec::{Codec, CodecError};
+use crate::page::{MAX_PAGE, Page, Probe, Stamp, restamp, write};
+use crate::tags::{MAX_TAGS, Tags, trimmed};
 
 /// The most that the header pages of one stream may take, in bytes. Tags with a cover picture fit.
 pub const MAX_HEADERS: usize = 128 * 1024;
@@ -50,7 +50,7 @@ impl Headers {
 
 /// What a page turned out to be.
 #[derive(Debug)]
-pub enum Part {
+pub enum PageRole {
     /// One of the header pages, and more are to come.
     Header,
     /// The last of the header pages: the stream can be joined from here.
@@ -63,10 +63,10 @@ pub enum Part {
 
 /// Why a source cannot be relayed; its text finishes the sentence "this is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum StreamError {
     /// The first page tells no codec.
     #[error(transparent)]
-    Unknown(#[from] Unknown),
+    CodecError(#[from] CodecError),
     /// More than one logical stream at the same time.
     #[error("several logical streams at once")]
     Multiplexed,
@@ -80,22 +80,22 @@ pub enum Refusal {
 
 /// Follows the logical stream, and the next one where streams are chained.
 #[derive(Default)]
-pub struct Stream {
-    state: State,
+pub struct StreamReader {
+    state: ReaderState,
 }
 
 #[derive(Default)]
-enum State {
+enum ReaderState {
     #[default]
     Before,
-    Headers(Gathering),
+    Headers(HeaderCollector),
     Audio {
         serial: u32,
     },
     After,
 }
 
-struct Gathering {
+struct HeaderCollector {
     codec: Codec,
     serial: u32,
     /// Bytes of all pages so far.
@@ -106,43 +106,46 @@ struct Gathering {
     tags: Tags,
 }
 
-impl Stream {
+impl StreamReader {
     /// Takes the next page and says what it is.
     ///
     /// # Errors
-    /// [`Refusal`] if the source is not one logical stream of a known codec.
-    pub fn push(&mut self, page: &Page<'_>) -> Result<Part, Refusal> {
+    /// [`StreamError`] if the source is not one logical stream of a known codec.
+    pub fn push(&mut self, page: &Page<'_>) -> Result<PageRole, StreamError> {
         if page.is_first() {
             // A second beginning while the first has no audio yet: streams side by side.
-            if matches!(self.state, State::Headers(_)) {
-                return Err(Refusal::Multiplexed);
+            if matches!(self.state, ReaderState::Headers(_)) {
+                return Err(StreamError::Multiplexed);
             }
-            self.state = State::Headers(Gathering::new(Codec::of(page)?, page.serial()));
+            self.state =
+                ReaderState::Headers(HeaderCollector::new(Codec::of(page)?, page.serial()));
         }
         match &mut self.state {
-            State::Headers(gathering) if gathering.serial != page.serial() => {
-                Err(Refusal::Multiplexed)
+            ReaderState::Headers(gathering) if gathering.serial != page.serial() => {
+                Err(StreamError::Multiplexed)
             }
-            State::Headers(gathering) => {
+            ReaderState::Headers(gathering) => {
                 if !gathering.add(page)? {
-                    return Ok(Part::Header);
+                    return Ok(PageRole::Header);
                 }
                 let headers = gathering.finish()?;
-                self.state = State::Audio { serial: headers.serial };
-                Ok(Part::Headers(headers))
+                self.state = ReaderState::Audio { serial: headers.serial };
+                Ok(PageRole::Headers(headers))
             }
-            State::Audio { serial } if *serial == page.serial() => {
+            ReaderState::Audio { serial } if *serial == page.serial() => {
                 if page.is_last() {
-                    self.state = State::After;
+                    self.state = ReaderState::After;
                 }
-                Ok(Part::Audio)
+                Ok(PageRole::Audio)
             }
-            State::Before | State::Audio { .. } | State::After => Ok(Part::Stray),
+            ReaderState::Before | ReaderState::Audio { .. } | ReaderState::After => {
+                Ok(PageRole::Stray)
+            }
         }
     }
 }
 
-impl Gathering {
+impl HeaderCollector {
     fn new(codec: Codec, serial: u32) -> Self {
         Self {
             codec,
@@ -155,10 +158,10 @@ impl Gathering {
     }
 
     /// Adds a page; true once the headers are complete.
-    fn add(&mut self, page: &Page<'_>) -> Result<bool, Refusal> {
+    fn add(&mut self, page: &Page<'_>) -> Result<bool, StreamError> {
         self.bytes = self.bytes.saturating_add(page.bytes().len());
         if self.bytes > MAX_HEADERS {
-            return Err(Refusal::Headers);
+            return Err(StreamError::Headers);
         }
         let mut complete = false;
         for (piece, ends) in page.pieces() {
@@ -170,7 +173,7 @@ impl Gathering {
                     self.tags = Tags::read(&self.packet);
                 }
                 if self.packets.len() >= MAX_HEADER_PACKETS {
-                    return Err(Refusal::Headers);
+                    return Err(StreamError::Headers);
                 }
                 self.packets.push(std::mem::take(&mut self.packet));
                 complete |= self.is_last_header();
@@ -195,9 +198,9 @@ impl Gathering {
         }
     }
 
-    fn finish(&mut self) -> Result<Headers, Refusal> {
+    fn finish(&mut self) -> Result<Headers, StreamError> {
         let tags_left_out = self.trim();
-        let pages = self.pages().ok_or(Refusal::LongHeaders)?;
+        let pages = self.pages().ok_or(StreamError::LongHeaders)?;
         debug_assert!(pages.len() <= MAX_KEPT_HEADERS);
         Ok(Headers {
             codec: self.codec.clone(),
@@ -287,8 +290,8 @@ fn is_unneeded(block: u8, length: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::{Probe, Stamp, write};
     use super::*;
+    use crate::page::{Probe, Stamp, write};
 
     const HEAD: &[u8] = b"OpusHead\x01\x01\x38\x01\x80\xbb\x00\x00\x00\x00\x00";
 
@@ -299,24 +302,29 @@ mod tests {
         bytes
     }
 
-    fn push(stream: &mut Stream, bytes: &[u8]) -> Result<Part, Refusal> {
+    fn push(stream: &mut StreamReader, bytes: &[u8]) -> Result<PageRole, StreamError> {
         let Probe::Page(page) = Page::probe(bytes) else { panic!("not a page") };
         stream.push(&page)
     }
 
     #[test]
     fn headers_then_audio_then_a_chained_stream() {
-        let mut stream = Stream::default();
+        let mut stream = StreamReader::default();
         for serial in [1, 2] {
             let (head, tags) =
                 (page(true, false, serial, &[HEAD]), page(false, false, serial, &[b"OpusTags"]));
-            assert!(matches!(push(&mut stream, &head), Ok(Part::Header)));
-            let Ok(Part::Headers(headers)) = push(&mut stream, &tags) else { panic!("no headers") };
+            assert!(matches!(push(&mut stream, &head), Ok(PageRole::Header)));
+            let Ok(PageRole::Headers(headers)) = push(&mut stream, &tags) else {
+                panic!("no headers")
+            };
             assert_eq!(headers.pages[..], [head, tags].concat());
             let audio = page(false, serial == 1, serial, &[b"x"]);
-            assert!(matches!(push(&mut stream, &audio), Ok(Part::Audio)));
+            assert!(matches!(push(&mut stream, &audio), Ok(PageRole::Audio)));
         }
-        assert!(matches!(push(&mut stream, &page(false, false, 1, &[b"late"])), Ok(Part::Stray)));
+        assert!(matches!(
+            push(&mut stream, &page(false, false, 1, &[b"late"])),
+            Ok(PageRole::Stray)
+        ));
     }
 
     #[test]
@@ -325,9 +333,9 @@ mod tests {
         let mut packet = b"OpusTags\x04\0\0\0test\x02\0\0\0\x0a\0\0\0TITLE=Dusk".to_vec();
         packet.extend((picture.len() as u32).to_le_bytes());
         packet.extend(&picture);
-        let mut stream = Stream::default();
+        let mut stream = StreamReader::default();
         push(&mut stream, &page(true, false, 7, &[HEAD])).unwrap();
-        let Ok(Part::Headers(headers)) = push(&mut stream, &page(false, false, 7, &[&packet]))
+        let Ok(PageRole::Headers(headers)) = push(&mut stream, &page(false, false, 7, &[&packet]))
         else {
             panic!("no headers")
         };
@@ -347,10 +355,11 @@ mod tests {
         let comments: &[u8] = b"\x04\0\0\x08\0\0\0\0\0\0\0\0";
         let picture = [&b"\x06\0\x27\x10"[..], &[7; 10_000]].concat();
         let padding: &[u8] = b"\x81\0\0\x04\0\0\0\0";
-        let mut stream = Stream::default();
+        let mut stream = StreamReader::default();
         push(&mut stream, &page(true, false, 7, &[&head])).unwrap();
         let blocks: [&[u8]; 3] = [comments, &picture, padding];
-        let Ok(Part::Headers(headers)) = push(&mut stream, &page(false, false, 7, &blocks)) else {
+        let Ok(PageRole::Headers(headers)) = push(&mut stream, &page(false, false, 7, &blocks))
+        else {
             panic!("no headers")
         };
         let Probe::Page(first) = Page::probe(&headers.pages) else { panic!("no page") };
@@ -364,15 +373,15 @@ mod tests {
 
     #[test]
     fn streams_side_by_side_are_refused() {
-        let mut stream = Stream::default();
+        let mut stream = StreamReader::default();
         push(&mut stream, &page(true, false, 1, &[HEAD])).unwrap();
         let second = push(&mut stream, &page(true, false, 2, &[HEAD]));
-        assert_eq!(second.unwrap_err(), Refusal::Multiplexed);
+        assert_eq!(second.unwrap_err(), StreamError::Multiplexed);
     }
 
     #[test]
     fn headers_without_end_are_refused() {
-        let mut stream = Stream::default();
+        let mut stream = StreamReader::default();
         push(&mut stream, &page(true, false, 1, &[HEAD])).unwrap();
         let mut endless = page(false, false, 1, &[&vec![0; 60_000]]);
         // Make it one unfinished packet: the last lacing value may not end it.
@@ -381,14 +390,14 @@ mod tests {
         endless.truncate(endless.len() - usize::from(last));
         endless.remove(27 + segments - 1);
         endless[26] -= 1;
-        super::super::page::seal(&mut endless);
+        crate::page::seal(&mut endless);
         let refused = (0..4).find_map(|_| push(&mut stream, &endless).err());
-        assert_eq!(refused, Some(Refusal::Headers));
+        assert_eq!(refused, Some(StreamError::Headers));
     }
 
     #[test]
     fn audio_before_any_beginning_is_stray() {
-        let mut stream = Stream::default();
-        assert!(matches!(push(&mut stream, &page(false, false, 1, &[b"x"])), Ok(Part::Stray)));
+        let mut stream = StreamReader::default();
+        assert!(matches!(push(&mut stream, &page(false, false, 1, &[b"x"])), Ok(PageRole::Stray)));
     }
 }

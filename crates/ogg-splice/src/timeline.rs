@@ -9,8 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::edge::{Edge, duration_of, samples_in};
-use super::silence::FRAME;
+use crate::live_edge::{LiveEdge, duration_of, samples_in};
+use crate::silence::FRAME;
 
 /// How far ahead of live a source may get that lost time before: jitter, and no backlog.
 const SLACK: Duration = Duration::from_millis(200);
@@ -25,25 +25,25 @@ const BACKLOG: Duration = Duration::from_secs(10);
 
 /// Where a piece of audio goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Placement {
     /// To the end of the stream, after so many samples of silence.
-    Next {
+    Append {
         /// A whole number of silent packets.
         silence: u64,
     },
     /// Nowhere: silence has taken its place, or it would push listeners away from live.
-    Nowhere,
+    Discard,
 }
 
 /// The stream's time, in samples.
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     /// End of what has been published.
     position: u64,
     /// Where the source's next sample belongs; unknown when another source begins.
     due: Option<u64>,
     /// `None` until the first audio.
-    edge: Option<Edge>,
+    edge: Option<LiveEdge>,
     /// The source has lost time once, and may not make up for it.
     bound: bool,
     late: Option<Late>,
@@ -76,7 +76,7 @@ struct Late {
 
 impl Timeline {
     /// A stream without audio yet. If it does not fill gaps, time stands still in them.
-    pub(super) fn new(fills: bool, gap_after: Duration) -> Self {
+    pub(crate) fn new(fills: bool, gap_after: Duration) -> Self {
         Self {
             position: 0,
             due: None,
@@ -93,29 +93,29 @@ impl Timeline {
     }
 
     /// End of what has been published, in samples.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// What the source's pages last, in samples; 0 before the first.
-    pub(super) fn page(&self) -> u64 {
+    pub(crate) fn page(&self) -> u64 {
         self.page
     }
 
     /// For how long nothing may come before it is a gap.
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn gap_threshold(&self) -> Duration {
         self.gap_after.max(duration_of(self.page).saturating_mul(2))
     }
 
     /// Another source begins, or the same one anew: where its audio belongs will be seen.
-    pub(super) fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         self.due = None;
         self.late = None;
         self.bound = self.edge.is_some();
     }
 
     /// The source, or time, came back after a gap.
-    pub(super) fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         self.bound = true;
         if let Some(edge) = &mut self.edge {
             edge.forget(now);
@@ -126,7 +126,7 @@ impl Timeline {
     }
 
     /// Finds the place of the next `samples` of the source, before which it left out `hole`.
-    pub(super) fn place(&mut self, samples: u64, hole: u64, now: Instant) -> Place {
+    pub(crate) fn place(&mut self, samples: u64, hole: u64, now: Instant) -> Placement {
         // The end of a stream is often a short page, and the rest of a split one too.
         (self.page, self.last_page) = (samples.max(self.last_page), samples);
         self.settle(now);
@@ -136,9 +136,9 @@ impl Timeline {
         let joint = self.due.is_none() && self.edge.is_some();
         let pause = if joint && self.fills && !self.silent { FRAME } else { 0 };
         let after = position.saturating_add(samples);
-        let mut edge = self.edge.unwrap_or_else(|| Edge::new(now, after));
+        let mut edge = self.edge.unwrap_or_else(|| LiveEdge::new(now, after));
         if self.due.is_none() && !self.fills {
-            edge = Edge::new(now, after);
+            edge = LiveEdge::new(now, after);
         }
         self.edge = Some(edge);
         let live = edge.position(now);
@@ -154,7 +154,7 @@ impl Timeline {
         let behind = live.cast_signed().saturating_sub(end.cast_signed());
         if too_late && !self.is_settled(behind, samples, now) {
             self.due = Some(end);
-            return Place::Nowhere;
+            return Placement::Discard;
         }
         let wanted = if too_late { lost } else { start.saturating_sub(position) };
         let whole = wanted.min(lost) / FRAME;
@@ -165,10 +165,10 @@ impl Timeline {
         let most = [live, backlog, samples_in(SLACK).max(samples), pause];
         if self.bound && end > most.into_iter().fold(0, u64::saturating_add) {
             self.due = self.due.and(Some(position));
-            return Place::Nowhere;
+            return Placement::Discard;
         }
         self.late = None;
-        Place::Next { silence }
+        Placement::Append { silence }
     }
 
     /// Whether a source that is late is as live as it gets: it no longer gains on real time.
@@ -187,7 +187,7 @@ impl Timeline {
     }
 
     /// The source's audio has been published.
-    pub(super) fn published(&mut self, samples: u64, now: Instant) {
+    pub(crate) fn published(&mut self, samples: u64, now: Instant) {
         self.position = self.position.saturating_add(samples);
         self.silent = false;
         self.due = Some(self.position);
@@ -203,14 +203,14 @@ impl Timeline {
     }
 
     /// Silence has been published.
-    pub(super) fn silent_for(&mut self, samples: u64) {
+    pub(crate) fn silent_for(&mut self, samples: u64) {
         self.position = self.position.saturating_add(samples);
         self.silent = true;
     }
 
     /// Whether `length` samples of silence are due in a gap, and else when they will be; `None` if
     /// silence never is.
-    pub(super) fn silence_due(&mut self, length: u64, now: Instant) -> Option<Result<(), Instant>> {
+    pub(crate) fn silence_due(&mut self, length: u64, now: Instant) -> Option<Result<(), Instant>> {
         self.settle(now);
         let edge = self.edge.as_ref().filter(|_| self.fills)?;
         let end = self.position.saturating_add(length);
@@ -221,20 +221,20 @@ impl Timeline {
     /// all of it, once it does pause, would only put listeners behind: it is as live as what it sends.
     fn settle(&mut self, now: Instant) {
         let (backlog, most) =
-            (self.backlog(now), self.position.saturating_add(samples_in(self.patience())));
+            (self.backlog(now), self.position.saturating_add(samples_in(self.gap_threshold())));
         if let Some(edge) = &mut self.edge
             && self.fills
             // What was sent while the server stood still may yet come.
             && backlog == 0
             && edge.position(now) > most.saturating_add(samples_in(AHEAD))
         {
-            *edge = Edge::new(now, most);
+            *edge = LiveEdge::new(now, most);
             self.bound = true;
         }
     }
 
     /// The server was stopped for this long until now.
-    pub(super) fn stood_still(&mut self, time: Duration, now: Instant) {
+    pub(crate) fn stood_still(&mut self, time: Duration, now: Instant) {
         let samples = self.backlog(now).saturating_add(samples_in(time));
         // A sender that was kept waiting looks for room again after as long as it has waited.
         let over = now.checked_add(BACKLOG.saturating_add(time));

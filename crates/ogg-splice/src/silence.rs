@@ -10,10 +10,10 @@
     reason = "lengths within one page, which is shorter than 64 KiB"
 )]
 
-use super::codec::OpusHead;
+use crate::codec::OpusHead;
 
 /// What one packet of silence lasts, in samples.
-pub(super) const FRAME: u64 = 960;
+pub(crate) const FRAME: u64 = 960;
 /// One second, the longest page of silence.
 const MOST_PACKETS: usize = 50;
 
@@ -25,7 +25,7 @@ const PADDED: [u8; 2] = [0xfb, 0x41];
 
 /// Makes pages of silence for one stream.
 #[derive(Debug)]
-pub(super) struct Silence {
+pub(crate) struct Silence {
     /// What goes before the last stream's packet.
     others: Vec<u8>,
     packets: usize,
@@ -37,7 +37,7 @@ pub(super) struct Silence {
 
 impl Silence {
     /// For a stream of this head.
-    pub(super) fn new(head: &OpusHead) -> Self {
+    pub(crate) fn new(head: &OpusHead) -> Self {
         let streams = head.mapping.first().map_or(1, |&streams| usize::from(streams));
         let others = DELIMITED.repeat(streams.saturating_sub(1));
         let segments = (others.len() + PACKET.len()) / 255 + 1;
@@ -47,13 +47,13 @@ impl Silence {
     }
 
     /// What a page lasts that is as long as `wanted`, or as near as may be, in samples.
-    pub(super) fn length(&self, wanted: u64) -> u64 {
+    pub(crate) fn length(&self, wanted: u64) -> u64 {
         (wanted / FRAME).clamp(1, self.packets as u64) * FRAME
     }
 
     /// The segments of a page of such a [length](Self::length) with `bytes` of body, or as near as
     /// may be. Made anew only if it is another one than the last.
-    pub(super) fn page(&mut self, length: u64, bytes: usize) -> (&[u8], &[u8]) {
+    pub(crate) fn page(&mut self, length: u64, bytes: usize) -> (&[u8], &[u8]) {
         if self.wanted != (length, bytes) {
             self.wanted = (length, bytes);
             self.lacing.clear();
@@ -91,8 +91,8 @@ impl Silence {
 
 #[cfg(test)]
 mod tests {
-    use super::super::opus::samples;
     use super::*;
+    use crate::opus::packet_samples;
 
     fn head(streams: u8) -> OpusHead {
         let mapping = [&[streams, 0][..], &vec![0; usize::from(streams)]].concat();
@@ -117,7 +117,7 @@ mod tests {
                 let fits = bytes > packets * least && bytes < 40_000;
                 assert!(!fits || body.len() == bytes, "{streams} {wanted} {bytes}: {}", body.len());
                 let last = &body[(packets - 1) * least + least - 3..];
-                assert_eq!(samples(last), Some(FRAME));
+                assert_eq!(packet_samples(last), Some(FRAME));
             }
         }
     }

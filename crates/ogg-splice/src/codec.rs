@@ -3,7 +3,7 @@
 //! Opus is what silvacast is for; FLAC (ultrasonic monitoring) and Vorbis pass
 //! through, so only as much of them is read as joining in mid-stream needs.
 
-use super::page::Page;
+use crate::page::Page;
 
 /// How a stream is coded, and what its granule positions count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct OpusHead {
 
 /// Why a first packet was not understood; its text finishes the sentence "this is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unknown {
+pub enum CodecError {
     /// Not one of the codecs above.
     #[error("an Ogg stream of a codec other than Opus, FLAC or Vorbis")]
     Codec,
@@ -66,19 +66,19 @@ impl Codec {
     /// Reads the codec from a stream's first page.
     ///
     /// # Errors
-    /// [`Unknown`] if it is none of the three, or breaks that codec's own rules.
-    pub fn of(first: &Page<'_>) -> Result<Self, Unknown> {
+    /// [`CodecError`] if it is none of the three, or breaks that codec's own rules.
+    pub fn of(first: &Page<'_>) -> Result<Self, CodecError> {
         let Some((packet, true)) = first.pieces().next() else {
-            return Err(Unknown::Codec);
+            return Err(CodecError::Codec);
         };
         if packet.starts_with(b"OpusHead") {
-            OpusHead::read(packet).map(Self::Opus).ok_or(Unknown::Opus)
+            OpusHead::read(packet).map(Self::Opus).ok_or(CodecError::Opus)
         } else if packet.starts_with(b"\x7fFLAC") {
-            read_flac(packet).ok_or(Unknown::Flac)
+            read_flac(packet).ok_or(CodecError::Flac)
         } else if packet.starts_with(b"\x01vorbis") {
-            read_vorbis(packet).ok_or(Unknown::Vorbis)
+            read_vorbis(packet).ok_or(CodecError::Vorbis)
         } else {
-            Err(Unknown::Codec)
+            Err(CodecError::Codec)
         }
     }
 
@@ -166,10 +166,10 @@ fn read_vorbis(packet: &[u8]) -> Option<Codec> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::{Probe, Stamp, write};
     use super::*;
+    use crate::page::{Probe, Stamp, write};
 
-    fn read(packet: &[u8]) -> Result<Codec, Unknown> {
+    fn read(packet: &[u8]) -> Result<Codec, CodecError> {
         let mut bytes = Vec::new();
         write(&mut bytes, Stamp { first: true, ..Stamp::default() }, &[packet]);
         let Probe::Page(page) = Page::probe(&bytes) else { panic!("not a page") };
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn broken_opus_heads_are_refused() {
         for cut in 8..STEREO.len() {
-            assert_eq!(read(&STEREO[..cut]), Err(Unknown::Opus), "cut at {cut}");
+            assert_eq!(read(&STEREO[..cut]), Err(CodecError::Opus), "cut at {cut}");
         }
         let broken = |at: usize, value: u8, tail: &[u8]| {
             let mut packet = STEREO.to_vec();
@@ -195,13 +195,17 @@ mod tests {
             packet.extend_from_slice(tail);
             read(&packet)
         };
-        assert_eq!(broken(8, 0x10, &[]), Err(Unknown::Opus), "major version");
-        assert_eq!(broken(9, 0, &[]), Err(Unknown::Opus), "no channels");
-        assert_eq!(broken(9, 3, &[]), Err(Unknown::Opus), "three channels in family 0");
-        assert_eq!(broken(18, 1, &[]), Err(Unknown::Opus), "no mapping");
-        assert_eq!(broken(18, 1, &[0, 0, 0, 1]), Err(Unknown::Opus), "no streams");
-        assert_eq!(broken(18, 1, &[1, 2, 0, 1]), Err(Unknown::Opus), "more coupled than streams");
-        assert_eq!(broken(18, 1, &[1, 1, 0, 2]), Err(Unknown::Opus), "index beyond the streams");
+        assert_eq!(broken(8, 0x10, &[]), Err(CodecError::Opus), "major version");
+        assert_eq!(broken(9, 0, &[]), Err(CodecError::Opus), "no channels");
+        assert_eq!(broken(9, 3, &[]), Err(CodecError::Opus), "three channels in family 0");
+        assert_eq!(broken(18, 1, &[]), Err(CodecError::Opus), "no mapping");
+        assert_eq!(broken(18, 1, &[0, 0, 0, 1]), Err(CodecError::Opus), "no streams");
+        assert_eq!(
+            broken(18, 1, &[1, 2, 0, 1]),
+            Err(CodecError::Opus),
+            "more coupled than streams"
+        );
+        assert_eq!(broken(18, 1, &[1, 1, 0, 2]), Err(CodecError::Opus), "index beyond the streams");
         assert!(broken(18, 1, &[1, 1, 0, 255]).is_ok());
     }
 
@@ -216,8 +220,8 @@ mod tests {
         ]
         .concat();
         assert_eq!(read(&flac), Ok(Codec::Flac { rate: 48_000, channels: 1, more_headers: 2 }));
-        assert_eq!(read(&flac[..40]), Err(Unknown::Flac));
-        assert_eq!(read(b"\x01vorbis"), Err(Unknown::Vorbis));
-        assert_eq!(read(b"Speex   "), Err(Unknown::Codec));
+        assert_eq!(read(&flac[..40]), Err(CodecError::Flac));
+        assert_eq!(read(b"\x01vorbis"), Err(CodecError::Vorbis));
+        assert_eq!(read(b"Speex   "), Err(CodecError::Codec));
     }
 }

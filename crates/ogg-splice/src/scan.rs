@@ -9,7 +9,7 @@
     reason = "positions in one buffer of fixed length, and counts of bytes that have come"
 )]
 
-use super::page::{CAPTURE, MAX_PAGE, Page, Probe};
+use crate::page::{CAPTURE, MAX_PAGE, Page, Probe};
 
 /// The most that one read adds, in bytes.
 const READ: usize = 16 * 1024;
@@ -120,8 +120,8 @@ impl Default for Scanner {
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::{Stamp, write};
     use super::*;
+    use crate::page::{Stamp, write};
     use proptest::prelude::*;
 
     fn pages(sizes: &[usize]) -> Vec<Vec<u8>> {
