@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
-use crate::events::journal;
+use crate::log::journal;
 
 /// How often a thread that has nothing to do reads its clock.
 const BEAT: Duration = Duration::from_millis(200);

@@ -19,9 +19,9 @@
 //! - [`listener`]: a cursor and a socket; written to straight from the ring.
 //! - [`control`]: status and all else that is not audio.
 //! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
-//! - [`platform`]: log, signals, service manager. [`cli`]: the commands. [`push`]: the source client.
+//! - [`platform`]: privileges, signals, service manager. [`log`]: what the journal is told, and how. [`cli`]: the commands. [`push`]: the source client.
 //! - [`tcp`]: what the kernel is asked about a connection, and how one is ended. [`clock`]: time without the server's own standstills.
-//! - [`refusals`]: what is said of requests that are refused. [`events`]: every line that the log can have. [`http`], [`text`], [`units`]: words and numbers that several of these share.
+//! - [`http`], [`text`], [`units`]: words and numbers that several of these share.
 //!
 //! What always holds:
 //!
@@ -38,13 +38,12 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod door;
-pub mod events;
 pub mod http;
 pub mod listener;
+pub mod log;
 pub mod mount;
 pub mod platform;
 pub mod push;
-pub mod refusals;
 pub mod server;
 pub mod source;
 pub mod tcp;

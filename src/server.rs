@@ -18,7 +18,7 @@ use crate::config::{Budget, Config};
 use crate::control::{self, Ceiling, Control};
 use crate::door::{self, Door, Gates};
 use crate::mount::{Seats, Table};
-use crate::platform::{Pulses, Reloader, resident};
+use crate::platform::{Heartbeats, Reloader, resident};
 use crate::tcp;
 use crate::worker::{self, Workers};
 
@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Serves on `sockets` until `stop` turns true and the drain is over. `ready` is called once
-    /// every socket accepts. Each loop that must advance has one of the `pulses`.
+    /// every socket accepts. Each loop that must advance has one of the `heartbeats`.
     ///
     /// # Errors
     /// What the system says where it gives no thread or no runtime.
@@ -79,7 +79,7 @@ impl Server {
         self,
         sockets: Vec<TcpListener>,
         reloader: Reloader,
-        pulses: &Pulses,
+        heartbeats: &Heartbeats,
         stop: &watch::Receiver<bool>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
@@ -102,21 +102,22 @@ impl Server {
         let mut threads = Vec::new();
         for (number, queue) in queues.into_iter().enumerate() {
             let name = format!("audio-{number}");
-            let (pulse, pulses, stop) = (pulses.of(&*name), pulses.clone(), stop.clone());
+            let (heartbeat, heartbeats, stop) =
+                (heartbeats.of(&*name), heartbeats.clone(), stop.clone());
             threads.push(thread(&name, move |runtime| {
-                runtime.block_on(worker::run(queue, pulse, pulses, stop));
+                runtime.block_on(worker::run(queue, heartbeat, heartbeats, stop));
             })?);
         }
-        let (pulse, stop_control) = (pulses.of("control"), stop.clone());
+        let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
         threads.push(thread("control", move |runtime| {
-            runtime.block_on(control.serve(arrivals, pulse, stop_control));
+            runtime.block_on(control.serve(arrivals, heartbeat, stop_control));
         })?);
         let door = Door::new(self.door, self.table, self.listeners, workers, to_control, gates);
         runtime()?.block_on(async {
             let mut accepting = Vec::new();
             for socket in sockets {
                 let name = socket.local_addr().map(|address| format!("accept on {address}"))?;
-                accepting.push((tcp::accepting(socket, backlog)?, pulses.of(name)));
+                accepting.push((tcp::accepting(socket, backlog)?, heartbeats.of(name)));
             }
             ready()?;
             door.serve(accepting, stop.clone()).await;

@@ -17,11 +17,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::clock::Clock;
-use crate::events::journal;
 use crate::http::{Reply, Version};
 use crate::listener::{self, Audience};
+use crate::log::journal;
 use crate::mount::{Claim, Mount, Name, Seats, Slot, View, Wanted, keep};
-use crate::platform::{Pulse, Pulses};
+use crate::platform::{Heartbeat, Heartbeats};
 use crate::source;
 use crate::tcp;
 use ogg_splice::Tags;
@@ -111,26 +111,31 @@ impl Workers {
     }
 }
 
-/// Runs one data-plane thread, whose loop has this `pulse`, until `stop` turns true, then ends all streams and lets listeners
+/// Runs one data-plane thread, whose loop has this `heartbeat`, until `stop` turns true, then ends all streams and lets listeners
 /// take the rest for as long as a farewell lasts.
-pub async fn run(queue: Queue, pulse: Pulse, pulses: Pulses, stop: watch::Receiver<bool>) {
+pub async fn run(
+    queue: Queue,
+    heartbeat: Heartbeat,
+    heartbeats: Heartbeats,
+    stop: watch::Receiver<bool>,
+) {
     let worker = Worker {
         thread: queue.thread,
         threads: queue.threads,
-        pulses,
+        heartbeats,
         clock: Clock::start(),
         goodbyes: Arc::default(),
         audiences: Rc::default(),
         serving: JoinSet::new(),
         sources: JoinSet::new(),
     };
-    LocalSet::new().run_until(worker.run(queue.errands, pulse, stop)).await;
+    LocalSet::new().run_until(worker.run(queue.errands, heartbeat, stop)).await;
 }
 
 struct Worker {
     thread: usize,
     threads: usize,
-    pulses: Pulses,
+    heartbeats: Heartbeats,
     clock: Clock,
     goodbyes: Arc<Seats>,
     audiences: Rc<RefCell<HashMap<Name, Rc<Audience>>>>,
@@ -142,7 +147,7 @@ impl Worker {
     async fn run(
         mut self,
         mut errands: mpsc::Receiver<Errand>,
-        mut pulse: Pulse,
+        mut heartbeat: Heartbeat,
         mut stop: watch::Receiver<bool>,
     ) {
         let clock = self.clock.clone();
@@ -156,7 +161,7 @@ impl Worker {
                     None => break,
                 },
                 _ = stop.wait_for(|&stop| stop) => break,
-                () = pulse.beat() => {}
+                () = heartbeat.beat() => {}
                 Some(_) = self.serving.join_next() => {}
                 Some(_) = self.sources.join_next() => {}
             }
@@ -200,12 +205,12 @@ impl Worker {
         let (claim, lost) = Claim::new(&mount, arrival.description.clone());
         match self.audience(mount) {
             Ok(_) => {
-                let pulse = self.pulses.of(format!("source of {name}"));
+                let heartbeat = self.heartbeats.of(format!("source of {name}"));
                 let (clock, goodbyes) = (self.clock.clone(), Arc::clone(&self.goodbyes));
                 self.sources.spawn_local(source::serve(
                     arrival,
                     (claim, lost),
-                    pulse,
+                    heartbeat,
                     clock,
                     goodbyes,
                 ));

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use super::lockout::network;
 use super::{Lockout, Login};
-use crate::events::journal;
 use crate::http::{Origin, Reply};
+use crate::log::journal;
 
 /// Right credentials that are remembered.
 const REMEMBERED: usize = 1024;

@@ -7,8 +7,9 @@ use super::{Exit, load, random_secret, say};
 use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, Problem};
 use crate::door::bind;
-use crate::events::journal;
-use crate::platform::{Log, Manager, Service, allow_open_files, give_up, inherited_sockets};
+use crate::log::Log;
+use crate::log::journal;
+use crate::platform::{Manager, Service, allow_open_files, drop_privileges, inherited_sockets};
 use crate::server::{Overview, Server};
 use crate::text::tame;
 
@@ -28,7 +29,7 @@ fn try_out(environment: &Environment) -> Result<(), Exit> {
     let sockets = listen(&config.listen)?;
     let address = address(&sockets)?;
     say(&format!(
-        "No configuration given: trying it out on this machine only, with passwords made for this run.\n\
+        "No configuration dropped: trying it out on this machine only, with passwords made for this run.\n\
          \n  source password   {}\n  admin password    {}  (user admin)\n\n\
          Send a microphone or any sound:\n  ffmpeg -re -i INPUT -c:a libopus -b:a 64k -page_duration 20000 \
          -content_type audio/ogg -f ogg icecast://source:{}@{address}/mic-test.opus\n\n\
@@ -51,7 +52,7 @@ pub(super) fn for_trying(
     })
 }
 
-/// Serves until told to stop. The order counts: power is given up while there is one thread, and
+/// Serves until told to stop. The order counts: power is dropped up while there is one thread, and
 /// before anything is read from the network. `beside` starts what runs beside the server.
 pub(super) fn serve(
     config: Config,
@@ -61,30 +62,30 @@ pub(super) fn serve(
 ) -> Result<(), Exit> {
     let failed = |error: std::io::Error| Exit::Failed(format!("cannot serve: {error}"));
     allow_open_files(Budget::of(&config).files).map_err(Exit::Failed)?;
-    let given = give_up(&config.user).map_err(Exit::Failed)?;
+    let dropped = drop_privileges(&config.user).map_err(Exit::Failed)?;
     let _log = Log::start(config.combined).map_err(failed)?;
-    let (uid, gid) = (given.uid, given.gid);
+    let (uid, gid) = (dropped.uid, dropped.gid);
     journal!(info, PRIVILEGES, uid, gid, "runs without capabilities or a way to get any");
-    for what in given.kept {
+    for what in dropped.kept {
         journal!(
             warn,
             PRIVILEGES,
             uid,
             gid,
             reason = what,
-            "could not be given up, which is no loss here"
+            "could not be dropped up, which is no loss here"
         );
     }
     tell_ignored(&config);
     beside()?;
     let manager = Manager::new().map_err(failed)?;
-    let (stop, pulses) = (manager.stop(), manager.pulses().clone());
+    let (stop, heartbeats) = (manager.stop(), manager.heartbeats().clone());
     let (reloader, notifier) = (manager.reloader(), manager.notifier());
     let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let server = Server::new(config);
     let running = Running { overview: server.overview(), file: file.map(Path::to_owned) };
     server
-        .run(sockets, reloader, &pulses, &stop, || {
+        .run(sockets, reloader, &heartbeats, &stop, || {
             journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen = ?addresses, "ready");
             manager.ready(running)
         })

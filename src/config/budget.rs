@@ -11,7 +11,7 @@ use crate::control::{
 };
 use crate::door::{self, MOST_WAITING, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
-use crate::platform::LOG_MEMORY;
+use crate::log::LOG_MEMORY;
 use crate::source::MOST_GOODBYES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};

@@ -37,9 +37,9 @@ use super::{
 use crate::admission::{Admission, Crowding, Full, Permit};
 use crate::clock::Clock;
 use crate::http::{Origin, Reply, SERVER, Version, allowed, loggable, path_and_query};
+use crate::log::refusals;
 use crate::mount::Seats;
-use crate::platform::Pulse;
-use crate::refusals;
+use crate::platform::Heartbeat;
 use crate::tcp;
 
 /// How long a client may take nothing of its answer.
@@ -81,7 +81,7 @@ struct Serving {
 pub(super) async fn serve(
     control: Control,
     mut arrivals: mpsc::Receiver<Arrival>,
-    mut pulse: Pulse,
+    mut heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
     page::prepare();
@@ -94,7 +94,7 @@ pub(super) async fn serve(
         clock: Clock::start(),
     });
     let serve = async {
-        while let Some(arrival) = pulse.during(arrivals.recv()).await {
+        while let Some(arrival) = heartbeat.during(arrivals.recv()).await {
             Rc::clone(&desk).take(arrival);
         }
     };

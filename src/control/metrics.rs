@@ -13,8 +13,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Ceiling;
 use super::status::measured_bitrate;
+use crate::log::lines_dropped;
 use crate::mount::{Live, Slot, State, Table};
-use crate::platform::{lines_dropped, resident};
+use crate::platform::resident;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfMount {

@@ -38,7 +38,7 @@ use visit::Visit;
 use crate::auth::{Credentials, Gate};
 use crate::http::{Origin, Reply};
 use crate::mount::{Name, Seat, Table};
-use crate::platform::{Pulse, Reloader};
+use crate::platform::{Heartbeat, Reloader};
 use crate::worker::Workers;
 
 /// Requests on their way from the door.
@@ -120,10 +120,10 @@ impl Control {
     pub async fn serve(
         self,
         arrivals: mpsc::Receiver<Arrival>,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         stop: watch::Receiver<bool>,
     ) {
-        desk::serve(self, arrivals, pulse, stop).await;
+        desk::serve(self, arrivals, heartbeat, stop).await;
     }
 
     /// The page on which people listen, and the files that belong to it.

@@ -35,11 +35,11 @@ use crate::admission::{Admission, Crowding, Permit};
 use crate::auth::{Checker, Credentials, Gate, Secret};
 use crate::clock::Clock;
 use crate::control;
-use crate::events::journal;
 use crate::http::{Reply, Version};
+use crate::log::journal;
+use crate::log::refusals;
 use crate::mount::{PerClient, Rules, Seat, Seats, Table};
-use crate::platform::Pulse;
-use crate::refusals;
+use crate::platform::Heartbeat;
 use crate::tcp;
 use crate::worker::{Arrival, Workers};
 
@@ -151,12 +151,16 @@ impl Door {
     }
 
     /// Accepts on all sockets until `stop` turns true; each of them beats while it does.
-    pub async fn serve(self, sockets: Vec<(TcpListener, Pulse)>, mut stop: watch::Receiver<bool>) {
+    pub async fn serve(
+        self,
+        sockets: Vec<(TcpListener, Heartbeat)>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let door = Rc::new(self);
         LocalSet::new()
             .run_until(async {
-                for (socket, pulse) in sockets {
-                    spawn_local(Rc::clone(&door).accept(socket, pulse));
+                for (socket, heartbeat) in sockets {
+                    spawn_local(Rc::clone(&door).accept(socket, heartbeat));
                 }
                 let clock = door.clock.clone();
                 spawn_local(async move { clock.beat().await });
@@ -166,10 +170,10 @@ impl Door {
             .await;
     }
 
-    async fn accept(self: Rc<Self>, socket: TcpListener, mut pulse: Pulse) {
+    async fn accept(self: Rc<Self>, socket: TcpListener, mut heartbeat: Heartbeat) {
         let mut resting = false;
         loop {
-            match pulse.during(socket.accept()).await {
+            match heartbeat.during(socket.accept()).await {
                 Ok((stream, peer)) => {
                     if std::mem::take(&mut resting) {
                         journal!(info, ACCEPT_RESUMED, "accepting connections again");
@@ -182,7 +186,7 @@ impl Door {
                     if !std::mem::replace(&mut resting, true) {
                         journal!(error, ACCEPT_PAUSED, %error, "cannot accept connections for now");
                     }
-                    pulse.during(sleep(REST)).await;
+                    heartbeat.during(sleep(REST)).await;
                 }
             }
         }

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::writer::{Listener, Progress, Visitor};
 use crate::clock::Clock;
-use crate::events::journal;
+use crate::log::journal;
 use crate::mount::{Air, Counters, Slot, View};
 use crate::tcp::close;
 

@@ -22,7 +22,7 @@ pub use writer::Visitor;
 
 use writer::Listener;
 
-use crate::events::journal;
+use crate::log::journal;
 use crate::tcp::keep_alive;
 
 /// What a listener takes of the process's memory at the most, in bytes: itself, its place in the

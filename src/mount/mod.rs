@@ -38,7 +38,7 @@ use claim::{Desk, Introduction};
 use feed::{Feed, Idle};
 
 use crate::clock::Moment;
-use crate::events::journal;
+use crate::log::journal;
 use crate::text::tame;
 use ogg_splice::{Headers, Page, Tags};
 

@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::heartbeat::Heartbeats;
 use super::notify::Notifier;
-use super::pulse::Pulses;
-use crate::events::journal;
+use crate::log::journal;
 
 /// How often the status is looked at; it is sent where it has changed.
 const STATUS: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub trait Service: Send + Sync {
 pub struct Manager {
     runtime: Runtime,
     signals: Signals,
-    pulses: Pulses,
+    heartbeats: Heartbeats,
     /// How often the watchdog is told.
     look: Option<Duration>,
     stop: watch::Sender<bool>,
@@ -96,11 +96,11 @@ impl Manager {
         };
         // sd_watchdog_enabled(3) has half of it; so a look may be late, or find a loop late, and nothing is lost.
         let look = sd_notify::watchdog_enabled().map(|time| time / 4);
-        let pulses = look.map_or_else(Pulses::default, Pulses::watched);
+        let heartbeats = look.map_or_else(Heartbeats::default, Heartbeats::watched);
         let (reloader, asks) = Reloader::new();
         let stop = watch::Sender::new(false);
         let notifier = Notifier::start()?;
-        Ok(Self { runtime, signals, pulses, look, stop, asks, reloader, notifier })
+        Ok(Self { runtime, signals, heartbeats, look, stop, asks, reloader, notifier })
     }
 
     /// Turns true at the first SIGTERM or SIGINT.
@@ -119,8 +119,8 @@ impl Manager {
     }
 
     /// Where loops that must advance sign in.
-    pub fn pulses(&self) -> &Pulses {
-        &self.pulses
+    pub fn heartbeats(&self) -> &Heartbeats {
+        &self.heartbeats
     }
 
     /// Says that the server accepts, and goes on with the conversation on a thread of its own.
@@ -128,14 +128,14 @@ impl Manager {
     /// # Errors
     /// What the system says where it gives no thread.
     pub fn ready(self, service: impl Service + 'static) -> io::Result<()> {
-        let Self { runtime, signals, pulses, look, stop, asks, notifier, .. } = self;
+        let Self { runtime, signals, heartbeats, look, stop, asks, notifier, .. } = self;
         notifier.started(service.status());
         let talk = Talk {
             service: Arc::new(service),
             stop,
             asks,
             watchdog: Watchdog {
-                pulses,
+                heartbeats,
                 notifier: notifier.clone(),
                 behind: HashSet::new(),
                 stuck: HashSet::new(),
@@ -258,7 +258,7 @@ async fn next(interval: &mut Option<Interval>) {
 
 /// Tells the service manager that all is well, for as long as it is.
 struct Watchdog {
-    pulses: Pulses,
+    heartbeats: Heartbeats,
     notifier: Notifier,
     /// The loops that had not advanced at the last look.
     behind: HashSet<String>,
@@ -268,7 +268,7 @@ struct Watchdog {
 
 impl Watchdog {
     fn look(&mut self) {
-        let behind = self.pulses.behind();
+        let behind = self.heartbeats.behind();
         // Once may be a machine that slept, or a thread that got no processor.
         for name in behind.intersection(&self.behind) {
             if self.stuck.insert(name.clone()) {

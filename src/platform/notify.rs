@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-use crate::events::journal;
+use crate::log::journal;
 
 /// How long the end waits for messages to be taken.
 const FAREWELL: Duration = Duration::from_secs(1);

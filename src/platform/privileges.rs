@@ -13,7 +13,7 @@ use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 /// What became of it, for the log.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct Dropped {
     /// Who the process is now.
     pub uid: u32,
     /// And its group.
@@ -32,12 +32,15 @@ const SECURE_BITS: nix::libc::c_ulong = 0b1110_1111;
 ///
 /// # Errors
 /// A sentence that says what could not be given up; the process must not go on.
-pub fn give_up(user: &str) -> Result<Given, String> {
+pub fn drop_privileges(user: &str) -> Result<Dropped, String> {
     // A dump would have the passwords in it.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("forbid core dumps"))?;
     let mut kept = Vec::new();
-    let gone =
-        if Uid::effective().is_root() { become_user(user, &mut kept)? } else { Gone::default() };
+    let expected = if Uid::effective().is_root() {
+        become_user(user, &mut kept)?
+    } else {
+        Expected::default()
+    };
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         // Who has none may not even be allowed to ask: a unit's system call filter forbids it.
         if !caps::read(None, set).is_ok_and(|held| held.is_empty()) {
@@ -49,14 +52,14 @@ pub fn give_up(user: &str) -> Result<Given, String> {
     prctl::set_dumpable(false).map_err(failed("forbid core dumps"))?;
     let status =
         fs::read_to_string("/proc/self/status").map_err(failed("read /proc/self/status"))?;
-    let left = Standing::of(&status).left(gone);
+    let left = ProcStatus::of(&status).left(expected);
     if !left.is_empty() {
         return Err(format!(
             "the process still has {} after giving up its power: it does not go on",
             left.join(", ")
         ));
     }
-    Ok(Given { uid: Uid::current().as_raw(), gid: Gid::current().as_raw(), kept })
+    Ok(Dropped { uid: Uid::current().as_raw(), gid: Gid::current().as_raw(), kept })
 }
 
 /// What root has given up for good, and so must not be there any more.
@@ -65,7 +68,7 @@ pub fn give_up(user: &str) -> Result<Given, String> {
     reason = "each of them is one line of what the kernel says"
 )]
 #[derive(Clone, Copy, Debug, Default)]
-struct Gone {
+struct Expected {
     bounding: bool,
     groups: bool,
     group: bool,
@@ -75,9 +78,10 @@ struct Gone {
     excused: bool,
 }
 
-fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Gone, String> {
-    let mut gone = Gone { bounding: true, groups: true, group: true, user: true, excused: false };
-    let (uid, gid) = find(user)?;
+fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Expected, String> {
+    let mut expected =
+        Expected { bounding: true, groups: true, group: true, user: true, excused: false };
+    let (uid, gid) = resolve_user(user)?;
     let can = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     if can(caps::Capability::CAP_SETPCAP) {
         // Up to the last one that this kernel knows, which may be newer than this program.
@@ -93,10 +97,10 @@ fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Gone, String> {
             ));
         }
     } else {
-        gone.bounding = false;
+        expected.bounding = false;
         kept.push("the bounding set and the securebits, for want of CAP_SETPCAP; without new privileges nothing comes from them".into());
     }
-    let (users, groups) = (Map::of("uid_map"), Map::of("gid_map"));
+    let (users, groups) = (IdMap::of("uid_map"), IdMap::of("gid_map"));
     // The root of a user namespace is nobody special outside of it; the system's own must not go on.
     let excuse = |what: &str, want: String| {
         if users.is_whole() {
@@ -110,10 +114,10 @@ fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Gone, String> {
         }
     };
     if !can(caps::Capability::CAP_SETGID) {
-        (gone.groups, gone.group) = (false, false);
+        (expected.groups, expected.group) = (false, false);
         kept.push(excuse("its groups", "CAP_SETGID is missing".into())?);
     } else if fs::read_to_string("/proc/self/setgroups").is_ok_and(|said| said.trim() == "deny") {
-        gone.groups = false;
+        expected.groups = false;
         kept.push(excuse("its supplementary groups", "setgroups is denied".into())?);
     } else {
         setgroups(&[]).map_err(failed("leave its supplementary groups"))?;
@@ -123,25 +127,25 @@ fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Gone, String> {
             let gid = Gid::from_raw(gid);
             setresgid(gid, gid, gid).map_err(failed("change its group"))?;
         } else {
-            gone.group = false;
+            expected.group = false;
             kept.push(excuse("its group", format!("group {gid} is not mapped"))?);
         }
     }
     if !can(caps::Capability::CAP_SETUID) {
-        (gone.user, gone.excused) = (false, true);
+        (expected.user, expected.excused) = (false, true);
         kept.push(excuse("its user", "CAP_SETUID is missing".into())?);
     } else if users.has(uid) {
         let uid = Uid::from_raw(uid);
         setresuid(uid, uid, uid).map_err(failed("change its user"))?;
     } else {
-        (gone.user, gone.excused) = (false, true);
+        (expected.user, expected.excused) = (false, true);
         kept.push(excuse("its user", format!("user {uid} is not mapped"))?);
     }
-    Ok(gone)
+    Ok(expected)
 }
 
 /// Uid and gid of a user.
-fn find(user: &str) -> Result<(u32, u32), String> {
+fn resolve_user(user: &str) -> Result<(u32, u32), String> {
     let (name, group) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
     let number = |text: &str| text.parse::<u32>().ok();
     let known =
@@ -165,9 +169,9 @@ fn find(user: &str) -> Result<(u32, u32), String> {
 }
 
 /// Which ids of a user namespace are somebody outside of it.
-struct Map(Vec<(u32, u32, u32)>);
+struct IdMap(Vec<(u32, u32, u32)>);
 
-impl Map {
+impl IdMap {
     fn of(file: &str) -> Self {
         Self::read(&fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default())
     }
@@ -205,7 +209,7 @@ fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
 
 /// What the kernel says of a process, as far as it is about power.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Standing {
+struct ProcStatus {
     ids: Vec<u64>,
     groups: usize,
     capabilities: u64,
@@ -214,29 +218,29 @@ struct Standing {
     threads: u64,
 }
 
-impl Standing {
+impl ProcStatus {
     /// Reads `/proc/self/status` (proc(5)).
-    fn of(status: &str) -> Self {
-        let mut standing = Self::default();
-        for (name, value) in status.lines().filter_map(|line| line.split_once(':')) {
+    fn of(text: &str) -> Self {
+        let mut status = Self::default();
+        for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
             let mut numbers = value.split_whitespace().filter_map(|number| number.parse().ok());
             let mask = u64::from_str_radix(value.trim(), 16).unwrap_or(u64::MAX);
             match name {
-                "Uid" | "Gid" => standing.ids.extend(numbers),
-                "Groups" => standing.groups = numbers.count(),
-                "CapInh" | "CapPrm" | "CapEff" | "CapAmb" => standing.capabilities |= mask,
-                "CapBnd" => standing.bounding = mask,
-                "NoNewPrivs" => standing.no_new_privileges = numbers.next() == Some(1),
-                "Threads" => standing.threads = numbers.next().unwrap_or_default(),
+                "Uid" | "Gid" => status.ids.extend(numbers),
+                "Groups" => status.groups = numbers.count(),
+                "CapInh" | "CapPrm" | "CapEff" | "CapAmb" => status.capabilities |= mask,
+                "CapBnd" => status.bounding = mask,
+                "NoNewPrivs" => status.no_new_privileges = numbers.next() == Some(1),
+                "Threads" => status.threads = numbers.next().unwrap_or_default(),
                 _ => {}
             }
         }
-        standing
+        status
     }
 
     /// What should not be there. Who was never root cannot leave its groups, nor change a bounding set that it has
     /// no use for.
-    fn left(&self, gone: Gone) -> Vec<&'static str> {
+    fn left(&self, expected: Expected) -> Vec<&'static str> {
         // Real, effective, saved and file system ids.
         let (users, groups) = self.ids.split_at(self.ids.len().min(4));
         let one = |ids: &[u64]| ids.len() == 4 && ids.iter().all(|&id| id == ids[0] && id != 0);
@@ -245,11 +249,11 @@ impl Standing {
             (!self.no_new_privileges, "a way to new privileges"),
             // An emulator has threads of its own; where the mistake is ours, every test shows it.
             (cfg!(debug_assertions) && self.threads != 1, "threads that have given up nothing"),
-            (!gone.excused && users.contains(&0), "root's identity"),
-            (gone.user && !one(users), "more than one identity"),
-            (gone.group && !one(groups), "root's group"),
-            (gone.groups && self.groups != 0, "supplementary groups"),
-            (gone.bounding && self.bounding != 0, "capabilities to be had back"),
+            (!expected.excused && users.contains(&0), "root's identity"),
+            (expected.user && !one(users), "more than one identity"),
+            (expected.group && !one(groups), "root's group"),
+            (expected.groups && self.groups != 0, "supplementary groups"),
+            (expected.bounding && self.bounding != 0, "capabilities to be had back"),
         ];
         all.into_iter().filter_map(|(is_left, what)| is_left.then_some(what)).collect()
     }
@@ -263,15 +267,15 @@ mod tests {
         Groups:\t \nThreads:\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
         CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
 
-    const ALL: Gone =
-        Gone { bounding: true, groups: true, group: true, user: true, excused: false };
-    const NEVER: Gone =
-        Gone { bounding: false, groups: false, group: false, user: false, excused: false };
+    const ALL: Expected =
+        Expected { bounding: true, groups: true, group: true, user: true, excused: false };
+    const NEVER: Expected =
+        Expected { bounding: false, groups: false, group: false, user: false, excused: false };
 
-    fn left(change: (&str, &str), gone: Gone) -> Vec<&'static str> {
+    fn left(change: (&str, &str), expected: Expected) -> Vec<&'static str> {
         let status = NOBODY_AT_ALL.replacen(change.0, change.1, 1);
         assert!(change.0 == change.1 || status != NOBODY_AT_ALL, "{change:?} changes nothing");
-        Standing::of(&status).left(gone)
+        ProcStatus::of(&status).left(expected)
     }
 
     #[test]
@@ -296,7 +300,7 @@ mod tests {
             left(("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t0"), NEVER),
             ["root's identity"]
         );
-        assert!(!Standing::of("").left(ALL).is_empty(), "nothing is known of it");
+        assert!(!ProcStatus::of("").left(ALL).is_empty(), "nothing is known of it");
     }
 
     #[test]
@@ -305,35 +309,35 @@ mod tests {
         assert!(
             left(
                 ("Uid:\t65534\t65534\t65534\t65534", "Uid:\t0\t0\t0\t0"),
-                Gone { excused: true, ..NEVER }
+                Expected { excused: true, ..NEVER }
             )
             .is_empty()
         );
         assert_eq!(
-            left(("NoNewPrivs:\t1", "NoNewPrivs:\t0"), Gone { excused: true, ..NEVER }),
+            left(("NoNewPrivs:\t1", "NoNewPrivs:\t0"), Expected { excused: true, ..NEVER }),
             ["a way to new privileges"]
         );
     }
 
     #[test]
     fn a_namespace_says_who_is_somebody_outside() {
-        let whole = Map::read("         0          0 4294967295\n");
+        let whole = IdMap::read("         0          0 4294967295\n");
         assert!(whole.is_whole() && whole.has(65534));
-        let single = Map::read("         0       1000          1\n");
+        let single = IdMap::read("         0       1000          1\n");
         assert!(!single.is_whole() && single.has(0) && !single.has(65534));
-        let rootless = Map::read("0 1000 1\n1 100000 65536\n");
+        let rootless = IdMap::read("0 1000 1\n1 100000 65536\n");
         assert!(!rootless.is_whole() && rootless.has(65534) && !rootless.has(65537));
     }
 
     #[test]
     fn users_are_found_by_name_and_number_and_root_is_none() {
-        assert_eq!(find("1000"), Ok((1000, 1000)));
-        assert_eq!(find("1000:27"), Ok((1000, 27)));
-        assert_eq!(find("nobody").unwrap().0, NOBODY);
+        assert_eq!(resolve_user("1000"), Ok((1000, 1000)));
+        assert_eq!(resolve_user("1000:27"), Ok((1000, 27)));
+        assert_eq!(resolve_user("nobody").unwrap().0, NOBODY);
         for wrong in
             ["root", "0", "1000:0", "0:1000", "no-such-user", "", "1000:", "-1", "nobody:27"]
         {
-            assert!(find(wrong).is_err(), "{wrong}");
+            assert!(resolve_user(wrong).is_err(), "{wrong}");
         }
     }
 }

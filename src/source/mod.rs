@@ -21,10 +21,10 @@ use tokio::task::yield_now;
 pub use body::{Body, Broken, Chunk};
 
 use crate::clock::Clock;
-use crate::events::journal;
 use crate::http::{CONTINUE, Reply, Version};
+use crate::log::journal;
 use crate::mount::{Claim, Description, Loss, Lost, Seat, Seats};
-use crate::platform::Pulse;
+use crate::platform::Heartbeat;
 use crate::tcp;
 use ogg_splice::{CAPTURE, PageRole, Scanner, StreamError, StreamReader};
 
@@ -103,7 +103,7 @@ enum End {
 pub async fn serve(
     arrival: Arrival,
     (mut claim, lost): (Claim, Lost),
-    mut pulse: Pulse,
+    mut heartbeat: Heartbeat,
     clock: Clock,
     goodbyes: Arc<Seats>,
 ) {
@@ -127,9 +127,9 @@ pub async fn serve(
             Loss::TakenOver => End::TakenOver,
             Loss::Evicted => End::Evicted,
         },
-        end = intake.run(&mut claim, &mut pulse) => end,
+        end = intake.run(&mut claim, &mut heartbeat) => end,
     };
-    drop((claim, pulse));
+    drop((claim, heartbeat));
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (intake.bytes, intake.damaged);
     match &end {
@@ -212,9 +212,9 @@ impl Intake {
         })
     }
 
-    async fn run(&mut self, claim: &mut Claim, pulse: &mut Pulse) -> End {
+    async fn run(&mut self, claim: &mut Claim, heartbeat: &mut Heartbeat) -> End {
         let silence = claim.slot().settings().source_timeout;
-        match pulse.during(self.greet(silence)).await {
+        match heartbeat.during(self.greet(silence)).await {
             Ok(()) => {}
             Err(end) => return end,
         }
@@ -227,7 +227,7 @@ impl Intake {
             }
             let settings = claim.slot().settings_now();
             if self.pace.is_spent(settings.ring / PACE_SHARE, self.clock.now()) {
-                pulse.during(self.clock.sleep_until(self.pace.end())).await;
+                heartbeat.during(self.clock.sleep_until(self.pace.end())).await;
             } else {
                 // One read of the worst input takes a while to look through; others are waiting.
                 yield_now().await;
@@ -235,7 +235,7 @@ impl Intake {
             let silence = settings.source_timeout;
             let clock = self.clock.clone();
             let patience = silence.max(clock.grace());
-            match pulse.during(clock.timeout(patience, self.read_more())).await {
+            match heartbeat.during(clock.timeout(patience, self.read_more())).await {
                 // The server stood still meanwhile, and the source's own network needs as long to notice.
                 Err(_) if !clock.grace().is_zero() => {}
                 Err(_) => return End::Silent(silence),

@@ -13,7 +13,7 @@ use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
 use silvacast::listener::{self, Amount, Visitor};
 use silvacast::mount::{Burst, Description, Gap, Guest, Name, Ring, Settings, Table};
-use silvacast::platform::Pulses;
+use silvacast::platform::Heartbeats;
 use silvacast::source::{self, Body, Manner};
 use silvacast::worker::{self, Arrival, Workers};
 
@@ -89,9 +89,9 @@ fn pages_cross_without_a_single_allocation() {
         WATCHED.set(Some(&RELAYING));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Watched closely: beating must not cost anything either.
-        let pulses = Pulses::watched(Duration::from_millis(20));
-        let pulse = pulses.of("audio");
-        runtime.block_on(worker::run(queue, pulse, pulses, stopping));
+        let heartbeats = Heartbeats::watched(Duration::from_millis(20));
+        let heartbeat = heartbeats.of("audio");
+        runtime.block_on(worker::run(queue, heartbeat, heartbeats, stopping));
     });
 
     let (mut source, far) = pair();

@@ -17,8 +17,7 @@ const ARROWS: [&[&str]; 10] = [
     &["auth"],
 ];
 /// Leaves that anybody may use, and that use nobody but each other.
-const LEAVES: [&str; 8] =
-    ["clock", "events", "http", "platform", "refusals", "tcp", "text", "units"];
+const LEAVES: [&str; 7] = ["clock", "http", "log", "platform", "tcp", "text", "units"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

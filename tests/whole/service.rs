@@ -9,7 +9,7 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
-use silvacast::events::{self, Event};
+use silvacast::log::journal::{self, JournalEvent};
 
 use crate::client::{Listener, Source, get, get_with, login, request};
 use crate::daemon::PASSWORD;
@@ -45,11 +45,11 @@ fn started(drop_ins: &[&str]) -> Option<Pen> {
 }
 
 /// What the journal has of an event, found as a program would find it.
-fn told(pen: &Pen, event: Event) -> Vec<Value> {
+fn told(pen: &Pen, event: JournalEvent) -> Vec<Value> {
     pen.journal(&[&format!("MESSAGE_ID={}", event.id)])
 }
 
-fn wait_until_told(pen: &Pen, event: Event) -> Value {
+fn wait_until_told(pen: &Pen, event: JournalEvent) -> Value {
     pen.wait_for(event.name, |pen| told(pen, event).pop())
 }
 
@@ -161,7 +161,7 @@ fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
                 && pen.property(UNIT, "ActiveState") == "active")
                 .then_some(())
         });
-        let named: Vec<_> = told(&pen, events::LOOP_STUCK)
+        let named: Vec<_> = told(&pen, journal::LOOP_STUCK)
             .iter()
             .map(|entry| entry["LOOP"].as_str().unwrap().to_owned())
             .collect();
@@ -212,12 +212,12 @@ fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
     let good = "listen = [\"127.0.0.1:8080\"]\npath_prefix = \"/stream\"\n";
     pen.put(CONFIGURATION, good.as_bytes(), 0o644);
     pen.ok(&["systemctl", "reload", UNIT]);
-    wait_until_told(&pen, events::RELOADED);
+    wait_until_told(&pen, journal::RELOADED);
     assert_eq!(pen.inside(|| get(&PORT, "/stream/healthz").status), 200);
 
     pen.put(CONFIGURATION, b"workers = 0\nlisten = [\"127.0.0.1:8080\"]\n", 0o644);
     pen.ok(&["systemctl", "reload", UNIT]);
-    let failed = wait_until_told(&pen, events::RELOAD_FAILED);
+    let failed = wait_until_told(&pen, journal::RELOAD_FAILED);
     assert_eq!(failed["FILE"], CONFIGURATION);
     assert!(failed["REASON"].as_str().unwrap().starts_with("line 1: workers = 0"), "{failed}");
     assert_eq!(failed["PRIORITY"], "3");
@@ -318,7 +318,7 @@ fn a_socket_that_is_not_for_clients_is_refused_by_name() {
 #[test]
 fn the_journal_has_fields_identities_priorities_and_explanations() {
     let Some(pen) = started(&[]) else { return };
-    let ready = wait_until_told(&pen, events::READY);
+    let ready = wait_until_told(&pen, journal::READY);
     assert_eq!((&ready["EVENT"], &ready["PRIORITY"]), (&"ready".into(), &"6".into()));
     assert_eq!(ready["SYSLOG_IDENTIFIER"], "silvacast");
     assert_eq!(ready["_SYSTEMD_UNIT"], UNIT);
@@ -332,7 +332,7 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
         source.leave();
         peer
     });
-    let ended = wait_until_told(&pen, events::SOURCE_ENDED);
+    let ended = wait_until_told(&pen, journal::SOURCE_ENDED);
     for (field, wanted) in [
         ("EVENT", "source-ended"),
         ("MOUNT", "/mic ö.opus"),
@@ -351,12 +351,12 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
         "{message}"
     );
 
-    let left = wait_until_told(&pen, events::LISTENER_LEFT);
+    let left = wait_until_told(&pen, journal::LISTENER_LEFT);
     assert_eq!((&left["MOUNT"], &left["PEER"]), (&"/mic ö.opus".into(), &"127.0.0.1".into()));
     pen.inside(|| get(&PORT, "/\u{1b}[31m\nMOUNT=/fake"));
     pen.inside(|| request(&PORT, "PUT /m HTTP/1.0\r\nAuthorization: Basic eDp5\r\n\r\n"));
     let refused = pen.wait_for("a refusal", |pen| {
-        told(pen, events::REFUSED).into_iter().find(|entry| entry["STATUS"] == "401")
+        told(pen, journal::REFUSED).into_iter().find(|entry| entry["STATUS"] == "401")
     });
     assert_eq!((&refused["PATH"], &refused["CLIENT"]), (&"/m".into(), &"127.0.0.1".into()));
     let unit = pen.journal(&["--unit", UNIT]);
@@ -407,14 +407,14 @@ fn a_journal_that_stands_still_costs_no_page() {
     });
     assert!(began.elapsed() >= Duration::from_secs(10));
     pen.ok(&["kill", "-CONT", &journal]);
-    let dropped = wait_until_told(&pen, events::LOG_DROPPED);
+    let dropped = wait_until_told(&pen, journal::LOG_DROPPED);
     assert!(dropped["LINES"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{dropped}");
     assert_eq!(dropped["PRIORITY"], "4");
     // What was not dropped has arrived, what was left out is counted, and what is said now arrives.
-    assert!(told(&pen, events::LISTENER_LEFT).len() >= 100);
-    wait_until_told(&pen, events::MORE_LINES);
+    assert!(told(&pen, journal::LISTENER_LEFT).len() >= 100);
+    wait_until_told(&pen, journal::MORE_LINES);
     source.leave();
-    wait_until_told(&pen, events::SOURCE_ENDED);
+    wait_until_told(&pen, journal::SOURCE_ENDED);
     assert_eq!(pen.property(UNIT, "NRestarts"), "0");
 }
 
@@ -454,7 +454,7 @@ fn the_hardened_unit_serves_a_real_encoder_and_a_real_player() {
         &url,
     ]);
     let mut encoder = encoder.stdin(Stdio::null()).spawn().unwrap();
-    wait_until_told(&pen, events::STREAM_BEGAN);
+    wait_until_told(&pen, journal::STREAM_BEGAN);
     let heard = pen.ok(&[
         "ffmpeg",
         "-nostdin",
@@ -478,5 +478,5 @@ fn the_hardened_unit_serves_a_real_encoder_and_a_real_player() {
     assert!(heard.starts_with("MD5="), "{heard}");
     encoder.kill().unwrap();
     encoder.wait().unwrap();
-    assert_eq!(wait_until_told(&pen, events::SOURCE_ENDED)["REASON"], "the source hung up");
+    assert_eq!(wait_until_told(&pen, journal::SOURCE_ENDED)["REASON"], "the source hung up");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use silvacast::events;
+use silvacast::log::journal;
 
 use crate::daemon::silvacast;
 use crate::needs::{Need, needs};
@@ -49,8 +49,8 @@ fn the_unit_allows_what_the_shipped_configuration_can_take() {
 #[test]
 fn the_catalog_explains_every_event_and_no_other() {
     let explained: Vec<_> = CATALOG.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
-    let said: Vec<_> = events::ALL.iter().map(|event| event.id).collect();
-    assert_eq!(explained, said, "in the order of src/events.rs");
+    let said: Vec<_> = journal::ALL.iter().map(|event| event.id).collect();
+    assert_eq!(explained, said, "in the order of src/log/journal.rs");
     for entry in CATALOG.split("\n-- ").skip(1) {
         assert!(
             entry.contains("\nSubject: ") && entry.contains("\nDefined-By: silvacast\n"),

@@ -26,7 +26,7 @@ impl Record {
         let metadata = event.metadata();
         let values = metadata.fields().iter().map(|_| None).collect();
         let mut record = Self { metadata, values, at: SystemTime::now() };
-        event.record(&mut Taker { record: &mut record, without });
+        event.record(&mut FieldCollector { record: &mut record, without });
         record
     }
 
@@ -45,7 +45,7 @@ impl Record {
     }
 
     /// Makes the message say what the fields say, for readers who see nothing else of it.
-    pub(super) fn tell_all(&mut self) {
+    pub(super) fn append_fields(&mut self) {
         let mut line = String::new();
         for (field, value) in self.metadata.fields().iter().zip(&self.values) {
             // Writing to a String cannot fail.
@@ -75,12 +75,12 @@ impl Record {
     }
 }
 
-struct Taker<'r> {
+struct FieldCollector<'r> {
     record: &'r mut Record,
     without: &'r [&'r str],
 }
 
-impl Taker<'_> {
+impl FieldCollector<'_> {
     fn take(&mut self, field: &Field, text: Text) {
         if !self.without.contains(&field.name()) {
             self.record.values[field.index()] = Some(text);
@@ -88,7 +88,7 @@ impl Taker<'_> {
     }
 }
 
-impl Visit for Taker<'_> {
+impl Visit for FieldCollector<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.take(field, Text::Quoted(value.to_owned()));
     }

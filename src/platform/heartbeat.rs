@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// All loops that must advance; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Pulses {
+pub struct Heartbeats {
     loops: Arc<Mutex<Vec<Weak<Beats>>>>,
     /// How often each of them beats; without a watchdog, never.
     every: Option<Duration>,
@@ -21,7 +21,7 @@ pub struct Pulses {
 
 /// One loop's.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Heartbeat {
     beats: Arc<Beats>,
     every: Option<Duration>,
     timer: Option<Interval>,
@@ -35,21 +35,21 @@ struct Beats {
     seen: AtomicU64,
 }
 
-impl Pulses {
-    /// Pulses for a watchdog that looks at them every `look`.
+impl Heartbeats {
+    /// Heartbeats for a watchdog that looks at them every `look`.
     pub fn watched(look: Duration) -> Self {
         Self { loops: Arc::default(), every: Some(look / 2) }
     }
 
-    /// A pulse for one more loop, until it is dropped. From now on it has to beat.
-    pub fn of(&self, name: impl Into<String>) -> Pulse {
+    /// A heartbeat for one more loop, until it is dropped. From now on it has to beat.
+    pub fn of(&self, name: impl Into<String>) -> Heartbeat {
         // A loop that has just begun has advanced.
         let beats = Beats { name: name.into(), count: AtomicU64::new(1), seen: AtomicU64::new(0) };
         let beats = Arc::new(beats);
         if self.every.is_some() {
             self.loops().push(Arc::downgrade(&beats));
         }
-        Pulse { beats, every: self.every, timer: None }
+        Heartbeat { beats, every: self.every, timer: None }
     }
 
     /// The names of the loops that have not advanced since this was last asked.
@@ -72,7 +72,7 @@ impl Pulses {
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Beats once in a while; for a loop's `select!`, again and again.
     pub async fn beat(&mut self) {
         let Some(every) = self.every else { return std::future::pending().await };
@@ -113,14 +113,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_waits_elsewhere_is_named_and_one_that_waits_for_a_client_is_not() {
-        let pulses = Pulses::watched(LOOK);
-        let (mut loops, mut patient) = (pulses.of("loops"), pulses.of("waits for a client"));
-        let _hangs = pulses.of("hangs");
+        let heartbeats = Heartbeats::watched(LOOK);
+        let (mut loops, mut patient) =
+            (heartbeats.of("loops"), heartbeats.of("waits for a client"));
+        let _hangs = heartbeats.of("hangs");
         let looks = async {
-            assert_eq!(pulses.behind(), names(&[]), "they have only begun");
+            assert_eq!(heartbeats.behind(), names(&[]), "they have only begun");
             for _ in 0..10 {
                 sleep(LOOK).await;
-                assert_eq!(pulses.behind(), names(&["hangs"]));
+                assert_eq!(heartbeats.behind(), names(&["hangs"]));
             }
         };
         tokio::select! {
@@ -130,7 +131,7 @@ mod tests {
         }
         drop(loops);
         assert_eq!(
-            pulses.behind(),
+            heartbeats.behind(),
             names(&["hangs", "waits for a client"]),
             "what ended is no loop"
         );
@@ -138,24 +139,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_never_has_to_wait_beats_all_the_same() {
-        let pulses = Pulses::watched(LOOK);
-        let mut busy = pulses.of("busy");
-        assert!(pulses.behind().is_empty());
+        let heartbeats = Heartbeats::watched(LOOK);
+        let mut busy = heartbeats.of("busy");
+        assert!(heartbeats.behind().is_empty());
         for _ in 0..10 {
             for _ in 0..10 {
                 busy.during(std::future::ready(())).await;
                 sleep(LOOK / 10).await;
             }
-            assert!(pulses.behind().is_empty());
+            assert!(heartbeats.behind().is_empty());
         }
     }
 
     #[allow(clippy::disallowed_methods, reason = "no server's clock runs here")]
     #[tokio::test(start_paused = true)]
     async fn nobody_beats_where_nobody_looks() {
-        let pulses = Pulses::default();
-        let mut one = pulses.of("one");
+        let heartbeats = Heartbeats::default();
+        let mut one = heartbeats.of("one");
         assert!(tokio::time::timeout(LOOK, one.beat()).await.is_err());
-        assert!(pulses.behind().is_empty());
+        assert!(heartbeats.behind().is_empty());
     }
 }

@@ -5,7 +5,7 @@
 
 /// One kind of state change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct JournalEvent {
     /// As it stands in the log: `event="source-ended"`.
     pub name: &'static str,
     /// 128 bits in hexadecimal; never changed, never used again.
@@ -14,9 +14,9 @@ pub struct Event {
 
 macro_rules! events {
     ($($(#[$about:meta])+ $constant:ident = $name:literal, $id:literal;)+) => {
-        $($(#[$about])+ pub const $constant: Event = Event { name: $name, id: $id };)+
+        $($(#[$about])+ pub const $constant: JournalEvent = JournalEvent { name: $name, id: $id };)+
         /// All of them.
-        pub const ALL: &[Event] = &[$($constant),+];
+        pub const ALL: &[JournalEvent] = &[$($constant),+];
     };
 }
 
@@ -93,8 +93,8 @@ events! {
 macro_rules! journal {
     ($level:ident, $event:ident, $($rest:tt)+) => {
         tracing::$level!(
-            event = $crate::events::$event.name,
-            message_id = $crate::events::$event.id,
+            event = $crate::log::journal::$event.name,
+            message_id = $crate::log::journal::$event.id,
             $($rest)+
         )
     };

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use crate::events::journal;
 use crate::http::Reply;
+use crate::log::journal;
 use crate::text::tame;
 
 /// Logs one: the other end of the connection, the client behind it, and the path as

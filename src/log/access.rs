@@ -4,8 +4,8 @@
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::journal::LISTENER_LEFT;
 use super::record::Record;
-use crate::events::LISTENER_LEFT;
 
 /// The line of a listener that has left; `None` for all other events.
 pub(super) fn line(record: &Record) -> Option<String> {

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::events::{ALL, Event, SOURCE_DAMAGE};
+use super::journal::{ALL, JournalEvent, SOURCE_DAMAGE};
 
 /// Lines of one kind that may come at once.
 const BURST: f64 = 200.0;
@@ -17,11 +17,11 @@ const DAMAGE: f64 = 5.0;
 
 /// What has been let through of each kind.
 #[derive(Debug)]
-pub(super) struct Throttle(Mutex<Vec<Kind>>);
+pub(super) struct Throttle(Mutex<Vec<EventBudget>>);
 
 /// What becomes of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LineVerdict {
     /// It is written.
     Write,
     /// It is left out, the first one since that was last said.
@@ -31,8 +31,8 @@ pub(super) enum Verdict {
 }
 
 #[derive(Clone, Debug)]
-struct Kind {
-    event: Event,
+struct EventBudget {
+    event: JournalEvent,
     /// Lines that may come now.
     allowance: f64,
     counted: Option<Instant>,
@@ -42,16 +42,17 @@ struct Kind {
 
 impl Throttle {
     pub(super) fn new() -> Self {
-        let kind = |&event| Kind { event, allowance: burst(event), counted: None, left_out: 0 };
+        let kind =
+            |&event| EventBudget { event, allowance: burst(event), counted: None, left_out: 0 };
         Self(Mutex::new(ALL.iter().map(kind).collect()))
     }
 
     /// What becomes of a line of this kind; one of no known kind is written.
-    pub(super) fn judge(&self, event: &str, now: Instant) -> Verdict {
+    pub(super) fn judge(&self, event: &str, now: Instant) -> LineVerdict {
         let mut kinds = self.lock();
         let said = kinds.iter().all(|kind| kind.left_out == 0);
         let Some(kind) = kinds.iter_mut().find(|kind| kind.event.name == event) else {
-            return Verdict::Write;
+            return LineVerdict::Write;
         };
         let burst = burst(kind.event);
         if let Some(counted) = kind.counted.replace(now) {
@@ -60,10 +61,10 @@ impl Throttle {
         }
         if kind.allowance >= 1.0 {
             kind.allowance -= 1.0;
-            return Verdict::Write;
+            return LineVerdict::Write;
         }
         kind.left_out = kind.left_out.saturating_add(1);
-        if said { Verdict::LeaveOutAndSay } else { Verdict::LeaveOut }
+        if said { LineVerdict::LeaveOutAndSay } else { LineVerdict::LeaveOut }
     }
 
     /// How many lines of which kinds were left out since this was last asked.
@@ -73,13 +74,13 @@ impl Throttle {
         left_out.map(|kind| (kind.event.name, std::mem::take(&mut kind.left_out))).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Kind>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<EventBudget>> {
         // No code can panic while it holds this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn burst(event: Event) -> f64 {
+fn burst(event: JournalEvent) -> f64 {
     if event == SOURCE_DAMAGE { DAMAGE } else { BURST }
 }
 
@@ -88,7 +89,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::events::{LISTENER_LEFT, REFUSED};
+    use crate::log::journal::{LISTENER_LEFT, REFUSED};
 
     #[test]
     fn a_flood_is_counted_and_not_written() {
@@ -97,15 +98,15 @@ mod tests {
         // Two thousand a second, for ten seconds.
         let at = |n: u64| began + Duration::from_micros(n * 500);
         let written =
-            (0..20_000).filter(|&n| judge(LISTENER_LEFT.name, at(n)) == Verdict::Write).count();
+            (0..20_000).filter(|&n| judge(LISTENER_LEFT.name, at(n)) == LineVerdict::Write).count();
         assert!((290..=300).contains(&written), "{written}");
-        assert_eq!(judge(REFUSED.name, began), Verdict::Write, "another kind");
-        assert_eq!(judge("of no kind", began), Verdict::Write);
-        assert_eq!(judge(LISTENER_LEFT.name, at(20_000)), Verdict::LeaveOut);
+        assert_eq!(judge(REFUSED.name, began), LineVerdict::Write, "another kind");
+        assert_eq!(judge("of no kind", began), LineVerdict::Write);
+        assert_eq!(judge(LISTENER_LEFT.name, at(20_000)), LineVerdict::LeaveOut);
         let left_out = throttle.take_left_out();
         assert_eq!(left_out, [(LISTENER_LEFT.name, 20_001 - written as u64)]);
         assert!(throttle.take_left_out().is_empty());
-        assert_eq!(judge(LISTENER_LEFT.name, at(20_000)), Verdict::LeaveOutAndSay);
-        assert_eq!(judge(LISTENER_LEFT.name, at(22_000)), Verdict::Write);
+        assert_eq!(judge(LISTENER_LEFT.name, at(20_000)), LineVerdict::LeaveOutAndSay);
+        assert_eq!(judge(LISTENER_LEFT.name, at(22_000)), LineVerdict::Write);
     }
 }
