@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
@@ -32,10 +32,10 @@ const REPORTED_ONCE: u64 = 1_000_000;
 
 /// One thread's running time; clones are the same.
 #[derive(Clone, Debug)]
-pub struct Clock(Rc<State>);
+pub struct Clock(Rc<ClockState>);
 
 #[derive(Debug)]
-struct State {
+struct ClockState {
     /// When the clock was read last, in real time.
     read: Cell<Instant>,
     /// How long the thread has stood still in all.
@@ -53,6 +53,15 @@ pub struct Moment {
     pub stood_still: Duration,
 }
 
+/// An event's time by both clocks: one for people, one for durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// By the wall clock, which may be set at any time.
+    pub wall: SystemTime,
+    /// By the monotonic clock.
+    pub steady: Instant,
+}
+
 /// The time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time is over")]
@@ -61,7 +70,7 @@ pub struct Elapsed;
 impl Clock {
     /// A clock that begins now. Keep [`Self::beat`] running beside whatever uses it.
     pub fn start() -> Self {
-        Self(Rc::new(State {
+        Self(Rc::new(ClockState {
             read: Cell::new(real_now()),
             stood_still: Cell::new(Duration::ZERO),
             grace: Cell::new(None),
@@ -146,6 +155,18 @@ impl Clock {
                 return Err(Elapsed);
             }
         }
+    }
+}
+
+impl Timestamp {
+    /// The time now.
+    pub fn now() -> Self {
+        Self { wall: SystemTime::now(), steady: Instant::now() }
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(&self) -> Duration {
+        self.steady.elapsed()
     }
 }
 

@@ -6,7 +6,6 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::fmt::Write;
-use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 
@@ -23,17 +22,6 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
-}
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The client, as far as it is known.
-    pub address: IpAddr,
-    /// It is a trusted proxy that did not say for whom it asks: nothing is held against it.
-    pub is_proxy: bool,
-    /// The request came through a trusted proxy, and the next one may be somebody else's.
-    pub behind_proxy: bool,
 }
 
 /// An answer that is not audio.
@@ -115,7 +103,7 @@ pub fn path_and_query<'t>(target: &'t str, prefix: &str) -> Result<(String, &'t 
 
 /// A path as the log may show it, given as it was decoded: what does not look like the name of a mount
 /// or a page is left out, as it may be a token or a password that a client put in the wrong place.
-pub fn loggable(path: &str) -> &str {
+pub fn redacted_path(path: &str) -> &str {
     let end = path.find(['?', '&', ';', '=', '%', '#', '@']).unwrap_or(path.len());
     // Before an `@` stands a password; without a slash at its beginning it is no path.
     let is_path = path.starts_with('/') && !path.starts_with("//") && !path.contains('@');
@@ -123,8 +111,10 @@ pub fn loggable(path: &str) -> &str {
 }
 
 /// The same for a request target, which may be anything.
-pub fn loggable_target(target: &str, prefix: &str) -> String {
-    path_and_query(target, prefix).map(|(path, _)| loggable(&path).to_owned()).unwrap_or_default()
+pub fn redacted_target(target: &str, prefix: &str) -> String {
+    path_and_query(target, prefix)
+        .map(|(path, _)| redacted_path(&path).to_owned())
+        .unwrap_or_default()
 }
 
 /// A parameter of a query as it stands there; the first of this name counts.
@@ -187,7 +177,7 @@ mod tests {
             ("secret", ""),
             ("*", ""),
         ] {
-            assert_eq!(loggable_target(target, "/stream"), shown, "{target}");
+            assert_eq!(redacted_target(target, "/stream"), shown, "{target}");
         }
     }
 }

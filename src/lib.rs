@@ -1,52 +1,93 @@
 //! silvacast takes live Ogg/Opus from field recorders and lets people hear it as it happens.
 //!
-//! The stream's way through the program, and the modules in its order:
+//! One process receives one stream per microphone from FFmpeg or another Icecast source client, and
+//! relays each to any number of browsers and players over plain HTTP. It replaces an Icecast server
+//! on a recorder that runs unattended for years, and its first rule is that the recording is never
+//! disturbed. `docs/glossary.md` defines the terms, `docs/architecture.md` tells the whole story.
+//!
+//! # The way of a page
 //!
 //! ```text
-//!                 ┌──────────── data plane: raw sockets, no allocation per page ───────────┐
-//!  encoder ──PUT──► door ──► source ──► ogg (scan, splice) ───► mount (ring) ──► listener ──► player
-//!                    │ one request head, bounded, timed              │
-//!                    └──everything else──► control (hyper) ◄─────────┘ the table and its counters
+//!                 ┌──────────── data plane: raw sockets, no allocation per page ────────────┐
+//!  encoder ──PUT──► door ──► source ──► ogg_splice ────► mount (ring) ──► listener ──► player
+//!                    │ one request head, bounded, timed     │
+//!                    └──everything else──► control (hyper) ◄┘ table and counters
 //! ```
 //!
-//! - [`door`]: accepts, reads one request head, decides.
-//! - [`auth`]: who may do what; pure, but for one slow check on its own thread.
-//! - [`admission`]: a limited number of places for connections, and who loses one when all are taken.
-//! - [`worker`]: a data-plane thread, which owns sources and listeners.
-//! - [`source`]: one encoder's connection, always drained.
-//! - [`ogg_splice`]: pages, found in any cut of bytes; headers; one stream out of many. A crate of its own, without sockets or clocks.
-//! - [`mount`]: the ring, the claim on it, what is on the air and who keeps it there, each thread's view of it, and the table of them all.
-//! - [`listener`]: a cursor and a socket; written to straight from the ring.
-//! - [`control`]: status and all else that is not audio.
-//! - [`server`]: starts the threads and takes them down. [`config`]: settings and the memory budget.
-//! - [`platform`]: privileges, signals, service manager. [`log`]: what the journal is told, and how. [`cli`]: the commands. [`push`]: the source client.
-//! - [`tcp`]: what the kernel is asked about a connection, and how one is ended. [`clock`]: time without the server's own standstills.
-//! - [`http`], [`text`], [`units`]: words and numbers that several of these share.
+//! A source's socket is read into the buffer of an [`ogg_splice::Scanner`], which finds whole pages.
+//! [`ogg_splice::Splice`] makes each a page of the mount's one continuous stream, and the page is
+//! copied once, into the ring of its mount. Listeners are written to straight from the ring.
+//! The pure core runs by itself, without sockets or clocks:
 //!
-//! What always holds:
+//! ```
+//! use ogg_splice::{Scanner, Stamp, write};
 //!
-//! - **A source is always drained.** Between its socket and the ring nothing waits.
-//! - **A stream goes on**, without a jump, whatever becomes of its source; and no later than real time.
-//! - **Memory is fixed.** A mount is one ring; a listener has no queue; every count has a limit.
-//! - **Nobody else is hurt.** A listener that does not read costs its cursor and its socket.
-//! - **A stream begins on a page that a decoder can begin with**, after its headers.
+//! let mut stream = Vec::new();
+//! write(&mut stream, Stamp { first: true, ..Stamp::default() }, &[b"OpusHead"]);
+//!
+//! // However a connection cuts the bytes, whole and valid pages come out.
+//! let (mut scanner, mut pages) = (Scanner::new(), 0);
+//! for piece in stream.chunks(5) {
+//!     scanner.room()[..piece.len()].copy_from_slice(piece);
+//!     scanner.filled(piece.len());
+//!     while scanner.next_page().is_some() {
+//!         pages += 1;
+//!     }
+//! }
+//! assert_eq!(pages, 1);
+//! ```
+//!
+//! # Modules, from the command line down
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`cli`] | the commands: `run`, `check`, `health`, `push`, `share`, `demo` |
+//! | `server` | creates the threads, puts a configuration in force, stops everything |
+//! | [`config`] | reads `silvacast.toml` or `icecast.xml`; computes the memory budget |
+//! | [`door`] | accepts connections, reads one request head from each, decides where it goes |
+//! | `control` | everything that is not audio: status, API, events, admin, metrics, the listening page |
+//! | [`worker`] | a data-plane thread, which owns sources and listeners |
+//! | [`source`] | an encoder's connection: reads it and publishes its pages |
+//! | [`listener`] | a player's connection: a cursor into the ring and a socket |
+//! | [`mount`] | the pages of a mount, the claim on it, and the table of all mounts |
+//! | `client` | limits for single clients: admission, login guard, password checks |
+//! | [`auth`] | who may do what; pure |
+//! | [`ogg_splice`] | pages, stream headers, and one stream out of many sources; pure, a crate |
+//! | `push` | the source client behind `silvacast push` and the demo |
+//! | [`platform`] | privileges, inherited sockets, service manager, watchdog |
+//! | [`log`] | the journal: its catalog of events, throttle and access log |
+//! | [`http`], `tcp`, `clock`, `stats`, `quota`, `client_addr`, `text`, `units` | what several of these share |
+//!
+//! A module uses only modules below it in this table; a test checks that.
+//!
+//! # What always holds
+//!
+//! - **A source is always drained.** Nothing between its socket and the ring waits.
+//! - **A stream continues** without a jump when its source restarts, and never lags real time.
+//! - **Memory is bounded.** A mount is one ring, a listener has no queue, every count has a limit;
+//!   `silvacast check` prints the sum.
+//! - **A client costs itself only.** A listener that does not read costs its cursor and its socket.
+//! - **Every listener starts with the stream's headers**, at a page that a decoder can start with.
 
-pub mod admission;
 pub mod auth;
 pub mod cli;
-pub mod clock;
+mod client;
+mod client_addr;
+mod clock;
 pub mod config;
-pub mod control;
+mod control;
 pub mod door;
 pub mod http;
 pub mod listener;
 pub mod log;
 pub mod mount;
 pub mod platform;
-pub mod push;
-pub mod server;
+mod push;
+mod quota;
+mod server;
 pub mod source;
-pub mod tcp;
-pub mod text;
-pub mod units;
+mod stats;
+mod tcp;
+mod text;
+mod units;
 pub mod worker;

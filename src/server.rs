@@ -13,43 +13,44 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use crate::auth::{Checker, Gate};
+use crate::client::{LoginGuard, PasswordChecker};
 use crate::config::{Budget, Config};
-use crate::control::{self, Ceiling, Control};
-use crate::door::{self, Door, Gates};
-use crate::mount::{Seats, Table};
+use crate::control::{self, Control, ControlSettings, MemoryCeiling};
+use crate::door::{Door, DoorSettings, LoginGuards};
+use crate::mount::Table;
 use crate::platform::{Heartbeats, Reloader, resident};
+use crate::quota::Quota;
 use crate::tcp;
 use crate::worker::{self, Workers};
 
 /// A server that has yet to run.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     table: Arc<Table>,
-    listeners: Arc<Seats>,
-    door: Arc<ArcSwap<door::Settings>>,
-    control: Arc<ArcSwap<control::Settings>>,
-    ceiling: Arc<Ceiling>,
+    listeners: Arc<Quota>,
+    door: Arc<ArcSwap<DoorSettings>>,
+    control: Arc<ArcSwap<ControlSettings>>,
+    ceiling: Arc<MemoryCeiling>,
     config: Config,
 }
 
 /// A running server from outside: what goes on in it, and which configuration is in force.
 #[derive(Debug)]
-pub struct Overview {
+pub(crate) struct ServerHandle {
     table: Arc<Table>,
-    listeners: Arc<Seats>,
-    door: Arc<ArcSwap<door::Settings>>,
-    control: Arc<ArcSwap<control::Settings>>,
+    listeners: Arc<Quota>,
+    door: Arc<ArcSwap<DoorSettings>>,
+    control: Arc<ArcSwap<ControlSettings>>,
     config: Config,
     /// The most memory that it can take.
-    ceiling: Arc<Ceiling>,
+    ceiling: Arc<MemoryCeiling>,
 }
 
 impl Server {
     /// A server with this configuration.
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
-            ceiling: Arc::new(Ceiling::new(Budget::of(&config).items)),
+            ceiling: Arc::new(MemoryCeiling::new(Budget::of(&config).items)),
             table: Arc::default(),
             listeners: Arc::default(),
             door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
@@ -59,8 +60,8 @@ impl Server {
     }
 
     /// A view of it that stays true while it runs.
-    pub fn overview(&self) -> Overview {
-        Overview {
+    pub(crate) fn handle(&self) -> ServerHandle {
+        ServerHandle {
             table: Arc::clone(&self.table),
             listeners: Arc::clone(&self.listeners),
             door: Arc::clone(&self.door),
@@ -75,7 +76,7 @@ impl Server {
     ///
     /// # Errors
     /// What the system says where it gives no thread or no runtime.
-    pub fn run(
+    pub(crate) fn run(
         self,
         sockets: Vec<TcpListener>,
         reloader: Reloader,
@@ -83,11 +84,15 @@ impl Server {
         stop: &watch::Receiver<bool>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        let checker = Checker::start()?;
-        let gates = Gates { sources: Gate::default(), listeners: Gate::default(), checker };
+        let checker = PasswordChecker::start()?;
+        let gates = LoginGuards {
+            sources: LoginGuard::default(),
+            listeners: LoginGuard::default(),
+            checker,
+        };
         let (workers, queues) = Workers::new(self.config.workers);
         let backlog = tcp::backlog(self.config.door.limits.listeners);
-        let (to_control, arrivals) = mpsc::channel(control::QUEUE);
+        let (to_control, arrivals) = mpsc::channel(control::REQUEST_QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let control = Control {
             settings: self.control,
@@ -96,7 +101,7 @@ impl Server {
             ceiling: self.ceiling,
             table: Arc::clone(&self.table),
             workers: workers.clone(),
-            gate: Gate::default(),
+            guard: LoginGuard::default(),
             reloader,
         };
         let mut threads = Vec::new();
@@ -131,14 +136,14 @@ impl Server {
     }
 }
 
-impl Overview {
+impl ServerHandle {
     /// One line: `3 microphones, 12 listeners, 41/64 MiB worst case`.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let count =
             |number: usize, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         format!(
             "{}, {}, {}/{} MiB worst case",
-            count(self.table.live().len(), "microphone"),
+            count(self.table.streams().len(), "microphone"),
             count(self.listeners.taken(), "listener"),
             resident() >> 20,
             self.ceiling.total().div_ceil(1 << 20),
@@ -146,13 +151,13 @@ impl Overview {
     }
 
     /// The configuration that the server began with.
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// Puts another configuration in force, without touching a connection: each request and each
     /// mount goes by it from now on.
-    pub fn put_in_force(&self, config: &Config) {
+    pub(crate) fn put_in_force(&self, config: &Config) {
         // In this order: a mount that is made in between finds the new rules already.
         self.door.store(Arc::new(config.door.clone()));
         self.table.follow(&config.door.rules);

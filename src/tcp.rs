@@ -18,22 +18,22 @@ use crate::clock::Clock;
 
 /// What is asked for as `SO_RCVBUF` of every accepted socket, in bytes; the kernel doubles it. Small,
 /// so that an encoder notices soon when nobody reads.
-pub const RECEIVE_BUFFER: usize = 16 * 1024;
+pub(crate) const RECEIVE_BUFFER: usize = 16 * 1024;
 /// What is asked for as `SO_SNDBUF` of every accepted socket, in bytes; the kernel doubles it. Enough
 /// for the short answers of the door; listeners and documents are given more later.
-pub const SEND_BUFFER: usize = 4 * 1024;
+pub(crate) const SEND_BUFFER: usize = 4 * 1024;
 
 /// What the kernel holds for a connection beside its buffers, in bytes: the socket, its inode and its file.
-pub const SOCKET_MEMORY: usize = 4 * 1024;
+pub(crate) const SOCKET_MEMORY: usize = 4 * 1024;
 
 /// What the kernel holds at the most of sent data for a send buffer of this size, in bytes: it begins one more segment
 /// while there is any room, and fills it, up to 64 KiB where the network card cuts it later.
-pub const fn sent_memory(buffer: usize) -> usize {
+pub(crate) const fn sent_memory(buffer: usize) -> usize {
     buffer + 64 * 1024
 }
 
 /// What the kernel holds of an answer of a few hundred bytes, in bytes.
-pub const SHORT_ANSWER_MEMORY: usize = 4 * 1024;
+pub(crate) const SHORT_ANSWER_MEMORY: usize = 4 * 1024;
 
 /// How long a peer may acknowledge nothing of the last answer before its connection is reset.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ mod ioctl {
 ///
 /// # Errors
 /// What the system says of something that is not a connected socket.
-pub fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
+pub(crate) fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
     let mut bytes: nix::libc::c_int = 0;
     #[allow(unsafe_code, reason = "no safe wrapper of SIOCOUTQ exists in our dependencies")]
     // SAFETY: the descriptor is open while it is borrowed, and SIOCOUTQ writes one C int.
@@ -66,7 +66,7 @@ pub fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
 
 /// How many connections the kernel holds until they are accepted, where so many listeners may come back all at
 /// once.
-pub fn backlog(listeners: usize) -> usize {
+pub(crate) fn backlog(listeners: usize) -> usize {
     listeners.clamp(128, 4096)
 }
 
@@ -75,7 +75,7 @@ pub fn backlog(listeners: usize) -> usize {
 ///
 /// # Errors
 /// What the system says.
-pub fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Result<TcpListener> {
+pub(crate) fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Result<TcpListener> {
     let options = SockRef::from(&socket);
     // An inherited socket has another number: listening once more changes nothing else.
     options.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
@@ -88,11 +88,11 @@ pub fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Result<Tc
 
 /// Has the kernel probe a peer that is silent while nothing is on its way to it, so that one that
 /// vanished is gone after about `timeout`. A peer that has something to acknowledge is judged by
-/// its [`Progress`].
+/// its [`AckProgress`].
 ///
 /// # Errors
 /// What the system says.
-pub fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
+pub(crate) fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
     let part =
         |share: u32| (timeout / share).clamp(Duration::from_secs(1), Duration::from_hours(1));
     let probes = TcpKeepalive::new().with_time(part(2)).with_interval(part(6)).with_retries(3);
@@ -101,20 +101,20 @@ pub fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
 
 /// Whether a peer acknowledges what is sent to it.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub(crate) struct AckProgress {
     acknowledged: u64,
     since: Instant,
 }
 
-impl Progress {
+impl AckProgress {
     /// A peer to which nothing has been sent.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { acknowledged: 0, since: now }
     }
 
     /// How long the peer has acknowledged nothing although something waits for it, given how many
     /// bytes were ever `sent` and how many of them are `unacknowledged`.
-    pub fn stalled(&mut self, sent: u64, unacknowledged: u64, now: Instant) -> Duration {
+    pub(crate) fn stalled(&mut self, sent: u64, unacknowledged: u64, now: Instant) -> Duration {
         let acknowledged = sent.saturating_sub(unacknowledged);
         if unacknowledged == 0 || acknowledged > self.acknowledged {
             *self = Self { acknowledged, since: now };
@@ -127,13 +127,13 @@ impl Progress {
 ///
 /// # Errors
 /// The peer is gone, or did not make room for it in time.
-pub async fn answer(stream: &mut TcpStream, answer: &[u8], clock: &Clock) -> io::Result<()> {
+pub(crate) async fn answer(stream: &mut TcpStream, answer: &[u8], clock: &Clock) -> io::Result<()> {
     let written = clock.timeout(UNACKNOWLEDGED, stream.write_all(answer)).await;
     written.unwrap_or_else(|elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
 }
 
 /// Sends an answer and ends the connection. A peer that does not acknowledge it is reset.
-pub async fn answer_and_finish(mut stream: TcpStream, bytes: &[u8], clock: &Clock) {
+pub(crate) async fn answer_and_finish(mut stream: TcpStream, bytes: &[u8], clock: &Clock) {
     // Best effort: the peer may be gone, and that is as good.
     if answer(&mut stream, bytes, clock).await.is_ok() {
         finish(&stream, clock).await;
@@ -142,7 +142,7 @@ pub async fn answer_and_finish(mut stream: TcpStream, bytes: &[u8], clock: &Cloc
 
 /// Has a connection closed in good order once it is dropped, if its peer has acknowledged everything;
 /// otherwise it will be reset.
-pub fn close(stream: &impl AsFd) {
+pub(crate) fn close(stream: &impl AsFd) {
     if unacknowledged(stream).is_ok_and(|bytes| bytes == 0) {
         // Where the option cannot be changed the connection is reset, which costs no more.
         let _ = SockRef::from(&stream.as_fd()).set_linger(None);
@@ -152,7 +152,7 @@ pub fn close(stream: &impl AsFd) {
 /// Ends a connection so that its peer can read the last answer: a socket that is closed over unread
 /// input is reset, and the answer lost. So the peer is read until it closes, for a moment. One that
 /// acknowledges nothing for 5 s is left to be reset when `stream` is dropped.
-pub async fn finish(stream: &TcpStream, clock: &Clock) {
+pub(crate) async fn finish(stream: &TcpStream, clock: &Clock) {
     let socket = SockRef::from(stream);
     if socket.shutdown(Shutdown::Write).is_err() {
         return;

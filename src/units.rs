@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// Reads a duration: a whole number and `ms`, `s`, `m` or `h`; `0` needs no unit.
-pub fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds = match unit {
         "ms" => 1,
@@ -19,7 +19,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads a size in bytes: a whole number and `B`, `KiB` or `MiB`.
-pub fn size(text: &str) -> Option<usize> {
+pub(crate) fn size(text: &str) -> Option<usize> {
     let (number, unit) = split(text)?;
     let bytes = match unit {
         "B" => 1,

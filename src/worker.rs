@@ -1,13 +1,14 @@
-//! A data-plane thread: it owns sources and listeners, and runs a mount's traffic without waiting.
+//! A data-plane thread: it owns sources and listeners, and relays a mount's pages without waiting.
 //!
-//! A mount's source is on the thread that the mount's name chooses; listeners go to all threads
-//! in turn. A thread with listeners of a mount that is at home elsewhere keeps a replica of it.
+//! A mount's source runs on the mount's home thread, which its name chooses; listeners go to all
+//! threads in turn. A thread with listeners of a mount whose home is another thread keeps a replica
+//! of its pages.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -18,31 +19,34 @@ use tokio::task::{JoinSet, LocalSet, spawn_local};
 
 use crate::clock::Clock;
 use crate::http::{Reply, Version};
-use crate::listener::{self, Audience};
+use crate::listener::{Audience, ListenerConnection};
 use crate::log::journal;
-use crate::mount::{Claim, Mount, Name, Seats, Slot, View, Wanted, keep};
+use crate::mount::{
+    Claim, HomeMount, MountEntry, MountView, Name, Reservation, SharedMount, fill_gaps,
+};
 use crate::platform::{Heartbeat, Heartbeats};
-use crate::source;
+use crate::quota::Quota;
+use crate::source::{self, SourceConnection};
 use crate::tcp;
 use ogg_splice::Tags;
 
 /// Connections and orders on their way to one thread.
-pub const QUEUE: usize = 1024;
+pub const WORKER_QUEUE: usize = 1024;
 /// What listeners get to take the end of their streams when the server stops.
-const FAREWELL: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that the door has let in.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum Handoff {
     /// An encoder, for a mount that may be new.
-    Source(Box<source::Arrival>, Wanted),
+    Source(Box<SourceConnection>, Reservation),
     /// A listener, for a mount that was on the air a moment ago.
-    Listener(Box<listener::Arrival>, Arc<Slot>),
+    Listener(Box<ListenerConnection>, Arc<MountEntry>),
 }
 
 /// What an administrator may want of the data plane.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub enum Command {
     /// End this mount's source.
     Evict(Name),
     /// Hang up on the listener of this number.
@@ -53,31 +57,32 @@ pub enum Order {
 
 /// What comes through a thread's queue.
 #[derive(Debug)]
-enum Errand {
-    Arrival(Arrival),
-    Order(Order),
+enum Message {
+    Handoff(Handoff),
+    Command(Command),
 }
 
 /// Where the door sends connections: one queue per data-plane thread.
 #[derive(Clone, Debug)]
 pub struct Workers {
-    queues: Arc<[mpsc::Sender<Errand>]>,
+    queues: Arc<[mpsc::Sender<Message>]>,
     turn: Arc<AtomicUsize>,
 }
 
 /// The receiving end of one thread's queue.
 #[derive(Debug)]
-pub struct Queue {
+pub struct WorkerQueue {
     thread: usize,
     threads: usize,
-    errands: mpsc::Receiver<Errand>,
+    messages: mpsc::Receiver<Message>,
 }
 
 impl Workers {
     /// Queues for so many threads.
-    pub fn new(threads: usize) -> (Self, Vec<Queue>) {
-        let (queues, ends): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel(QUEUE)).unzip();
-        let queue = |(thread, errands)| Queue { thread, threads, errands };
+    pub fn new(threads: usize) -> (Self, Vec<WorkerQueue>) {
+        let (queues, ends): (Vec<_>, Vec<_>) =
+            (0..threads).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
+        let queue = |(thread, messages)| WorkerQueue { thread, threads, messages };
         let ends = ends.into_iter().enumerate().map(queue).collect();
         (Self { queues: queues.into(), turn: Arc::default() }, ends)
     }
@@ -86,35 +91,39 @@ impl Workers {
     ///
     /// # Errors
     /// Gives it back if that thread is too far behind.
-    pub fn send(&self, arrival: Arrival) -> Result<(), Arrival> {
-        let thread = match &arrival {
-            Arrival::Source(_, slot) => {
-                let mut hasher = DefaultHasher::new();
-                slot.name.hash(&mut hasher);
-                hasher.finish() as usize
-            }
-            Arrival::Listener(..) => self.turn.fetch_add(1, Relaxed),
+    pub fn send(&self, connection: Handoff) -> Result<(), Handoff> {
+        let thread = match &connection {
+            Handoff::Source(_, entry) => home_thread(&entry.name, self.queues.len()),
+            Handoff::Listener(..) => self.turn.fetch_add(1, Relaxed) % self.queues.len(),
         };
-        let queue = &self.queues[thread % self.queues.len()];
-        queue.try_send(Errand::Arrival(arrival)).map_err(|refused| match refused.into_inner() {
-            Errand::Arrival(arrival) => arrival,
-            Errand::Order(_) => unreachable!("what comes back is what was sent"),
+        self.queues[thread].try_send(Message::Handoff(connection)).map_err(|refused| match refused
+            .into_inner()
+        {
+            Message::Handoff(connection) => connection,
+            Message::Command(_) => unreachable!("what comes back is what was sent"),
         })
     }
 
-    /// Has something done by whichever threads it concerns.
-    pub fn order(&self, order: &Order) {
+    /// Sends a command to all threads; those that it concerns execute it.
+    pub fn command(&self, command: &Command) {
         for queue in &*self.queues {
-            // A thread that is so far behind is asked again by whoever sees no effect.
-            let _ = queue.try_send(Errand::Order(order.clone()));
+            // Where a queue is full, the administrator sees no effect and asks again.
+            let _ = queue.try_send(Message::Command(command.clone()));
         }
     }
+}
+
+/// The thread on which a mount of this name has its source.
+fn home_thread(name: &Name, threads: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish() as usize % threads
 }
 
 /// Runs one data-plane thread, whose loop has this `heartbeat`, until `stop` turns true, then ends all streams and lets listeners
 /// take the rest for as long as a farewell lasts.
 pub async fn run(
-    queue: Queue,
+    queue: WorkerQueue,
     heartbeat: Heartbeat,
     heartbeats: Heartbeats,
     stop: watch::Receiver<bool>,
@@ -125,11 +134,12 @@ pub async fn run(
         heartbeats,
         clock: Clock::start(),
         goodbyes: Arc::default(),
+        homes: HashMap::new(),
         audiences: Rc::default(),
         serving: JoinSet::new(),
         sources: JoinSet::new(),
     };
-    LocalSet::new().run_until(worker.run(queue.errands, heartbeat, stop)).await;
+    LocalSet::new().run_until(worker.run(queue.messages, heartbeat, stop)).await;
 }
 
 struct Worker {
@@ -137,7 +147,9 @@ struct Worker {
     threads: usize,
     heartbeats: Heartbeats,
     clock: Clock,
-    goodbyes: Arc<Seats>,
+    goodbyes: Arc<Quota>,
+    /// The mounts whose home is this thread.
+    homes: HashMap<Name, Weak<HomeMount>>,
     audiences: Rc<RefCell<HashMap<Name, Rc<Audience>>>>,
     serving: JoinSet<()>,
     sources: JoinSet<()>,
@@ -146,7 +158,7 @@ struct Worker {
 impl Worker {
     async fn run(
         mut self,
-        mut errands: mpsc::Receiver<Errand>,
+        mut messages: mpsc::Receiver<Message>,
         mut heartbeat: Heartbeat,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -154,10 +166,10 @@ impl Worker {
         spawn_local(async move { clock.beat().await });
         loop {
             tokio::select! {
-                errand = errands.recv() => match errand {
-                    Some(Errand::Arrival(Arrival::Source(source, slot))) => self.admit(*source, &slot),
-                    Some(Errand::Arrival(Arrival::Listener(listener, slot))) => self.seat(*listener, &slot),
-                    Some(Errand::Order(order)) => self.obey(&order),
+                message = messages.recv() => match message {
+                    Some(Message::Handoff(Handoff::Source(source, entry))) => self.admit(*source, &entry),
+                    Some(Message::Handoff(Handoff::Listener(listener, entry))) => self.join(*listener, &entry),
+                    Some(Message::Command(command)) => self.execute(&command),
                     None => break,
                 },
                 _ = stop.wait_for(|&stop| stop) => break,
@@ -167,13 +179,11 @@ impl Worker {
             }
         }
         self.sources.shutdown().await;
-        for audience in
-            self.audiences.borrow().values().filter(|audience| audience.view().is_home())
-        {
-            audience.view().mount().end();
+        for home in self.homes.values().filter_map(Weak::upgrade) {
+            home.end();
         }
         let farewell = async { while self.serving.join_next().await.is_some() {} };
-        if self.clock.timeout(FAREWELL, farewell).await.is_err() {
+        if self.clock.timeout(DRAIN_TIMEOUT, farewell).await.is_err() {
             journal!(
                 info,
                 DRAIN_CUT,
@@ -182,38 +192,36 @@ impl Worker {
         }
     }
 
-    fn obey(&self, order: &Order) {
-        let (Order::Evict(name) | Order::Dismiss(name, _) | Order::Retitle(name, _)) = order;
-        let audience = self.audiences.borrow().get(name).cloned();
-        let Some(audience) = audience else { return };
-        match order {
-            Order::Dismiss(_, guest) => _ = audience.dismiss(*guest),
-            Order::Evict(_) if audience.view().is_home() => _ = audience.view().mount().evict(),
-            Order::Retitle(_, tags) if audience.view().is_home() => {
-                audience.view().mount().retitle(tags.clone());
+    fn execute(&self, command: &Command) {
+        let home = |name| self.homes.get(name).and_then(Weak::upgrade);
+        match command {
+            Command::Dismiss(name, listener) => {
+                let audience = self.audiences.borrow().get(name).cloned();
+                _ = audience.is_some_and(|audience| audience.dismiss(*listener));
             }
-            // Its home does that.
-            Order::Evict(_) | Order::Retitle(..) => {}
+            Command::Evict(name) => _ = home(name).is_some_and(|mount| mount.evict()),
+            Command::Retitle(name, tags) => {
+                if let Some(mount) = home(name) {
+                    mount.retitle(tags.clone());
+                }
+            }
         }
     }
 
-    fn admit(&mut self, arrival: source::Arrival, slot: &Wanted) {
-        let name = slot.name.clone();
-        // Listeners elsewhere may still have it.
-        let made = || Mount::new(Arc::clone(slot), self.thread, self.threads);
-        let mount = slot.mount().unwrap_or_else(made);
-        let (claim, lost) = Claim::new(&mount, arrival.description.clone());
-        match self.audience(mount) {
+    /// Starts to serve a source.
+    fn admit(&mut self, connection: SourceConnection, entry: &Reservation) {
+        let name = entry.name.clone();
+        // Listeners of a stream that has ended may still have the mount.
+        let mount =
+            entry.mount().unwrap_or_else(|| SharedMount::new(Arc::clone(entry), self.threads));
+        let home = self.home(&mount);
+        let claim = Claim::new(&home, connection.description.clone());
+        match self.audience(&mount) {
             Ok(_) => {
                 let heartbeat = self.heartbeats.of(format!("source of {name}"));
                 let (clock, goodbyes) = (self.clock.clone(), Arc::clone(&self.goodbyes));
-                self.sources.spawn_local(source::serve(
-                    arrival,
-                    (claim, lost),
-                    heartbeat,
-                    clock,
-                    goodbyes,
-                ));
+                self.sources
+                    .spawn_local(source::serve(connection, claim, heartbeat, clock, goodbyes));
             }
             Err(error) => {
                 journal!(error, MOUNT_FAILED, mount = name.as_str(), %error, "cannot create the mount");
@@ -221,18 +229,31 @@ impl Worker {
         }
     }
 
-    fn seat(&mut self, arrival: listener::Arrival, slot: &Arc<Slot>) {
-        let refused = match slot.mount().map(|mount| self.audience(mount)) {
-            Some(Ok(audience)) => arrival.join(&audience).err(),
+    /// The home half of a mount whose home is this thread.
+    fn home(&mut self, mount: &Arc<SharedMount>) -> Rc<HomeMount> {
+        let name = &mount.entry().name;
+        if let Some(home) = self.homes.get(name).and_then(Weak::upgrade) {
+            return home;
+        }
+        let home = HomeMount::new(Arc::clone(mount));
+        self.homes.retain(|_, home| home.strong_count() > 0);
+        self.homes.insert(name.clone(), Rc::downgrade(&home));
+        home
+    }
+
+    fn join(&mut self, connection: ListenerConnection, entry: &Arc<MountEntry>) {
+        let refused = match entry.mount().map(|mount| self.audience(&mount)) {
+            Some(Ok(audience)) => connection.join(&audience).err(),
             Some(Err(error)) => {
-                let mount = slot.name.as_str();
+                let mount = entry.name.as_str();
                 journal!(error, MOUNT_FAILED, mount, %error, "cannot replicate the mount");
-                Some(arrival.socket)
+                Some(connection.socket)
             }
-            None => Some(arrival.socket),
+            None => Some(connection.socket),
         };
         if let Some(socket) = refused {
-            let reply = Reply::new(404, format!("No source is sending to {} any more.", slot.name));
+            let reply =
+                Reply::new(404, format!("No source is sending to {} any more.", entry.name));
             let (answer, clock) = (reply.render(Version::Http10, false, true), self.clock.clone());
             if let Ok(stream) = TcpStream::from_std(socket) {
                 self.serving.spawn_local(async move {
@@ -242,24 +263,27 @@ impl Worker {
         }
     }
 
-    /// This thread's audience of a mount, made and served from now on if there was none.
-    fn audience(&mut self, mount: Arc<Mount>) -> io::Result<Rc<Audience>> {
-        let name = mount.slot().name.clone();
+    /// This thread's audience of a mount, created and served from now on if there was none.
+    fn audience(&mut self, mount: &Arc<SharedMount>) -> io::Result<Rc<Audience>> {
+        let name = mount.entry().name.clone();
         if let Some(audience) = self.audiences.borrow().get(&name) {
             return Ok(Rc::clone(audience));
         }
-        let audience = Rc::new(Audience::new(View::new(mount, self.thread), self.clock.clone())?);
+        let home = (home_thread(&name, self.threads) == self.thread).then(|| self.home(mount));
+        let view = match home.clone() {
+            Some(home) => MountView::home_of(home, self.thread),
+            None => MountView::replica_of(Arc::clone(mount), self.thread),
+        };
+        let audience = Rc::new(Audience::new(view, self.clock.clone())?);
         self.audiences.borrow_mut().insert(name.clone(), Rc::clone(&audience));
         let (serving, audiences) = (Rc::clone(&audience), Rc::clone(&self.audiences));
         let clock = self.clock.clone();
         self.serving.spawn_local(async move {
-            let keeper = serving.view().is_home().then(|| {
-                let mount = Arc::clone(serving.view().mount());
-                spawn_local(async move { match keep(mount, clock).await {} })
-            });
+            let filler = home
+                .map(|mount| spawn_local(async move { match fill_gaps(mount, clock).await {} }));
             serving.serve().await;
-            if let Some(keeper) = keeper {
-                keeper.abort();
+            if let Some(filler) = filler {
+                filler.abort();
             }
             audiences.borrow_mut().remove(&name);
         });

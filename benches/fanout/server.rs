@@ -29,8 +29,8 @@ pub(crate) const SEND_BUFFER: usize = 64 * 1024;
 pub(crate) const SOURCE_CREDENTIALS: &str = "c291cmNlOm1lYXN1cmU=";
 
 /// More than any scenario needs.
-const MOST_LISTENERS: usize = 4000;
-const MOST_SOURCES: usize = 20;
+const MAX_LISTENERS: usize = 4000;
+const MAX_SOURCES: usize = 20;
 
 /// How long a server may take until it accepts.
 const START: Duration = Duration::from_secs(10);
@@ -174,8 +174,8 @@ fn silvacast_toml(port: u16, coalesce: &str) -> String {
          source_password = \"measure\"\n\
          admin_password = \"admin\"\n\
          [limits]\n\
-         sources = {MOST_SOURCES}\n\
-         listeners = {MOST_LISTENERS}\n\
+         sources = {MAX_SOURCES}\n\
+         listeners = {MAX_LISTENERS}\n\
          listener_send_buffer = \"{}KiB\"\n\
          [mount-defaults]\n\
          coalesce = \"{coalesce}\"\n",
@@ -194,7 +194,7 @@ fn icecast_xml(port: u16, home: &Path) -> String {
     };
     format!(
         "<icecast>
-          <limits><clients>{MOST_LISTENERS}</clients><sources>{MOST_SOURCES}</sources></limits>
+          <limits><clients>{MAX_LISTENERS}</clients><sources>{MAX_SOURCES}</sources></limits>
           <authentication>
             <source-password>measure</source-password>
             <admin-user>admin</admin-user><admin-password>admin</admin-password>

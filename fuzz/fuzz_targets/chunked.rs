@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use silvacast::source::Body;
+use silvacast::source::BodyFraming;
 
 fn body(input: &[u8], cut: usize) -> Option<Vec<u8>> {
-    let (mut framing, mut out) = (Body::CHUNKED, Vec::new());
+    let (mut framing, mut out) = (BodyFraming::CHUNKED, Vec::new());
     for piece in input.chunks(cut) {
         let mut piece = piece.to_vec();
         let kept = framing.strip(&mut piece).ok()?;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
 use silvacast::auth::{Login, SOURCE_USER, Secret};
-use silvacast::door::{Head, MAX_FIELDS, Route, modernise, origin, route_of};
+use silvacast::door::{Head, MAX_FIELDS, Route, normalize_ice_version, origin, route_of};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut bytes = bytes.to_vec();
-    modernise(&mut bytes);
+    normalize_ice_version(&mut bytes);
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let Ok(Some(head)) = Head::read(&bytes, &mut fields) else { return };
     assert!(head.length <= bytes.len());

@@ -5,12 +5,11 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
-use super::checker::LONGEST_PASSWORD;
-use super::{Hashes, Link, LinkError, Secret};
+use super::{Link, LinkError, MAX_PASSWORD, PasswordHashes, Secret};
 
 /// Whom a mount is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum AccessMode {
     /// Everybody.
     #[default]
     Public,
@@ -26,9 +25,9 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// Whom it is for.
-    pub kind: Kind,
+    pub mode: AccessMode,
     /// The users that may listen.
-    pub listeners: Hashes,
+    pub listeners: PasswordHashes,
     /// The tokens that open it.
     pub tokens: Vec<Token>,
     /// Networks that may listen; empty for all.
@@ -48,7 +47,7 @@ pub struct Token {
 
 /// What a request offers to be let in.
 #[derive(Clone, Debug, Default)]
-pub struct Offer<'o> {
+pub struct PresentedCredentials<'o> {
     /// User and password.
     pub login: Option<(String, String)>,
     /// A token.
@@ -89,7 +88,7 @@ pub enum Verdict {
     Closed,
 }
 
-impl Kind {
+impl AccessMode {
     /// As the configuration and the API write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -116,16 +115,18 @@ impl Access {
 
     /// The credential that [`Self::decide`] would compare, as text that no other one has; `None` if
     /// it would compare none.
-    pub fn credential(&self, mount: &str, offer: &Offer<'_>) -> Option<String> {
-        if matches!(self.kind, Kind::Public | Kind::Closed) {
+    pub fn credential(&self, mount: &str, presented: &PresentedCredentials<'_>) -> Option<String> {
+        if matches!(self.mode, AccessMode::Public | AccessMode::Closed) {
             return None;
         }
-        if let Some(link) = &offer.link {
+        if let Some(link) = &presented.link {
             return Some(format!("link {mount}?{}", link.query()));
         }
-        match self.kind {
-            Kind::Token => offer.token.map(|token| format!("token {token}")),
-            _ => offer.login.as_ref().map(|(user, password)| format!("login {user}:{password}")),
+        match self.mode {
+            AccessMode::Token => presented.token.map(|token| format!("token {token}")),
+            _ => {
+                presented.login.as_ref().map(|(user, password)| format!("login {user}:{password}"))
+            }
         }
     }
 
@@ -134,32 +135,32 @@ impl Access {
         &self,
         mount: &str,
         address: IpAddr,
-        offer: &Offer<'_>,
+        presented: &PresentedCredentials<'_>,
         key: Option<&Secret>,
         now: SystemTime,
     ) -> Verdict {
         if !self.admits(address) {
             return Verdict::Elsewhere;
         }
-        match self.kind {
-            Kind::Closed => return Verdict::Closed,
-            Kind::Public => return Verdict::Welcome,
-            Kind::Password | Kind::Token => {}
+        match self.mode {
+            AccessMode::Closed => return Verdict::Closed,
+            AccessMode::Public => return Verdict::Welcome,
+            AccessMode::Password | AccessMode::Token => {}
         }
-        if let Some(link) = &offer.link {
+        if let Some(link) = &presented.link {
             return match link.verify(mount, key, now) {
                 Ok(()) => Verdict::Welcome,
                 Err(error) => Verdict::BadLink(error),
             };
         }
-        if self.kind == Kind::Token {
-            let Some(said) = offer.token else { return Verdict::AskToken };
+        if self.mode == AccessMode::Token {
+            let Some(said) = presented.token else { return Verdict::AskToken };
             // All are looked at, so that time does not tell which one was nearly right.
             let known = self.tokens.iter().fold(false, |known, token| known | token.token.is(said));
             return if known { Verdict::Welcome } else { Verdict::WrongToken };
         }
-        let Some((user, password)) = &offer.login else { return Verdict::AskPassword };
-        if password.len() > LONGEST_PASSWORD {
+        let Some((user, password)) = &presented.login else { return Verdict::AskPassword };
+        if password.len() > MAX_PASSWORD {
             return Verdict::LongPassword;
         }
         let (hash, known) = (self.listeners.of(user), self.listeners.of(user).is_some());
@@ -189,10 +190,10 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 7));
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    fn access(kind: Kind) -> Access {
+    fn access(mode: AccessMode) -> Access {
         Access {
-            kind,
-            listeners: Hashes::parse(
+            mode,
+            listeners: PasswordHashes::parse(
                 "anna:$2y$04$abcdefghijklmnopqrstuuE0ZGDnPsTRKVpnTq5lBZDsqhYVPiGkm\n",
             )
             .unwrap(),
@@ -201,25 +202,28 @@ mod tests {
         }
     }
 
-    fn decide(access: &Access, offer: &Offer<'_>) -> Verdict {
-        access.decide("/m", HERE, offer, Some(&Secret::new("key")), SystemTime::UNIX_EPOCH)
+    fn decide(access: &Access, presented: &PresentedCredentials<'_>) -> Verdict {
+        access.decide("/m", HERE, presented, Some(&Secret::new("key")), SystemTime::UNIX_EPOCH)
     }
 
     #[test]
     fn each_kind_asks_for_its_own() {
-        let nothing = Offer::default();
-        let token = |token| Offer { token: Some(token), ..Offer::default() };
-        let login =
-            |user: &str| Offer { login: Some((user.into(), "pw".into())), ..Offer::default() };
-        assert_eq!(decide(&access(Kind::Public), &nothing), Verdict::Welcome);
-        assert_eq!(decide(&access(Kind::Closed), &token("geheim")), Verdict::Closed);
-        assert_eq!(decide(&access(Kind::Token), &nothing), Verdict::AskToken);
-        assert_eq!(decide(&access(Kind::Token), &login("anna")), Verdict::AskToken);
-        assert_eq!(decide(&access(Kind::Token), &token("geheim")), Verdict::Welcome);
-        assert_eq!(decide(&access(Kind::Token), &token("geheimer")), Verdict::WrongToken);
-        assert_eq!(decide(&access(Kind::Password), &nothing), Verdict::AskPassword);
-        assert_eq!(decide(&access(Kind::Password), &token("geheim")), Verdict::AskPassword);
-        let known = |user| match decide(&access(Kind::Password), &login(user)) {
+        let nothing = PresentedCredentials::default();
+        let token =
+            |token| PresentedCredentials { token: Some(token), ..PresentedCredentials::default() };
+        let login = |user: &str| PresentedCredentials {
+            login: Some((user.into(), "pw".into())),
+            ..PresentedCredentials::default()
+        };
+        assert_eq!(decide(&access(AccessMode::Public), &nothing), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Closed), &token("geheim")), Verdict::Closed);
+        assert_eq!(decide(&access(AccessMode::Token), &nothing), Verdict::AskToken);
+        assert_eq!(decide(&access(AccessMode::Token), &login("anna")), Verdict::AskToken);
+        assert_eq!(decide(&access(AccessMode::Token), &token("geheim")), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Token), &token("geheimer")), Verdict::WrongToken);
+        assert_eq!(decide(&access(AccessMode::Password), &nothing), Verdict::AskPassword);
+        assert_eq!(decide(&access(AccessMode::Password), &token("geheim")), Verdict::AskPassword);
+        let known = |user| match decide(&access(AccessMode::Password), &login(user)) {
             Verdict::If { known, .. } => known,
             verdict => panic!("{verdict:?}"),
         };
@@ -228,9 +232,11 @@ mod tests {
 
     #[test]
     fn a_password_is_compared_whole_or_not_at_all() {
-        let login =
-            |length| Offer { login: Some(("anna".into(), "x".repeat(length))), ..Offer::default() };
-        let access = access(Kind::Password);
+        let login = |length| PresentedCredentials {
+            login: Some(("anna".into(), "x".repeat(length))),
+            ..PresentedCredentials::default()
+        };
+        let access = access(AccessMode::Password);
         assert!(matches!(decide(&access, &login(72)), Verdict::If { .. }));
         assert_eq!(decide(&access, &login(73)), Verdict::LongPassword);
     }
@@ -238,30 +244,30 @@ mod tests {
     #[test]
     fn what_is_compared_is_named_before_it_is() {
         let link = Link::sign("/m", SystemTime::UNIX_EPOCH, &Secret::new("key"));
-        let all = Offer {
+        let all = PresentedCredentials {
             login: Some(("anna".into(), "pw".into())),
             token: Some("geheim"),
             link: Some(link.clone()),
         };
-        let without_link = Offer { link: None, ..all.clone() };
-        let named = |kind, offer| access(kind).credential("/m", offer);
-        assert_eq!(named(Kind::Public, &all), None);
-        assert_eq!(named(Kind::Closed, &all), None);
-        assert_eq!(named(Kind::Token, &all), Some(format!("link /m?{}", link.query())));
-        assert_eq!(named(Kind::Token, &without_link).as_deref(), Some("token geheim"));
-        assert_eq!(named(Kind::Password, &without_link).as_deref(), Some("login anna:pw"));
-        assert_eq!(named(Kind::Password, &Offer::default()), None);
+        let without_link = PresentedCredentials { link: None, ..all.clone() };
+        let named = |mode, presented| access(mode).credential("/m", presented);
+        assert_eq!(named(AccessMode::Public, &all), None);
+        assert_eq!(named(AccessMode::Closed, &all), None);
+        assert_eq!(named(AccessMode::Token, &all), Some(format!("link /m?{}", link.query())));
+        assert_eq!(named(AccessMode::Token, &without_link).as_deref(), Some("token geheim"));
+        assert_eq!(named(AccessMode::Password, &without_link).as_deref(), Some("login anna:pw"));
+        assert_eq!(named(AccessMode::Password, &PresentedCredentials::default()), None);
     }
 
     #[test]
     fn networks_come_before_everything_and_deny_before_allow() {
         let nets = |text: &str| vec![text.parse::<IpNet>().unwrap()];
-        let mut access = access(Kind::Public);
+        let mut access = access(AccessMode::Public);
         access.allow = nets("100.64.0.0/10");
-        assert_eq!(decide(&access, &Offer::default()), Verdict::Welcome);
+        assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Welcome);
         assert!(!access.admits(THERE) && access.admits("::ffff:100.64.0.1".parse().unwrap()));
         access.deny = nets("100.64.0.7/32");
-        assert_eq!(decide(&access, &Offer::default()), Verdict::Elsewhere);
+        assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Elsewhere);
         access.allow.clear();
         assert!(access.admits(THERE) && !access.admits(HERE));
     }
@@ -270,12 +276,13 @@ mod tests {
     fn a_link_opens_what_it_is_for_and_while_it_lasts() {
         let key = Secret::new("key");
         let link = Link::sign("/m", SystemTime::UNIX_EPOCH + Duration::from_secs(10), &key);
-        let offer = Offer { link: Some(link), ..Offer::default() };
-        assert_eq!(decide(&access(Kind::Token), &offer), Verdict::Welcome);
-        assert_eq!(decide(&access(Kind::Password), &offer), Verdict::Welcome);
-        assert_eq!(decide(&access(Kind::Closed), &offer), Verdict::Closed);
+        let presented =
+            PresentedCredentials { link: Some(link), ..PresentedCredentials::default() };
+        assert_eq!(decide(&access(AccessMode::Token), &presented), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Password), &presented), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Closed), &presented), Verdict::Closed);
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
-        let late = access(Kind::Token).decide("/m", HERE, &offer, Some(&key), later);
+        let late = access(AccessMode::Token).decide("/m", HERE, &presented, Some(&key), later);
         assert_eq!(late, Verdict::BadLink(LinkError::Expired));
     }
 }

@@ -2,8 +2,10 @@
 //! does a network whose addresses do so together.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::client_addr::{network, wide_network};
 
 /// Wrong credentials that one client may give in [`MINUTE`] before it has to wait.
 const TRIES: usize = 5;
@@ -12,11 +14,11 @@ const NETWORK_TRIES: usize = 20;
 /// The time within which they count, and for which the client then has to wait.
 const MINUTE: Duration = Duration::from_mins(1);
 /// Clients, and networks, that are remembered.
-const REMEMBERED: usize = 1024;
+const MAX_COUNTED: usize = 1024;
 
 /// What a lockout takes of memory at the most, in bytes: both tables, which may be half empty.
 pub const LOCKOUT_MEMORY: usize =
-    2 * REMEMBERED * (size_of::<Entry<TRIES>>() + size_of::<Entry<NETWORK_TRIES>>() + 64);
+    2 * MAX_COUNTED * (size_of::<Attempts<TRIES>>() + size_of::<Attempts<NETWORK_TRIES>>() + 64);
 
 /// Counts wrong credentials per client and per network.
 #[derive(Debug, Default)]
@@ -27,10 +29,10 @@ pub struct Lockout {
 
 /// Wrong credentials by address; `N` of them within [`MINUTE`] lock an address out.
 #[derive(Debug, Default)]
-struct Tries<const N: usize>(HashMap<IpAddr, Entry<N>>);
+struct Tries<const N: usize>(HashMap<IpAddr, Attempts<N>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Entry<const N: usize> {
+struct Attempts<const N: usize> {
     /// When each of the newest tries was, the newest last.
     at: [Option<Instant>; N],
     locked_until: Option<Instant>,
@@ -54,7 +56,7 @@ impl<const N: usize> Tries<N> {
     fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let until = match self.0.get(&address) {
             Some(entry) => entry.locked_until?,
-            None if self.0.len() < REMEMBERED => return None,
+            None if self.0.len() < MAX_COUNTED => return None,
             // There is no room to count its tries, so it could guess without an end.
             None => self.first_unlock(now)?,
         };
@@ -70,7 +72,7 @@ impl<const N: usize> Tries<N> {
         if !self.0.contains_key(&address) && !self.make_room(now) {
             return false;
         }
-        let fresh = || Entry { at: [None; N], locked_until: None };
+        let fresh = || Attempts { at: [None; N], locked_until: None };
         let entry = self.0.entry(address).or_insert_with(fresh);
         entry.at.rotate_left(1);
         if let Some(newest) = entry.at.last_mut() {
@@ -78,7 +80,7 @@ impl<const N: usize> Tries<N> {
         }
         let locked = entry.recent(now) == N;
         if locked {
-            *entry = Entry { at: [None; N], locked_until: now.checked_add(MINUTE) };
+            *entry = Attempts { at: [None; N], locked_until: now.checked_add(MINUTE) };
         }
         locked
     }
@@ -86,11 +88,11 @@ impl<const N: usize> Tries<N> {
     /// Makes room for one more address: forgets the one with the fewest tries. Addresses that are
     /// locked out stay.
     fn make_room(&mut self, now: Instant) -> bool {
-        if self.0.len() < REMEMBERED {
+        if self.0.len() < MAX_COUNTED {
             return true;
         }
         self.0.retain(|_, entry| entry.is_locked(now) || entry.recent(now) > 0);
-        if self.0.len() < REMEMBERED {
+        if self.0.len() < MAX_COUNTED {
             return true;
         }
         let open = self.0.iter().filter(|(_, entry)| !entry.is_locked(now));
@@ -100,7 +102,7 @@ impl<const N: usize> Tries<N> {
     }
 }
 
-impl<const N: usize> Entry<N> {
+impl<const N: usize> Attempts<N> {
     fn is_locked(&self, now: Instant) -> bool {
         self.locked_until.is_some_and(|until| until > now)
     }
@@ -112,31 +114,10 @@ impl<const N: usize> Entry<N> {
     }
 }
 
-/// What one client can change its address within: an IPv6 host has a whole /64.
-pub fn network(address: IpAddr) -> IpAddr {
-    prefix(address, 32, 64)
-}
-
-/// What one owner may have of addresses: an IPv4 /24, an IPv6 /48.
-pub(super) fn wide_network(address: IpAddr) -> IpAddr {
-    prefix(address, 24, 48)
-}
-
-fn prefix(address: IpAddr, v4: u32, v6: u32) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(v4)).unwrap_or(0);
-            Ipv4Addr::from_bits(address.to_bits() & mask).into()
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(v6)).unwrap_or(0);
-            Ipv6Addr::from_bits(address.to_bits() & mask).into()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -171,7 +152,7 @@ mod tests {
         for n in 0..5_000u128 {
             lockout.note(Ipv6Addr::from_bits(n << 64).into(), now);
         }
-        assert!(lockout.clients.0.len() <= REMEMBERED);
+        assert!(lockout.clients.0.len() <= MAX_COUNTED);
         let mut lockout = Lockout::default();
         assert!((0..5u128).any(|n| lockout.note(Ipv6Addr::from_bits(n).into(), now)));
     }
@@ -192,7 +173,7 @@ mod tests {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         for n in 0..1_100 {
             let locked = lock(&mut lockout, far(n), now);
-            assert_eq!(locked, n < REMEMBERED as u32, "{n}");
+            assert_eq!(locked, n < MAX_COUNTED as u32, "{n}");
         }
         for n in 0..1_100 {
             assert_eq!(lockout.wait(far(n), now), Some(MINUTE), "{n}");

@@ -1,22 +1,19 @@
-//! Who may do what: decided here, from what a request says and the rules that are in force.
+//! Who may do what: decided from what a request presents and from the rules in force.
 //!
-//! Everything is a pure function or struct; time is an argument. The one thing that takes long, a
-//! password's hash, is computed on a thread of its own.
+//! Everything here is pure: no locks, no threads, no clock. Time is an argument.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod access;
-mod checker;
 mod credentials;
-mod gate;
+mod hashes;
 mod link;
 mod lockout;
 mod secret;
 
-pub use access::{Access, Kind, Offer, Token, Verdict, admits};
-pub use checker::{Checker, Hashes, LONGEST_PASSWORD, Overwhelmed};
+pub use access::{Access, AccessMode, PresentedCredentials, Token, Verdict, admits};
 pub use credentials::{Credentials, Login, SOURCE_USER, basic};
-pub use gate::Gate;
+pub use hashes::{MAX_PASSWORD, PasswordHashes};
 pub use link::{Link, LinkError};
-pub use lockout::{LOCKOUT_MEMORY, Lockout, network};
+pub use lockout::{LOCKOUT_MEMORY, Lockout};
 pub use secret::Secret;

@@ -8,7 +8,7 @@ use super::run::{address, for_trying, listen, serve};
 use super::{Exit, on_a_runtime, random_secret, say};
 use crate::auth::Secret;
 use crate::config::Environment;
-use crate::push::{Clip, Progress, Target, push};
+use crate::push::{Clip, PushProgress, Target, push};
 
 /// The microphones: their mounts and what they hear, over and over.
 const MICROPHONES: [(&str, &[u8]); 2] = [
@@ -48,7 +48,7 @@ fn start_microphones(targets: Vec<(Target, &'static [u8])>, source: Secret) -> R
                         tasks.spawn_local(async move {
                             let mut clip = Clip::new(Box::new(Cursor::new(clip)), true)?;
                             push(&mut clip, &target, &password, |progress| {
-                                if let Progress::Lost(why, _) = progress {
+                                if let PushProgress::Lost(why, _) = progress {
                                     tracing::warn!(%target, why, "a microphone lost its connection");
                                 }
                             })

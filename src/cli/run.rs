@@ -10,8 +10,8 @@ use crate::door::bind;
 use crate::log::Log;
 use crate::log::journal;
 use crate::platform::{Manager, Service, allow_open_files, drop_privileges, inherited_sockets};
-use crate::server::{Overview, Server};
-use crate::text::tame;
+use crate::server::{Server, ServerHandle};
+use crate::text::sanitize;
 
 /// Serves what the file says; without one, on loopback and with passwords made for this run.
 pub(super) fn run(file: Option<&Path>) -> Result<(), Exit> {
@@ -83,7 +83,7 @@ pub(super) fn serve(
     let (reloader, notifier) = (manager.reloader(), manager.notifier());
     let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let server = Server::new(config);
-    let running = Running { overview: server.overview(), file: file.map(Path::to_owned) };
+    let running = Running { handle: server.handle(), file: file.map(Path::to_owned) };
     server
         .run(sockets, reloader, &heartbeats, &stop, || {
             journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen = ?addresses, "ready");
@@ -103,24 +103,24 @@ fn tell_ignored(config: &Config) {
 
 /// What the service manager hears of the server, and how it reads its configuration again.
 struct Running {
-    overview: Overview,
+    handle: ServerHandle,
     file: Option<PathBuf>,
 }
 
 impl Service for Running {
     fn status(&self) -> String {
-        self.overview.sentence()
+        self.handle.sentence()
     }
 
     fn reload(&self) -> Result<(), String> {
         let read = self.read();
         let problems = match read {
             Ok(config) => {
-                for key in self.overview.config().needs_restart(&config) {
+                for key in self.handle.config().needs_restart(&config) {
                     journal!(warn, RELOAD_LATER, key, "this counts from the next start only");
                 }
                 tell_ignored(&config);
-                self.overview.put_in_force(&config);
+                self.handle.put_in_force(&config);
                 journal!(info, RELOADED, "the configuration is in force");
                 return Ok(());
             }
@@ -130,7 +130,8 @@ impl Service for Running {
         for problem in &problems {
             journal!(error, RELOAD_FAILED, file, reason = %problem, "the configuration is not taken over; all stays as it was");
         }
-        let first = problems.first().map(|problem| tame(&problem.to_string())).unwrap_or_default();
+        let first =
+            problems.first().map(|problem| sanitize(&problem.to_string())).unwrap_or_default();
         Err(match problems.len() {
             0 | 1 => first,
             more => format!("{first}; and {} more", more - 1),

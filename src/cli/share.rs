@@ -10,7 +10,7 @@ use crate::mount::Name;
 use crate::units;
 
 /// The longest that a link may last.
-const LONGEST: Duration = Duration::from_hours(24 * 366);
+const MAX_LINK_DURATION: Duration = Duration::from_hours(24 * 366);
 
 /// Prints a link.
 pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
@@ -21,7 +21,7 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
     let mount = Name::new(&args.mount)
         .map_err(|error| Exit::Wrong(format!("--mount {} is not allowed: {error}", args.mount)))?;
     let time = units::duration(&args.time)
-        .filter(|time| (Duration::from_secs(1)..=LONGEST).contains(time))
+        .filter(|time| (Duration::from_secs(1)..=MAX_LINK_DURATION).contains(time))
         .ok_or_else(|| {
             Exit::Wrong(format!(
                 "--for {} is not allowed; it takes a duration from 1s to 8784h",

@@ -7,12 +7,13 @@ use std::fmt;
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    self, Item, KEPT_EVENTS, MOST_READERS, MOST_REQUESTS, Place, QUEUE, SOURCE_TEXT, request_memory,
+    self, CeilingItem, KEPT_EVENTS, MAX_READERS, MAX_REQUESTS, MemoryOwner, REQUEST_QUEUE,
+    SOURCE_TEXT, request_memory,
 };
-use crate::door::{self, MOST_WAITING, VISIT_MEMORY};
+use crate::door::{self, MAX_WAITING, VISIT_MEMORY};
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
-use crate::source::MOST_GOODBYES;
+use crate::source::MAX_GOODBYES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 
@@ -32,7 +33,7 @@ const THREAD_FILES: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// All items, those of the process first.
-    pub items: Vec<Item>,
+    pub items: Vec<CeilingItem>,
     /// Files open at once, connections among them.
     pub files: u64,
 }
@@ -50,15 +51,15 @@ impl Budget {
         let stream = MAX_PACKET + 2 * MAX_PAGE + 3 * MAX_KEPT_HEADERS;
         // Wider than memory itself where that is small: a sum that does not fit is what must be shown.
         let process = |what, count: usize, each: usize| {
-            Item::new(Place::Process, what, count as u64, each as u64)
+            CeilingItem::new(MemoryOwner::Process, what, count as u64, each as u64)
         };
         let kernel = |what, count: usize, each: usize| {
-            Item::new(Place::Kernel, what, count as u64, each as u64)
+            CeilingItem::new(MemoryOwner::Kernel, what, count as u64, each as u64)
         };
-        let at_door = MOST_WAITING + door::MOST_REFUSING;
-        let on_its_way = QUEUE + control::MOST_REFUSING;
-        let answered = MOST_REQUESTS + MOST_READERS;
-        let goodbyes = config.workers * MOST_GOODBYES;
+        let at_door = MAX_WAITING + door::MAX_REFUSING;
+        let on_its_way = REQUEST_QUEUE + control::MAX_REFUSING;
+        let answered = MAX_REQUESTS + MAX_READERS;
+        let goodbyes = config.workers * MAX_GOODBYES;
         let sources = 2 * limits.sources + goodbyes;
         let connections = sources + limits.listeners + at_door + on_its_way + answered;
         let backlog = backlog(limits.listeners) * config.listen.len();
@@ -87,10 +88,10 @@ impl Budget {
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
             process(
                 "a request that is answered",
-                MOST_REQUESTS,
+                MAX_REQUESTS,
                 request + limits.sources * SOURCE_TEXT,
             ),
-            process("a reader of events", MOST_READERS, request),
+            process("a reader of events", MAX_READERS, request),
             process("an event that is kept", KEPT_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),
             kernel(
@@ -120,7 +121,7 @@ impl Budget {
 
     /// The process's share, in bytes.
     pub fn process_total(&self) -> u64 {
-        self.sum(|item| item.place == Place::Process)
+        self.sum(|item| item.owner == MemoryOwner::Process)
     }
 
     /// All of it, in bytes.
@@ -128,8 +129,8 @@ impl Budget {
         self.sum(|_| true)
     }
 
-    fn sum(&self, counts: impl Fn(&Item) -> bool) -> u64 {
-        self.items.iter().filter(|item| counts(item)).map(Item::bytes).sum()
+    fn sum(&self, counts: impl Fn(&CeilingItem) -> bool) -> u64 {
+        self.items.iter().filter(|item| counts(item)).map(CeilingItem::bytes).sum()
     }
 }
 
@@ -137,9 +138,9 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(f, "memory, worst case:")?;
-        for place in [Place::Process, Place::Kernel] {
-            writeln!(f, "  in the {}", place.name())?;
-            for item in self.items.iter().filter(|item| item.place == place) {
+        for owner in [MemoryOwner::Process, MemoryOwner::Kernel] {
+            writeln!(f, "  in the {}", owner.name())?;
+            for item in self.items.iter().filter(|item| item.owner == owner) {
                 let count =
                     if item.count == 1 { String::new() } else { format!("{} × ", item.count) };
                 writeln!(f, "  {:>10.2} MiB  {count}{}", mib(item.bytes()), item.what)?;

@@ -22,9 +22,9 @@ use reader::{Reader, Section};
 use values::{flag, networks, number, size, text_of, texts, time, whole_number};
 
 use crate::auth::{Credentials, Login, SOURCE_USER, Secret};
-use crate::control::Settings as ControlSettings;
-use crate::door::{Limits, Settings as DoorSettings};
-use crate::mount::MOST_THREADS;
+use crate::control::ControlSettings;
+use crate::door::{DoorSettings, Limits};
+use crate::mount::MAX_THREADS;
 
 fn text_of_file(path: &Path) -> Result<String, Vec<Problem>> {
     read_file(path)
@@ -159,7 +159,7 @@ impl Config {
         let limits = read_limits(&mut reader, limits);
         let config = Self {
             listen: listen(&mut reader, root, port),
-            workers: number(&mut reader, root, "workers", 1, 1, MOST_THREADS),
+            workers: number(&mut reader, root, "workers", 1, 1, MAX_THREADS),
             user: text_of(&mut reader, process, "user", "nobody"),
             combined: flag(&mut reader, log, "combined", false),
             ignored: Vec::new(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::passwords::{read_file, secret_of};
 use super::reader::{Reader, Section};
 use super::values::{flag, networks, number, size, text_of, time};
-use crate::auth::{Access, Hashes, Kind, Login, SOURCE_USER, Secret, Token};
-use crate::mount::{Burst, Gap, MIN_RING, Pattern, Rules, Settings};
+use crate::auth::{Access, AccessMode, Login, PasswordHashes, SOURCE_USER, Secret, Token};
+use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings, Pattern};
 use crate::text::entries;
 use crate::units;
 
@@ -18,7 +18,7 @@ pub(super) fn rules(
     reader: &mut Reader<'_>,
     defaults: Section<'_>,
     mounts: Vec<Section<'_>>,
-) -> Rules {
+) -> MountRules {
     let defaults = mount_settings(reader, defaults, &mount_settings_without_file());
     let rules = mounts.into_iter().filter_map(|section| {
         let name = reader
@@ -30,12 +30,12 @@ pub(super) fn rules(
         let settings = mount_settings(reader, section, &defaults);
         Some((name?, Arc::new(settings)))
     });
-    Rules { rules: rules.collect(), defaults: Arc::new(defaults) }
+    MountRules { rules: rules.collect(), defaults: Arc::new(defaults) }
 }
 
 /// What holds where no file says anything.
-fn mount_settings_without_file() -> Settings {
-    Settings {
+fn mount_settings_without_file() -> MountSettings {
+    MountSettings {
         ring: 256 * 1024,
         burst: Burst::Auto,
         source_timeout: Duration::from_secs(10),
@@ -52,11 +52,15 @@ fn mount_settings_without_file() -> Settings {
 }
 
 /// The rules that a section gives, over those that hold without it.
-fn mount_settings(reader: &mut Reader<'_>, section: Section<'_>, default: &Settings) -> Settings {
+fn mount_settings(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    default: &MountSettings,
+) -> MountSettings {
     const BURST: &str = "\"auto\" or a duration from \"0ms\" to \"10m\"";
     const GAP: &str = "\"silence\", \"pause\" or \"end\"";
     let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
-    Settings {
+    MountSettings {
         ring: size(
             reader,
             section,
@@ -128,25 +132,25 @@ fn mount_settings(reader: &mut Reader<'_>, section: Section<'_>, default: &Setti
 
 fn access(reader: &mut Reader<'_>, section: Section<'_>, default: &Access) -> Access {
     const KIND: &str = "\"public\", \"password\", \"token\" or \"closed\"";
-    let kind = reader.get(section, "access", KIND, default.kind, |value| match value.as_str()? {
-        "public" => Some(Kind::Public),
-        "password" => Some(Kind::Password),
-        "token" => Some(Kind::Token),
-        "closed" => Some(Kind::Closed),
+    let kind = reader.get(section, "access", KIND, default.mode, |value| match value.as_str()? {
+        "public" => Some(AccessMode::Public),
+        "password" => Some(AccessMode::Password),
+        "token" => Some(AccessMode::Token),
+        "closed" => Some(AccessMode::Closed),
         _ => None,
     });
-    let listeners = file(reader, section, "listeners_file", Hashes::parse);
+    let listeners = file(reader, section, "listeners_file", PasswordHashes::parse);
     let tokens = file(reader, section, "tokens_file", tokens);
     let access = Access {
-        kind,
+        mode: kind,
         listeners: listeners.unwrap_or_else(|| default.listeners.clone()),
         tokens: tokens.unwrap_or_else(|| default.tokens.clone()),
         allow: networks(reader, section, "allow", &default.allow),
         deny: networks(reader, section, "deny", &default.deny),
     };
     let missing = match kind {
-        Kind::Password if access.listeners.is_empty() => "listeners_file",
-        Kind::Token if access.tokens.is_empty() => "tokens_file",
+        AccessMode::Password if access.listeners.is_empty() => "listeners_file",
+        AccessMode::Token if access.tokens.is_empty() => "tokens_file",
         _ => return access,
     };
     let path = section.path("access");

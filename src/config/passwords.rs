@@ -10,14 +10,14 @@ use super::values::text_of;
 use crate::auth::Secret;
 
 /// The longest file that is read, in bytes.
-const LONGEST: u64 = 256 * 1024;
+const MAX_FILE: u64 = 256 * 1024;
 
 /// The text of a file of passwords, tokens, addresses or a whole configuration; it may be anything, so only so much of it is read.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(io::Error::other(format!("it is longer than {LONGEST} bytes")));
+    fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("it is longer than {MAX_FILE} bytes")));
     }
     Ok(text)
 }

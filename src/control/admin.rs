@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::answer::{Answer, XML, pieces, xml};
-use super::visit::Visit;
+use super::request::RequestContext;
+use super::response::{HttpResponse, XML, pieces, xml};
 use super::{Control, stats};
-use crate::http::{Reply, loggable};
+use crate::http::{Reply, redacted_path};
 use crate::log::journal;
-use crate::mount::{Name, Slot};
-use crate::text::tame;
-use crate::worker::Order;
+use crate::mount::{MountEntry, Name};
+use crate::text::sanitize;
+use crate::worker::Command;
 use ogg_splice::Tags;
 
 /// How long the administrator waits for a configuration to be read again.
@@ -26,43 +26,45 @@ impl Control {
     ///
     /// # Errors
     /// The refusal.
-    pub(super) async fn administer(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
-        let what = visit.path.strip_prefix("/admin").unwrap_or_default().trim_matches('/');
+    pub(super) async fn administer(
+        &self,
+        request: &RequestContext<'_>,
+    ) -> Result<HttpResponse, Reply> {
+        let what = request.path.strip_prefix("/admin").unwrap_or_default().trim_matches('/');
         let what = what.strip_suffix(".xsl").or(what.strip_suffix(".xml")).unwrap_or(what);
         if what == "metadata" {
-            self.metadata_login(visit)?;
+            self.metadata_login(request)?;
         } else {
-            self.admin_login(visit)?;
+            self.admin_login(request)?;
         }
         let changes = matches!(what, "killclient" | "killsource" | "metadata" | "reloadconfig");
-        if changes && visit.is_foreign() {
+        if changes && request.is_foreign() {
             let sentence = "Refused: a page of another site may have sent this command; send it with a tool such as curl.";
             return Err(Reply::new(403, sentence));
         }
         if changes {
-            let mount = visit.parameter("mount").unwrap_or_default();
-            let mount = tame(loggable(&mount));
-            let client = visit.origin.address;
+            let mount = request.parameter("mount").unwrap_or_default();
+            let mount = sanitize(redacted_path(&mount));
+            let client = request.client.address;
             journal!(info, ADMIN_COMMAND, command = what, mount, %client, "the administrator gives a command");
         }
         match what {
             "" | "stats" => {
-                let mounts = self.table.live();
-                let only = visit.parameter("mount");
-                if only
-                    .as_ref()
-                    .is_some_and(|only| !mounts.iter().any(|(slot, _)| slot.name.as_str() == only))
-                {
+                let mounts = self.table.streams();
+                let only = request.parameter("mount");
+                if only.as_ref().is_some_and(|only| {
+                    !mounts.iter().any(|(entry, _)| entry.name.as_str() == only)
+                }) {
                     return Err(no_source());
                 }
-                let station = self.station(visit);
-                Ok(xml(stats::stats(&station, self.table.totals(), &mounts, only.as_deref())))
+                let station = self.station(request);
+                Ok(xml(stats::stats(&station, self.table.stats(), &mounts, only.as_deref())))
             }
-            "listmounts" => Ok(xml(stats::mounts(&self.table.live()))),
-            "listclients" => Ok(pieces(XML, stats::clients(&*self.mount(visit)?))),
-            "killclient" => self.kill_client(visit),
-            "killsource" => self.kill_source(visit),
-            "metadata" => self.retitle(visit),
+            "listmounts" => Ok(xml(stats::mounts(&self.table.streams()))),
+            "listclients" => Ok(pieces(XML, stats::clients(&*self.mount(request)?))),
+            "killclient" => self.kill_client(request),
+            "killsource" => self.kill_source(request),
+            "metadata" => self.retitle(request),
             "reloadconfig" => Ok(self.reload().await),
             "moveclients" | "fallbacks" | "updatemetadata" | "manageauth" => Err(Reply::new(
                 400,
@@ -74,37 +76,38 @@ impl Control {
         }
     }
 
-    fn kill_client(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
-        let slot = self.mount(visit)?;
-        let id = visit.parameter("id").and_then(|id| id.parse().ok());
+    fn kill_client(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let entry = self.mount(request)?;
+        let id = request.parameter("id").and_then(|id| id.parse().ok());
         let id =
             id.ok_or_else(|| Reply::new(400, "Missing parameter: id takes a listener's number."))?;
-        let here = slot.roster.has(id);
+        let here = entry.directory.has(id);
         if here {
-            self.workers.order(&Order::Dismiss(slot.name.clone(), id));
+            self.workers.command(&Command::Dismiss(entry.name.clone(), id));
         }
         let message =
             if here { format!("Client {id} removed") } else { format!("Client {id} not found") };
         Ok(xml(stats::response(&message, here)))
     }
 
-    fn kill_source(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
-        let slot = self.mount(visit)?;
-        self.workers.order(&Order::Evict(slot.name.clone()));
+    fn kill_source(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let entry = self.mount(request)?;
+        self.workers.command(&Command::Evict(entry.name.clone()));
         Ok(xml(stats::response("Source Removed", true)))
     }
 
     /// `mode=updinfo` with `song`, or `artist` and `title`.
-    fn retitle(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
-        let slot = self.mount(visit)?;
-        if visit.parameter("mode").as_deref() != Some("updinfo") {
+    fn retitle(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let entry = self.mount(request)?;
+        if request.parameter("mode").as_deref() != Some("updinfo") {
             return Err(Reply::new(400, "Missing parameter: mode takes updinfo."));
         }
-        if visit.parameter("charset").is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
+        if request.parameter("charset").is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
             return Err(Reply::new(400, "The only charset understood here is UTF-8."));
         }
-        let text =
-            |name| visit.parameter(name).map(|text| tame(&text)).filter(|text| !text.is_empty());
+        let text = |name| {
+            request.parameter(name).map(|text| sanitize(&text)).filter(|text| !text.is_empty())
+        };
         let tags = match (text("song"), text("title")) {
             (None, None) => {
                 return Err(Reply::new(400, "Missing parameter: song, or title and artist."));
@@ -112,11 +115,11 @@ impl Control {
             (Some(song), _) => Tags { title: Some(song), artist: None },
             (None, title) => Tags { title, artist: text("artist") },
         };
-        self.workers.order(&Order::Retitle(slot.name.clone(), tags));
+        self.workers.command(&Command::Retitle(entry.name.clone(), tags));
         Ok(xml(stats::response("Metadata update successful", true)))
     }
 
-    async fn reload(&self) -> Answer {
+    async fn reload(&self) -> HttpResponse {
         let outcome = tokio::select! {
             outcome = self.reloader.ask() => outcome,
             () = sleep(RELOAD) => Err("its files are still being read; see the log for what comes of it".into()),
@@ -129,28 +132,28 @@ impl Control {
     }
 
     /// The mount that a request names.
-    fn mount(&self, visit: &Visit<'_>) -> Result<Arc<Slot>, Reply> {
-        let name = visit.parameter("mount");
+    fn mount(&self, request: &RequestContext<'_>) -> Result<Arc<MountEntry>, Reply> {
+        let name = request.parameter("mount");
         let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
-        let slot = Name::new(&name).ok().and_then(|name| self.table.find(&name));
-        slot.ok_or_else(no_source)
+        let entry = Name::new(&name).ok().and_then(|name| self.table.find(&name));
+        entry.ok_or_else(no_source)
     }
 
     /// Lets the administrator in.
-    pub(super) fn admin_login(&self, visit: &Visit<'_>) -> Result<(), Reply> {
+    pub(super) fn admin_login(&self, request: &RequestContext<'_>) -> Result<(), Reply> {
         let login = &self.settings.load().credentials.admin;
-        self.gate.admit(&[login], visit.authorization(), visit.origin, "admin")
+        self.guard.admit(&[login], request.authorization(), request.client, "admin")
     }
 
     /// A mount's own source may say what it plays.
-    fn metadata_login(&self, visit: &Visit<'_>) -> Result<(), Reply> {
+    fn metadata_login(&self, request: &RequestContext<'_>) -> Result<(), Reply> {
         let credentials = &self.settings.load().credentials;
-        let name = visit.parameter("mount").and_then(|name| Name::new(&name).ok());
+        let name = request.parameter("mount").and_then(|name| Name::new(&name).ok());
         let own = name
             .and_then(|name| self.table.find(&name))
-            .and_then(|slot| slot.settings().source.clone());
+            .and_then(|entry| entry.settings().source.clone());
         let logins = [&credentials.admin, own.as_ref().unwrap_or(&credentials.source)];
-        self.gate.admit(&logins, visit.authorization(), visit.origin, "admin")
+        self.guard.admit(&logins, request.authorization(), request.client, "admin")
     }
 }
 

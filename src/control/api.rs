@@ -10,15 +10,15 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::status::{measured_bitrate, seconds};
-use crate::mount::{Live, Slot, State, Table};
+use crate::mount::{MountEntry, SourceState, StreamInfo, Table};
 use ogg_splice::Codec;
 
 /// The description of it all.
-pub const OPENAPI: &str = include_str!("openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// A mount that can be heard.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Mount {
+pub(super) struct MountStatus {
     name: String,
     title: Option<String>,
     artist: Option<String>,
@@ -55,12 +55,12 @@ pub(super) struct Mount {
     pages_in: u64,
     bytes_in: u64,
     bytes_out: u64,
-    clock: Option<Clock>,
+    clock: Option<StreamClock>,
 }
 
 /// Which sample is the newest that can have been heard, and when that was true.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Clock {
+pub(super) struct StreamClock {
     /// Granule position in the stream that listeners get.
     pub(super) granule: u64,
     /// Milliseconds since 1970, by the server's clock.
@@ -69,7 +69,7 @@ pub(super) struct Clock {
 
 /// Somebody who listens.
 #[derive(Debug, Serialize)]
-struct Listener<'a> {
+struct ListenerStatus<'a> {
     id: u64,
     mount: &'a str,
     address: String,
@@ -79,58 +79,63 @@ struct Listener<'a> {
 
 /// All mounts.
 #[derive(Debug, Serialize)]
-pub(super) struct Mounts {
+pub(super) struct MountList {
     /// By name.
-    pub(super) mounts: Vec<Mount>,
+    pub(super) mounts: Vec<MountStatus>,
 }
 
-impl Mounts {
+impl MountList {
     /// Those that are not hidden.
     pub(super) fn of(table: &Table) -> Self {
-        let mounts = table.shown();
-        Self { mounts: mounts.iter().map(|(slot, live)| Mount::of(slot, live)).collect() }
+        let mounts = table.public_streams();
+        Self {
+            mounts: mounts.iter().map(|(entry, stream)| MountStatus::of(entry, stream)).collect(),
+        }
     }
 }
 
-impl Mount {
+impl MountStatus {
     /// What there is to say of a mount now.
-    pub(super) fn of(slot: &Arc<Slot>, live: &Live) -> Self {
+    pub(super) fn of(entry: &Arc<MountEntry>, stream: &StreamInfo) -> Self {
         let now = Instant::now();
-        let (about, counters, meter) = (&live.description, &slot.counters, &slot.meter);
-        let settings = slot.settings();
-        let bitrate = measured_bitrate(slot, live);
+        let (about, counters, gauges) =
+            (&stream.source.description, &entry.counters, &entry.gauges);
+        let settings = entry.settings();
+        let bitrate = measured_bitrate(entry, stream);
         // How long so many bytes last, as far as the stream so far tells.
         let lasting =
             |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));
-        let source_rate = match &live.codec {
+        let source_rate = match &stream.codec {
             Codec::Opus(head) => (head.input_rate > 0).then_some(head.input_rate),
             Codec::Flac { .. } | Codec::Vorbis { .. } => None,
         };
         Self {
-            name: slot.name.to_string(),
-            title: live.tags.title.clone(),
-            artist: live.tags.artist.clone(),
-            tags_left_out_bytes: live.tags_left_out,
+            name: entry.name.to_string(),
+            title: stream.tags.title.clone(),
+            artist: stream.tags.artist.clone(),
+            tags_left_out_bytes: stream.tags_left_out,
             station_name: about.name.clone(),
             description: about.description.clone(),
             genre: about.genre.clone(),
             url: about.url.clone(),
-            state: state(live.state),
-            state_since: date(live.state_since),
-            stream_start: date(live.since),
-            codec: live.codec.name(),
-            channels: live.codec.channels(),
-            sample_rate: live.codec.granules_per_second(),
+            state: state(stream.state),
+            state_since: date(stream.state_since.wall),
+            stream_start: date(stream.source.connected.wall),
+            codec: stream.codec.name(),
+            channels: stream.codec.channels(),
+            sample_rate: stream.codec.granules_per_second(),
             source_rate,
             bitrate,
-            page_ms: meter.page().map(|page| round(page.as_secs_f64() * 1000.0)),
-            seconds_since_page: meter.silent_for(now).map(|silent| round(silent.as_secs_f64())),
+            page_ms: gauges.page_duration().map(|page| round(page.as_secs_f64() * 1000.0)),
+            seconds_since_page: gauges
+                .since_last_page(now)
+                .map(|silent| round(silent.as_secs_f64())),
             ring_seconds: lasting(settings.ring as u64),
-            access: settings.access.kind.name(),
-            listeners: slot.listeners.taken(),
-            listener_peak: slot.listeners.peak(),
+            access: settings.access.mode.name(),
+            listeners: entry.listeners.taken(),
+            listener_peak: entry.listeners.peak(),
             max_listeners: (settings.max_listeners > 0).then_some(settings.max_listeners),
-            slowest_lag_seconds: lasting(meter.lag()),
+            slowest_lag_seconds: lasting(gauges.lag()),
             gaps: counters.gaps.get(),
             splices: counters.splices.get(),
             skips: counters.skips.get(),
@@ -139,15 +144,15 @@ impl Mount {
             pages_in: counters.pages_in.get(),
             bytes_in: counters.bytes_in.get(),
             bytes_out: counters.bytes_out.get(),
-            clock: Clock::of(slot),
+            clock: StreamClock::of(entry),
         }
     }
 }
 
-impl Clock {
+impl StreamClock {
     /// Where a mount's stream is now; `None` before its first page.
-    pub(super) fn of(slot: &Slot) -> Option<Self> {
-        let (granule, ago) = slot.meter.newest(Instant::now())?;
+    pub(super) fn of(entry: &MountEntry) -> Option<Self> {
+        let (granule, ago) = entry.gauges.newest_granule(Instant::now())?;
         let then = SystemTime::now().checked_sub(ago)?;
         let unix = then.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Some(Self { granule, unix_ms: unix.as_millis() as u64 })
@@ -157,19 +162,19 @@ impl Clock {
 /// All listeners of all mounts, by mount and then the oldest first, piece by piece.
 pub(super) fn listeners(table: &Table) -> impl Iterator<Item = String> + use<> {
     // Not the mounts themselves: a reader that takes its time must not keep one in its place.
-    let rosters: Vec<_> = table
-        .live()
+    let directories: Vec<_> = table
+        .streams()
         .into_iter()
-        .map(|(slot, _)| (slot.name.to_string(), Arc::clone(&slot.roster)))
+        .map(|(entry, _)| (entry.name.to_string(), Arc::clone(&entry.directory)))
         .collect();
     let mut first = true;
-    let few = rosters
+    let few = directories
         .into_iter()
-        .flat_map(|(mount, roster)| roster.guests().map(move |few| (mount.clone(), few)));
+        .flat_map(|(mount, directory)| directory.listeners().map(move |few| (mount.clone(), few)));
     let listed = few.map(move |(mount, few)| {
         let mut text = String::new();
         for guest in few {
-            let listener = Listener {
+            let listener = ListenerStatus {
                 id: guest.id,
                 mount: &mount,
                 address: guest.address.to_string(),
@@ -186,10 +191,10 @@ pub(super) fn listeners(table: &Table) -> impl Iterator<Item = String> + use<> {
 }
 
 /// Whether a source is heard, in a word.
-pub(super) fn state(state: State) -> &'static str {
+pub(super) fn state(state: SourceState) -> &'static str {
     match state {
-        State::Live => "live",
-        State::Gap => "gap",
+        SourceState::Live => "live",
+        SourceState::Gap => "gap",
     }
 }
 

@@ -11,10 +11,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Ceiling;
+use super::MemoryCeiling;
 use super::status::measured_bitrate;
 use crate::log::lines_dropped;
-use crate::mount::{Live, Slot, State, Table};
+use crate::mount::{MountEntry, SourceState, StreamInfo, Table};
 use crate::platform::resident;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,12 +42,12 @@ type Ratio = Gauge<f64, AtomicU64>;
 ///
 /// # Errors
 /// None in practice: it is written to memory.
-pub(super) fn render(table: &Table, ceiling: &Ceiling) -> Result<String, fmt::Error> {
+pub(super) fn render(table: &Table, ceiling: &MemoryCeiling) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("silvacast");
-    let mounts = table.shown();
+    let mounts = table.public_streams();
     of_mounts(&mut registry, &mounts);
 
-    let totals = table.totals();
+    let totals = table.stats();
     let count = |registry: &mut Registry, name: &str, help: &str, value: u64| {
         let counter = Counter::<u64>::default();
         counter.inc_by(value);
@@ -85,7 +85,7 @@ pub(super) fn render(table: &Table, ceiling: &Ceiling) -> Result<String, fmt::Er
     );
     let parts = Family::<OfPart, Gauge>::default();
     for item in ceiling.items() {
-        let label = OfPart { place: item.place.name(), part: item.what };
+        let label = OfPart { place: item.owner.name(), part: item.what };
         parts.get_or_create(&label).set(item.bytes().cast_signed());
     }
     let help = "What that is made of: the most of each item there can be, times the most that one can take";
@@ -95,45 +95,46 @@ pub(super) fn render(table: &Table, ceiling: &Ceiling) -> Result<String, fmt::Er
     Ok(text)
 }
 
-type Heard = (std::sync::Arc<Slot>, std::sync::Arc<Live>);
+type Heard = (std::sync::Arc<MountEntry>, std::sync::Arc<StreamInfo>);
 
 fn of_mounts(registry: &mut Registry, mounts: &[Heard]) {
-    let label = |slot: &Slot| OfMount { mount: slot.name.to_string() };
-    let counters: [Column<Slot, u64>; 8] = [
-        ("source_pages", "Pages that sources sent", |slot| slot.counters.pages_in.get()),
-        ("source_bytes", "Bytes that sources sent as pages", |slot| slot.counters.bytes_in.get()),
-        ("listener_bytes", "Bytes that listeners took", |slot| slot.counters.bytes_out.get()),
-        ("gaps", "Times that nothing came from the source", |slot| slot.counters.gaps.get()),
-        ("splices", "Times that the stream went on with a new beginning", |slot| {
-            slot.counters.splices.get()
+    let label = |entry: &MountEntry| OfMount { mount: entry.name.to_string() };
+    let counters: [Column<MountEntry, u64>; 8] = [
+        ("source_pages", "Pages that sources sent", |entry| entry.counters.pages_in.get()),
+        ("source_bytes", "Bytes that sources sent as pages", |entry| entry.counters.bytes_in.get()),
+        ("listener_bytes", "Bytes that listeners took", |entry| entry.counters.bytes_out.get()),
+        ("gaps", "Times that nothing came from the source", |entry| entry.counters.gaps.get()),
+        ("splices", "Times that the stream went on with a new beginning", |entry| {
+            entry.counters.splices.get()
         }),
-        ("lag_skips", "Times that a listener was overtaken by the ring", |slot| {
-            slot.counters.skips.get()
+        ("lag_skips", "Times that a listener was overtaken by the ring", |entry| {
+            entry.counters.skips.get()
         }),
-        ("silence_milliseconds", "Silence put in", |slot| slot.counters.silence.get() / 48),
-        ("late_milliseconds", "Audio left out because it came too late", |slot| {
-            slot.counters.late.get() / 48
+        ("silence_milliseconds", "Silence put in", |entry| entry.counters.silence.get() / 48),
+        ("late_milliseconds", "Audio left out because it came too late", |entry| {
+            entry.counters.late.get() / 48
         }),
     ];
     for (name, help, value) in counters {
         let family = Family::<OfMount, Counter>::default();
-        for (slot, _) in mounts {
-            family.get_or_create(&label(slot)).inc_by(value(slot));
+        for (entry, _) in mounts {
+            family.get_or_create(&label(entry)).inc_by(value(entry));
         }
         registry.register(name, help, family);
     }
     let gauges: [Column<Heard, f64>; 4] = [
-        ("listeners", "Listeners now", |(slot, _)| slot.listeners.taken() as f64),
-        ("live", "1 while a source is heard, 0 in a gap", |(_, live)| {
-            f64::from(u8::from(live.state == State::Live))
+        ("listeners", "Listeners now", |(entry, _)| entry.listeners.taken() as f64),
+        ("live", "1 while a source is heard, 0 in a gap", |(_, stream)| {
+            f64::from(u8::from(stream.state == SourceState::Live))
         }),
-        ("page_age_seconds", "Since the source's newest page", |(slot, _)| {
-            slot.meter
-                .silent_for(std::time::Instant::now())
+        ("page_age_seconds", "Since the source's newest page", |(entry, _)| {
+            entry
+                .gauges
+                .since_last_page(std::time::Instant::now())
                 .map_or(f64::NAN, |age| age.as_secs_f64())
         }),
-        ("slowest_lag_bytes", "How far the slowest listener is behind", |(slot, _)| {
-            slot.meter.lag() as f64
+        ("slowest_lag_bytes", "How far the slowest listener is behind", |(entry, _)| {
+            entry.gauges.lag() as f64
         }),
     ];
     for (name, help, value) in gauges {
@@ -144,9 +145,9 @@ fn of_mounts(registry: &mut Registry, mounts: &[Heard]) {
         registry.register(name, help, family);
     }
     let ring = Family::<OfMount, Ratio>::default();
-    for (slot, live) in mounts {
-        let rate = measured_bitrate(slot, live).max(1) as f64 / 8.0;
-        ring.get_or_create(&label(slot)).set(slot.settings().ring as f64 / rate);
+    for (entry, stream) in mounts {
+        let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
+        ring.get_or_create(&label(entry)).set(entry.settings().ring as f64 / rate);
     }
     registry.register_with_unit("ring", "How much of the past a mount holds", Unit::Seconds, ring);
 }

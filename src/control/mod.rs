@@ -1,22 +1,22 @@
 //! The control plane: everything that is not audio, through hyper, on a thread of its own.
 //!
 //! It sees the data plane through the [`Table`] and its counters, and asks it for something by
-//! [orders](crate::worker::Order) only, so that no slow reader and no long document can delay a page.
+//! [orders](crate::worker::Command) only, so that no slow reader and no long document can delay a page.
 //! Each connection serves one request: the door has to see every head, as the next one may ask for a mount.
 
 mod admin;
-mod answer;
 mod api;
-mod bulletin;
-mod ceiling;
-mod connection;
-mod desk;
+mod memory_ceiling;
 mod metrics;
-pub mod page;
+pub(crate) mod page;
 mod playlist;
+mod request;
+mod response;
+mod server;
+mod sse;
 mod stats;
 mod status;
-mod visit;
+mod tracked_socket;
 mod xml;
 
 use std::sync::Arc;
@@ -26,38 +26,41 @@ use arc_swap::ArcSwap;
 use http_body_util::Either;
 use tokio::sync::{mpsc, watch};
 
-pub use api::OPENAPI;
-pub use bulletin::{KEPT as KEPT_EVENTS, MOST_READERS};
-pub use ceiling::{Ceiling, Item, Place};
-pub use status::{Station, listen_url, path as url_path, render as status_json};
+pub(crate) use api::OPENAPI;
+pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
+pub(crate) use sse::{KEPT as KEPT_EVENTS, MAX_READERS};
+pub(crate) use status::{Station, path as url_path, render as status_json};
 
-use answer::{Answer, JSON, document, json, pieces, plain};
-use api::{Mount, Mounts, listeners};
-use visit::Visit;
+use api::{MountList, MountStatus, listeners};
+use request::RequestContext;
+use response::{HttpResponse, JSON, document, json, pieces, plain};
 
-use crate::auth::{Credentials, Gate};
-use crate::http::{Origin, Reply};
-use crate::mount::{Name, Seat, Table};
+use crate::auth::Credentials;
+use crate::client::LoginGuard;
+use crate::client_addr::ClientAddr;
+use crate::http::Reply;
+use crate::mount::{Name, Table};
 use crate::platform::{Heartbeat, Reloader};
+use crate::quota::Permit;
 use crate::worker::Workers;
 
 /// Requests on their way from the door.
-pub const QUEUE: usize = 64;
+pub(crate) const REQUEST_QUEUE: usize = 64;
 /// Requests that may be served at once.
-pub const MOST_REQUESTS: usize = 64;
-/// Requests beyond [`MOST_REQUESTS`] that may wait for a place; more are reset.
-pub const MOST_REFUSING: usize = 64;
+pub(crate) const MAX_REQUESTS: usize = 64;
+/// Requests beyond [`MAX_REQUESTS`] that may wait for a place; more are reset.
+pub(crate) const MAX_REFUSING: usize = 64;
 /// What one request, or one reader of events, may take of memory where a head may have so many bytes, in bytes:
 /// hyper's buffers for reading and writing, and what is being written. What an answer says of each source comes on
 /// top.
-pub const fn request_memory(request_head: usize) -> usize {
+pub(crate) const fn request_memory(request_head: usize) -> usize {
     2 * buffer(request_head) + SOURCE_TEXT
 }
 /// What an answer says of one source, in bytes: eight texts of at most 256 bytes, each of which XML may make six
 /// times as long, its name likewise, and some numbers.
-pub const SOURCE_TEXT: usize = 16 * 1024;
+pub(crate) const SOURCE_TEXT: usize = 16 * 1024;
 /// What is asked for as `SO_SNDBUF` of a connection, in bytes; the kernel doubles it.
-pub const SEND_BUFFER: usize = 16 * 1024;
+pub(crate) const SEND_BUFFER: usize = 16 * 1024;
 
 /// hyper's buffer, in bytes: the longest head that the door lets in, and a little; 8 KiB is the least it takes.
 const fn buffer(request_head: usize) -> usize {
@@ -66,20 +69,20 @@ const fn buffer(request_head: usize) -> usize {
 
 /// A connection that the door takes for no stream.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct ControlConnection {
     /// The connection.
     pub socket: std::net::TcpStream,
     /// What has been read from it: the request's head, at least.
     pub read: Vec<u8>,
     /// Where it comes from.
-    pub origin: Origin,
+    pub client: ClientAddr,
     /// Freed when it ends.
-    pub seat: Option<Seat>,
+    pub permit: Option<Permit>,
 }
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ControlSettings {
     /// Name under which the server is reached.
     pub hostname: String,
     /// Where it is.
@@ -96,69 +99,70 @@ pub struct Settings {
 
 /// What the control plane answers from.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     /// Those in force.
-    pub settings: Arc<ArcSwap<Settings>>,
+    pub settings: Arc<ArcSwap<ControlSettings>>,
     /// Port under which the server is reached.
     pub port: u16,
     /// Since when it runs.
     pub since: SystemTime,
     /// The most memory that it can take.
-    pub ceiling: Arc<Ceiling>,
+    pub ceiling: Arc<MemoryCeiling>,
     /// The mounts.
     pub table: Arc<Table>,
     /// Where orders go.
     pub workers: Workers,
     /// Where the administrator's password is asked for.
-    pub gate: Gate,
+    pub guard: LoginGuard,
     /// Has the configuration read again.
     pub reloader: Reloader,
 }
 
 impl Control {
     /// Serves what the door sends until `stop` turns true; beats while it takes requests.
-    pub async fn serve(
+    pub(crate) async fn serve(
         self,
-        arrivals: mpsc::Receiver<Arrival>,
+        connections: mpsc::Receiver<ControlConnection>,
         heartbeat: Heartbeat,
         stop: watch::Receiver<bool>,
     ) {
-        desk::serve(self, arrivals, heartbeat, stop).await;
+        server::serve(self, connections, heartbeat, stop).await;
     }
 
     /// The page on which people listen, and the files that belong to it.
-    fn listening_page(&self, visit: &Visit<'_>) -> Option<Answer> {
-        let asked = visit.target.path();
-        if visit.path == "/" && !asked.ends_with('/') {
+    fn listening_page(&self, request: &RequestContext<'_>) -> Option<HttpResponse> {
+        let asked = request.target.path();
+        if request.path == "/" && !asked.ends_with('/') {
             // Everything in the page is named from where it is, so it has to be in the folder.
-            return Some(with_slash(asked, visit.query));
+            return Some(with_slash(asked, request.query));
         }
-        let mut shown = if page::is_document(visit.path) { self.table.shown() } else { Vec::new() };
-        if let Some(wanted) = visit.parameter("mount") {
-            shown.retain(|(slot, _)| slot.name.as_str() == wanted);
+        let mut shown =
+            if page::is_document(request.path) { self.table.public_streams() } else { Vec::new() };
+        if let Some(wanted) = request.parameter("mount") {
+            shown.retain(|(entry, _)| entry.name.as_str() == wanted);
         }
         let microphones: Vec<_> = shown
             .iter()
-            .map(|(slot, live)| {
-                let mount = slot.name.as_str();
-                let title = live.description.name.as_deref().unwrap_or(mount);
+            .map(|(entry, stream)| {
+                let mount = entry.name.as_str();
+                let title = stream.source.description.name.as_deref().unwrap_or(mount);
                 page::Microphone { mount, title }
             })
             .collect();
-        let answer = page::asset(visit.path, visit.fields, &microphones)?;
+        let answer = page::asset(request.path, request.fields, &microphones)?;
         Some(answer.map(Either::Left))
     }
 
     /// What lies below `/api/`.
-    fn api(&self, what: &str, visit: &Visit<'_>) -> Result<Answer, Reply> {
+    fn api(&self, what: &str, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let nothing = || {
             Reply::new(404, "There is no such thing here; /api/v1/openapi.json says what there is.")
         };
         match what.strip_prefix("v1/").ok_or_else(nothing)? {
             "openapi.json" => Ok(document("application/json", OPENAPI)),
-            "mounts" => Ok(json(&Mounts::of(&self.table))),
+            "mounts" => Ok(json(&MountList::of(&self.table))),
             "listeners" => {
-                self.admin_login(visit)?;
+                self.admin_login(request)?;
                 Ok(pieces(JSON, listeners(&self.table)))
             }
             other => {
@@ -166,20 +170,20 @@ impl Control {
                 let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
                 // Who knows the name of a hidden mount may ask for it.
                 let found = name.ok().and_then(|name| self.table.find(&name));
-                let heard = found.and_then(|slot| Some((slot.live()?, slot)));
-                let (live, slot) = heard.ok_or_else(|| {
+                let heard = found.and_then(|entry| Some((entry.stream()?, entry)));
+                let (stream, entry) = heard.ok_or_else(|| {
                     Reply::new(404, "No source is sending to a mount of this name.")
                 })?;
-                Ok(json(&Mount::of(&slot, &live)))
+                Ok(json(&MountStatus::of(&entry, &stream)))
             }
         }
     }
 
     /// Every other path: a mount's playlist, or nothing.
-    fn elsewhere(&self, visit: &Visit<'_>) -> Result<Answer, Reply> {
-        if let Some((slot, live)) = playlist::mount(visit.path, &self.table) {
-            let base = visit.base(&self.settings.load(), self.port);
-            return Ok(playlist::render(&base, &slot, &live));
+    fn elsewhere(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        if let Some((entry, stream)) = playlist::mount(request.path, &self.table) {
+            let base = request.base(&self.settings.load(), self.port);
+            return Ok(playlist::render(&base, &entry, &stream));
         }
         Err(Reply::new(
             404,
@@ -187,15 +191,15 @@ impl Control {
         ))
     }
 
-    fn station(&self, visit: &Visit<'_>) -> Station {
+    fn station(&self, request: &RequestContext<'_>) -> Station {
         let about = self.settings.load_full();
-        let base = visit.listen_base(&about, self.port);
+        let base = request.listen_base(&about, self.port);
         Station { about, base, since: self.since }
     }
 }
 
 /// The same path, as that of a folder.
-fn with_slash(path: &str, query: &str) -> Answer {
+fn with_slash(path: &str, query: &str) -> HttpResponse {
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
     plain(&Reply::new(308, "It is in this folder.").with("Location", format!("{path}/{query}")))
 }

@@ -81,7 +81,7 @@ macro_rules! policy {
 
 /// A microphone that a browser without scripts can play.
 #[derive(Clone, Copy, Debug)]
-pub struct Microphone<'a> {
+pub(crate) struct Microphone<'a> {
     /// Its mount, with the leading slash.
     pub mount: &'a str,
     /// What people call it.
@@ -118,19 +118,19 @@ static SHELF: LazyLock<Shelf> = LazyLock::new(|| {
 });
 
 /// Compresses the files, so that nobody has to wait for it later.
-pub fn prepare() {
+pub(crate) fn prepare() {
     LazyLock::force(&SHELF);
 }
 
 /// Whether there is a document at `path`, which lists microphones.
-pub fn is_document(path: &str) -> bool {
+pub(crate) fn is_document(path: &str) -> bool {
     matches!(path, "/" | "/embed")
 }
 
 /// The answer to a request for `path` (without any prefix) if it is one of the page's, and `None` if not.
 ///
 /// `microphones` are those for browsers without scripts.
-pub fn asset(
+pub(crate) fn asset(
     path: &str,
     fields: &HeaderMap,
     microphones: &[Microphone<'_>],

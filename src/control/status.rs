@@ -12,16 +12,17 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::Settings;
+use super::ControlSettings;
 use super::api::state;
 use crate::http::SERVER;
-use crate::mount::{Counter, Live, Slot};
+use crate::mount::{MountEntry, StreamInfo};
+use crate::stats::Counter;
 
 /// The server, as it describes itself.
 #[derive(Clone, Debug)]
-pub struct Station {
+pub(crate) struct Station {
     /// In its configuration's words.
-    pub about: Arc<Settings>,
+    pub about: Arc<ControlSettings>,
     /// Where it is reached, for this request: scheme, host, port and prefix.
     pub base: String,
     /// Since when it runs.
@@ -42,20 +43,20 @@ struct Icestats<'a> {
     server_start: String,
     server_start_iso8601: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Sources<'a>>,
+    source: Option<SourceList<'a>>,
     dummy: (),
 }
 
 /// One is an object, more are an array.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Sources<'a> {
-    One(Box<Source<'a>>),
-    More(Vec<Source<'a>>),
+enum SourceList<'a> {
+    One(Box<SourceStats<'a>>),
+    More(Vec<SourceStats<'a>>),
 }
 
 #[derive(Serialize)]
-struct Source<'a> {
+struct SourceStats<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     artist: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,13 +88,13 @@ struct Source<'a> {
 ///
 /// # Panics
 /// Never: no value in it can fail to become JSON.
-pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)]) -> String {
+pub(crate) fn render(station: &Station, mounts: &[(Arc<MountEntry>, Arc<StreamInfo>)]) -> String {
     let mut sources: Vec<_> =
-        mounts.iter().map(|(slot, live)| Source::of(station, slot, live)).collect();
+        mounts.iter().map(|(entry, stream)| SourceStats::of(station, entry, stream)).collect();
     let source = match sources.len() {
         0 => None,
-        1 => sources.pop().map(|source| Sources::One(Box::new(source))),
-        _ => Some(Sources::More(sources)),
+        1 => sources.pop().map(|source| SourceList::One(Box::new(source))),
+        _ => Some(SourceList::More(sources)),
     };
     let (server_start, server_start_iso8601) = dates(station.since);
     let document = Document {
@@ -111,33 +112,35 @@ pub fn render(station: &Station, mounts: &[(Arc<Slot>, Arc<Live>)]) -> String {
     serde_json::to_string(&document).expect("plain strings and numbers")
 }
 
-impl<'a> Source<'a> {
-    fn of(station: &Station, slot: &Slot, live: &'a Live) -> Self {
-        let about = &live.description;
-        let (stream_start, stream_start_iso8601) = dates(live.since);
+impl<'a> SourceStats<'a> {
+    fn of(station: &Station, entry: &MountEntry, stream: &'a StreamInfo) -> Self {
+        let about = &stream.source.description;
+        let (stream_start, stream_start_iso8601) = dates(stream.source.connected.wall);
         // What Icecast writes where a source says nothing.
         let or = |text: &'a Option<String>, default| text.as_deref().unwrap_or(default);
         Self {
-            artist: live.tags.artist.as_deref(),
+            artist: stream.tags.artist.as_deref(),
             audio_info: about.audio_info.as_deref(),
-            bitrate: about.bitrate.map_or_else(|| measured_bitrate(slot, live) / 1000, u64::from),
-            channels: live.codec.channels(),
+            bitrate: about
+                .bitrate
+                .map_or_else(|| measured_bitrate(entry, stream) / 1000, u64::from),
+            channels: stream.codec.channels(),
             genre: or(&about.genre, "various"),
-            listener_peak: slot.listeners.peak(),
-            listeners: slot.listeners.taken(),
-            late_dropped_seconds: seconds(&slot.counters.late),
-            listenurl: listen_url(station, slot.name.as_str()),
+            listener_peak: entry.listeners.peak(),
+            listeners: entry.listeners.taken(),
+            late_dropped_seconds: seconds(&entry.counters.late),
+            listenurl: listen_url(station, entry.name.as_str()),
             server_description: or(&about.description, "Unspecified description"),
             server_name: or(&about.name, "Unspecified name"),
             server_type: "audio/ogg",
             server_url: about.url.as_deref(),
-            silence_inserted_seconds: seconds(&slot.counters.silence),
-            state: state(live.state),
-            state_since_iso8601: dates(live.state_since).1,
+            silence_inserted_seconds: seconds(&entry.counters.silence),
+            state: state(stream.state),
+            state_since_iso8601: dates(stream.state_since.wall).1,
             stream_start,
             stream_start_iso8601,
-            subtype: live.codec.name(),
-            title: live.tags.title.as_deref(),
+            subtype: stream.codec.name(),
+            title: stream.tags.title.as_deref(),
             dummy: (),
         }
     }
@@ -149,21 +152,21 @@ pub(super) fn seconds(samples: &Counter) -> f64 {
 }
 
 /// What the source sends, in bit/s: of its last seconds, or where that is not known, since it began.
-pub(super) fn measured_bitrate(slot: &Slot, live: &Live) -> u64 {
-    slot.meter.bitrate().unwrap_or_else(|| {
-        let milliseconds = live.began.elapsed().as_millis() as u64;
-        let bytes = slot.counters.bytes_in.get() - live.bytes_before;
+pub(super) fn measured_bitrate(entry: &MountEntry, stream: &StreamInfo) -> u64 {
+    entry.gauges.bitrate().unwrap_or_else(|| {
+        let milliseconds = stream.source.connected.elapsed().as_millis() as u64;
+        let bytes = entry.counters.bytes_in.get() - stream.source.bytes_before;
         (bytes * 8000).checked_div(milliseconds).unwrap_or_default()
     })
 }
 
 /// Where a mount is heard.
-pub fn listen_url(station: &Station, mount: &str) -> String {
+pub(crate) fn listen_url(station: &Station, mount: &str) -> String {
     format!("{}{}", station.base, path(mount))
 }
 
 /// A mount's name as it stands in a URL.
-pub fn path(mount: &str) -> impl std::fmt::Display {
+pub(crate) fn path(mount: &str) -> impl std::fmt::Display {
     const KEPT: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(mount, KEPT)

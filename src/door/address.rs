@@ -7,18 +7,18 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::head::Head;
-use crate::http::Origin;
+use crate::client_addr::ClientAddr;
 
 /// Finds the client behind `peer`: the last address in the forwarding fields that no trusted
 /// proxy has written for another trusted proxy.
 ///
 /// Where both fields are there, `X-Forwarded-For` counts: it is the one that proxies write
 /// unasked, and many pass on a `Forwarded` that the client made up.
-pub fn origin(peer: IpAddr, head: &Head<'_, '_>, trusted: &[IpNet]) -> Origin {
+pub fn origin(peer: IpAddr, head: &Head<'_, '_>, trusted: &[IpNet]) -> ClientAddr {
     let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
     if !trusts(&peer) {
-        return Origin { address: peer, is_proxy: false, behind_proxy: false };
+        return ClientAddr { address: peer, is_proxy: false, behind_proxy: false };
     }
     let said = |name, read: fn(&str) -> Option<IpAddr>| {
         // In bytes, from the end: what a client put before the proxy's own word may be anything.
@@ -30,7 +30,7 @@ pub fn origin(peer: IpAddr, head: &Head<'_, '_>, trusted: &[IpNet]) -> Origin {
     let written = head.values("x-forwarded-for").next().is_some();
     let client =
         if written { said("x-forwarded-for", address) } else { said("forwarded", forwarded) };
-    Origin { address: client.unwrap_or(peer), is_proxy: client.is_none(), behind_proxy: true }
+    ClientAddr { address: client.unwrap_or(peer), is_proxy: client.is_none(), behind_proxy: true }
 }
 
 /// The `for=` of one element of `Forwarded` (RFC 7239).

@@ -12,16 +12,19 @@ use tokio::time::sleep;
 use super::address::origin;
 use super::head::Head;
 use super::route::{Route, of as route_of};
-use super::{Door, LOOK, Limits, Settings, too_many_connections};
+use super::{Door, DoorSettings, LOOK, Limits, too_many_connections};
 use crate::auth::{
-    Kind, LONGEST_PASSWORD, Link, LinkError, Offer, Overwhelmed, Verdict, admits, basic,
+    AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, admits, basic,
 };
-use crate::http::{Origin, Reply, loggable_target, parameter};
-use crate::listener::{self, Player, Visitor, amount, response_head};
-use crate::mount::{Description, Guest, Name, NoPlace, Seat, Slot, Wanted};
-use crate::source::{self, Body, Manner};
-use crate::text::tame;
-use crate::worker::Arrival;
+use crate::client::CheckerOverloaded;
+use crate::client_addr::ClientAddr;
+use crate::http::{Reply, parameter, redacted_target};
+use crate::listener::{ListenerConnection, ListenerSession, Player, amount, response_head};
+use crate::mount::{Description, ListenerInfo, MountEntry, Name, NoRoom, Reservation};
+use crate::quota::Permit;
+use crate::source::{BodyFraming, ResponseTiming, SourceConnection};
+use crate::text::sanitize;
+use crate::worker::Handoff;
 
 /// How long a source waits for the place of a mount whose stream has ended.
 const PLACE: Duration = Duration::from_secs(2);
@@ -31,29 +34,29 @@ pub(super) enum Decision {
     /// An answer, then the next request or the end.
     Answer { bytes: Vec<u8>, keep: bool },
     /// To the data plane.
-    Source(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> Arrival>),
+    Source(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> Handoff>),
     /// To the data plane.
-    Listener(Box<dyn FnOnce(std::net::TcpStream) -> Arrival>),
+    Listener(Box<dyn FnOnce(std::net::TcpStream) -> Handoff>),
     /// To the control plane.
-    Control(Option<Seat>, Origin),
+    Control(Option<Permit>, ClientAddr),
 }
 
 impl Door {
     pub(super) async fn decide(
         &self,
-        settings: &Settings,
+        settings: &DoorSettings,
         head: &Head<'_, '_>,
         peer: SocketAddr,
-        seat: &mut Option<Seat>,
+        permit: &mut Option<Permit>,
     ) -> Decision {
-        self.table.totals().requests.add(1);
+        self.table.stats().requests.add(1);
         let origin = origin(peer.ip(), head, &settings.trusted_proxies);
-        let decided = match self.let_in(settings, head, origin, seat) {
-            Ok(route) => self.follow(route, settings, head, (peer, origin), seat).await,
+        let decided = match self.let_in(settings, head, origin, permit) {
+            Ok(route) => self.follow(route, settings, head, (peer, origin), permit).await,
             Err(reply) => Err(reply),
         };
         decided.unwrap_or_else(|reply| {
-            let path = loggable_target(head.target, &settings.prefix);
+            let path = redacted_target(head.target, &settings.prefix);
             self.log_refusal(peer, origin.address, &path, &reply);
             answer(head, &reply)
         })
@@ -62,17 +65,17 @@ impl Door {
     /// What holds for every request.
     fn let_in(
         &self,
-        settings: &Settings,
+        settings: &DoorSettings,
         head: &Head<'_, '_>,
-        origin: Origin,
-        seat: &mut Option<Seat>,
+        origin: ClientAddr,
+        permit: &mut Option<Permit>,
     ) -> Result<Route, Reply> {
         // Whoever asks from this machine whether the server is well gets an answer.
         let own = origin.address.is_loopback() && head.target == "/healthz";
         if !own && !admits(&settings.allow, &settings.deny, origin.address) {
             return Err(Reply::new(403, "This server is not open to your address."));
         }
-        self.seat_client(&settings.limits, origin, seat)?;
+        self.take_client_permit(&settings.limits, origin, permit)?;
         // Whatever is asked for: two readers of this head must not disagree on where the next one begins.
         body_of(head)?;
         route_of(head, &settings.prefix)
@@ -81,42 +84,42 @@ impl Door {
     async fn follow(
         &self,
         route: Route,
-        settings: &Settings,
+        settings: &DoorSettings,
         head: &Head<'_, '_>,
-        (peer, origin): (SocketAddr, Origin),
-        seat: &mut Option<Seat>,
+        (peer, origin): (SocketAddr, ClientAddr),
+        permit: &mut Option<Permit>,
     ) -> Result<Decision, Reply> {
         match route {
-            Route::Control => Ok(Decision::Control(seat.take(), origin)),
+            Route::Control => Ok(Decision::Control(permit.take(), origin)),
             Route::Options(all) => Ok(answer(head, &options(all))),
-            Route::Source(name) => self.source(settings, head, &name, (peer, origin), seat).await,
+            Route::Source(name) => self.source(settings, head, &name, (peer, origin), permit).await,
             Route::Listener { name, burst, query, probe } => {
-                let Some(slot) = self.table.find(&name) else {
-                    return Ok(Decision::Control(seat.take(), origin));
+                let Some(entry) = self.table.find(&name) else {
+                    return Ok(Decision::Control(permit.take(), origin));
                 };
-                let until = self.may_listen(settings, head, &slot, origin, &query).await?;
+                let until = self.may_listen(settings, head, &entry, origin, &query).await?;
                 if probe {
-                    return Ok(probed(&slot));
+                    return Ok(probed(&entry));
                 }
-                self.listener(&settings.limits, head, slot, (burst, until), origin, seat)
+                self.listener(&settings.limits, head, entry, (burst, until), origin, permit)
             }
         }
     }
 
     /// A client behind a proxy is counted once its address is known.
-    fn seat_client(
+    fn take_client_permit(
         &self,
         limits: &Limits,
-        origin: Origin,
-        seat: &mut Option<Seat>,
+        origin: ClientAddr,
+        permit: &mut Option<Permit>,
     ) -> Result<(), Reply> {
         let limit = limits.connections_per_ip;
         if origin.behind_proxy {
             // Another client's request on the same connection has another client's seat.
-            *seat = None;
+            *permit = None;
         }
-        if limit > 0 && seat.is_none() && !origin.is_proxy {
-            *seat = Some(
+        if limit > 0 && permit.is_none() && !origin.is_proxy {
+            *permit = Some(
                 self.per_client
                     .take(origin.address, limit)
                     .ok_or_else(|| too_many_connections(limits))?,
@@ -126,12 +129,12 @@ impl Door {
     }
 
     /// A mount for a source, if there is a place for one or will be in a moment.
-    async fn place_for(&self, name: &Name, limit: usize) -> Result<Wanted, Reply> {
+    async fn place_for(&self, name: &Name, limit: usize) -> Result<Reservation, Reply> {
         let end = self.clock.now().checked_add(PLACE);
         loop {
             match self.table.reserve(name, limit, || self.settings.load().rules.of(name)) {
-                Ok(slot) => return Ok(slot),
-                Err(NoPlace::Soon) if end.is_some_and(|end| self.clock.now() < end) => {
+                Ok(entry) => return Ok(entry),
+                Err(NoRoom::Soon) if end.is_some_and(|end| self.clock.now() < end) => {
                     sleep(LOOK).await;
                 }
                 Err(_) => {
@@ -145,44 +148,45 @@ impl Door {
 
     async fn source(
         &self,
-        settings: &Settings,
+        settings: &DoorSettings,
         head: &Head<'_, '_>,
         name: &Name,
-        (peer, origin): (SocketAddr, Origin),
-        seat: &mut Option<Seat>,
+        (peer, origin): (SocketAddr, ClientAddr),
+        permit: &mut Option<Permit>,
     ) -> Result<Decision, Reply> {
         let rules = settings.rules.of(name);
         let login = rules.source.as_ref().unwrap_or(&settings.credentials.source);
-        self.gates.sources.admit(&[login], head.field("authorization"), origin, "source")?;
+        self.guards.sources.admit(&[login], head.field("authorization"), origin, "source")?;
         let body = body_of(head)?;
-        let manner = if head.field("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"))
+        let timing = if head.field("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"))
         {
-            Manner::Expects
+            ResponseTiming::Expects
         } else if head.method == "SOURCE" {
-            Manner::AnswerFirst
+            ResponseTiming::AnswerFirst
         } else {
-            Manner::Either
+            ResponseTiming::Either
         };
-        let slot = self.place_for(name, settings.limits.sources).await?;
-        self.table.totals().sources.add(1);
+        let entry = self.place_for(name, settings.limits.sources).await?;
+        self.table.stats().sources.add(1);
         let description = describe(head, origin);
-        let seat = seat.take();
+        let permit = permit.take();
         Ok(Decision::Source(Box::new(move |socket, read| {
-            let arrival = source::Arrival { socket, read, body, manner, description, peer, seat };
-            Arrival::Source(Box::new(arrival), slot)
+            let connection =
+                SourceConnection { socket, read, body, timing, description, peer, permit };
+            Handoff::Source(Box::new(connection), entry)
         })))
     }
 
     /// Whether this client may hear this mount, and until when, if not for as long as it likes.
     async fn may_listen(
         &self,
-        settings: &Settings,
+        settings: &DoorSettings,
         head: &Head<'_, '_>,
-        slot: &Slot,
-        origin: Origin,
+        entry: &MountEntry,
+        origin: ClientAddr,
         query: &str,
     ) -> Result<Option<Instant>, Reply> {
-        let rules = slot.settings_now();
+        let rules = entry.settings_now();
         let said = head.field("authorization");
         let in_query =
             parameter(query, "token").map(|token| percent_decode_str(token).decode_utf8_lossy());
@@ -190,26 +194,27 @@ impl Door {
             let (scheme, token) = said.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let offer = Offer {
+        let presented = PresentedCredentials {
             login: said.and_then(basic),
             token: bearer.or(in_query.as_deref()),
             link: Link::of_query(query),
         };
-        let (name, key, now) = (slot.name.as_str(), settings.share_key.as_ref(), SystemTime::now());
-        let gate = &self.gates.listeners;
-        let credential = rules.access.credential(name, &offer);
+        let (name, key, now) =
+            (entry.name.as_str(), settings.share_key.as_ref(), SystemTime::now());
+        let guard = &self.guards.listeners;
+        let credential = rules.access.credential(name, &presented);
         if let Some(credential) = &credential {
-            gate.try_again(origin, credential)?;
+            guard.try_again(origin, credential)?;
         }
-        let verdict = rules.access.decide(name, origin.address, &offer, key, now);
+        let verdict = rules.access.decide(name, origin.address, &presented, key, now);
         let verdict = match verdict {
             Verdict::If { password, hash, known } => {
-                let checker = &self.gates.checker;
+                let checker = &self.guards.checker;
                 let client = (!origin.is_proxy).then_some(origin.address);
                 match checker.check(client, password, hash, &self.clock).await {
                     Ok(true) if known => Verdict::Welcome,
                     Ok(_) => Verdict::WrongPassword,
-                    Err(Overwhelmed) => {
+                    Err(CheckerOverloaded) => {
                         let sentence =
                             "Too many passwords are being checked; try again in a moment.";
                         return Err(Reply::new(503, sentence).with("Retry-After", "2"));
@@ -219,17 +224,17 @@ impl Door {
             verdict => verdict,
         };
         match (&verdict, &credential) {
-            (Verdict::Welcome, Some(credential)) => gate.was_right(origin, credential),
+            (Verdict::Welcome, Some(credential)) => guard.was_right(origin, credential),
             (
                 Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
                 _,
-            ) => gate.was_wrong(origin),
+            ) => guard.was_wrong(origin),
             _ => {}
         }
         if let Some(reply) = refusal(&verdict) {
             return Err(reply);
         }
-        let link = offer.link.filter(|_| rules.access.kind != Kind::Public);
+        let link = presented.link.filter(|_| rules.access.mode != AccessMode::Public);
         Ok(link.and_then(|link| link.end(now, Instant::now())))
     }
 
@@ -237,18 +242,18 @@ impl Door {
         &self,
         limits: &Limits,
         head: &Head<'_, '_>,
-        slot: Arc<Slot>,
+        entry: Arc<MountEntry>,
         (burst, until): (Option<Duration>, Option<Instant>),
-        origin: Origin,
-        seat: &mut Option<Seat>,
+        origin: ClientAddr,
+        permit: &mut Option<Permit>,
     ) -> Result<Decision, Reply> {
         let full = |what: String| Reply::new(503, what).with("Retry-After", "10");
         let all = limits.listeners;
         let of_server = self.listeners.take(all);
         let of_server =
             of_server.ok_or_else(|| full(format!("All {all} seats for listeners are taken.")))?;
-        let most = slot.settings().max_listeners;
-        let of_mount = slot.listeners.take(if most == 0 { usize::MAX } else { most });
+        let most = entry.settings().max_listeners;
+        let of_mount = entry.listeners.take(if most == 0 { usize::MAX } else { most });
         let of_mount = of_mount.ok_or_else(|| {
             full(format!("All {most} seats for listeners of this mount are taken."))
         })?;
@@ -257,24 +262,24 @@ impl Door {
             agent: head.field("user-agent"),
             range: head.field("range").is_some(),
         };
-        let burst = amount(burst, slot.settings().burst, player);
+        let burst = amount(burst, entry.settings().burst, player);
         let agent = text(head, "user-agent").unwrap_or_default();
-        let visitor = Visitor {
-            entry: slot.roster.enter(Guest::new(origin.address, &agent)),
+        let session = ListenerSession {
+            registration: entry.directory.enter(ListenerInfo::new(origin.address, &agent)),
             until,
-            seats: [of_server, of_mount].into_iter().chain(seat.take()).collect(),
+            permits: [of_server, of_mount].into_iter().chain(permit.take()).collect(),
         };
         let send_buffer = limits.listener_send_buffer;
         Ok(Decision::Listener(Box::new(move |socket| {
-            let arrival = listener::Arrival { socket, burst, send_buffer, visitor };
-            Arrival::Listener(Box::new(arrival), slot)
+            let connection = ListenerConnection { socket, burst, send_buffer, session };
+            Handoff::Listener(Box::new(connection), entry)
         })))
     }
 }
 
 /// What a listener would get, for whoever only asks.
-fn probed(slot: &Slot) -> Decision {
-    let bytes = slot.live().map_or_else(Vec::new, |live| response_head(&live));
+fn probed(entry: &MountEntry) -> Decision {
+    let bytes = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
     Decision::Answer { bytes, keep: false }
 }
 
@@ -289,7 +294,7 @@ fn refusal(verdict: &Verdict) -> Option<Reply> {
         Verdict::AskPassword => ask("Basic", "This microphone needs a user and a password."),
         Verdict::WrongPassword => ask("Basic", "Wrong user or password for this microphone."),
         Verdict::LongPassword => {
-            ask("Basic", &format!("A listener's password has at most {LONGEST_PASSWORD} bytes."))
+            ask("Basic", &format!("A listener's password has at most {MAX_PASSWORD} bytes."))
         }
         Verdict::AskToken => ask("Bearer", "This microphone needs a token."),
         Verdict::WrongToken => ask("Bearer", "This token does not open this microphone."),
@@ -301,7 +306,7 @@ fn refusal(verdict: &Verdict) -> Option<Reply> {
 
 /// How the body is framed (RFC 9112, section 6.3). Some encoders send `Content-Length: 0` for a body
 /// of unknown length.
-fn body_of(head: &Head<'_, '_>) -> Result<Body, Reply> {
+fn body_of(head: &Head<'_, '_>) -> Result<BodyFraming, Reply> {
     let bad = |sentence| Err(Reply::new(400, sentence));
     let mut codings = head.values("transfer-encoding");
     let length = length_of(head)?;
@@ -310,11 +315,11 @@ fn body_of(head: &Head<'_, '_>) -> Result<Body, Reply> {
         (Some(coding), None)
             if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() =>
         {
-            Ok(Body::CHUNKED)
+            Ok(BodyFraming::CHUNKED)
         }
         (Some(_), None) => bad("The only transfer coding understood here is chunked."),
-        (None, None | Some(0)) => Ok(Body::Raw),
-        (None, Some(length)) => Ok(Body::Length(length)),
+        (None, None | Some(0)) => Ok(BodyFraming::Raw),
+        (None, Some(length)) => Ok(BodyFraming::Length(length)),
     }
 }
 
@@ -336,7 +341,7 @@ fn length_of(head: &Head<'_, '_>) -> Result<Option<u64>, Reply> {
     Ok(length)
 }
 
-fn describe(head: &Head<'_, '_>, origin: Origin) -> Description {
+fn describe(head: &Head<'_, '_>, origin: ClientAddr) -> Description {
     Description {
         name: text(head, "ice-name"),
         description: text(head, "ice-description"),
@@ -352,12 +357,12 @@ fn describe(head: &Head<'_, '_>, origin: Origin) -> Description {
 
 /// A field's value, fit to stand in logs, headers and documents.
 fn text(head: &Head<'_, '_>, name: &str) -> Option<String> {
-    head.field(name).map(tame).filter(|text| !text.is_empty())
+    head.field(name).map(sanitize).filter(|text| !text.is_empty())
 }
 
 fn answer(head: &Head<'_, '_>, reply: &Reply) -> Decision {
     // Behind anything that may be a body, the next head cannot be told from it.
-    let keep = head.keeps_connection() && body_of(head) == Ok(Body::Raw);
+    let keep = head.keeps_connection() && body_of(head) == Ok(BodyFraming::Raw);
     Decision::Answer { bytes: reply.render(head.version, keep, head.method != "HEAD"), keep }
 }
 
@@ -378,7 +383,7 @@ mod tests {
     use super::super::head::MAX_FIELDS;
     use super::*;
 
-    fn framed(fields: &str) -> Result<Body, u16> {
+    fn framed(fields: &str) -> Result<BodyFraming, u16> {
         let text = format!("PUT /m HTTP/1.1\r\n{fields}\r\n");
         let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let head = Head::read(text.as_bytes(), &mut room).unwrap().unwrap();
@@ -388,12 +393,12 @@ mod tests {
     #[test]
     fn lengths_that_disagree_are_refused() {
         for (fields, body) in [
-            ("", Ok(Body::Raw)),
-            ("Content-Length: 0\r\n", Ok(Body::Raw)),
-            ("Content-Length: 5\r\n", Ok(Body::Length(5))),
-            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok(Body::Length(5))),
-            ("Content-Length: 5, 5\r\n", Ok(Body::Length(5))),
-            ("Transfer-Encoding: chunked\r\n", Ok(Body::CHUNKED)),
+            ("", Ok(BodyFraming::Raw)),
+            ("Content-Length: 0\r\n", Ok(BodyFraming::Raw)),
+            ("Content-Length: 5\r\n", Ok(BodyFraming::Length(5))),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok(BodyFraming::Length(5))),
+            ("Content-Length: 5, 5\r\n", Ok(BodyFraming::Length(5))),
+            ("Transfer-Encoding: chunked\r\n", Ok(BodyFraming::CHUNKED)),
             ("Content-Length: 0\r\nContent-Length: 5\r\n", Err(400)),
             ("Content-Length: 5\r\nContent-Length: 0\r\n", Err(400)),
             ("Content-Length: 5, 0\r\n", Err(400)),

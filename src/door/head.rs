@@ -30,7 +30,7 @@ pub type Fields<'b> = [httparse::Header<'b>; MAX_FIELDS];
 /// Makes old encoders' first line one that a parser of HTTP understands.
 ///
 /// Call it with what has come so far; it does its work once the first line is there.
-pub fn modernise(bytes: &mut Vec<u8>) {
+pub fn normalize_ice_version(bytes: &mut Vec<u8>) {
     const OLD: &[u8] = b" ICE/1.0";
     let Some(line) = bytes.iter().position(|&b| b == b'\n') else { return };
     let line = &bytes[..line];
@@ -102,7 +102,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Result<Option<(String, String, Version, usize)>, u16> {
         let mut bytes = bytes.to_vec();
-        modernise(&mut bytes);
+        normalize_ice_version(&mut bytes);
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         match Head::read(&bytes, &mut fields) {
             Ok(head) => Ok(head.map(|h| (h.method.into(), h.target.into(), h.version, h.length))),

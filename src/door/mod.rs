@@ -5,6 +5,7 @@
 //! Waiting here is bounded in number, bytes and time, and nothing ends the accept loop.
 
 mod address;
+mod client_quotas;
 mod decide;
 mod head;
 mod route;
@@ -25,27 +26,30 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
 
 pub use address::origin;
-pub use head::{Fields, Head, MAX_FIELDS, modernise};
+pub use head::{Fields, Head, MAX_FIELDS, normalize_ice_version};
 pub use route::{Route, of as route_of};
 pub use socket::bind;
 
+use client_quotas::ClientQuotas;
 use decide::Decision;
 
-use crate::admission::{Admission, Crowding, Permit};
-use crate::auth::{Checker, Credentials, Gate, Secret};
+use crate::auth::{Credentials, Secret};
+use crate::client::{Admission, AdmissionSlot, WhenFull};
+use crate::client::{LoginGuard, PasswordChecker};
 use crate::clock::Clock;
-use crate::control;
+use crate::control::ControlConnection;
 use crate::http::{Reply, Version};
 use crate::log::journal;
 use crate::log::refusals;
-use crate::mount::{PerClient, Rules, Seat, Seats, Table};
+use crate::mount::{MountRules, Table};
 use crate::platform::Heartbeat;
+use crate::quota::{Permit, Quota};
 use crate::tcp;
-use crate::worker::{Arrival, Workers};
+use crate::worker::{Handoff, Workers};
 
 /// What the door needs to know.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DoorSettings {
     /// Accepted in front of every path.
     pub prefix: String,
     /// Proxies whose word on the client's address is taken.
@@ -59,12 +63,12 @@ pub struct Settings {
     /// What links that open a mount are signed with, if there may be any.
     pub share_key: Option<Secret>,
     /// The rules of the mounts.
-    pub rules: Rules,
+    pub rules: MountRules,
     /// Bounds.
     pub limits: Limits,
 }
 
-impl Settings {
+impl DoorSettings {
     fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()))
     }
@@ -88,9 +92,9 @@ pub struct Limits {
 }
 
 /// The most connections that may wait at the door.
-pub const MOST_WAITING: usize = 256;
-/// Connections beyond [`MOST_WAITING`] that may be told so; more are reset.
-pub const MOST_REFUSING: usize = 64;
+pub const MAX_WAITING: usize = 256;
+/// Connections beyond [`MAX_WAITING`] that may be told so; more are reset.
+pub const MAX_REFUSING: usize = 64;
 /// What a connection at the door takes beside its request head, in bytes.
 pub const VISIT_MEMORY: usize = 16 * 1024;
 /// How long the accept loop rests when the system has no descriptor or memory left.
@@ -101,40 +105,40 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Where the door asks for passwords. Whoever guesses at one of them, or the administrator's, keeps nobody
 /// of the same address out of the others.
 #[derive(Debug)]
-pub struct Gates {
+pub struct LoginGuards {
     /// Of sources.
-    pub sources: Gate,
+    pub sources: LoginGuard,
     /// Of listeners.
-    pub listeners: Gate,
+    pub listeners: LoginGuard,
     /// Checks listeners' passwords.
-    pub checker: Checker,
+    pub checker: PasswordChecker,
 }
 
 /// One server's door.
 pub struct Door {
     /// Those in force: each request is decided by what it finds.
-    settings: Arc<ArcSwap<Settings>>,
+    settings: Arc<ArcSwap<DoorSettings>>,
     table: Arc<Table>,
-    listeners: Arc<Seats>,
+    listeners: Arc<Quota>,
     workers: Workers,
-    control: mpsc::Sender<control::Arrival>,
-    gates: Gates,
+    control: mpsc::Sender<ControlConnection>,
+    guards: LoginGuards,
     waiting: Rc<Admission>,
     /// Connections that found no place to wait, and are being told so.
-    refusing: Arc<Seats>,
-    per_client: PerClient,
+    refusing: Arc<Quota>,
+    per_client: ClientQuotas,
     clock: Clock,
 }
 
 impl Door {
     /// A door that leads to these planes.
     pub fn new(
-        settings: Arc<ArcSwap<Settings>>,
+        settings: Arc<ArcSwap<DoorSettings>>,
         table: Arc<Table>,
-        listeners: Arc<Seats>,
+        listeners: Arc<Quota>,
         workers: Workers,
-        control: mpsc::Sender<control::Arrival>,
-        gates: Gates,
+        control: mpsc::Sender<ControlConnection>,
+        guards: LoginGuards,
     ) -> Self {
         Self {
             settings,
@@ -142,10 +146,10 @@ impl Door {
             listeners,
             workers,
             control,
-            gates,
-            waiting: Admission::new(MOST_WAITING, Crowding::DropsOldest),
+            guards,
+            waiting: Admission::new(MAX_WAITING, WhenFull::EvictOldest),
             refusing: Arc::default(),
-            per_client: PerClient::default(),
+            per_client: ClientQuotas::default(),
             clock: Clock::start(),
         }
     }
@@ -178,7 +182,7 @@ impl Door {
                     if std::mem::take(&mut resting) {
                         journal!(info, ACCEPT_RESUMED, "accepting connections again");
                     }
-                    self.table.totals().connections.add(1);
+                    self.table.stats().connections.add(1);
                     self.admit(stream, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -202,24 +206,24 @@ impl Door {
             return self.waiting.held_by(id, task.abort_handle());
         }
         // Dropped, and so reset, where there are too many of these already.
-        let Some(seat) = self.refusing.take(MOST_REFUSING) else { return };
+        let Some(permit) = self.refusing.take(MAX_REFUSING) else { return };
         spawn_local(async move {
             door.refuse(stream, peer, &busy()).await;
-            drop(seat);
+            drop(permit);
         });
     }
 
     /// Serves one connection until it is handed on or done with.
-    async fn attend(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, _permit: Permit) {
+    async fn attend(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr, _slot: AdmissionSlot) {
         // Not the settings themselves: a connection must not keep an old configuration in memory.
         let (limits, trusted) = {
             let settings = self.settings.load();
             (settings.limits, settings.trusts(peer.ip()))
         };
-        let mut seat = None;
+        let mut permit = None;
         if limits.connections_per_ip > 0 && !trusted {
-            seat = self.per_client.take(peer.ip(), limits.connections_per_ip);
-            if seat.is_none() {
+            permit = self.per_client.take(peer.ip(), limits.connections_per_ip);
+            if permit.is_none() {
                 return self.refuse(stream, peer, &too_many_connections(&limits)).await;
             }
         }
@@ -245,7 +249,7 @@ impl Door {
                     return self.refuse(stream, peer, &reply).await;
                 }
             }
-            let decision = match self.next_decision(&mut read, peer, &mut seat).await {
+            let decision = match self.next_decision(&mut read, peer, &mut permit).await {
                 Ok(decision) => decision,
                 Err(reply) => return self.refuse(stream, peer, &reply).await,
             };
@@ -259,14 +263,16 @@ impl Door {
                 Decision::Answer { bytes, keep: false } => {
                     return tcp::answer_and_finish(stream, &bytes, &self.clock).await;
                 }
-                Decision::Source(arrival) => {
-                    return self.hand_over(stream, peer, |socket| arrival(socket, read)).await;
+                Decision::Source(connection) => {
+                    return self.hand_over(stream, peer, |socket| connection(socket, read)).await;
                 }
-                Decision::Listener(arrival) => return self.hand_over(stream, peer, arrival).await,
-                Decision::Control(seat, origin) => {
+                Decision::Listener(connection) => {
+                    return self.hand_over(stream, peer, connection).await;
+                }
+                Decision::Control(permit, client) => {
                     let Ok(socket) = stream.into_std() else { return };
-                    let arrival = control::Arrival { socket, read, origin, seat };
-                    let refused = self.control.try_send(arrival);
+                    let connection = ControlConnection { socket, read, client, permit };
+                    let refused = self.control.try_send(connection);
                     if let Err(refused) = refused
                         && let Ok(stream) = TcpStream::from_std(refused.into_inner().socket)
                     {
@@ -300,7 +306,7 @@ impl Door {
             // Blank lines between requests are nobody's head.
             let blank = read.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             read.drain(..blank);
-            modernise(read);
+            normalize_ice_version(read);
             let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
             if let Some(head) = Head::read(read, &mut fields).map_err(Some)? {
                 return if head.length > most { Err(Some(too_long(most))) } else { Ok(()) };
@@ -321,7 +327,7 @@ impl Door {
         &self,
         read: &mut Vec<u8>,
         peer: SocketAddr,
-        seat: &mut Option<Seat>,
+        permit: &mut Option<Permit>,
     ) -> Result<Decision, Reply> {
         let settings = self.settings.load_full();
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -329,7 +335,7 @@ impl Door {
             return Err(Reply::new(400, "This is not an HTTP request."));
         };
         let length = head.length;
-        let decision = self.decide(&settings, &head, peer, seat).await;
+        let decision = self.decide(&settings, &head, peer, permit).await;
         if !matches!(decision, Decision::Control(..)) {
             read.drain(..length);
         }
@@ -340,13 +346,13 @@ impl Door {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        arrival: impl FnOnce(std::net::TcpStream) -> Arrival,
+        connection: impl FnOnce(std::net::TcpStream) -> Handoff,
     ) {
         let Ok(socket) = stream.into_std() else { return };
-        if let Err(refused) = self.workers.send(arrival(socket)) {
+        if let Err(refused) = self.workers.send(connection(socket)) {
             let socket = match refused {
-                Arrival::Source(source, _) => source.socket,
-                Arrival::Listener(listener, _) => listener.socket,
+                Handoff::Source(source, _) => source.socket,
+                Handoff::Listener(listener, _) => listener.socket,
             };
             if let Ok(stream) = TcpStream::from_std(socket) {
                 self.refuse(stream, peer, &busy()).await;
@@ -355,7 +361,7 @@ impl Door {
     }
 
     fn log_refusal(&self, peer: SocketAddr, client: IpAddr, path: &str, reply: &Reply) {
-        self.table.totals().refused.note(reply.status);
+        self.table.stats().refused.note(reply.status);
         refusals::log(peer, client, path, reply);
     }
 

@@ -17,10 +17,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::writer::{Listener, Progress, Visitor};
+use super::writer::{Listener, ListenerSession, WriteOutcome};
 use crate::clock::Clock;
 use crate::log::journal;
-use crate::mount::{Air, Counters, Slot, View};
+use crate::mount::{MountCounters, MountEntry, MountView, PageLog};
 use crate::tcp::close;
 
 /// How many listeners are written to before others get their turn.
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// The listeners of one mount on one thread.
 pub struct Audience {
-    view: View,
+    view: MountView,
     listeners: RefCell<Slab<Listener>>,
     /// How many of them have yet to acknowledge the end.
     finishing: Cell<usize>,
@@ -54,7 +54,7 @@ impl Audience {
     ///
     /// # Errors
     /// What the system says when it has no descriptor left.
-    pub fn new(view: View, clock: Clock) -> io::Result<Self> {
+    pub fn new(view: MountView, clock: Clock) -> io::Result<Self> {
         let reactor = Reactor(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         // SAFETY: the one descriptor that `Reactor` owns stays open, and the same, until it is dropped.
         #[allow(unsafe_code, reason = "the runtime has no safe way to watch an epoll set")]
@@ -71,13 +71,13 @@ impl Audience {
     pub fn add(&self, listener: Listener) -> io::Result<()> {
         let id = {
             let mut listeners = self.listeners.borrow_mut();
-            let slot = listeners.vacant_entry();
-            let id = slot.key();
+            let entry = listeners.vacant_entry();
+            let id = entry.key();
             // Edges only: a listener that keeps up is never woken for.
             let flags = EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
             let event = EpollEvent::new(flags, id as u64);
             self.reactor.get_ref().0.add(listener.socket(), event)?;
-            slot.insert(listener);
+            entry.insert(listener);
             id
         };
         self.visit(id);
@@ -85,8 +85,8 @@ impl Audience {
     }
 
     /// Hangs up on the listener of this number; false if it is not here.
-    pub fn dismiss(&self, guest: u64) -> bool {
-        let is_it = |listener: &Listener| listener.visitor.entry.guest().id == guest;
+    pub fn dismiss(&self, info: u64) -> bool {
+        let is_it = |listener: &Listener| listener.session.registration.listener().id == info;
         let found = self.listeners.borrow().iter().find(|(_, l)| is_it(l)).map(|(id, _)| id);
         found.map(|id| self.remove(id, Departure::Dismissed)).is_some()
     }
@@ -97,7 +97,7 @@ impl Audience {
     }
 
     /// The mount they listen to, as this thread sees it.
-    pub fn view(&self) -> &View {
+    pub fn view(&self) -> &MountView {
         &self.view
     }
 
@@ -111,10 +111,10 @@ impl Audience {
         while self.is_needed() {
             tokio::select! {
                 () = self.view.changed() => {
-                    if self.slot().is_given_up() {
+                    if self.entry().is_place_given() {
                         break;
                     }
-                    let coalesce = self.slot().settings().coalesce;
+                    let coalesce = self.entry().settings().coalesce;
                     if coalesce.is_zero() {
                         self.deliver().await;
                     } else {
@@ -128,7 +128,7 @@ impl Audience {
                 ready = self.reactor.readable() => match ready {
                     Ok(mut ready) => if self.resume() { ready.clear_ready() },
                     Err(error) => {
-                        let mount = self.slot().name.as_str();
+                        let mount = self.entry().name.as_str();
                         journal!(error, MOUNT_FAILED, mount, %error, "the listeners' reactor is gone");
                         return;
                     }
@@ -141,16 +141,16 @@ impl Audience {
         for id in left {
             self.remove(id, Departure::PlaceNeeded);
         }
-        self.slot().meter.set_lag(self.view.thread(), 0);
+        self.entry().gauges.set_lag(self.view.thread(), 0);
     }
 
     fn is_needed(&self) -> bool {
-        let wanted = self.view.is_home() && self.view.mount().is_wanted();
+        let wanted = self.view.home().is_some_and(|mount| mount.is_wanted());
         wanted || !self.listeners.borrow().is_empty()
     }
 
-    fn slot(&self) -> &Slot {
-        self.view.mount().slot()
+    fn entry(&self) -> &MountEntry {
+        self.view.shared().entry()
     }
 
     /// Writes what is new to everybody who can take it, some at a time: a walk through a thousand
@@ -169,19 +169,19 @@ impl Audience {
 
     fn deliver_to(&self, ids: Range<usize>) {
         let mut gone = Vec::new();
-        let mut tally = Tally::default();
+        let mut totals = WriteTotals::default();
         {
-            let air = self.view.look();
+            let pages = self.view.pages();
             let mut listeners = self.listeners.borrow_mut();
             for id in ids {
                 if let Some(listener) = listeners.get_mut(id)
                     && !listener.blocked
                 {
-                    gone.extend(tally.write(&air, listener).map(|why| (id, why)));
+                    gone.extend(totals.write(&pages, listener).map(|why| (id, why)));
                 }
             }
         }
-        tally.add_to(&self.slot().counters);
+        totals.add_to(&self.entry().counters);
         for (id, why) in gone {
             self.dismiss_or_finish(id, why);
         }
@@ -204,13 +204,13 @@ impl Audience {
     }
 
     fn visit(&self, id: usize) {
-        let mut tally = Tally::default();
+        let mut totals = WriteTotals::default();
         let gone = {
-            let air = self.view.look();
+            let pages = self.view.pages();
             let mut listeners = self.listeners.borrow_mut();
-            listeners.get_mut(id).and_then(|listener| tally.write(&air, listener))
+            listeners.get_mut(id).and_then(|listener| totals.write(&pages, listener))
         };
-        tally.add_to(&self.slot().counters);
+        totals.add_to(&self.entry().counters);
         if let Some(why) = gone {
             self.dismiss_or_finish(id, why);
         }
@@ -259,15 +259,15 @@ impl Audience {
 
     /// Drops those whose peer has acknowledged nothing for too long, or whose time is over.
     fn sweep(&self) {
-        let timeout = self.slot().settings().listener_timeout;
-        let air = self.view.look();
+        let timeout = self.entry().settings().listener_timeout;
+        let pages = self.view.pages();
         let mut listeners = self.listeners.borrow_mut();
         // A link's time is real time.
         let (now, real) = (self.clock.now(), Instant::now());
         let why = |listener: &mut Listener| {
             if listener.stalled(now) >= timeout {
                 Some(Departure::Stuck)
-            } else if listener.visitor.until.is_some_and(|until| real >= until) {
+            } else if listener.session.until.is_some_and(|until| real >= until) {
                 Some(Departure::Expired)
             } else {
                 None
@@ -275,9 +275,9 @@ impl Audience {
         };
         let gone: Vec<_> =
             listeners.iter_mut().filter_map(|(id, listener)| Some((id, why(listener)?))).collect();
-        let behind = listeners.iter().map(|(_, listener)| listener.lag(&air.ring)).max();
-        self.slot().meter.set_lag(self.view.thread(), behind.unwrap_or(0));
-        drop((air, listeners));
+        let behind = listeners.iter().map(|(_, listener)| listener.lag(&pages.ring)).max();
+        self.entry().gauges.set_lag(self.view.thread(), behind.unwrap_or(0));
+        drop((pages, listeners));
         for (id, why) in gone {
             self.remove(id, why);
         }
@@ -288,62 +288,62 @@ impl Audience {
         self.finishing.set(self.finishing.get() - usize::from(listener.finishing));
         listener.discard_input();
         close(listener.socket());
-        let Visitor { entry, seats, .. } = *listener.visitor;
+        let ListenerSession { registration, permits, .. } = *listener.session;
         // Free for others by the time that anybody hears of it.
-        drop(seats);
-        let guest = entry.guest();
+        drop(permits);
+        let info = registration.listener();
         journal!(
             info, LISTENER_LEFT,
-            mount = self.slot().name.as_str(),
-            peer = %guest.address,
-            agent = &*guest.agent,
+            mount = self.entry().name.as_str(),
+            peer = %info.address,
+            agent = &*info.agent,
             reason = %why,
-            seconds = guest.since.elapsed().as_secs(),
+            seconds = info.since.elapsed().as_secs(),
             bytes = listener.sent,
             skips = listener.skips,
             "listener left"
         );
-        drop(entry);
-        self.slot().somebody_left();
+        drop(registration);
+        self.entry().somebody_left();
     }
 }
 
 /// What one walk through an audience comes to, so that the shared counters are touched once.
 #[derive(Default)]
-struct Tally {
+struct WriteTotals {
     bytes: u64,
     skips: u64,
 }
 
-impl Tally {
+impl WriteTotals {
     /// Writes to one listener; says why it goes, if it does.
-    fn write(&mut self, air: &Air, listener: &mut Listener) -> Option<Departure> {
+    fn write(&mut self, pages: &PageLog, listener: &mut Listener) -> Option<Departure> {
         if listener.finishing {
             return None;
         }
         let (sent, skips) = (listener.sent, listener.skips);
-        let mut progress = listener.write(&air.ring, air.end_of(listener.era));
+        let mut progress = listener.write(&pages.ring, pages.end_of(listener.era));
         let goes_on = match progress {
-            Progress::Ended => listener.go_on(air),
-            Progress::HeadersGone => listener.take_new_headers(air),
+            WriteOutcome::Ended => listener.go_on(pages),
+            WriteOutcome::HeadersGone => listener.take_new_headers(pages),
             _ => false,
         };
         if goes_on {
-            progress = listener.write(&air.ring, air.end_of(listener.era));
+            progress = listener.write(&pages.ring, pages.end_of(listener.era));
         }
         self.bytes += listener.sent - sent;
         self.skips += listener.skips - skips;
         match progress {
-            Progress::CaughtUp => listener.blocked = false,
-            Progress::Blocked => listener.blocked = true,
-            Progress::Ended => return Some(Departure::Ended),
-            Progress::HeadersGone => return Some(Departure::HeadersGone),
-            Progress::Gone(error) => return Some(Departure::of(&error)),
+            WriteOutcome::CaughtUp => listener.blocked = false,
+            WriteOutcome::Blocked => listener.blocked = true,
+            WriteOutcome::Ended => return Some(Departure::Ended),
+            WriteOutcome::HeadersGone => return Some(Departure::HeadersGone),
+            WriteOutcome::Gone(error) => return Some(Departure::of(&error)),
         }
         None
     }
 
-    fn add_to(&self, counters: &Counters) {
+    fn add_to(&self, counters: &MountCounters) {
         counters.bytes_out.add(self.bytes);
         counters.skips.add(self.skips);
     }

@@ -72,11 +72,11 @@ mod tests {
         assert_eq!(auto(Some("audio"), FIREFOX, true), step);
         assert_eq!(auto(Some("document"), FIREFOX, false), step);
         assert_eq!(auto(None, FIREFOX, true), step, "plain http: no Sec-Fetch-Dest");
-        let live = Amount::Time(NEAR_LIVE);
-        assert_eq!(auto(Some("empty"), FIREFOX, false), live, "fetch()");
-        assert_eq!(auto(None, FIREFOX, false), live, "fetch() on plain http");
-        assert_eq!(auto(None, Some("Lavf/59.27.100"), true), live);
-        assert_eq!(auto(None, None, false), live);
+        let stream = Amount::Time(NEAR_LIVE);
+        assert_eq!(auto(Some("empty"), FIREFOX, false), stream, "fetch()");
+        assert_eq!(auto(None, FIREFOX, false), stream, "fetch() on plain http");
+        assert_eq!(auto(None, Some("Lavf/59.27.100"), true), stream);
+        assert_eq!(auto(None, None, false), stream);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use socket2::SockRef;
 pub use audience::Audience;
 pub use burst::{Amount, Player, amount};
 pub use response::head as response_head;
-pub use writer::Visitor;
+pub use writer::ListenerSession;
 
 use writer::Listener;
 
@@ -34,7 +34,7 @@ const LONGEST_BURST: Duration = Duration::from_mins(10);
 
 /// A listener whom the door has let in.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct ListenerConnection {
     /// The connection, its request already read.
     pub socket: TcpStream,
     /// How much of the past it gets.
@@ -42,10 +42,10 @@ pub struct Arrival {
     /// Kernel memory for what it has not yet received, in bytes.
     pub send_buffer: usize,
     /// Who it is.
-    pub visitor: Visitor,
+    pub session: ListenerSession,
 }
 
-impl Arrival {
+impl ListenerConnection {
     /// Puts the listener into the audience; its first bytes leave now.
     ///
     /// # Errors
@@ -54,32 +54,33 @@ impl Arrival {
         let now = audience.clock().now();
         let view = audience.view();
         view.refresh();
-        let air = view.look();
-        let (Some(stream), Some(live)) = (air.stream.clone(), view.mount().slot().live()) else {
+        let pages = view.pages();
+        let (Some(join), Some(stream)) = (pages.stream.clone(), view.shared().entry().stream())
+        else {
             return Err(self.socket);
         };
-        let rate = stream.headers.codec.granules_per_second();
+        let rate = join.headers.codec.granules_per_second();
         let cursor = match self.burst {
-            Amount::Time(Duration::ZERO) => air.ring.end(),
-            Amount::Time(time) => air.ring.back_in_time(time, rate, stream.since),
-            Amount::Bytes(bytes) => air.ring.back_in_bytes(bytes, stream.since),
+            Amount::Time(Duration::ZERO) => pages.ring.end(),
+            Amount::Time(time) => pages.ring.back_in_time(time, rate, join.since),
+            Amount::Bytes(bytes) => pages.ring.back_in_bytes(bytes, join.since),
         };
-        let era = air.era;
-        let ahead = view.mount().slot().meter.lasting(air.ring.head() - cursor.position());
-        drop(air);
-        let opening = (response_head(&live), &stream);
-        let slot = view.mount().slot();
-        let name = slot.name.as_str();
+        let era = pages.era;
+        let ahead = view.shared().entry().gauges.duration_of(pages.ring.head() - cursor.position());
+        drop(pages);
+        let opening = (response_head(&stream), &join);
+        let entry = view.shared().entry();
+        let name = entry.name.as_str();
         let (peer, since) = {
-            let guest = self.visitor.entry.guest();
-            (guest.address, guest.since)
+            let info = self.session.registration.listener();
+            (info.address, info.since)
         };
         let place = (cursor, ahead.unwrap_or_default().min(LONGEST_BURST));
-        let listener = Listener::new(self.socket, opening, place, era, self.visitor, now);
-        let tuned = tune(listener.socket(), self.send_buffer, slot.settings().listener_timeout);
+        let listener = Listener::new(self.socket, opening, place, era, self.session, now);
+        let tuned = tune(listener.socket(), self.send_buffer, entry.settings().listener_timeout);
         // That it was here is said when it leaves, in one line.
         match tuned.and_then(|()| audience.add(listener)) {
-            Ok(()) => slot.somebody_came(since.elapsed()),
+            Ok(()) => entry.somebody_came(since.elapsed()),
             Err(error) => {
                 journal!(warn, LISTENER_LOST, mount = name, %peer, %error, "listener lost on joining");
             }

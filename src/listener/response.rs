@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use crate::http::{SERVER, date};
-use crate::mount::Live;
+use crate::mount::StreamInfo;
 
 /// The whole head, with its empty line. There is no length: the body ends when the stream does.
-pub fn head(live: &Live) -> Vec<u8> {
-    let about = &live.description;
+pub fn head(stream: &StreamInfo) -> Vec<u8> {
+    let about = &stream.source.description;
     let mut text = format!(
         "HTTP/1.0 200 OK\r\nServer: {SERVER}\r\nConnection: Close\r\nDate: {}\r\n\
          Content-Type: audio/ogg\r\nCache-Control: no-cache, no-store\r\n\

@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::mount::{Air, Cursor, Entry, Lag, OnAir, Ring, Seat};
-use crate::tcp::{Progress as Acknowledged, unacknowledged};
+use crate::mount::{Cursor, JoinPoint, Lag, PageLog, Registration, Ring};
+use crate::quota::Permit;
+use crate::tcp::{AckProgress, unacknowledged};
 use ogg_splice::{CAPTURE, MAX_PAGE, PAGE_HEADER};
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
@@ -41,7 +42,7 @@ pub struct Listener {
     pub blocked: bool,
     /// It has been written everything that it will get, and has yet to acknowledge it.
     pub finishing: bool,
-    acknowledged: Acknowledged,
+    acknowledged: AckProgress,
     /// How much audio it was given at once.
     ahead: Duration,
     /// Bytes that the kernel has taken.
@@ -49,18 +50,18 @@ pub struct Listener {
     /// How often the ring overtook it.
     pub skips: u64,
     /// Who it is, for the record.
-    pub visitor: Box<Visitor>,
+    pub session: Box<ListenerSession>,
 }
 
 /// Who listens, and the seats taken for it.
 #[derive(Debug)]
-pub struct Visitor {
-    /// Its entry among those who listen.
-    pub entry: Entry,
+pub struct ListenerSession {
+    /// Its registration among those who listen.
+    pub registration: Registration,
     /// When it has to go, if it may not stay as long as it likes.
     pub until: Option<Instant>,
     /// Freed when it leaves.
-    pub seats: Vec<Seat>,
+    pub permits: Vec<Permit>,
 }
 
 /// The response head and the stream's headers, until the kernel has them. The headers belong to the mount. If
@@ -68,13 +69,13 @@ pub struct Visitor {
 #[derive(Debug)]
 struct Opening {
     head: Vec<u8>,
-    stream: Weak<OnAir>,
+    stream: Weak<JoinPoint>,
     sent: usize,
 }
 
 /// How far a write got.
 #[derive(Debug)]
-pub enum Progress {
+pub enum WriteOutcome {
     /// All there is has been taken.
     CaughtUp,
     /// The kernel takes no more for now.
@@ -92,10 +93,10 @@ impl Listener {
     /// them now lasts for as long as it is `ahead`.
     pub fn new(
         socket: TcpStream,
-        (head, stream): (Vec<u8>, &Arc<OnAir>),
+        (head, stream): (Vec<u8>, &Arc<JoinPoint>),
         (cursor, ahead): (Cursor, Duration),
         era: u64,
-        visitor: Visitor,
+        session: ListenerSession,
         now: Instant,
     ) -> Self {
         let opening = Opening { head, stream: Arc::downgrade(stream), sent: 0 };
@@ -107,11 +108,11 @@ impl Listener {
             era,
             blocked: false,
             finishing: false,
-            acknowledged: Acknowledged::new(now),
+            acknowledged: AckProgress::new(now),
             ahead,
             sent: 0,
             skips: 0,
-            visitor: Box::new(visitor),
+            session: Box::new(session),
         }
     }
 
@@ -127,7 +128,7 @@ impl Listener {
 
     /// Writes what is ready, straight from the ring, until all is taken or the kernel is full.
     /// `end` is where the stream ends, if it has.
-    pub fn write(&mut self, ring: &Ring, end: Option<u64>) -> Progress {
+    pub fn write(&mut self, ring: &Ring, end: Option<u64>) -> WriteOutcome {
         loop {
             if let Lag::Overtaken { torn, taken } = ring.catch_up(&mut self.cursor) {
                 self.skips += 1;
@@ -139,7 +140,7 @@ impl Listener {
             let stream = self.opening.as_ref().map(|opening| opening.stream.upgrade());
             let (first, second) = match (&self.opening, &stream) {
                 (Some(opening), Some(Some(stream))) => opening.rest(&stream.headers.pages),
-                (Some(_), _) => return Progress::HeadersGone,
+                (Some(_), _) => return WriteOutcome::HeadersGone,
                 (None, _) => (&[][..], &[][..]),
             };
             let padding = &PADDING[self.padding.clone()];
@@ -147,7 +148,7 @@ impl Listener {
                 first.len() + second.len() + padding.len() + pages[0].len() + pages[1].len();
             if total == 0 {
                 let over = end.is_some_and(|end| self.cursor.position() >= end);
-                return if over { Progress::Ended } else { Progress::CaughtUp };
+                return if over { WriteOutcome::Ended } else { WriteOutcome::CaughtUp };
             }
             // Nearly every write is one slice of the ring: the plain call is the cheaper one.
             let written = if total == pages[0].len() {
@@ -160,35 +161,35 @@ impl Listener {
                 Ok(taken) => {
                     self.took(ring, taken, first.len() + second.len());
                     if taken < total {
-                        return Progress::Blocked;
+                        return WriteOutcome::Blocked;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Progress::Blocked;
+                    return WriteOutcome::Blocked;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Progress::Gone(error),
+                Err(error) => return WriteOutcome::Gone(error),
             }
         }
     }
 
     /// Goes on with the stream that follows the one that it has heard to the end; false if there is
     /// none, or if the ring took that end away.
-    pub fn go_on(&mut self, air: &Air) -> bool {
-        let heard_out = air.end_of(self.era) == Some(self.cursor.position());
-        let Some(stream) = air.stream.as_ref().filter(|_| heard_out) else { return false };
+    pub fn go_on(&mut self, pages: &PageLog) -> bool {
+        let heard_out = pages.end_of(self.era) == Some(self.cursor.position());
+        let Some(stream) = pages.stream.as_ref().filter(|_| heard_out) else { return false };
         let opening = Opening { head: Vec::new(), stream: Arc::downgrade(stream), sent: 0 };
         self.opening = Some(Box::new(opening));
-        (self.cursor, self.era) = (air.ring.at(stream.since), air.era);
+        (self.cursor, self.era) = (pages.ring.at(stream.since), pages.era);
         true
     }
 
     /// Takes the headers that are the stream's now in place of those that are gone; false if it has been given
     /// a part of those, or if its stream is over.
-    pub fn take_new_headers(&mut self, air: &Air) -> bool {
-        match (&mut self.opening, &air.stream) {
+    pub fn take_new_headers(&mut self, pages: &PageLog) -> bool {
+        match (&mut self.opening, &pages.stream) {
             (Some(opening), Some(stream))
-                if air.era == self.era && opening.sent <= opening.head.len() =>
+                if pages.era == self.era && opening.sent <= opening.head.len() =>
             {
                 opening.stream = Arc::downgrade(stream);
                 true

@@ -4,7 +4,7 @@
 //! its own writes them, and the queue in front of it is bounded and drops rather than waits, as nothing
 //! may hold up a thread that moves audio. What was dropped is counted, and said as soon as somebody listens again;
 //! so is what could not be written, as to a disk that is full. Of each kind of line only so many are taken in a
-//! second ([`throttle`]).
+//! second (`throttle`).
 
 mod access;
 pub mod journal;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use crate::http::Reply;
 use crate::log::journal;
-use crate::text::tame;
+use crate::text::sanitize;
 
 /// Logs one: the other end of the connection, the client behind it, and the path as
-/// [`loggable`](crate::http::loggable) shows it.
+/// [`redacted_path`](crate::http::redacted_path) shows it.
 pub fn log(peer: impl Display, client: IpAddr, path: &str, reply: &Reply) {
-    let (path, status, reason) = (tame(path), reply.status, tame(&reply.sentence));
+    let (path, status, reason) = (sanitize(path), reply.status, sanitize(&reply.sentence));
     journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");
 }

@@ -28,7 +28,7 @@ const LACING_AT: u64 = 27;
 #[derive(Debug)]
 pub struct Ring {
     arena: Box<[u8]>,
-    index: Box<[Entry]>,
+    index: Box<[IndexEntry]>,
     /// Number of the oldest page held, and of the next one to come.
     oldest: u64,
     next: u64,
@@ -49,7 +49,7 @@ struct Audio {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry {
+struct IndexEntry {
     /// Position of the first byte.
     start: u64,
     /// Audio published before this page, ever, in granules.
@@ -91,12 +91,12 @@ impl Ring {
     /// If `memory` is below [`MIN_RING`], which the configuration refuses.
     pub fn new(memory: usize) -> Self {
         assert!(memory >= MIN_RING, "a ring smaller than its longest page");
-        let entries = memory / (PLANNED_PAGE + size_of::<Entry>());
-        let arena = memory - entries * size_of::<Entry>();
+        let entries = memory / (PLANNED_PAGE + size_of::<IndexEntry>());
+        let arena = memory - entries * size_of::<IndexEntry>();
         debug_assert!(arena >= MAX_PAGE);
         Self {
             arena: vec![0; arena].into_boxed_slice(),
-            index: vec![Entry::default(); entries].into_boxed_slice(),
+            index: vec![IndexEntry::default(); entries].into_boxed_slice(),
             oldest: 0,
             next: 0,
             tail: 0,
@@ -113,8 +113,8 @@ impl Ring {
     /// Adds a page, over the oldest ones if it must.
     pub fn publish(&mut self, page: &Stamped<'_>) {
         let fresh = if page.is_continued() { self.newest_fresh() } else { self.next + 1 };
-        let entry = Entry { start: self.head, audio: self.audio.ever, fresh };
-        self.append(&page.pieces(), entry);
+        let index_entry = IndexEntry { start: self.head, audio: self.audio.ever, fresh };
+        self.append(&page.pieces(), index_entry);
         self.audio.count(page.granule());
     }
 
@@ -126,13 +126,13 @@ impl Ring {
             (self.tail, self.head) = (other.tail, other.tail);
         }
         for number in self.next..other.next {
-            let entry = *other.entry(number);
-            self.append(&other.bytes(entry.start, other.end_of(number)), entry);
+            let index_entry = *other.index_entry(number);
+            self.append(&other.bytes(index_entry.start, other.end_of(number)), index_entry);
         }
         self.audio = other.audio;
     }
 
-    fn append(&mut self, pieces: &[&[u8]], entry: Entry) {
+    fn append(&mut self, pieces: &[&[u8]], index_entry: IndexEntry) {
         let end = self.head + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         while self.oldest < self.next
             && (end - self.tail > self.arena.len() as u64
@@ -140,7 +140,7 @@ impl Ring {
         {
             self.oldest += 1;
             let rest = self.oldest < self.next;
-            self.tail = if rest { self.entry(self.oldest).start } else { self.head };
+            self.tail = if rest { self.index_entry(self.oldest).start } else { self.head };
         }
         for piece in pieces {
             let at = self.place(self.head);
@@ -149,7 +149,7 @@ impl Ring {
             self.arena[..piece.len() - first].copy_from_slice(&piece[first..]);
             self.head += piece.len() as u64;
         }
-        *self.entry_mut(self.next) = entry;
+        *self.entry_mut(self.next) = index_entry;
         self.next += 1;
     }
 
@@ -182,7 +182,7 @@ impl Ring {
         }
         let (torn, taken) = (cursor.owed as usize, usize::from(cursor.taken));
         let newest = self.newest_fresh().checked_sub(1).filter(|&number| number >= self.oldest);
-        *cursor = Cursor::at(newest.map_or(self.head, |number| self.entry(number).start));
+        *cursor = Cursor::at(newest.map_or(self.head, |number| self.index_entry(number).start));
         Lag::Overtaken { torn, taken }
     }
 
@@ -191,7 +191,7 @@ impl Ring {
     pub fn back_in_time(&self, time: Duration, granules_per_second: u32, since: u64) -> Cursor {
         let wanted = time.as_nanos() * u128::from(granules_per_second) / 1_000_000_000;
         let begins = u64::try_from(wanted).ok().and_then(|w| self.audio.ever.checked_sub(w));
-        let enough = begins.and_then(|begins| self.last(|entry| entry.audio <= begins));
+        let enough = begins.and_then(|begins| self.last(|index_entry| index_entry.audio <= begins));
         self.begin_at(enough, since)
     }
 
@@ -199,7 +199,7 @@ impl Ring {
     /// so many since position `since`; always on a page that a decoder can begin with.
     pub fn back_in_bytes(&self, bytes: u64, since: u64) -> Cursor {
         let begins = self.head.checked_sub(bytes);
-        let enough = begins.and_then(|begins| self.last(|entry| entry.start <= begins));
+        let enough = begins.and_then(|begins| self.last(|index_entry| index_entry.start <= begins));
         self.begin_at(enough, since)
     }
 
@@ -222,20 +222,20 @@ impl Ring {
     /// A cursor at the newest page, not after `enough`, that a decoder can begin with; where that lies before
     /// `since`, at the first one after it.
     fn begin_at(&self, enough: Option<u64>, since: u64) -> Cursor {
-        let first = self.first(|entry| entry.start >= since);
-        let fresh = enough.and_then(|number| self.entry(number).fresh.checked_sub(1));
+        let first = self.first(|index_entry| index_entry.start >= since);
+        let fresh = enough.and_then(|number| self.index_entry(number).fresh.checked_sub(1));
         let number = fresh
             .filter(|&number| number >= first)
-            .unwrap_or_else(|| self.first(|entry| entry.fresh > first));
-        Cursor::at(if number < self.next { self.entry(number).start } else { self.head })
+            .unwrap_or_else(|| self.first(|index_entry| index_entry.fresh > first));
+        Cursor::at(if number < self.next { self.index_entry(number).start } else { self.head })
     }
 
     /// Number of the first page of which something holds that holds of all after it; the next page's if of none.
-    fn first(&self, holds: impl Fn(&Entry) -> bool) -> u64 {
+    fn first(&self, holds: impl Fn(&IndexEntry) -> bool) -> u64 {
         let (mut low, mut high) = (self.oldest, self.next);
         while low < high {
             let middle = low + (high - low) / 2;
-            if holds(self.entry(middle)) {
+            if holds(self.index_entry(middle)) {
                 high = middle;
             } else {
                 low = middle + 1;
@@ -245,13 +245,15 @@ impl Ring {
     }
 
     /// Number of the last page of which something holds that holds of all before it.
-    fn last(&self, holds: impl Fn(&Entry) -> bool) -> Option<u64> {
-        self.first(|entry| !holds(entry)).checked_sub(1).filter(|&number| number >= self.oldest)
+    fn last(&self, holds: impl Fn(&IndexEntry) -> bool) -> Option<u64> {
+        self.first(|index_entry| !holds(index_entry))
+            .checked_sub(1)
+            .filter(|&number| number >= self.oldest)
     }
 
-    /// As [`Entry::fresh`], of the newest page; 0 without one.
+    /// As [`IndexEntry::fresh`], of the newest page; 0 without one.
     fn newest_fresh(&self) -> u64 {
-        if self.oldest < self.next { self.entry(self.next - 1).fresh } else { 0 }
+        if self.oldest < self.next { self.index_entry(self.next - 1).fresh } else { 0 }
     }
 
     /// How many bytes a reader needs that was given those up to `position`, should the ring overtake it
@@ -259,8 +261,10 @@ impl Ring {
     /// it does not have the number of segments, that is 0; where it has a part of the segments' lengths, the
     /// others are. And how much of the page's fixed header it has.
     fn owed(&self, position: u64) -> (u32, u8) {
-        let Some(number) = self.last(|entry| entry.start <= position) else { return (0, 0) };
-        let start = self.entry(number).start;
+        let Some(number) = self.last(|index_entry| index_entry.start <= position) else {
+            return (0, 0);
+        };
+        let start = self.index_entry(number).start;
         let taken = position - start;
         let owed = if taken == 0 {
             0
@@ -281,7 +285,7 @@ impl Ring {
 
     /// Position after a page's last byte.
     fn end_of(&self, number: u64) -> u64 {
-        if number + 1 < self.next { self.entry(number + 1).start } else { self.head }
+        if number + 1 < self.next { self.index_entry(number + 1).start } else { self.head }
     }
 
     fn byte(&self, position: u64) -> u8 {
@@ -292,11 +296,11 @@ impl Ring {
         (position % self.arena.len() as u64) as usize
     }
 
-    fn entry(&self, number: u64) -> &Entry {
+    fn index_entry(&self, number: u64) -> &IndexEntry {
         &self.index[(number % self.index.len() as u64) as usize]
     }
 
-    fn entry_mut(&mut self, number: u64) -> &mut Entry {
+    fn entry_mut(&mut self, number: u64) -> &mut IndexEntry {
         &mut self.index[(number % self.index.len() as u64) as usize]
     }
 }

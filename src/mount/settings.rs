@@ -28,7 +28,7 @@ pub enum Gap {
 
 /// The rules of one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct MountSettings {
     /// The mount's memory for audio, in bytes: pages and their index.
     pub ring: usize,
     /// What a listener gets on joining.
@@ -57,16 +57,16 @@ pub struct Settings {
 
 /// Settings by name: the first pattern that matches wins, else the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct MountRules {
     /// In the order of the configuration.
-    pub rules: Vec<(Pattern, Arc<Settings>)>,
+    pub rules: Vec<(Pattern, Arc<MountSettings>)>,
     /// For every other mount.
-    pub defaults: Arc<Settings>,
+    pub defaults: Arc<MountSettings>,
 }
 
-impl Rules {
+impl MountRules {
     /// The settings for a mount of this name.
-    pub fn of(&self, name: &Name) -> Arc<Settings> {
+    pub fn of(&self, name: &Name) -> Arc<MountSettings> {
         let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(name));
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
     }

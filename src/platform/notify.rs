@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use crate::log::journal;
 
 /// How long the end waits for messages to be taken.
-const FAREWELL: Duration = Duration::from_secs(1);
+const NOTIFY_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Tells the service manager; clones tell the same one.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Unsaid {
     /// At most the last reload's two, and the end.
-    states: VecDeque<State>,
+    states: VecDeque<ServiceState>,
     status: Option<String>,
     watchdog: bool,
     /// A message is being taken.
@@ -40,7 +40,7 @@ struct Unsaid {
 
 /// Where the service is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+enum ServiceState {
     /// For the first time, with what goes on.
     Started(String),
     Ready,
@@ -48,8 +48,8 @@ enum State {
     Stopping,
 }
 
-enum Message {
-    State(State),
+enum Notification {
+    State(ServiceState),
     Status(String),
     Watchdog,
 }
@@ -68,22 +68,22 @@ impl Notifier {
 
     /// That the server accepts, and what goes on in it.
     pub(super) fn started(&self, status: String) {
-        self.change(|unsaid| unsaid.push(State::Started(status)));
+        self.change(|unsaid| unsaid.push(ServiceState::Started(status)));
     }
 
     /// That it has been decided about the configuration that was read again.
     pub(super) fn ready(&self) {
-        self.change(|unsaid| unsaid.push(State::Ready));
+        self.change(|unsaid| unsaid.push(ServiceState::Ready));
     }
 
     /// That the configuration is being read again.
     pub(super) fn reloading(&self) {
-        self.change(|unsaid| unsaid.push(State::Reloading));
+        self.change(|unsaid| unsaid.push(ServiceState::Reloading));
     }
 
     /// That the server is about to end.
     pub(super) fn stopping(&self) {
-        self.change(|unsaid| unsaid.push(State::Stopping));
+        self.change(|unsaid| unsaid.push(ServiceState::Stopping));
     }
 
     /// That all is well.
@@ -98,7 +98,7 @@ impl Notifier {
 
     /// Waits for what has been said to be taken, for a moment.
     pub fn flush(&self) {
-        let end = Instant::now().checked_add(FAREWELL);
+        let end = Instant::now().checked_add(NOTIFY_FLUSH_TIMEOUT);
         let mut unsaid = self.0.lock();
         while !unsaid.is_empty() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -118,8 +118,8 @@ impl Notifier {
 }
 
 impl Unsaid {
-    fn push(&mut self, state: State) {
-        if state == State::Reloading {
+    fn push(&mut self, state: ServiceState) {
+        if state == ServiceState::Reloading {
             // What came of the reload before is no news any more.
             self.states.clear();
         }
@@ -131,14 +131,14 @@ impl Unsaid {
     }
 
     /// The next message: first where the service is, then what goes on.
-    fn take(&mut self) -> Option<Message> {
+    fn take(&mut self) -> Option<Notification> {
         if let Some(state) = self.states.pop_front() {
-            return Some(Message::State(state));
+            return Some(Notification::State(state));
         }
         if let Some(status) = self.status.take() {
-            return Some(Message::Status(status));
+            return Some(Notification::Status(status));
         }
-        std::mem::take(&mut self.watchdog).then_some(Message::Watchdog)
+        std::mem::take(&mut self.watchdog).then_some(Notification::Watchdog)
     }
 }
 
@@ -167,17 +167,17 @@ impl Shared {
     }
 }
 
-impl Message {
+impl Notification {
     fn send(&self) -> io::Result<()> {
         match self {
-            Self::State(State::Started(status)) => {
+            Self::State(ServiceState::Started(status)) => {
                 sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)])
             }
-            Self::State(State::Ready) => sd_notify::notify(&[NotifyState::Ready]),
-            Self::State(State::Reloading) => {
+            Self::State(ServiceState::Ready) => sd_notify::notify(&[NotifyState::Ready]),
+            Self::State(ServiceState::Reloading) => {
                 sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
             }
-            Self::State(State::Stopping) => sd_notify::notify(&[NotifyState::Stopping]),
+            Self::State(ServiceState::Stopping) => sd_notify::notify(&[NotifyState::Stopping]),
             Self::Status(status) => sd_notify::notify(&[NotifyState::Status(status)]),
             Self::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
         }
@@ -192,18 +192,18 @@ mod tests {
     fn what_nobody_takes_is_replaced_by_what_is_newer() {
         let mut unsaid = Unsaid::default();
         for number in 0..1_000 {
-            unsaid.push(State::Reloading);
-            unsaid.push(State::Ready);
+            unsaid.push(ServiceState::Reloading);
+            unsaid.push(ServiceState::Ready);
             unsaid.status = Some(number.to_string());
             unsaid.watchdog = true;
         }
-        unsaid.push(State::Stopping);
+        unsaid.push(ServiceState::Stopping);
         let mut said = Vec::new();
         while let Some(message) = unsaid.take() {
             said.push(match message {
-                Message::State(state) => format!("{state:?}"),
-                Message::Status(status) => status,
-                Message::Watchdog => "watchdog".into(),
+                Notification::State(state) => format!("{state:?}"),
+                Notification::Status(status) => status,
+                Notification::Watchdog => "watchdog".into(),
             });
         }
         assert_eq!(said, ["Reloading", "Ready", "Stopping", "999", "watchdog"]);

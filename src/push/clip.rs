@@ -14,11 +14,11 @@ use ogg_splice::{
 };
 
 /// What can be read and begun again.
-pub trait Input: Read + Seek {}
+pub(crate) trait Input: Read + Seek {}
 impl<T: Read + Seek> Input for T {}
 
 /// A clip being played out.
-pub struct Clip {
+pub(crate) struct Clip {
     input: Box<dyn Input>,
     scanner: Scanner,
     stream: StreamReader,
@@ -33,7 +33,7 @@ pub struct Clip {
 
 /// Why a clip cannot be pushed.
 #[derive(Debug, thiserror::Error)]
-pub enum ClipError {
+pub(crate) enum ClipError {
     /// It cannot be read.
     #[error("cannot read: {0}")]
     Unreadable(#[from] io::Error),
@@ -50,7 +50,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`ClipError`].
-    pub fn open(path: &Path, looped: bool) -> Result<Self, ClipError> {
+    pub(crate) fn open(path: &Path, looped: bool) -> Result<Self, ClipError> {
         Self::new(Box::new(File::open(path)?), looped)
     }
 
@@ -58,7 +58,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`ClipError`].
-    pub fn new(mut input: Box<dyn Input>, looped: bool) -> Result<Self, ClipError> {
+    pub(crate) fn new(mut input: Box<dyn Input>, looped: bool) -> Result<Self, ClipError> {
         let (mut scanner, mut stream) = (Scanner::new(), StreamReader::default());
         loop {
             while let Some(page) = scanner.next_page() {
@@ -83,7 +83,7 @@ impl Clip {
     }
 
     /// The header pages, which every connection begins with.
-    pub fn headers(&self) -> &[u8] {
+    pub(crate) fn headers(&self) -> &[u8] {
         &self.headers.pages
     }
 
@@ -92,7 +92,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`ClipError`].
-    pub fn next_page(&mut self) -> Result<Option<(Duration, &[u8])>, ClipError> {
+    pub(crate) fn next_page(&mut self) -> Result<Option<(Duration, &[u8])>, ClipError> {
         let mut began_again = false;
         loop {
             while let Some(page) = self.scanner.next_page() {

@@ -17,21 +17,21 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-pub use clip::{Clip, ClipError, Input};
-pub use target::Target;
+pub(crate) use clip::{Clip, ClipError};
+pub(crate) use target::Target;
 
 use crate::auth::Secret;
 use crate::http::SERVER;
-use crate::text::tame;
+use crate::text::sanitize;
 
 /// Time for a server to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 /// Why pushing ended for good.
 #[derive(Debug, thiserror::Error)]
-pub enum PushError {
+pub(crate) enum PushError {
     /// The clip.
     #[error(transparent)]
     Clip(#[from] ClipError),
@@ -48,7 +48,7 @@ enum Cut {
 
 /// What happens on the way, for whoever wants to tell it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum PushProgress {
     /// The server took the stream.
     Connected,
     /// So much has been sent.
@@ -61,11 +61,11 @@ pub enum Progress {
 ///
 /// # Errors
 /// [`PushError`]. Lost connections are none: they are made anew.
-pub async fn push(
+pub(crate) async fn push(
     clip: &mut Clip,
     target: &Target,
     password: &Secret,
-    mut tell: impl FnMut(Progress),
+    mut tell: impl FnMut(PushProgress),
 ) -> Result<(), PushError> {
     let mut wait = Duration::from_millis(500);
     loop {
@@ -80,7 +80,7 @@ pub async fn push(
             Err(Cut::Lost(why)) => {
                 wait =
                     if connected { Duration::from_millis(500) } else { LONGEST_WAIT.min(wait * 2) };
-                tell(Progress::Lost(why, wait));
+                tell(PushProgress::Lost(why, wait));
                 sleep(wait).await;
             }
         }
@@ -92,16 +92,16 @@ async fn connection(
     clip: &mut Clip,
     target: &Target,
     password: &Secret,
-    tell: &mut impl FnMut(Progress),
+    tell: &mut impl FnMut(PushProgress),
 ) -> Result<(), Cut> {
-    let socket = timeout(PATIENCE, TcpStream::connect(&target.authority)).await;
+    let socket = timeout(RESPONSE_TIMEOUT, TcpStream::connect(&target.authority)).await;
     let socket = socket.map_err(|_| Cut::Lost("no answer".into()))??;
     socket.set_nodelay(true)?;
     let (mut reader, mut writer) = socket.into_split();
-    timeout(PATIENCE, introduce(target, password, &mut reader, &mut writer))
+    timeout(RESPONSE_TIMEOUT, introduce(target, password, &mut reader, &mut writer))
         .await
         .map_err(|_| Cut::Lost("no answer".into()))??;
-    tell(Progress::Connected);
+    tell(PushProgress::Connected);
     writer.write_all(clip.headers()).await?;
     let mut began = None;
     while let Some((heard, page)) = clip.next_page().map_err(|error| Cut::Fatal(error.into()))? {
@@ -113,7 +113,7 @@ async fn connection(
             () = closed(&mut reader) => return Err(Cut::Lost("the server hung up".into())),
         }
         writer.write_all(page).await?;
-        tell(Progress::Sent(heard));
+        tell(PushProgress::Sent(heard));
     }
     writer.shutdown().await?;
     Ok(())
@@ -145,7 +145,7 @@ async fn introduce(
     let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     let sentence =
         text.split("\r\n\r\n").nth(1).map(str::trim).filter(|s| !s.is_empty()).unwrap_or(line);
-    let sentence = tame(sentence);
+    let sentence = sanitize(sentence);
     match status {
         Some(100 | 200) => Ok(()),
         // It may have room, or forgive, later.

@@ -9,7 +9,7 @@ use crate::auth::Secret;
 
 /// A mount on some server, and the password for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Host and port.
     pub authority: String,
     /// The path as it is sent.
@@ -25,7 +25,7 @@ impl Target {
     ///
     /// # Errors
     /// A sentence that says what a URL looks like; it never repeats the password.
-    pub fn parse(url: &str) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let wanted = || {
             "a URL to push to looks like icecast://source:PASSWORD@host:8080/mic.opus".to_owned()
         };

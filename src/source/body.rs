@@ -7,18 +7,18 @@
 
 /// The framing of one body, and how far it has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum BodyFraming {
     /// Until the connection ends.
     Raw,
     /// So many bytes are still to come.
     Length(u64),
     /// Chunked.
-    Chunked(Chunk),
+    Chunked(ChunkState),
 }
 
 /// Where in the chunked framing the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chunk {
+pub enum ChunkState {
     /// In the digits of a size; whether there was one, and its value so far.
     Size(bool, u64),
     /// In what follows the size on its line; the size, and how long the line is already.
@@ -34,16 +34,16 @@ pub enum Chunk {
 }
 
 /// The longest chunk extension or trailer that is read over, in bytes.
-const LONGEST: u16 = 4096;
+const MAX_EXTENSION: u16 = 4096;
 
 /// The framing is not what RFC 9112 says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a chunked body with broken chunk sizes")]
-pub struct Broken;
+pub struct BrokenChunks;
 
-impl Body {
+impl BodyFraming {
     /// A chunked body at its beginning.
-    pub const CHUNKED: Self = Self::Chunked(Chunk::Size(false, 0));
+    pub const CHUNKED: Self = Self::Chunked(ChunkState::Size(false, 0));
 
     /// Whether the end of the body can be told from the end of the connection.
     pub fn is_framed(&self) -> bool {
@@ -52,15 +52,15 @@ impl Body {
 
     /// Whether all of it has come.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunked(Chunk::Done))
+        matches!(self, Self::Length(0) | Self::Chunked(ChunkState::Done))
     }
 
     /// Takes the framing out of newly read bytes, in place; returns how many bytes of body are
     /// left at the front.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+    /// [`BrokenChunks`].
+    pub fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenChunks> {
         match self {
             Self::Raw => Ok(bytes.len()),
             Self::Length(left) => {
@@ -73,8 +73,8 @@ impl Body {
     }
 }
 
-impl Chunk {
-    fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+impl ChunkState {
+    fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenChunks> {
         let (mut read, mut kept) = (0, 0);
         while read < bytes.len() {
             if let Self::Data(left) = *self {
@@ -94,16 +94,16 @@ impl Chunk {
 
     /// The state after one byte of framing.
     #[allow(clippy::match_same_arms, reason = "a table of states reads best in their order")]
-    fn step(self, byte: u8) -> Result<Self, Broken> {
+    fn step(self, byte: u8) -> Result<Self, BrokenChunks> {
         let sized = |size| if size == 0 { Self::Trailer(true, 0) } else { Self::Data(size) };
         let longer = |length: u16| {
-            if length < LONGEST { Ok(length.saturating_add(1)) } else { Err(Broken) }
+            if length < MAX_EXTENSION { Ok(length.saturating_add(1)) } else { Err(BrokenChunks) }
         };
         Ok(match (self, byte) {
             (Self::Size(_, size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
                 let size = size.checked_mul(16).and_then(|size| size.checked_add(digit));
-                Self::Size(true, size.ok_or(Broken)?)
+                Self::Size(true, size.ok_or(BrokenChunks)?)
             }
             (Self::Size(true, size), b';' | b' ' | b'\t' | b'\r') => Self::Extension(size, 0),
             (Self::Size(true, size) | Self::Extension(size, _), b'\n') => sized(size),
@@ -116,7 +116,7 @@ impl Chunk {
             (Self::Trailer(_, length), _) => Self::Trailer(false, longer(length)?),
             // Whatever comes after the end is not ours to read.
             (Self::Done, _) => Self::Done,
-            _ => return Err(Broken),
+            _ => return Err(BrokenChunks),
         })
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn strip(body: &mut Body, input: &[u8], cut: usize) -> Result<Vec<u8>, Broken> {
+    fn strip(body: &mut BodyFraming, input: &[u8], cut: usize) -> Result<Vec<u8>, BrokenChunks> {
         let mut out = Vec::new();
         for piece in input.chunks(cut) {
             let mut piece = piece.to_vec();
@@ -149,7 +149,7 @@ mod tests {
                 wire.extend(b"\r\n");
             }
             wire.extend(b"0\r\nTrailer: 1\r\n\r\n");
-            let mut body = Body::CHUNKED;
+            let mut body = BodyFraming::CHUNKED;
             prop_assert_eq!(strip(&mut body, &wire, cut).unwrap(), data.concat());
             prop_assert!(body.is_done());
         }
@@ -160,14 +160,18 @@ mod tests {
         let endless = format!("1;{}", "x".repeat(5_000));
         for wire in [&endless, "\r\n", "xyz\r\n", "11111111111111111\r\n", "1\r\nab\r\n", "-1\r\n"]
         {
-            assert_eq!(strip(&mut { Body::CHUNKED }, wire.as_bytes(), 3), Err(Broken), "{wire}");
+            assert_eq!(
+                strip(&mut { BodyFraming::CHUNKED }, wire.as_bytes(), 3),
+                Err(BrokenChunks),
+                "{wire}"
+            );
         }
     }
 
     #[test]
     fn a_length_is_kept_to() {
-        let mut body = Body::Length(5);
+        let mut body = BodyFraming::Length(5);
         assert_eq!(strip(&mut body, b"12345678", 3).unwrap(), b"12345");
-        assert!(body.is_done() && !Body::Raw.is_done());
+        assert!(body.is_done() && !BodyFraming::Raw.is_done());
     }
 }

@@ -18,25 +18,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
-pub use body::{Body, Broken, Chunk};
+pub use body::{BodyFraming, BrokenChunks, ChunkState};
 
 use crate::clock::Clock;
 use crate::http::{CONTINUE, Reply, Version};
 use crate::log::journal;
-use crate::mount::{Claim, Description, Loss, Lost, Seat, Seats};
+use crate::mount::{Claim, Description, Revocation, RevokeReason};
 use crate::platform::Heartbeat;
+use crate::quota::{Permit, Quota};
 use crate::tcp;
 use ogg_splice::{CAPTURE, PageRole, Scanner, StreamError, StreamReader};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
-const PATIENCE: u64 = 256 * 1024;
+const MAX_BYTES_WITHOUT_PAGE: u64 = 256 * 1024;
 /// What may be checksummed and thrown away, in bytes, beside 16 times what came: real damage costs a
 /// few pages, but what is made to look like pages can cost thousands of times its size.
 const VAIN_EFFORT: u64 = 8 * 1024 * 1024;
 /// Sources that may be told at once how they ended.
-pub const MOST_GOODBYES: usize = 32;
+pub const MAX_GOODBYES: usize = 32;
 /// How long an encoder that may be waiting for an answer is looked at before it gets one.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A source is read no faster than this share of the ring in each [`PACE_TIME`]. What it sent while the server stood
 /// still comes all at once, and a listener that reads at once must not be overtaken by it.
@@ -45,26 +46,26 @@ const PACE_TIME: Duration = Duration::from_millis(20);
 
 /// A source whom the door has let in.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct SourceConnection {
     /// The connection.
     pub socket: std::net::TcpStream,
     /// What has been read after the request head.
     pub read: Vec<u8>,
     /// How the body is framed.
-    pub body: Body,
+    pub body: BodyFraming,
     /// How the client wants to be answered.
-    pub manner: Manner,
+    pub timing: ResponseTiming,
     /// What it says of its mount.
     pub description: Description,
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// Freed when it ends.
-    pub seat: Option<Seat>,
+    pub permit: Option<Permit>,
 }
 
 /// When an encoder gets its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum ResponseTiming {
     /// `SOURCE`: it sends nothing until it is answered.
     AnswerFirst,
     /// `Expect: 100-continue`: it gets that, and the answer once its bytes have been seen.
@@ -75,7 +76,7 @@ pub enum Manner {
 
 /// Why a source ended.
 #[derive(Debug, thiserror::Error)]
-enum End {
+enum SourceEnd {
     #[error("the source hung up")]
     HungUp,
     #[error("the source ended its upload")]
@@ -91,7 +92,7 @@ enum End {
     #[error("the source sent {0}; send one Ogg stream with Opus, FLAC or Vorbis in it")]
     Refused(#[from] StreamError),
     #[error("the source sent {0}")]
-    Broken(#[from] Broken),
+    BrokenBody(#[from] BrokenChunks),
     #[error("the source sent too much that is no usable Ogg page")]
     Useless,
     #[error("the connection failed: {0}")]
@@ -101,20 +102,20 @@ enum End {
 /// Serves a source until it ends or until another source takes over; bytes that arrive after that are
 /// discarded. The claim is given back at the end, whichever it was.
 pub async fn serve(
-    arrival: Arrival,
-    (mut claim, lost): (Claim, Lost),
+    connection: SourceConnection,
+    (mut claim, lost): (Claim, Revocation),
     mut heartbeat: Heartbeat,
     clock: Clock,
-    goodbyes: Arc<Seats>,
+    goodbyes: Arc<Quota>,
 ) {
     let began = Instant::now();
-    let name = claim.slot().name.clone();
-    let peer = arrival.peer;
+    let name = claim.entry().name.clone();
+    let peer = connection.peer;
     // Not the same where a proxy stands before it.
-    let client = arrival.description.address.map(tracing::field::display);
-    let agent = arrival.description.agent.clone().unwrap_or_default();
+    let client = connection.description.address.map(tracing::field::display);
+    let agent = connection.description.agent.clone().unwrap_or_default();
     journal!(info, SOURCE_CONNECTED, mount = name.as_str(), %peer, client, agent, "source connected");
-    let mut intake = match Intake::new(arrival, clock.clone()) {
+    let mut intake = match Intake::new(connection, clock.clone()) {
         Ok(intake) => intake,
         Err(error) => {
             journal!(warn, SOURCE_LOST, mount = name.as_str(), %peer, %error, "source lost");
@@ -123,9 +124,9 @@ pub async fn serve(
     };
     let end = tokio::select! {
         biased;
-        loss = lost.told() => match loss {
-            Loss::TakenOver => End::TakenOver,
-            Loss::Evicted => End::Evicted,
+        loss = lost.revoked() => match loss {
+            RevokeReason::TakenOver => SourceEnd::TakenOver,
+            RevokeReason::Evicted => SourceEnd::Evicted,
         },
         end = intake.run(&mut claim, &mut heartbeat) => end,
     };
@@ -133,10 +134,12 @@ pub async fn serve(
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (intake.bytes, intake.damaged);
     match &end {
-        End::HungUp | End::Complete | End::TakenOver | End::Evicted => journal!(
-            info, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
-            "source ended"
-        ),
+        SourceEnd::HungUp | SourceEnd::Complete | SourceEnd::TakenOver | SourceEnd::Evicted => {
+            journal!(
+                info, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+                "source ended"
+            );
+        }
         _ => journal!(
             warn, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
             "source ended"
@@ -146,7 +149,7 @@ pub async fn serve(
     let Intake { socket, body, answered, scanner, stream, read, .. } = intake;
     drop((scanner, stream, read));
     // Dropped, and so closed, where there are too many of these already.
-    let Some(_goodbye) = goodbyes.take(MOST_GOODBYES) else { return };
+    let Some(_goodbye) = goodbyes.take(MAX_GOODBYES) else { return };
     if answered {
         tcp::finish(&socket, &clock).await;
     } else {
@@ -155,12 +158,12 @@ pub async fn serve(
 }
 
 /// How much has been read lately.
-struct Pace {
+struct ReadPace {
     taken: usize,
     since: Instant,
 }
 
-impl Pace {
+impl ReadPace {
     /// Whether as much has been read as may be until [`Self::end`].
     fn is_spent(&mut self, most: usize, now: Instant) -> bool {
         if now >= self.end() {
@@ -178,42 +181,42 @@ impl Pace {
 struct Intake {
     socket: TcpStream,
     read: Vec<u8>,
-    body: Body,
-    manner: Manner,
+    body: BodyFraming,
+    timing: ResponseTiming,
     answered: bool,
     scanner: Scanner,
     stream: StreamReader,
     bytes: u64,
     strays: u64,
     damaged: u64,
-    pace: Pace,
+    pace: ReadPace,
     clock: Clock,
-    _seat: Option<Seat>,
+    _seat: Option<Permit>,
 }
 
 impl Intake {
-    fn new(arrival: Arrival, clock: Clock) -> io::Result<Self> {
+    fn new(connection: SourceConnection, clock: Clock) -> io::Result<Self> {
         // A source has little to read: what it may not have acknowledged can wait for it in the kernel.
-        SockRef::from(&arrival.socket).set_linger(None)?;
+        SockRef::from(&connection.socket).set_linger(None)?;
         Ok(Self {
-            pace: Pace { taken: 0, since: clock.now() },
+            pace: ReadPace { taken: 0, since: clock.now() },
             clock,
-            socket: TcpStream::from_std(arrival.socket)?,
-            read: arrival.read,
-            body: arrival.body,
-            manner: arrival.manner,
+            socket: TcpStream::from_std(connection.socket)?,
+            read: connection.read,
+            body: connection.body,
+            timing: connection.timing,
             answered: false,
             scanner: Scanner::new(),
             stream: StreamReader::default(),
             bytes: 0,
             strays: 0,
             damaged: 0,
-            _seat: arrival.seat,
+            _seat: connection.permit,
         })
     }
 
-    async fn run(&mut self, claim: &mut Claim, heartbeat: &mut Heartbeat) -> End {
-        let silence = claim.slot().settings().source_timeout;
+    async fn run(&mut self, claim: &mut Claim, heartbeat: &mut Heartbeat) -> SourceEnd {
+        let silence = claim.entry().settings().source_timeout;
         match heartbeat.during(self.greet(silence)).await {
             Ok(()) => {}
             Err(end) => return end,
@@ -223,9 +226,9 @@ impl Intake {
                 return end;
             }
             if self.body.is_done() {
-                return End::Complete;
+                return SourceEnd::Complete;
             }
-            let settings = claim.slot().settings_now();
+            let settings = claim.entry().settings_now();
             if self.pace.is_spent(settings.ring / PACE_SHARE, self.clock.now()) {
                 heartbeat.during(self.clock.sleep_until(self.pace.end())).await;
             } else {
@@ -238,30 +241,36 @@ impl Intake {
             match heartbeat.during(clock.timeout(patience, self.read_more())).await {
                 // The server stood still meanwhile, and the source's own network needs as long to notice.
                 Err(_) if !clock.grace().is_zero() => {}
-                Err(_) => return End::Silent(silence),
+                Err(_) => return SourceEnd::Silent(silence),
                 Ok(Err(end)) => return end,
                 Ok(Ok(())) => {}
             }
         }
     }
 
-    /// Answers the encoder in its manner and sees whether what it sends is Ogg.
-    async fn greet(&mut self, silence: Duration) -> Result<(), End> {
-        if self.manner == Manner::Expects {
+    /// Answers the encoder in its timing and sees whether what it sends is Ogg.
+    async fn greet(&mut self, silence: Duration) -> Result<(), SourceEnd> {
+        if self.timing == ResponseTiming::Expects {
             self.socket.write_all(CONTINUE).await?;
         }
-        if self.manner != Manner::AnswerFirst {
-            let patience = if self.manner == Manner::Expects { silence } else { LOOK.min(silence) };
+        if self.timing != ResponseTiming::AnswerFirst {
+            let patience = if self.timing == ResponseTiming::Expects {
+                silence
+            } else {
+                LOOK_TIMEOUT.min(silence)
+            };
             let clock = self.clock.clone();
             let look = async {
                 while self.scanner.waiting().len() < CAPTURE.len() && !self.body.is_done() {
                     self.read_more().await?;
                 }
-                Ok::<_, End>(())
+                Ok::<_, SourceEnd>(())
             };
             match clock.timeout(patience, look).await {
                 Ok(seen) => seen?,
-                Err(_) if self.manner == Manner::Expects => return Err(End::Silent(silence)),
+                Err(_) if self.timing == ResponseTiming::Expects => {
+                    return Err(SourceEnd::Silent(silence));
+                }
                 Err(_) => {}
             }
             self.check_capture()?;
@@ -275,17 +284,17 @@ impl Intake {
     }
 
     /// The very first bytes tell what it is. Later ones that are no Ogg are damage.
-    fn check_capture(&self) -> Result<(), End> {
+    fn check_capture(&self) -> Result<(), SourceEnd> {
         let first = self.scanner.waiting();
         let seen = first.len().min(CAPTURE.len());
         if self.bytes > first.len() as u64 || first[..seen] == CAPTURE[..seen] {
             Ok(())
         } else {
-            Err(End::NotOgg(sniff::describe(first)))
+            Err(SourceEnd::NotOgg(sniff::describe(first)))
         }
     }
 
-    async fn read_more(&mut self) -> Result<(), End> {
+    async fn read_more(&mut self) -> Result<(), SourceEnd> {
         let room = self.scanner.room();
         let n = if self.read.is_empty() {
             match self.socket.read(room).await {
@@ -301,7 +310,7 @@ impl Intake {
             n
         };
         if n == 0 {
-            return Err(End::HungUp);
+            return Err(SourceEnd::HungUp);
         }
         let kept = self.body.strip(&mut room[..n])?;
         self.scanner.filled(kept);
@@ -311,7 +320,7 @@ impl Intake {
     }
 
     /// Publishes every page that is complete.
-    fn publish(&mut self, claim: &mut Claim) -> Result<(), End> {
+    fn publish(&mut self, claim: &mut Claim) -> Result<(), SourceEnd> {
         self.check_capture()?;
         let now = self.clock.moment();
         let mut news = false;
@@ -328,12 +337,12 @@ impl Intake {
             }
         }
         if news {
-            claim.announce();
+            claim.wake_readers();
         }
         let skipped = self.scanner.take_skipped();
         if skipped > 0 {
             self.damaged += skipped;
-            let mount = claim.slot().name.as_str();
+            let mount = claim.entry().name.as_str();
             journal!(
                 warn,
                 SOURCE_DAMAGE,
@@ -343,30 +352,32 @@ impl Intake {
             );
         }
         let in_vain = self.scanner.checked_in_vain() > VAIN_EFFORT + self.bytes * 16;
-        if in_vain || self.scanner.skipped_since_page().max(self.strays) > PATIENCE {
-            return Err(End::Useless);
+        if in_vain || self.scanner.skipped_since_page().max(self.strays) > MAX_BYTES_WITHOUT_PAGE {
+            return Err(SourceEnd::Useless);
         }
         Ok(())
     }
 }
 
-async fn answer(socket: &mut TcpStream, body: Body, reply: &Reply) -> io::Result<()> {
+async fn answer(socket: &mut TcpStream, body: BodyFraming, reply: &Reply) -> io::Result<()> {
     socket.write_all(&reply.render(version(body), false, true)).await
 }
 
 /// Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
-fn version(body: Body) -> Version {
+fn version(body: BodyFraming) -> Version {
     if body.is_framed() { Version::Http11 } else { Version::Http10 }
 }
 
 /// Tells an encoder that has not been answered yet how it ended, and lets it read that.
-async fn say_goodbye(socket: TcpStream, body: Body, end: &End, clock: &Clock) {
+async fn say_goodbye(socket: TcpStream, body: BodyFraming, end: &SourceEnd, clock: &Clock) {
     let status = match end {
-        End::HungUp | End::Failed(_) | End::TakenOver | End::Evicted => return,
-        End::Complete => 200,
-        End::Silent(_) => 408,
-        End::Broken(_) => 400,
-        End::NotOgg(_) | End::Refused(_) | End::Useless => 415,
+        SourceEnd::HungUp | SourceEnd::Failed(_) | SourceEnd::TakenOver | SourceEnd::Evicted => {
+            return;
+        }
+        SourceEnd::Complete => 200,
+        SourceEnd::Silent(_) => 408,
+        SourceEnd::BrokenBody(_) => 400,
+        SourceEnd::NotOgg(_) | SourceEnd::Refused(_) | SourceEnd::Useless => 415,
     };
     let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
     let reply = Reply::new(status, sentence).render(version(body), false, true);

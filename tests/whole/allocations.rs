@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
-use silvacast::listener::{self, Amount, Visitor};
-use silvacast::mount::{Burst, Description, Gap, Guest, Name, Ring, Settings, Table};
+use silvacast::listener::{Amount, ListenerConnection, ListenerSession};
+use silvacast::mount::{Burst, Description, Gap, ListenerInfo, MountSettings, Name, Ring, Table};
 use silvacast::platform::Heartbeats;
-use silvacast::source::{self, Body, Manner};
-use silvacast::worker::{self, Arrival, Workers};
+use silvacast::source::{BodyFraming, ResponseTiming, SourceConnection};
+use silvacast::worker::{self, Handoff, Workers};
 
 use crate::client::{Answer, Listener, read_head};
 use crate::ogg;
@@ -64,7 +64,7 @@ fn pair() -> (TcpStream, TcpStream) {
 
 #[test]
 fn pages_cross_without_a_single_allocation() {
-    let settings = Arc::new(Settings {
+    let settings = Arc::new(MountSettings {
         ring: 128 * 1024,
         burst: Burst::Auto,
         source_timeout: Duration::from_mins(1),
@@ -81,7 +81,7 @@ fn pages_cross_without_a_single_allocation() {
     let table = Table::default();
     let name = Name::new("/m").unwrap();
     let place = table.reserve(&name, 1, || settings).unwrap();
-    let slot = Arc::clone(&place);
+    let entry = Arc::clone(&place);
     let (workers, mut queues) = Workers::new(1);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let queue = queues.pop().unwrap();
@@ -95,16 +95,16 @@ fn pages_cross_without_a_single_allocation() {
     });
 
     let (mut source, far) = pair();
-    let arrival = source::Arrival {
+    let connection = SourceConnection {
         peer: far.peer_addr().unwrap(),
         socket: far,
         read: Vec::new(),
-        body: Body::Raw,
-        manner: Manner::AnswerFirst,
+        body: BodyFraming::Raw,
+        timing: ResponseTiming::AnswerFirst,
         description: Description::default(),
-        seat: None,
+        permit: None,
     };
-    workers.send(Arrival::Source(Box::new(arrival), place)).unwrap();
+    workers.send(Handoff::Source(Box::new(connection), place)).unwrap();
     assert_eq!(read_head(&mut source).status, 200);
     source.write_all(&ogg::headers(1)).unwrap();
     while table.find(&name).is_none() {
@@ -112,12 +112,12 @@ fn pages_cross_without_a_single_allocation() {
     }
     let join = || {
         let (near, far) = pair();
-        let guest = Guest::new([127, 0, 0, 1].into(), "test");
-        let entry = slot.roster.enter(guest);
-        let visitor = Visitor { entry, until: None, seats: Vec::new() };
+        let guest = ListenerInfo::new([127, 0, 0, 1].into(), "test");
+        let registration = entry.directory.enter(guest);
+        let session = ListenerSession { registration, until: None, permits: Vec::new() };
         let burst = Amount::Time(Duration::ZERO);
-        let arrival = listener::Arrival { socket: far, burst, send_buffer: 8192, visitor };
-        workers.send(Arrival::Listener(Box::new(arrival), Arc::clone(&slot))).unwrap();
+        let connection = ListenerConnection { socket: far, burst, send_buffer: 8192, session };
+        workers.send(Handoff::Listener(Box::new(connection), Arc::clone(&entry))).unwrap();
         let mut listener = Listener {
             socket: near,
             answer: Answer { status: 0, head: String::new(), body: Vec::new() },

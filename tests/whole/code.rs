@@ -13,11 +13,12 @@ const ARROWS: [&[&str]; 10] = [
     &["control"],
     &["worker"],
     &["source", "listener"],
-    &["mount", "admission"],
+    &["mount", "client"],
     &["auth"],
 ];
 /// Leaves that anybody may use, and that use nobody but each other.
-const LEAVES: [&str; 7] = ["clock", "http", "log", "platform", "tcp", "text", "units"];
+const LEAVES: [&str; 10] =
+    ["client_addr", "clock", "http", "log", "platform", "quota", "stats", "tcp", "text", "units"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

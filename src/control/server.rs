@@ -26,20 +26,21 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::sleep;
 
-use super::answer::{Answer, document, json_error, plain, stream};
-use super::bulletin::{Bulletin, Place};
-use super::connection::Connection;
-use super::visit::Visit;
+use super::request::RequestContext;
+use super::response::{HttpResponse, document, json_error, plain, stream};
+use super::sse::{EventLog, Subscriber};
+use super::tracked_socket::TrackedSocket;
 use super::{
-    Arrival, Control, MOST_READERS, MOST_REFUSING, MOST_REQUESTS, SEND_BUFFER, buffer, metrics,
-    page, status_json,
+    Control, ControlConnection, MAX_READERS, MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER, buffer,
+    metrics, page, status_json,
 };
-use crate::admission::{Admission, Crowding, Full, Permit};
+use crate::client::{Admission, AdmissionSlot, Full, WhenFull};
+use crate::client_addr::ClientAddr;
 use crate::clock::Clock;
-use crate::http::{Origin, Reply, SERVER, Version, allowed, loggable, path_and_query};
+use crate::http::{Reply, SERVER, Version, allowed, path_and_query, redacted_path};
 use crate::log::refusals;
-use crate::mount::Seats;
 use crate::platform::Heartbeat;
+use crate::quota::Quota;
 use crate::tcp;
 
 /// How long a client may take nothing of its answer.
@@ -57,15 +58,15 @@ const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 const EVENTS: &str = "text/event-stream";
 
 /// What all requests share.
-struct Desk {
+struct ControlServer {
     control: Control,
-    bulletin: Bulletin,
+    event_log: EventLog,
     /// Requests that are being answered.
     requests: Rc<Admission>,
     /// Those who read events.
     readers: Rc<Admission>,
     /// Requests that found no place, and wait for one or are being told so.
-    refusing: Arc<Seats>,
+    refusing: Arc<Quota>,
     clock: Clock,
 }
 
@@ -74,71 +75,71 @@ struct Desk {
 struct Serving {
     task: OnceCell<AbortHandle>,
     /// Its place, until it becomes a reader of events.
-    permit: RefCell<Option<Permit>>,
+    permit: RefCell<Option<AdmissionSlot>>,
 }
 
 /// Serves what comes until `stop` turns true; beats while it takes requests.
 pub(super) async fn serve(
     control: Control,
-    mut arrivals: mpsc::Receiver<Arrival>,
+    mut connections: mpsc::Receiver<ControlConnection>,
     mut heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
     page::prepare();
-    let desk = Rc::new(Desk {
+    let server = Rc::new(ControlServer {
         control,
-        bulletin: Bulletin::new(),
-        requests: Admission::new(MOST_REQUESTS, Crowding::RefusesNewest),
-        readers: Admission::new(MOST_READERS, Crowding::RefusesNewest),
+        event_log: EventLog::new(),
+        requests: Admission::new(MAX_REQUESTS, WhenFull::RefuseNewest),
+        readers: Admission::new(MAX_READERS, WhenFull::RefuseNewest),
         refusing: Arc::default(),
         clock: Clock::start(),
     });
     let serve = async {
-        while let Some(arrival) = heartbeat.during(arrivals.recv()).await {
-            Rc::clone(&desk).take(arrival);
+        while let Some(connection) = heartbeat.during(connections.recv()).await {
+            Rc::clone(&server).take(connection);
         }
     };
     LocalSet::new()
         .run_until(async {
             tokio::select! {
                 () = serve => {}
-                () = desk.bulletin.watch(&desk.control.table) => {}
-                () = desk.clock.beat() => {}
+                () = server.event_log.watch(&server.control.table) => {}
+                () = server.clock.beat() => {}
                 _ = stop.wait_for(|&stop| stop) => {}
             }
         })
         .await;
 }
 
-impl Desk {
+impl ControlServer {
     /// Serves a request, if there is a place for it or will be in a moment.
-    fn take(self: Rc<Self>, arrival: Arrival) {
-        if let Ok(permit) = self.requests.admit(client_of(arrival.origin)) {
-            return self.spawn(arrival, permit);
+    fn take(self: Rc<Self>, connection: ControlConnection) {
+        if let Ok(permit) = self.requests.admit(client_of(connection.client)) {
+            return self.spawn(connection, permit);
         }
         // Dropped, and so reset, where there are too many of these already.
-        let Some(seat) = self.refusing.take(MOST_REFUSING) else { return };
+        let Some(permit) = self.refusing.take(MAX_REFUSING) else { return };
         spawn_local(async move {
-            match self.wait_for_place(client_of(arrival.origin)).await {
-                Some(permit) => Rc::clone(&self).spawn(arrival, permit),
-                None => self.refuse(arrival).await,
+            match self.wait_for_place(client_of(connection.client)).await {
+                Some(permit) => Rc::clone(&self).spawn(connection, permit),
+                None => self.refuse(connection).await,
             }
-            drop(seat);
+            drop(permit);
         });
     }
 
-    fn spawn(self: Rc<Self>, arrival: Arrival, permit: Permit) {
-        let (desk, id, request) = (Rc::clone(&self), permit.id(), Rc::<Serving>::default());
+    fn spawn(self: Rc<Self>, connection: ControlConnection, permit: AdmissionSlot) {
+        let (server, id, request) = (Rc::clone(&self), permit.id(), Rc::<Serving>::default());
         request.permit.replace(Some(permit));
         let own = Rc::clone(&request);
-        let task = spawn_local(async move { desk.attend(arrival, &own).await });
+        let task = spawn_local(async move { server.attend(connection, &own).await });
         self.requests.held_by(id, task.abort_handle());
         // It is set once, here.
         let _ = request.task.set(task.abort_handle());
     }
 
     /// Most requests take milliseconds: a browser that asks for many files at once need not be refused.
-    async fn wait_for_place(&self, client: Option<IpAddr>) -> Option<Permit> {
+    async fn wait_for_place(&self, client: Option<IpAddr>) -> Option<AdmissionSlot> {
         let end = self.clock.now().checked_add(WAIT)?;
         while self.clock.now() < end {
             sleep(LOOK).await;
@@ -149,29 +150,29 @@ impl Desk {
         None
     }
 
-    async fn refuse(&self, arrival: Arrival) {
-        let Ok(socket) = TcpStream::from_std(arrival.socket) else { return };
+    async fn refuse(&self, connection: ControlConnection) {
+        let Ok(socket) = TcpStream::from_std(connection.socket) else { return };
         let reply = busy();
-        self.control.table.totals().refused.note(reply.status);
-        refusals::log(arrival.origin.address, arrival.origin.address, "", &reply);
+        self.control.table.stats().refused.note(reply.status);
+        refusals::log(connection.client.address, connection.client.address, "", &reply);
         let answer = reply.render(Version::Http11, false, true);
         tcp::answer_and_finish(socket, &answer, &self.clock).await;
     }
 
-    async fn attend(&self, arrival: Arrival, request: &Serving) {
-        let Arrival { socket, read, origin, seat } = arrival;
+    async fn attend(&self, connection: ControlConnection, request: &Serving) {
+        let ControlConnection { socket, read, client, permit } = connection;
         // What the kernel holds for a slow reader is bounded as for listeners.
         if SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER).is_err() {
             return;
         }
         let Ok(socket) = TcpStream::from_std(socket) else { return };
-        let (connection, stream) = Connection::new(socket, read);
+        let (connection, stream) = TrackedSocket::new(socket, read);
         let (to_feed, place) = oneshot::channel();
         let to_feed = Cell::new(Some(to_feed));
         let service = service_fn(|asked: Request<Incoming>| {
             let to_feed = &to_feed;
             async move {
-                let (answer, place) = self.answer(&asked, origin).await;
+                let (answer, place) = self.answer(&asked, client).await;
                 if let (Some(place), Some(to_feed)) = (place, to_feed.take()) {
                     // If the receiver is gone, the connection is closed and there is no stream to start.
                     let _ = to_feed.send(place);
@@ -194,7 +195,7 @@ impl Desk {
             // It has a place among the readers now.
             request.permit.take();
             tokio::select! {
-                () = self.bulletin.serve(place, &self.control.table) => {}
+                () = self.event_log.serve(place, &self.control.table) => {}
                 () = connection.stalls(EVENTS_STALLED, &self.clock) => {}
             }
         };
@@ -203,7 +204,7 @@ impl Desk {
         tokio::select! {
             _ = served => {
                 // What is left to be done is for the server's own sake.
-                drop(seat);
+                drop(permit);
                 tcp::finish(&connection.socket, &self.clock).await;
             }
             () = feed => {}
@@ -212,26 +213,30 @@ impl Desk {
     }
 
     /// The answer to a request, and the place of a reader of events; the request's body is not needed by any of them.
-    async fn answer<B>(&self, request: &Request<B>, origin: Origin) -> (Answer, Option<Place>) {
+    async fn answer<B>(
+        &self,
+        request: &Request<B>,
+        client: ClientAddr,
+    ) -> (HttpResponse, Option<Subscriber>) {
         let control = &self.control;
-        control.table.totals().control.add(1);
+        control.table.stats().control.add(1);
         let target = request.uri().to_string();
         let asked = path_and_query(&target, &control.settings.load().prefix);
         let mut place = None;
         let mut answer = match &asked {
             Ok((path, query)) => {
-                let visit = Visit {
+                let request = RequestContext {
                     method: request.method(),
                     path,
                     query,
                     fields: request.headers(),
                     target: request.uri(),
-                    origin,
+                    client,
                 };
-                let answer = self.page(&visit, &mut place).await;
+                let answer = self.page(&request, &mut place).await;
                 answer.unwrap_or_else(|reply| {
-                    control.table.totals().refused.note(reply.status);
-                    refusals::log(origin.address, origin.address, loggable(path), &reply);
+                    control.table.stats().refused.note(reply.status);
+                    refusals::log(client.address, client.address, redacted_path(path), &reply);
                     if path.starts_with("/api/") { json_error(&reply) } else { plain(&reply) }
                 })
             }
@@ -247,21 +252,25 @@ impl Desk {
         (answer, place)
     }
 
-    async fn page(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Result<Answer, Reply> {
+    async fn page(
+        &self,
+        request: &RequestContext<'_>,
+        place: &mut Option<Subscriber>,
+    ) -> Result<HttpResponse, Reply> {
         let control = &self.control;
-        let is_admin = visit.path == "/admin" || visit.path.starts_with("/admin/");
-        match *visit.method {
+        let is_admin = request.path == "/admin" || request.path.starts_with("/admin/");
+        match *request.method {
             Method::GET | Method::HEAD => {}
             Method::POST if is_admin => {}
             _ => {
                 let sentence = "Only GET and HEAD are understood here.";
-                return Err(Reply::new(405, sentence).with("Allow", allowed(visit.path)));
+                return Err(Reply::new(405, sentence).with("Allow", allowed(request.path)));
             }
         }
-        if let Some(answer) = control.listening_page(visit) {
+        if let Some(answer) = control.listening_page(request) {
             return Ok(answer);
         }
-        match visit.path {
+        match request.path {
             // Where Icecast has its page for people.
             "/status.xsl" => {
                 let there = Reply::new(302, "The page for people is here.").with("Location", "./");
@@ -269,26 +278,31 @@ impl Desk {
             }
             "/healthz" => Ok(document("text/plain; charset=utf-8", "ok\n")),
             "/status-json.xsl" => {
-                let status = status_json(&control.station(visit), &control.table.shown());
+                let status =
+                    status_json(&control.station(request), &control.table.public_streams());
                 Ok(document("application/json; charset=UTF-8", status))
             }
             "/metrics" => metrics::render(&control.table, &control.ceiling)
                 .map(|text| document(METRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
-            "/api/v1/events" => self.events(visit, place),
-            _ if is_admin => control.administer(visit).await,
+            "/api/v1/events" => self.events(request, place),
+            _ if is_admin => control.administer(request).await,
             path => match path.strip_prefix("/api/") {
-                Some(what) => control.api(what, visit),
-                None => control.elsewhere(visit),
+                Some(what) => control.api(what, request),
+                None => control.elsewhere(request),
             },
         }
     }
 
-    fn events(&self, visit: &Visit<'_>, place: &mut Option<Place>) -> Result<Answer, Reply> {
-        let last = visit.fields.get("last-event-id").and_then(|last| last.to_str().ok());
-        let mut answer = if visit.method == Method::GET {
-            let permit = self.readers.admit(client_of(visit.origin)).map_err(|Full| busy())?;
-            let (joined, body) = self.bulletin.join(last, permit);
+    fn events(
+        &self,
+        request: &RequestContext<'_>,
+        place: &mut Option<Subscriber>,
+    ) -> Result<HttpResponse, Reply> {
+        let last = request.fields.get("last-event-id").and_then(|last| last.to_str().ok());
+        let mut answer = if request.method == Method::GET {
+            let permit = self.readers.admit(client_of(request.client)).map_err(|Full| busy())?;
+            let (joined, body) = self.event_log.join(last, permit);
             *place = Some(joined);
             stream(EVENTS, body)
         } else {
@@ -302,8 +316,8 @@ impl Desk {
 }
 
 /// Who is counted for a request, if that is known.
-fn client_of(origin: Origin) -> Option<IpAddr> {
-    (!origin.is_proxy).then_some(origin.address)
+fn client_of(client: ClientAddr) -> Option<IpAddr> {
+    (!client.is_proxy).then_some(client.address)
 }
 
 fn busy() -> Reply {

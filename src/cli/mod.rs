@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, PORT, Problem};
-use crate::push::{Clip, Progress, Target, push};
+use crate::push::{Clip, PushProgress, Target, push};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -240,37 +240,37 @@ fn push_file(args: &PushArgs) -> Result<(), Exit> {
     };
     let mut clip = Clip::open(&args.file, args.looped)
         .map_err(|error| Exit::Wrong(format!("{}: {error}", args.file.display())))?;
-    let mut teller = Teller::new(&target);
+    let mut reporter = ProgressReporter::new(&target);
     let pushed = on_a_runtime(async {
-        push(&mut clip, &target, &password, |progress| teller.tell(&progress))
+        push(&mut clip, &target, &password, |progress| reporter.tell(&progress))
             .await
             .map_err(|error| Exit::Failed(format!("{target}: {error}")))
     });
-    teller.finish();
+    reporter.finish();
     pushed
 }
 
 /// Tells on stderr how pushing goes: on a terminal in one line that is written over, else every
 /// ten seconds.
-struct Teller {
+struct ProgressReporter {
     target: String,
     terminal: bool,
     last: Option<Instant>,
 }
 
-impl Teller {
+impl ProgressReporter {
     fn new(target: &Target) -> Self {
         Self { target: target.to_string(), terminal: std::io::stderr().is_terminal(), last: None }
     }
 
-    fn tell(&mut self, progress: &Progress) {
+    fn tell(&mut self, progress: &PushProgress) {
         match progress {
-            Progress::Connected => eprintln!("pushing to {}", self.target),
-            Progress::Lost(why, wait) => {
+            PushProgress::Connected => eprintln!("pushing to {}", self.target),
+            PushProgress::Lost(why, wait) => {
                 self.finish();
                 eprintln!("{}: {why}; trying again in {:.1} s", self.target, wait.as_secs_f32());
             }
-            Progress::Sent(time) => {
+            PushProgress::Sent(time) => {
                 let pause = Duration::from_millis(if self.terminal { 500 } else { 10_000 });
                 if self.last.is_none_or(|last| last.elapsed() >= pause) {
                     self.last = Some(Instant::now());

@@ -10,36 +10,36 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::lockout::network;
-use super::{Lockout, Login};
-use crate::http::{Origin, Reply};
+use crate::auth::{Lockout, Login};
+use crate::client_addr::{ClientAddr, network};
+use crate::http::Reply;
 use crate::log::journal;
 
 /// Right credentials that are remembered.
-const REMEMBERED: usize = 1024;
+const MAX_KNOWN: usize = 1024;
 /// The same for one client.
-const REMEMBERED_OF_CLIENT: usize = 32;
+const MAX_KNOWN_OF_CLIENT: usize = 32;
 
 /// Lets in who knows a credential, and keeps out who guesses.
 #[derive(Debug, Default)]
-pub struct Gate {
-    state: Mutex<State>,
+pub struct LoginGuard {
+    state: Mutex<GuardState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GuardState {
     lockout: Lockout,
-    known: Known,
+    known: KnownCredentials,
 }
 
 /// Credentials that were right, as keyed hashes, with the client that gave them; the latest last.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownCredentials {
     key: RandomState,
     all: VecDeque<(IpAddr, u64)>,
 }
 
-impl Gate {
+impl LoginGuard {
     /// Lets in whoever says one of these logins. `who` is what they are for: `source`, `admin`.
     ///
     /// # Errors
@@ -48,10 +48,10 @@ impl Gate {
         &self,
         logins: &[&Login],
         said: Option<&str>,
-        origin: Origin,
+        client: ClientAddr,
         who: &str,
     ) -> Result<(), Reply> {
-        self.try_again(origin, said.unwrap_or_default())?;
+        self.try_again(client, said.unwrap_or_default())?;
         let user = logins.first().map_or("", |login| &login.user);
         let unauthorised = |sentence: String| {
             Reply::new(401, sentence)
@@ -62,10 +62,10 @@ impl Gate {
         };
         // All are looked at, whatever the first says.
         if logins.iter().fold(false, |known, login| known | login.is(said)) {
-            self.was_right(origin, said);
+            self.was_right(client, said);
             return Ok(());
         }
-        self.was_wrong(origin);
+        self.was_wrong(client);
         Err(unauthorised(format!("Wrong user or password; the user is '{user}'.")))
     }
 
@@ -73,15 +73,15 @@ impl Gate {
     ///
     /// # Errors
     /// The reply to give if the client has to wait.
-    pub fn try_again(&self, origin: Origin, credential: &str) -> Result<(), Reply> {
+    pub fn try_again(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
         // If a trusted proxy did not forward a client address, we cannot tell clients apart, so
         // nobody is locked out.
-        if origin.is_proxy {
+        if client.is_proxy {
             return Ok(());
         }
         let state = self.state();
-        let Some(wait) = state.lockout.wait(origin.address, Instant::now()) else { return Ok(()) };
-        if state.known.has(origin.address, credential) {
+        let Some(wait) = state.lockout.wait(client.address, Instant::now()) else { return Ok(()) };
+        if state.known.has(client.address, credential) {
             return Ok(());
         }
         let sentence = "Too many wrong passwords from this address; try again in a minute.";
@@ -90,26 +90,26 @@ impl Gate {
     }
 
     /// Notes that a credential was right.
-    pub fn was_right(&self, origin: Origin, credential: &str) {
-        if !origin.is_proxy {
-            self.state().known.note(origin.address, credential);
+    pub fn was_right(&self, client: ClientAddr, credential: &str) {
+        if !client.is_proxy {
+            self.state().known.note(client.address, credential);
         }
     }
 
     /// Notes that a credential was wrong.
-    pub fn was_wrong(&self, origin: Origin) {
-        if !origin.is_proxy && self.state().lockout.note(origin.address, Instant::now()) {
-            journal!(warn, LOCKOUT, peer = %origin.address, "too many wrong passwords in a minute: locked out for a minute");
+    pub fn was_wrong(&self, client: ClientAddr) {
+        if !client.is_proxy && self.state().lockout.note(client.address, Instant::now()) {
+            journal!(warn, LOCKOUT, peer = %client.address, "too many wrong passwords in a minute: locked out for a minute");
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GuardState> {
         // No code can panic while it holds this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownCredentials {
     fn has(&self, client: IpAddr, credential: &str) -> bool {
         self.all.contains(&(network(client), self.key.hash_one(credential)))
     }
@@ -120,10 +120,10 @@ impl Known {
             self.all.remove(at);
         }
         let own = self.all.iter().filter(|(client, _)| *client == entry.0).count();
-        if own >= REMEMBERED_OF_CLIENT {
+        if own >= MAX_KNOWN_OF_CLIENT {
             let oldest = self.all.iter().position(|(client, _)| *client == entry.0);
             oldest.and_then(|at| self.all.remove(at));
-        } else if self.all.len() >= REMEMBERED {
+        } else if self.all.len() >= MAX_KNOWN {
             self.all.pop_front();
         }
         self.all.push_back(entry);
@@ -135,51 +135,51 @@ mod tests {
     use super::*;
     use crate::auth::Secret;
 
-    const HERE: Origin = origin(1);
+    const HERE: ClientAddr = client(1);
 
-    const fn origin(n: u8) -> Origin {
+    const fn client(n: u8) -> ClientAddr {
         let address = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n));
-        Origin { address, is_proxy: false, behind_proxy: false }
+        ClientAddr { address, is_proxy: false, behind_proxy: false }
     }
 
-    fn status(gate: &Gate, origin: Origin, credential: &str) -> Option<u16> {
-        gate.try_again(origin, credential).err().map(|reply| reply.status)
+    fn status(guard: &LoginGuard, client: ClientAddr, credential: &str) -> Option<u16> {
+        guard.try_again(client, credential).err().map(|reply| reply.status)
     }
 
     #[test]
     fn after_a_lockout_the_right_credential_is_not_even_compared() {
-        let gate = Gate::default();
+        let guard = LoginGuard::default();
         let login = Login { user: "source".into(), password: Secret::new("right") };
         let right = "Basic c291cmNlOnJpZ2h0";
         for _ in 0..5 {
-            let wrong = gate.admit(&[&login], Some("Basic c291cmNlOndyb25n"), HERE, "source");
+            let wrong = guard.admit(&[&login], Some("Basic c291cmNlOndyb25n"), HERE, "source");
             assert_eq!(wrong.unwrap_err().status, 401);
         }
-        assert_eq!(gate.admit(&[&login], Some(right), HERE, "source").unwrap_err().status, 429);
-        assert!(gate.admit(&[&login], Some(right), origin(2), "source").is_ok());
+        assert_eq!(guard.admit(&[&login], Some(right), HERE, "source").unwrap_err().status, 429);
+        assert!(guard.admit(&[&login], Some(right), client(2), "source").is_ok());
     }
 
     #[test]
     fn who_was_right_lately_is_never_locked_out() {
-        let gate = Gate::default();
-        gate.was_right(HERE, "mine");
-        (0..50).for_each(|_| gate.was_wrong(HERE));
-        assert_eq!(status(&gate, HERE, "mine"), None);
-        assert_eq!(status(&gate, HERE, "another"), Some(429));
-        assert_eq!(status(&gate, origin(2), "mine"), Some(429), "its network guesses too");
+        let guard = LoginGuard::default();
+        guard.was_right(HERE, "mine");
+        (0..50).for_each(|_| guard.was_wrong(HERE));
+        assert_eq!(status(&guard, HERE, "mine"), None);
+        assert_eq!(status(&guard, HERE, "another"), Some(429));
+        assert_eq!(status(&guard, client(2), "mine"), Some(429), "its network guesses too");
     }
 
     #[test]
     fn one_client_cannot_make_the_others_be_forgotten() {
-        let gate = Gate::default();
-        gate.was_right(HERE, "mine");
-        (0..5_000).for_each(|n| gate.was_right(origin(2), &n.to_string()));
-        assert!(gate.state().known.has(HERE.address, "mine"));
-        assert_eq!(gate.state().known.all.len(), 1 + REMEMBERED_OF_CLIENT);
+        let guard = LoginGuard::default();
+        guard.was_right(HERE, "mine");
+        (0..5_000).for_each(|n| guard.was_right(client(2), &n.to_string()));
+        assert!(guard.state().known.has(HERE.address, "mine"));
+        assert_eq!(guard.state().known.all.len(), 1 + MAX_KNOWN_OF_CLIENT);
         for n in 0..5_000u32 {
             let address = std::net::Ipv4Addr::from_bits(n).into();
-            gate.was_right(Origin { address, ..HERE }, "theirs");
+            guard.was_right(ClientAddr { address, ..HERE }, "theirs");
         }
-        assert_eq!(gate.state().known.all.len(), REMEMBERED);
+        assert_eq!(guard.state().known.all.len(), MAX_KNOWN);
     }
 }

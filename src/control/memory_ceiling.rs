@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 
 /// Where memory is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum MemoryOwner {
     /// In the process itself.
     Process,
     /// In the kernel, for the process's connections.
@@ -13,9 +13,9 @@ pub enum Place {
 
 /// Something of which there are at most so many, each with at most so many bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct CeilingItem {
     /// Where.
-    pub place: Place,
+    pub owner: MemoryOwner,
     /// One of it.
     pub what: &'static str,
     /// How many.
@@ -26,9 +26,9 @@ pub struct Item {
 
 /// The items in force.
 #[derive(Debug)]
-pub struct Ceiling(ArcSwap<Vec<Item>>);
+pub(crate) struct MemoryCeiling(ArcSwap<Vec<CeilingItem>>);
 
-impl Place {
+impl MemoryOwner {
     /// As documents and labels have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,10 +38,10 @@ impl Place {
     }
 }
 
-impl Item {
+impl CeilingItem {
     /// An item.
-    pub fn new(place: Place, what: &'static str, count: u64, each: u64) -> Self {
-        Self { place, what, count, each }
+    pub fn new(owner: MemoryOwner, what: &'static str, count: u64, each: u64) -> Self {
+        Self { owner, what, count, each }
     }
 
     /// All of them, in bytes.
@@ -50,26 +50,26 @@ impl Item {
     }
 }
 
-impl Ceiling {
+impl MemoryCeiling {
     /// The sum of these.
-    pub fn new(items: Vec<Item>) -> Self {
+    pub(crate) fn new(items: Vec<CeilingItem>) -> Self {
         Self(ArcSwap::from_pointee(items))
     }
 
     /// In bytes.
-    pub fn total(&self) -> u64 {
-        self.0.load().iter().map(Item::bytes).sum()
+    pub(crate) fn total(&self) -> u64 {
+        self.0.load().iter().map(CeilingItem::bytes).sum()
     }
 
     /// What it is made of.
-    pub fn items(&self) -> Vec<Item> {
+    pub(crate) fn items(&self) -> Vec<CeilingItem> {
         self.0.load().to_vec()
     }
 
     /// Another configuration is in force. What there is of the one before stays for a while, so a smaller sum counts
     /// from the next start only.
-    pub fn raise(&self, items: Vec<Item>) {
-        if items.iter().map(Item::bytes).sum::<u64>() > self.total() {
+    pub(crate) fn raise(&self, items: Vec<CeilingItem>) {
+        if items.iter().map(CeilingItem::bytes).sum::<u64>() > self.total() {
             self.0.store(items.into());
         }
     }

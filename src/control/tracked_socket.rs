@@ -16,36 +16,36 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
-use crate::tcp::{Progress, unacknowledged};
+use crate::tcp::{AckProgress, unacknowledged};
 
 /// How often the kernel is asked whether the client takes its answer.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The socket, and what is known of it while hyper has the [`Stream`].
+/// The socket, and what is known of it while hyper has the [`HyperIo`].
 #[derive(Clone, Debug)]
-pub(super) struct Connection {
+pub(super) struct TrackedSocket {
     pub(super) socket: Rc<TcpStream>,
     written: Rc<Cell<u64>>,
 }
 
 /// What hyper reads from and writes to.
-pub(super) struct Stream {
-    connection: Connection,
+pub(super) struct HyperIo {
+    connection: TrackedSocket,
     /// What has been read before.
     read: Bytes,
 }
 
-impl Connection {
+impl TrackedSocket {
     /// A connection of which the door has `read` the beginning.
-    pub(super) fn new(socket: TcpStream, read: Vec<u8>) -> (Self, Stream) {
+    pub(super) fn new(socket: TcpStream, read: Vec<u8>) -> (Self, HyperIo) {
         let connection = Self { socket: Rc::new(socket), written: Rc::default() };
-        (connection.clone(), Stream { connection, read: read.into() })
+        (connection.clone(), HyperIo { connection, read: read.into() })
     }
 
     /// Waits until the client has acknowledged nothing for `limit` although something waited for it,
     /// or until nothing has been sent to it for as long after it asked.
     pub(super) async fn stalls(&self, limit: Duration, clock: &Clock) {
-        let (began, mut progress) = (clock.now(), Progress::new(clock.now()));
+        let (began, mut progress) = (clock.now(), AckProgress::new(clock.now()));
         loop {
             sleep(LOOK).await;
             let (now, written) = (clock.now(), self.written.get());
@@ -58,7 +58,7 @@ impl Connection {
     }
 }
 
-impl Stream {
+impl HyperIo {
     fn count(&self, written: io::Result<usize>) -> io::Result<usize> {
         if let Ok(n) = written {
             let all = &self.connection.written;
@@ -68,7 +68,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for HyperIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -93,7 +93,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for HyperIo {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -5,7 +5,7 @@
 //! was found right is remembered for as long as the process lives, under a key that it made for
 //! itself.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,80 +14,22 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::sync::oneshot;
 
-use super::Secret;
-use super::lockout::{network, wide_network};
+use crate::auth::Secret;
+use crate::client_addr::{network, wide_network};
 use crate::clock::Clock;
-use crate::text::entries;
 
-/// The longest password that bcrypt looks at whole, in bytes.
-pub const LONGEST_PASSWORD: usize = 72;
 /// Checks that may wait.
-const QUEUE: usize = 32;
+const MAX_WAITING: usize = 32;
 /// The same of one client.
-const QUEUE_OF_CLIENT: usize = 2;
+const MAX_WAITING_OF_CLIENT: usize = 2;
 /// The same of all clients of one [`wide_network`].
-const QUEUE_OF_NETWORK: usize = 4;
+const MAX_WAITING_OF_NETWORK: usize = 4;
 /// Networks that are remembered to have been wrong.
-const WRONG: usize = 1024;
+const MAX_WRONG_NETWORKS: usize = 1024;
 /// Passwords that are remembered to be right.
-const REMEMBERED: usize = 256;
+const MAX_VERIFIED: usize = 256;
 /// How long a check may take, its waiting among it.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// The most work that a hash may ask for: 2^12 rounds are two or three seconds on the smallest machine.
-const MOST_COST: u32 = 12;
-
-/// A htpasswd file with bcrypt hashes: user and hash (`htpasswd -B`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hashes(Arc<HashMap<String, String>>);
-
-impl Hashes {
-    /// Reads the file's text.
-    ///
-    /// # Errors
-    /// The number of the first line that is wrong, and what is.
-    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
-        let mut users = HashMap::new();
-        for (number, line) in entries(text) {
-            let wrong = |what: &str| (number, what.to_owned());
-            let (user, hash) = line
-                .split_once(':')
-                .ok_or_else(|| wrong("it takes user:hash, as htpasswd -B writes them"))?;
-            let cost = hash.split('$').nth(2).and_then(|cost| cost.parse().ok());
-            let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|kind| hash.starts_with(kind));
-            match cost {
-                Some(4..=MOST_COST) if bcrypt && hash.len() == 60 => {}
-                _ => {
-                    return Err(wrong(
-                        "the hash is none of bcrypt with a cost of 4 to 12; htpasswd -B makes one",
-                    ));
-                }
-            }
-            users.insert(user.to_owned(), hash.to_owned());
-        }
-        Ok(Self(Arc::new(users)))
-    }
-
-    /// A user's hash.
-    pub fn of(&self, user: &str) -> Option<&str> {
-        self.0.get(user).map(String::as_str)
-    }
-
-    /// Anybody's hash: checking a password against it takes as long as for a user that there is.
-    pub fn any(&self) -> Option<&str> {
-        self.0.values().next().map(String::as_str)
-    }
-
-    /// How many users there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
+const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 struct Check {
     /// `None` for one that comes through a proxy which did not say for whom: nothing is held against it.
@@ -99,18 +41,18 @@ struct Check {
 
 /// Asks the checking thread; clones ask the same one.
 #[derive(Clone, Debug)]
-pub struct Checker {
-    queue: Arc<Queue>,
-    memory: Arc<Memory>,
+pub struct PasswordChecker {
+    queue: Arc<CheckQueue>,
+    memory: Arc<VerifiedPasswords>,
 }
 
 /// No answer in time: too many were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overwhelmed;
+pub struct CheckerOverloaded;
 
 /// Checks that wait, and who is worth waiting for.
 #[derive(Debug, Default)]
-struct Queue {
+struct CheckQueue {
     waiting: Mutex<Waiting>,
     more: Condvar,
 }
@@ -123,7 +65,7 @@ struct Waiting {
     wrong: VecDeque<IpAddr>,
 }
 
-impl Checker {
+impl PasswordChecker {
     /// Starts the thread.
     ///
     /// # Errors
@@ -131,8 +73,10 @@ impl Checker {
     pub fn start() -> std::io::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-        let (queue, memory) =
-            (Arc::<Queue>::default(), Arc::new(Memory { key, right: Mutex::default() }));
+        let (queue, memory) = (
+            Arc::<CheckQueue>::default(),
+            Arc::new(VerifiedPasswords { key, right: Mutex::default() }),
+        );
         let (asked, remembered) = (Arc::clone(&queue), Arc::clone(&memory));
         std::thread::Builder::new().name("passwords".into()).spawn(move || {
             loop {
@@ -151,36 +95,36 @@ impl Checker {
     /// Whether a password of this client has this hash.
     ///
     /// # Errors
-    /// [`Overwhelmed`].
+    /// [`CheckerOverloaded`].
     pub async fn check(
         &self,
         client: Option<IpAddr>,
         password: Secret,
         hash: String,
         clock: &Clock,
-    ) -> Result<bool, Overwhelmed> {
+    ) -> Result<bool, CheckerOverloaded> {
         if self.memory.remembers(&self.memory.digest(&password, &hash)) {
             return Ok(true);
         }
         let (answer, told) = oneshot::channel();
         self.queue.add(Check { client, password, hash, answer })?;
-        clock.timeout(PATIENCE, told).await.ok().and_then(Result::ok).ok_or(Overwhelmed)
+        clock.timeout(CHECK_TIMEOUT, told).await.ok().and_then(Result::ok).ok_or(CheckerOverloaded)
     }
 }
 
-impl Queue {
+impl CheckQueue {
     /// Adds a check, unless its client or its network has enough of them there. Where all places are
     /// taken, the network that has most of them loses its newest, or else one that was wrong lately.
-    fn add(&self, check: Check) -> Result<(), Overwhelmed> {
+    fn add(&self, check: Check) -> Result<(), CheckerOverloaded> {
         let mut waiting = self.lock();
         waiting.checks.retain(|check| !check.answer.is_closed());
         let of_client = waiting.count(check.client, network);
         let of_network = waiting.count(check.client, wide_network);
-        if of_client >= QUEUE_OF_CLIENT || of_network >= QUEUE_OF_NETWORK {
-            return Err(Overwhelmed);
+        if of_client >= MAX_WAITING_OF_CLIENT || of_network >= MAX_WAITING_OF_NETWORK {
+            return Err(CheckerOverloaded);
         }
-        if waiting.checks.len() >= QUEUE {
-            let loser = waiting.loser(&check, of_network).ok_or(Overwhelmed)?;
+        if waiting.checks.len() >= MAX_WAITING {
+            let loser = waiting.loser(&check, of_network).ok_or(CheckerOverloaded)?;
             // Dropping it drops its sender: that request is answered with 503.
             waiting.checks.remove(loser);
         }
@@ -208,7 +152,7 @@ impl Queue {
         let mut waiting = self.lock();
         waiting.wrong.retain(|wrong| *wrong != network);
         if !right {
-            if waiting.wrong.len() >= WRONG {
+            if waiting.wrong.len() >= MAX_WRONG_NETWORKS {
                 waiting.wrong.pop_front();
             }
             waiting.wrong.push_back(network);
@@ -246,19 +190,19 @@ impl Waiting {
 
 /// Passwords that were right, as keyed digests of password and hash; the newest last.
 #[derive(Debug)]
-struct Memory {
+struct VerifiedPasswords {
     key: [u8; 32],
     right: Mutex<VecDeque<[u8; 32]>>,
 }
 
-impl Memory {
+impl VerifiedPasswords {
     fn check(&self, password: &Secret, hash: &str) -> bool {
         let digest = self.digest(password, hash);
         let right =
             self.remembers(&digest) || bcrypt::verify(password.expose(), hash).unwrap_or(false);
         if right && !self.remembers(&digest) {
             let mut all = self.right();
-            if all.len() >= REMEMBERED {
+            if all.len() >= MAX_VERIFIED {
                 all.pop_front();
             }
             all.push_back(digest);
@@ -287,26 +231,10 @@ impl Memory {
 mod tests {
     use super::*;
 
-    #[test]
-    fn files_of_htpasswd_are_read_and_weaker_ones_are_not() {
-        let hash = bcrypt::hash("geheim", 4).unwrap();
-        let hashes = Hashes::parse(&format!("# users\n\nanna:{hash}\n")).unwrap();
-        assert_eq!((hashes.of("anna"), hashes.of("bert")), (Some(&*hash), None));
-        for (text, line) in [
-            ("anna", 1),
-            ("\nanna:$apr1$x$y", 2),
-            ("anna:5f4dcc3b5aa765d61d8327deb882cf99", 1),
-            ("anna:$2y$04$short", 1),
-            (&*format!("anna:{}", hash.replace("$04$", "$13$")), 1),
-        ] {
-            assert_eq!(Hashes::parse(text).unwrap_err().0, line, "{text}");
-        }
-    }
-
     #[tokio::test]
     async fn right_is_right_also_the_second_time_and_wrong_is_never() {
         let hash = bcrypt::hash("geheim", 4).unwrap();
-        let (checker, clock) = (Checker::start().unwrap(), Clock::start());
+        let (checker, clock) = (PasswordChecker::start().unwrap(), Clock::start());
         let client = Some(IpAddr::from([192, 0, 2, 1]));
         for _ in 0..2 {
             for (password, right) in [("geheim", true), ("geheimer", false)] {
@@ -318,7 +246,7 @@ mod tests {
 
     #[test]
     fn no_network_fills_the_queue_alone() {
-        let queue = Queue::default();
+        let queue = CheckQueue::default();
         let mut told = Vec::new();
         let mut ask = |client: [u8; 4]| {
             let (answer, receiver) = oneshot::channel();
@@ -327,20 +255,20 @@ mod tests {
             queue.add(Check { client, password, hash: String::new(), answer })
         };
         let twenty = (0..20).filter(|&n| ask([192, 0, 2, n]).is_ok()).count();
-        assert_eq!(twenty, QUEUE_OF_NETWORK, "twenty addresses of one network");
+        assert_eq!(twenty, MAX_WAITING_OF_NETWORK, "twenty addresses of one network");
         assert_eq!(ask([198, 51, 100, 1]), Ok(()), "and another one");
         // Eight networks take all places that are left; a ninth takes one of theirs.
         for (network, host) in (0..8u8).flat_map(|n| (0..4u8).map(move |host| (n, host))) {
             let _ = ask([10, 0, network, host]);
         }
-        assert_eq!(queue.lock().checks.len(), QUEUE);
+        assert_eq!(queue.lock().checks.len(), MAX_WAITING);
         assert_eq!(ask([203, 0, 113, 1]), Ok(()));
-        assert_eq!(queue.lock().checks.len(), QUEUE);
+        assert_eq!(queue.lock().checks.len(), MAX_WAITING);
     }
 
     #[test]
     fn networks_that_were_wrong_lately_wait_for_all_others() {
-        let queue = Queue::default();
+        let queue = CheckQueue::default();
         let mut told = Vec::new();
         let guesser = |n: u8| Some(IpAddr::from([10, 0, n, 1]));
         let mut ask = |client| {
@@ -348,13 +276,13 @@ mod tests {
             told.push(receiver);
             queue.add(Check { client, password: Secret::new("x"), hash: String::new(), answer })
         };
-        for n in 0..QUEUE as u8 {
+        for n in 0..MAX_WAITING as u8 {
             queue.note(guesser(n), false);
             assert_eq!(ask(guesser(n)), Ok(()));
         }
         assert_eq!(ask(guesser(100)), Ok(()), "one that was not wrong yet");
         queue.note(guesser(101), false);
-        assert_eq!(ask(guesser(101)), Err(Overwhelmed));
+        assert_eq!(ask(guesser(101)), Err(CheckerOverloaded));
         assert_eq!(ask(None), Ok(()), "a proxy that does not say for whom it asks");
         assert_eq!(queue.next().client, guesser(100), "and it is served first");
         assert_eq!(queue.next().client, None);
@@ -363,10 +291,12 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let (memory, hash) =
-            (Memory { key: [1; 32], right: Mutex::default() }, bcrypt::hash("x", 4).unwrap());
-        memory.right().extend((0..REMEMBERED).map(|_| [0; 32]));
+        let (memory, hash) = (
+            VerifiedPasswords { key: [1; 32], right: Mutex::default() },
+            bcrypt::hash("x", 4).unwrap(),
+        );
+        memory.right().extend((0..MAX_VERIFIED).map(|_| [0; 32]));
         assert!(memory.check(&Secret::new("x"), &hash));
-        assert_eq!(memory.right().len(), REMEMBERED);
+        assert_eq!(memory.right().len(), MAX_VERIFIED);
     }
 }

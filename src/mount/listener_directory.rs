@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How many guests are looked at at once.
+/// How many listeners are looked at at once.
 const FEW: usize = 16;
 
 /// A listener, as it is seen by others.
 #[derive(Debug)]
-pub struct Guest {
+pub struct ListenerInfo {
     /// Its number, never used again.
     pub id: u64,
     /// The client's address, behind proxies too.
@@ -24,16 +24,16 @@ pub struct Guest {
 
 /// All of a mount.
 #[derive(Debug, Default)]
-pub struct Roster(Mutex<BTreeMap<u64, Arc<Guest>>>);
+pub struct ListenerDirectory(Mutex<BTreeMap<u64, Arc<ListenerInfo>>>);
 
-/// A guest's entry, taken out when dropped.
+/// A listener's entry, taken out when dropped.
 #[derive(Debug)]
-pub struct Entry {
-    roster: Arc<Roster>,
-    guest: Arc<Guest>,
+pub struct Registration {
+    directory: Arc<ListenerDirectory>,
+    listener: Arc<ListenerInfo>,
 }
 
-impl Guest {
+impl ListenerInfo {
     /// A new one.
     pub fn new(address: IpAddr, agent: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -42,12 +42,12 @@ impl Guest {
     }
 }
 
-impl Roster {
-    /// Enters a guest.
-    pub fn enter(self: &Arc<Self>, guest: Guest) -> Entry {
-        let guest = Arc::new(guest);
-        self.lock().insert(guest.id, Arc::clone(&guest));
-        Entry { roster: Arc::clone(self), guest }
+impl ListenerDirectory {
+    /// Enters a listener.
+    pub fn enter(self: &Arc<Self>, listener: ListenerInfo) -> Registration {
+        let listener = Arc::new(listener);
+        self.lock().insert(listener.id, Arc::clone(&listener));
+        Registration { directory: Arc::clone(self), listener }
     }
 
     /// How many are there.
@@ -60,14 +60,14 @@ impl Roster {
         self.len() == 0
     }
 
-    /// Whether the guest of this number is there.
+    /// Whether the listener of this number is there.
     pub fn has(&self, id: u64) -> bool {
         self.lock().contains_key(&id)
     }
 
     /// All that are there, the oldest first, a few at a time. Guests that come or go meanwhile may be missing or
     /// listed.
-    pub fn guests(self: Arc<Self>) -> impl Iterator<Item = Vec<Arc<Guest>>> {
+    pub fn listeners(self: Arc<Self>) -> impl Iterator<Item = Vec<Arc<ListenerInfo>>> {
         let mut next = 0;
         std::iter::from_fn(move || {
             let few: Vec<_> =
@@ -77,22 +77,22 @@ impl Roster {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Guest>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ListenerInfo>>> {
         // No code can panic while it holds this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl Registration {
     /// Whose it is.
-    pub fn guest(&self) -> &Guest {
-        &self.guest
+    pub fn listener(&self) -> &ListenerInfo {
+        &self.listener
     }
 }
 
-impl Drop for Entry {
+impl Drop for Registration {
     fn drop(&mut self) {
-        self.roster.lock().remove(&self.guest.id);
+        self.directory.lock().remove(&self.listener.id);
     }
 }
 
@@ -102,16 +102,16 @@ mod tests {
 
     #[test]
     fn guests_are_listed_a_few_at_a_time_and_once_each() {
-        let roster = Arc::<Roster>::default();
-        let enter = |_| roster.enter(Guest::new([192, 0, 2, 1].into(), "test"));
+        let directory = Arc::<ListenerDirectory>::default();
+        let enter = |_| directory.enter(ListenerInfo::new([192, 0, 2, 1].into(), "test"));
         let mut entries: Vec<_> = (0..100).map(enter).collect();
-        let all = || Arc::clone(&roster).guests().flatten().map(|guest| guest.id);
-        assert!(all().eq(entries.iter().map(|entry| entry.guest().id)));
-        assert!(Arc::clone(&roster).guests().all(|few| few.len() <= FEW));
-        let mut slow = Arc::clone(&roster).guests();
+        let all = || Arc::clone(&directory).listeners().flatten().map(|listener| listener.id);
+        assert!(all().eq(entries.iter().map(|entry| entry.listener().id)));
+        assert!(Arc::clone(&directory).listeners().all(|few| few.len() <= FEW));
+        let mut slow = Arc::clone(&directory).listeners();
         assert_eq!(slow.next().map(|few| few.len()), Some(FEW));
         entries.truncate(20);
         assert_eq!(slow.flatten().count(), 4, "who left meanwhile is not listed");
-        assert!(roster.has(entries[0].guest().id) && !roster.is_empty());
+        assert!(directory.has(entries[0].listener().id) && !directory.is_empty());
     }
 }

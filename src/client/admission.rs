@@ -2,7 +2,7 @@
 //!
 //! A client's share is what it holds, counted per address (an IPv6 /64 is one client). When all places
 //! are taken, a client that holds more than the newcomer would loses its oldest. Where nobody does,
-//! [`Crowding`] says who gives way.
+//! [`WhenFull`] says who gives way.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -13,29 +13,29 @@ use std::rc::Rc;
 use slab::Slab;
 use tokio::task::AbortHandle;
 
-use crate::auth::network;
+use crate::client_addr::network;
 
 /// A limited number of places, each held by one task of a client.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     limit: usize,
-    crowding: Crowding,
-    places: RefCell<Slab<Place>>,
+    when_full: WhenFull,
+    places: RefCell<Slab<AdmittedTask>>,
     arrivals: Cell<u64>,
 }
 
 /// Who gives way when all places are taken and nobody holds more than the newcomer would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crowding {
+pub(crate) enum WhenFull {
     /// The newcomer is refused: nobody who is being served loses a place to a client that holds as many.
-    RefusesNewest,
+    RefuseNewest,
     /// The oldest of the newcomer's client, or the oldest of all: for places that anyone who is serious holds for
     /// a moment only, so that nobody can keep others out by holding them.
-    DropsOldest,
+    EvictOldest,
 }
 
 #[derive(Debug)]
-struct Place {
+struct AdmittedTask {
     /// Counts arrivals: the lowest is the oldest.
     number: u64,
     /// `None`: counted by itself.
@@ -47,19 +47,19 @@ struct Place {
 
 /// One place, given back when dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub(crate) struct AdmissionSlot {
     admission: Rc<Admission>,
     id: usize,
 }
 
 /// All places are taken, and nobody gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct Full;
 
 impl Admission {
     /// `limit` free places.
-    pub fn new(limit: usize, crowding: Crowding) -> Rc<Self> {
-        Rc::new(Self { limit, crowding, places: RefCell::default(), arrivals: Cell::new(0) })
+    pub(crate) fn new(limit: usize, when_full: WhenFull) -> Rc<Self> {
+        Rc::new(Self { limit, when_full, places: RefCell::default(), arrivals: Cell::new(0) })
     }
 
     /// A place for a client, or for one of whom nothing is known: a connection of a proxy may be anybody's, and is
@@ -67,27 +67,31 @@ impl Admission {
     ///
     /// # Errors
     /// [`Full`].
-    pub fn admit(self: &Rc<Self>, client: Option<IpAddr>) -> Result<Permit, Full> {
+    pub(crate) fn admit(self: &Rc<Self>, client: Option<IpAddr>) -> Result<AdmissionSlot, Full> {
         let network = client.map(network);
         let mut places = self.places.borrow_mut();
         if places.len() >= self.limit {
             self.make_room(&mut places, network)?;
         }
         let number = self.arrivals.replace(self.arrivals.get() + 1);
-        let id = places.insert(Place { number, network, task: None, aborted: false });
+        let id = places.insert(AdmittedTask { number, network, task: None, aborted: false });
         drop(places);
-        Ok(Permit { admission: Rc::clone(self), id })
+        Ok(AdmissionSlot { admission: Rc::clone(self), id })
     }
 
     /// Says which task holds a place, if it still does.
-    pub fn held_by(&self, id: usize, task: AbortHandle) {
+    pub(crate) fn held_by(&self, id: usize, task: AbortHandle) {
         if let Some(place) = self.places.borrow_mut().get_mut(id) {
             place.task = Some(task);
         }
     }
 
     /// Aborts the task of one place, unless enough places are about to become free.
-    fn make_room(&self, places: &mut Slab<Place>, newcomer: Option<IpAddr>) -> Result<(), Full> {
+    fn make_room(
+        &self,
+        places: &mut Slab<AdmittedTask>,
+        newcomer: Option<IpAddr>,
+    ) -> Result<(), Full> {
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
         let staying = places.iter().filter(|(_, place)| !place.aborted);
         let mut taken = 0;
@@ -105,12 +109,12 @@ impl Admission {
         let greedier = greediest.filter(|(_, most)| **most > own + 1).map(|(network, _)| *network);
         let loser = if greedier.is_some() {
             greedier
-        } else if self.crowding == Crowding::DropsOldest {
+        } else if self.when_full == WhenFull::EvictOldest {
             newcomer.filter(|_| own > 0)
         } else {
             return Err(Full);
         };
-        let is_losers = |place: &Place| loser.is_none() || place.network == loser;
+        let is_losers = |place: &AdmittedTask| loser.is_none() || place.network == loser;
         let oldest = staying
             .filter(|(_, place)| is_losers(place) && place.task.is_some())
             .max_by_key(|(_, place)| Reverse(place.number))
@@ -124,14 +128,14 @@ impl Admission {
     }
 }
 
-impl Permit {
+impl AdmissionSlot {
     /// Names the place, for [`Admission::held_by`].
-    pub fn id(&self) -> usize {
+    pub(crate) fn id(&self) -> usize {
         self.id
     }
 }
 
-impl Drop for Permit {
+impl Drop for AdmissionSlot {
     fn drop(&mut self) {
         self.admission.places.borrow_mut().try_remove(self.id);
     }
@@ -148,8 +152,8 @@ mod tests {
     }
 
     /// Clients that take places one after the other; who is refused, and whose task is aborted.
-    async fn admit(crowding: Crowding, clients: &[u8]) -> (Vec<usize>, Vec<usize>) {
-        let admission = Admission::new(LIMIT, crowding);
+    async fn admit(when_full: WhenFull, clients: &[u8]) -> (Vec<usize>, Vec<usize>) {
+        let admission = Admission::new(LIMIT, when_full);
         let (mut permits, mut tasks, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         tokio::task::LocalSet::new()
             .run_until(async {
@@ -180,28 +184,28 @@ mod tests {
     #[tokio::test]
     async fn who_takes_more_than_its_share_loses_its_oldest_to_others() {
         let flood = [1, 1, 1, 1, 1, 1, 1, 2, 3, 2];
-        for crowding in [Crowding::RefusesNewest, Crowding::DropsOldest] {
-            assert_eq!(admit(crowding, &flood).await, (vec![], vec![0, 1]));
+        for when_full in [WhenFull::RefuseNewest, WhenFull::EvictOldest] {
+            assert_eq!(admit(when_full, &flood).await, (vec![], vec![0, 1]));
         }
     }
 
     #[tokio::test]
     async fn nobody_loses_a_place_to_a_client_that_holds_as_many() {
         let honest = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1];
-        assert_eq!(admit(Crowding::RefusesNewest, &honest).await, (vec![8, 9], vec![]));
-        assert_eq!(admit(Crowding::DropsOldest, &honest).await, (vec![], vec![0, 1]));
+        assert_eq!(admit(WhenFull::RefuseNewest, &honest).await, (vec![8, 9], vec![]));
+        assert_eq!(admit(WhenFull::EvictOldest, &honest).await, (vec![], vec![0, 1]));
     }
 
     #[tokio::test]
     async fn connections_of_a_proxy_are_not_one_client() {
         let proxied = [0, 0, 0, 0, 0, 0, 1, 1, 2, 0];
-        assert_eq!(admit(Crowding::RefusesNewest, &proxied).await, (vec![9], vec![6]));
-        assert_eq!(admit(Crowding::DropsOldest, &proxied).await, (vec![], vec![0, 6]));
+        assert_eq!(admit(WhenFull::RefuseNewest, &proxied).await, (vec![9], vec![6]));
+        assert_eq!(admit(WhenFull::EvictOldest, &proxied).await, (vec![], vec![0, 6]));
     }
 
     #[tokio::test]
     async fn a_client_alone_is_refused_or_drops_its_own() {
-        assert_eq!(admit(Crowding::RefusesNewest, &[1; 10]).await, (vec![8, 9], vec![]));
-        assert_eq!(admit(Crowding::DropsOldest, &[1; 10]).await, (vec![], vec![0, 1]));
+        assert_eq!(admit(WhenFull::RefuseNewest, &[1; 10]).await, (vec![8, 9], vec![]));
+        assert_eq!(admit(WhenFull::EvictOldest, &[1; 10]).await, (vec![], vec![0, 1]));
     }
 }

@@ -4,11 +4,12 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN, REFERER, USER_AGENT}
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::Settings;
-use crate::http::{Origin, parameter};
+use super::ControlSettings;
+use crate::client_addr::ClientAddr;
+use crate::http::parameter;
 
 /// A request.
-pub(super) struct Visit<'r> {
+pub(super) struct RequestContext<'r> {
     /// `GET`, `HEAD` or `POST`.
     pub(super) method: &'r Method,
     /// Path without the prefix, decoded.
@@ -20,10 +21,10 @@ pub(super) struct Visit<'r> {
     /// The whole target.
     pub(super) target: &'r Uri,
     /// Where it comes from.
-    pub(super) origin: Origin,
+    pub(super) client: ClientAddr,
 }
 
-impl Visit<'_> {
+impl RequestContext<'_> {
     /// A parameter of the query, decoded; the first of this name counts.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         let value = parameter(self.query, name)?;
@@ -38,7 +39,7 @@ impl Visit<'_> {
 
     /// Where the client reaches this server, without a slash at the end: what a trusted proxy says, else what the
     /// client itself does, else what the configuration does.
-    pub(super) fn base(&self, settings: &Settings, port: u16) -> String {
+    pub(super) fn base(&self, settings: &ControlSettings, port: u16) -> String {
         let inside = self.field(HOST.as_str()).filter(|host| is_authority(host));
         let outside = self.outside(settings);
         if inside.is_some() || outside.is_some() {
@@ -50,15 +51,15 @@ impl Visit<'_> {
 
     /// The same as Icecast's status has it: the configuration's name and port, unless a trusted proxy
     /// knows better.
-    pub(super) fn listen_base(&self, settings: &Settings, port: u16) -> String {
+    pub(super) fn listen_base(&self, settings: &ControlSettings, port: u16) -> String {
         let configured = || format!("http://{}", default_authority(settings, port));
         let outside = self.outside(settings);
         self.with_prefix(settings, &outside.unwrap_or_else(configured))
     }
 
     /// Scheme and host as a trusted proxy was asked for them.
-    fn outside(&self, settings: &Settings) -> Option<String> {
-        if !self.origin.behind_proxy {
+    fn outside(&self, settings: &ControlSettings) -> Option<String> {
+        if !self.client.behind_proxy {
             return None;
         }
         let last = |name| self.field(name).and_then(|list| list.rsplit(',').next()).map(str::trim);
@@ -68,7 +69,7 @@ impl Visit<'_> {
         Some(format!("{scheme}://{host}"))
     }
 
-    fn with_prefix(&self, settings: &Settings, base: &str) -> String {
+    fn with_prefix(&self, settings: &ControlSettings, base: &str) -> String {
         let asked = !settings.prefix.is_empty() && self.target.path().starts_with(&settings.prefix);
         if asked { format!("{base}{}", settings.prefix) } else { base.to_owned() }
     }
@@ -79,7 +80,7 @@ impl Visit<'_> {
         if let Some(site) = self.field("sec-fetch-site") {
             return !matches!(site, "same-origin" | "none");
         }
-        let outside = self.field("x-forwarded-host").filter(|_| self.origin.behind_proxy);
+        let outside = self.field("x-forwarded-host").filter(|_| self.client.behind_proxy);
         let host = outside.or_else(|| self.field(HOST.as_str()));
         let mut said =
             [ORIGIN, REFERER].iter().filter_map(|name| self.field(name.as_str())).peekable();
@@ -99,7 +100,7 @@ impl Visit<'_> {
     }
 }
 
-fn default_authority(settings: &Settings, port: u16) -> String {
+fn default_authority(settings: &ControlSettings, port: u16) -> String {
     if port == 80 { settings.hostname.clone() } else { format!("{}:{port}", settings.hostname) }
 }
 
@@ -115,9 +116,9 @@ mod tests {
     use super::*;
     use crate::auth::{Credentials, Login, Secret};
 
-    fn settings() -> Settings {
+    fn settings() -> ControlSettings {
         let login = || Login { user: "u".into(), password: Secret::new("p") };
-        Settings {
+        ControlSettings {
             hostname: "station.example".into(),
             location: "Wood".into(),
             admin: "me".into(),
@@ -127,37 +128,37 @@ mod tests {
         }
     }
 
-    fn visit<T>(
+    fn request<T>(
         target: &str,
         fields: &[(&str, &str)],
         proxied: bool,
-        look: impl Fn(&Visit<'_>) -> T,
+        look: impl Fn(&RequestContext<'_>) -> T,
     ) -> T {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.insert(hyper::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
-        let origin =
-            Origin { address: [192, 0, 2, 1].into(), is_proxy: false, behind_proxy: proxied };
+        let client =
+            ClientAddr { address: [192, 0, 2, 1].into(), is_proxy: false, behind_proxy: proxied };
         let target: Uri = target.parse().unwrap();
         let query = target.query().unwrap_or_default();
-        look(&Visit {
+        look(&RequestContext {
             method: &Method::GET,
             path: target.path(),
             query,
             fields: &map,
             target: &target,
-            origin,
+            client,
         })
     }
 
     #[test]
     fn urls_are_those_by_which_the_client_came() {
         let base = |target, fields: &[_], proxied| {
-            visit(target, fields, proxied, |v| v.base(&settings(), 8080))
+            request(target, fields, proxied, |v| v.base(&settings(), 8080))
         };
         let listen = |target, fields: &[_], proxied| {
-            visit(target, fields, proxied, |v| v.listen_base(&settings(), 8080))
+            request(target, fields, proxied, |v| v.listen_base(&settings(), 8080))
         };
         let forwarded = [
             ("host", "icecast:8080"),
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_the_first_counts() {
-        let song = |target| visit(target, &[], false, |v| v.parameter("song"));
+        let song = |target| request(target, &[], false, |v| v.parameter("song"));
         assert_eq!(
             song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),
             Some("Eurasian wren & co".into())
@@ -196,7 +197,7 @@ mod tests {
             clippy::redundant_closure_for_method_calls,
             reason = "the method alone has too narrow a lifetime"
         )]
-        let foreign = |fields: &[_]| visit("/admin/x", fields, false, |v| v.is_foreign());
+        let foreign = |fields: &[_]| request("/admin/x", fields, false, |v| v.is_foreign());
         let host = ("host", "pi.local:8080");
         assert!(!foreign(&[host, ("user-agent", "curl/8.5.0")]));
         assert!(!foreign(&[host]));

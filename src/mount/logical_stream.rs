@@ -1,4 +1,4 @@
-//! What a mount has on the air: one logical stream, whoever feeds it and whether anybody does.
+//! What a mount has on the log: one logical stream, whoever feeds it and whether anybody does.
 //!
 //! Opus is spliced: sources follow each other within one stream, and silence stands in for them.
 //! FLAC and Vorbis pass through as they are, so another source is another stream.
@@ -6,17 +6,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::settings::{Gap, Settings};
+use super::settings::{Gap, MountSettings};
 use crate::clock::Moment;
 use ogg_splice::{Codec, Headers, Page, Splice, SpliceStats, Stamp, Stamped};
 
 /// A stream in the making.
 #[derive(Debug)]
-pub(super) struct Feed {
-    settings: Arc<Settings>,
+pub(super) struct LogicalStream {
+    settings: Arc<MountSettings>,
     codec: Codec,
     serial: u32,
-    kind: Kind,
+    kind: StreamKind,
     /// When audio last went in, or the stream began.
     heard: Instant,
     in_gap: bool,
@@ -27,14 +27,14 @@ pub(super) struct Feed {
 }
 
 #[derive(Debug)]
-enum Kind {
+enum StreamKind {
     Spliced(Box<Splice>),
-    Passed(Passed),
+    PassThrough(PassThrough),
 }
 
 /// The newest page of a stream that passes through: what its end has to follow.
 #[derive(Clone, Copy, Debug, Default)]
-struct Passed {
+struct PassThrough {
     sequence: u32,
     granule: u64,
     /// It was the stream's last already.
@@ -43,7 +43,7 @@ struct Passed {
 
 /// What there is to do next while no source does anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Idle {
+pub(super) enum IdleOutcome {
     /// Nothing before then.
     Until(Instant),
     /// Nothing.
@@ -52,13 +52,13 @@ pub(super) enum Idle {
     Over,
 }
 
-impl Feed {
-    /// A stream that begins with these headers, on a mount that had `before` on the air; the
+impl LogicalStream {
+    /// A stream that begins with these headers, on a mount that had `before` on the log; the
     /// headers as listeners get them.
     pub(super) fn begin(
         headers: &Headers,
         before: Option<&Self>,
-        settings: &Arc<Settings>,
+        settings: &Arc<MountSettings>,
         now: Moment,
     ) -> (Self, Headers) {
         // Two streams in a row must not look like one.
@@ -68,11 +68,18 @@ impl Feed {
         let kind = match &headers.codec {
             Codec::Opus(head) => {
                 let fills = settings.gap == Gap::Silence;
-                Kind::Spliced(Box::new(Splice::new(head, serial, count, fills, settings.gap_after)))
+                StreamKind::Spliced(Box::new(Splice::new(
+                    head,
+                    serial,
+                    count,
+                    fills,
+                    settings.gap_after,
+                )))
             }
-            Codec::Flac { .. } | Codec::Vorbis { .. } => {
-                Kind::Passed(Passed { sequence: count - 1, ..Passed::default() })
-            }
+            Codec::Flac { .. } | Codec::Vorbis { .. } => StreamKind::PassThrough(PassThrough {
+                sequence: count - 1,
+                ..PassThrough::default()
+            }),
         };
         let codec = headers.codec.clone();
         let settings = Arc::clone(settings);
@@ -86,7 +93,7 @@ impl Feed {
     /// Lets another source stream go on with this one, if it can; its headers as listeners get them.
     pub(super) fn join(&mut self, headers: &Headers) -> Option<Headers> {
         match &mut self.kind {
-            Kind::Spliced(splice) if self.codec.goes_on_with(&headers.codec) => {
+            StreamKind::Spliced(splice) if self.codec.goes_on_with(&headers.codec) => {
                 splice.join();
                 Some(headers.in_stream(self.serial).0)
             }
@@ -103,16 +110,16 @@ impl Feed {
     ) -> bool {
         let now = self.follow(now);
         let published = match &mut self.kind {
-            Kind::Spliced(splice) => {
+            StreamKind::Spliced(splice) => {
                 if self.in_gap {
                     splice.resume(now);
                 }
                 splice.push(page, now, out)
             }
-            Kind::Passed(newest) => {
+            StreamKind::PassThrough(newest) => {
                 out(&Stamped::of_stream(page, self.serial));
                 let granule = page.granule().unwrap_or(newest.granule);
-                *newest = Passed { sequence: page.sequence(), granule, last: page.is_last() };
+                *newest = PassThrough { sequence: page.sequence(), granule, last: page.is_last() };
                 true
             }
         };
@@ -123,11 +130,11 @@ impl Feed {
     }
 
     /// Does what is due while nothing comes: silence, and in the end the end.
-    pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&Stamped<'_>)) -> Idle {
+    pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&Stamped<'_>)) -> IdleOutcome {
         let now = self.follow(now);
         let patience = match &self.kind {
-            Kind::Spliced(splice) => splice.gap_threshold(),
-            Kind::Passed(_) => self.settings.gap_after,
+            StreamKind::Spliced(splice) => splice.gap_threshold(),
+            StreamKind::PassThrough(_) => self.settings.gap_after,
         };
         let gap = self.heard + patience;
         let gap = self.grace.map_or(gap, |grace| gap.max(grace));
@@ -135,18 +142,18 @@ impl Feed {
         let held = gap.max(self.heard + self.settings.hold);
         let over = (self.settings.gap != Gap::End).then_some(held);
         if over.is_some_and(|over| now >= over) {
-            return Idle::Over;
+            return IdleOutcome::Over;
         }
         let more = if now < gap {
             Some(gap)
         } else {
             self.in_gap = true;
             match &mut self.kind {
-                Kind::Spliced(splice) => splice.fill(now, out),
-                Kind::Passed(_) => None,
+                StreamKind::Spliced(splice) => splice.fill(now, out),
+                StreamKind::PassThrough(_) => None,
             }
         };
-        more.into_iter().chain(over).min().map_or(Idle::Forever, Idle::Until)
+        more.into_iter().chain(over).min().map_or(IdleOutcome::Forever, IdleOutcome::Until)
     }
 
     /// Takes note of how long the server stood still since this was last asked.
@@ -155,7 +162,7 @@ impl Feed {
         self.stood_still = now.stood_still;
         if !stood_still.is_zero() {
             self.grace = now.at.checked_add(stood_still);
-            if let Kind::Spliced(splice) = &mut self.kind {
+            if let StreamKind::Spliced(splice) = &mut self.kind {
                 splice.stood_still(stood_still, now.at);
             }
         }
@@ -165,9 +172,9 @@ impl Feed {
     /// Ends the stream, unless its source has.
     pub(super) fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
         match &mut self.kind {
-            Kind::Spliced(splice) => splice.end(out),
-            Kind::Passed(Passed { last: true, .. }) => {}
-            Kind::Passed(Passed { sequence, granule, .. }) => {
+            StreamKind::Spliced(splice) => splice.end(out),
+            StreamKind::PassThrough(PassThrough { last: true, .. }) => {}
+            StreamKind::PassThrough(PassThrough { sequence, granule, .. }) => {
                 let (serial, sequence, granule) = (self.serial, sequence.wrapping_add(1), *granule);
                 let stamp = Stamp { first: false, last: true, granule, serial, sequence };
                 out(&Stamped::new(stamp, &[], &[]));
@@ -183,24 +190,24 @@ impl Feed {
     /// Where the stream ends now.
     pub(super) fn granule(&self) -> u64 {
         match &self.kind {
-            Kind::Spliced(splice) => splice.position(),
-            Kind::Passed(newest) => newest.granule,
+            StreamKind::Spliced(splice) => splice.position(),
+            StreamKind::PassThrough(newest) => newest.granule,
         }
     }
 
     /// Bytes in a second of the source's audio, of its last seconds; 0 where that is not known.
     pub(super) fn rate(&self) -> u64 {
         match &self.kind {
-            Kind::Spliced(splice) => splice.rate(),
-            Kind::Passed(_) => 0,
+            StreamKind::Spliced(splice) => splice.rate(),
+            StreamKind::PassThrough(_) => 0,
         }
     }
 
     /// Samples at 48 kHz in the source's newest page of Opus; 0 for other codecs.
     pub(super) fn page_samples(&self) -> u64 {
         match &self.kind {
-            Kind::Spliced(splice) => splice.page_samples(),
-            Kind::Passed(_) => 0,
+            StreamKind::Spliced(splice) => splice.page_samples(),
+            StreamKind::PassThrough(_) => 0,
         }
     }
 
@@ -212,8 +219,8 @@ impl Feed {
     /// What came of audio and time since this was last asked.
     pub(super) fn take_stats(&mut self) -> SpliceStats {
         match &mut self.kind {
-            Kind::Spliced(splice) => splice.take_stats(),
-            Kind::Passed(_) => SpliceStats::default(),
+            StreamKind::Spliced(splice) => splice.take_stats(),
+            StreamKind::PassThrough(_) => SpliceStats::default(),
         }
     }
 }

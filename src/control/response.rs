@@ -14,9 +14,9 @@ use serde::Serialize;
 use crate::http::Reply;
 
 /// A body that is there as a whole, or one that is still in the making: events, or a list.
-pub(super) type Body = Either<Full<Bytes>, Either<Channel<Bytes>, Pieces>>;
+pub(super) type ResponseBody = Either<Full<Bytes>, Either<Channel<Bytes>, Pieces>>;
 /// An answer.
-pub(super) type Answer = Response<Body>;
+pub(super) type HttpResponse = Response<ResponseBody>;
 
 /// A body whose pieces are made one by one, as the client takes them: a list that has an entry for
 /// each listener must not be in memory as a whole.
@@ -35,17 +35,20 @@ impl hyper::body::Body for Pieces {
 }
 
 /// A document that is made piece by piece.
-pub(super) fn pieces(kind: &'static str, pieces: impl Iterator<Item = String> + 'static) -> Answer {
+pub(super) fn pieces(
+    kind: &'static str,
+    pieces: impl Iterator<Item = String> + 'static,
+) -> HttpResponse {
     let pieces = Pieces(Box::new(pieces.map(Bytes::from)));
     with_type(kind, Either::Right(Either::Right(pieces)))
 }
 
 /// A document of some type.
-pub(super) fn document(kind: &'static str, text: impl Into<Bytes>) -> Answer {
+pub(super) fn document(kind: &'static str, text: impl Into<Bytes>) -> HttpResponse {
     with_type(kind, Either::Left(Full::new(text.into())))
 }
 
-fn with_type(kind: &'static str, body: Body) -> Answer {
+fn with_type(kind: &'static str, body: ResponseBody) -> HttpResponse {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
@@ -58,7 +61,7 @@ pub(super) const JSON: &str = "application/json";
 ///
 /// # Panics
 /// Never: nothing that is given here can fail to become JSON.
-pub(super) fn json(value: &impl Serialize) -> Answer {
+pub(super) fn json(value: &impl Serialize) -> HttpResponse {
     document(JSON, serde_json::to_vec(value).expect("plain strings and numbers"))
 }
 
@@ -66,22 +69,22 @@ pub(super) fn json(value: &impl Serialize) -> Answer {
 pub(super) const XML: &str = "text/xml; charset=utf-8";
 
 /// XML.
-pub(super) fn xml(text: String) -> Answer {
+pub(super) fn xml(text: String) -> HttpResponse {
     document(XML, text)
 }
 
 /// A document that goes on.
-pub(super) fn stream(kind: &'static str, body: Channel<Bytes>) -> Answer {
+pub(super) fn stream(kind: &'static str, body: Channel<Bytes>) -> HttpResponse {
     with_type(kind, Either::Right(Either::Left(body)))
 }
 
 /// A refusal as a plain sentence.
-pub(super) fn plain(reply: &Reply) -> Answer {
+pub(super) fn plain(reply: &Reply) -> HttpResponse {
     with_fields(reply, document("text/plain; charset=utf-8", format!("{}\n", reply.sentence)))
 }
 
 /// A refusal as JSON.
-pub(super) fn json_error(reply: &Reply) -> Answer {
+pub(super) fn json_error(reply: &Reply) -> HttpResponse {
     #[derive(Serialize)]
     struct Refusal<'a> {
         error: &'a str,
@@ -89,7 +92,7 @@ pub(super) fn json_error(reply: &Reply) -> Answer {
     with_fields(reply, json(&Refusal { error: &reply.sentence }))
 }
 
-fn with_fields(reply: &Reply, mut response: Answer) -> Answer {
+fn with_fields(reply: &Reply, mut response: HttpResponse) -> HttpResponse {
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
     for (name, value) in &reply.fields {
         // The fields of a reply are our own; one that is none is left out.

@@ -15,14 +15,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::api::{Clock, Mount, date, state};
-use crate::admission::Permit;
-use crate::mount::{Live, Slot, Table};
+use super::api::{MountStatus, StreamClock, date, state};
+use crate::client::AdmissionSlot;
+use crate::mount::{MountEntry, StreamInfo, Table};
 
 /// Events that are kept.
-pub const KEPT: usize = 128;
+pub(crate) const KEPT: usize = 128;
 /// Readers there may be at once.
-pub const MOST_READERS: usize = 64;
+pub(crate) const MAX_READERS: usize = 64;
 /// Changes this close together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// Events are made no faster than this, in bytes per second: changes that come meanwhile are one event.
@@ -32,10 +32,10 @@ const CLOCK: Duration = Duration::from_secs(1);
 
 /// The events, and who made them.
 #[derive(Debug)]
-pub(super) struct Bulletin {
+pub(super) struct EventLog {
     /// Tells events of this process from those of another.
     boot: u64,
-    events: RefCell<VecDeque<Event>>,
+    events: RefCell<VecDeque<StoredEvent>>,
     /// The number of the newest one.
     newest: watch::Sender<u64>,
     /// Bytes of all events ever.
@@ -45,7 +45,7 @@ pub(super) struct Bulletin {
 }
 
 #[derive(Debug)]
-struct Event {
+struct StoredEvent {
     number: u64,
     text: Bytes,
 }
@@ -53,7 +53,7 @@ struct Event {
 /// What is remembered of a mount, to see what changes.
 #[derive(PartialEq)]
 struct Seen {
-    live: Arc<Live>,
+    stream: Arc<StreamInfo>,
     listeners: usize,
 }
 
@@ -86,10 +86,10 @@ struct Titled<'a> {
 struct Timed<'a> {
     name: &'a str,
     #[serde(flatten)]
-    clock: Clock,
+    clock: StreamClock,
 }
 
-impl Bulletin {
+impl EventLog {
     pub(super) fn new() -> Self {
         let boot = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
@@ -106,19 +106,19 @@ impl Bulletin {
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         loop {
             let before = self.said.get();
-            let mounts = table.shown();
-            for (slot, live) in &mounts {
-                let now = Seen { live: Arc::clone(live), listeners: slot.listeners.taken() };
-                let name = slot.name.as_str();
+            let mounts = table.public_streams();
+            for (entry, stream) in &mounts {
+                let now = Seen { stream: Arc::clone(stream), listeners: entry.listeners.taken() };
+                let name = entry.name.as_str();
                 match seen.get(name) {
-                    None => self.say("up", &Mount::of(slot, live)),
+                    None => self.say("up", &MountStatus::of(entry, stream)),
                     Some(before) if *before == now => continue,
-                    Some(before) => self.say_changes(slot, before, &now),
+                    Some(before) => self.say_changes(entry, before, &now),
                 }
                 seen.insert(name.to_owned(), now);
             }
             seen.retain(|name, _| {
-                let there = mounts.iter().any(|(slot, _)| slot.name.as_str() == name);
+                let there = mounts.iter().any(|(entry, _)| entry.name.as_str() == name);
                 if !there {
                     self.say("down", &Named { name });
                 }
@@ -133,20 +133,23 @@ impl Bulletin {
         }
     }
 
-    fn say_changes(&self, slot: &Arc<Slot>, before: &Seen, now: &Seen) {
-        let (name, live) = (slot.name.as_str(), &now.live);
-        let anew = (&before.live.codec, &before.live.description, before.live.since)
-            != (&live.codec, &live.description, live.since);
+    fn say_changes(&self, entry: &Arc<MountEntry>, before: &Seen, now: &Seen) {
+        let (name, stream) = (entry.name.as_str(), &now.stream);
+        let anew = (
+            &before.stream.codec,
+            &before.stream.source.description,
+            before.stream.source.connected.wall,
+        ) != (&stream.codec, &stream.source.description, stream.source.connected.wall);
         if anew {
             // Another source, or another stream: whatever there is to know of it.
-            self.say("up", &Mount::of(slot, live));
-        } else if before.live.tags != live.tags {
-            let tags = &live.tags;
+            self.say("up", &MountStatus::of(entry, stream));
+        } else if before.stream.tags != stream.tags {
+            let tags = &stream.tags;
             let (title, artist) = (tags.title.as_deref(), tags.artist.as_deref());
             self.say("title", &Titled { name, title, artist });
         }
-        if !anew && before.live.state != live.state {
-            let (state, state_since) = (state(live.state), date(live.state_since));
+        if !anew && before.stream.state != stream.state {
+            let (state, state_since) = (state(stream.state), date(stream.state_since.wall));
             self.say(state, &Stated { name, state, state_since });
         }
         if before.listeners != now.listeners {
@@ -162,7 +165,7 @@ impl Bulletin {
         }
         let text = frame(Some((self.boot, number)), kind, data);
         self.said.set(self.said.get().saturating_add(text.len() as u64));
-        events.push_back(Event { number, text });
+        events.push_back(StoredEvent { number, text });
         drop(events);
         self.newest.send_replace(number);
     }
@@ -175,9 +178,9 @@ impl Bulletin {
             return times.clone();
         }
         let mut all = Vec::from(&b": still here\n\n"[..]);
-        for (slot, _) in table.shown() {
-            if let Some(clock) = Clock::of(&slot) {
-                all.extend(frame(None, "clock", &Timed { name: slot.name.as_str(), clock }));
+        for (entry, _) in table.public_streams() {
+            if let Some(clock) = StreamClock::of(&entry) {
+                all.extend(frame(None, "clock", &Timed { name: entry.name.as_str(), clock }));
             }
         }
         let all = Bytes::from(all);
@@ -185,8 +188,12 @@ impl Bulletin {
         all
     }
 
-    /// A place for a reader that was at `last` (`Last-Event-ID`), if that is known and still here.
-    pub(super) fn join(&self, last: Option<&str>, permit: Permit) -> (Place, Channel<Bytes>) {
+    /// A place for a reader that was at `last` (`Last-StoredEvent-ID`), if that is known and still here.
+    pub(super) fn join(
+        &self,
+        last: Option<&str>,
+        permit: AdmissionSlot,
+    ) -> (Subscriber, Channel<Bytes>) {
         let (sender, body) = Channel::new(1);
         let heard = last.and_then(|last| {
             let (boot, number) = last.split_once('-')?;
@@ -195,16 +202,16 @@ impl Bulletin {
             (boot == self.boot && (oldest..=*self.newest.borrow()).contains(&number))
                 .then_some(number)
         });
-        (Place { sender, heard, newest: self.newest.subscribe(), permit }, body)
+        (Subscriber { sender, heard, newest: self.newest.subscribe(), permit }, body)
     }
 
     /// Serves a reader until it leaves.
-    pub(super) async fn serve(&self, mut place: Place, table: &Table) {
+    pub(super) async fn serve(&self, mut place: Subscriber, table: &Table) {
         // Whether it can still be sent to is what counts: an error means that it has left.
         let _ = self.feed(&mut place, table).await;
     }
 
-    async fn feed(&self, place: &mut Place, table: &Table) -> Result<(), Gone> {
+    async fn feed(&self, place: &mut Subscriber, table: &Table) -> Result<(), Gone> {
         let mut clock = interval(CLOCK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next = place.heard.map(|heard| heard + 1);
@@ -237,19 +244,25 @@ impl Bulletin {
     }
 
     /// Sends the state of all mounts as one event, mount by mount, so that the whole of it is never in memory.
-    async fn snapshot(&self, place: &mut Place, newest: u64, table: &Table) -> Result<(), Gone> {
+    async fn snapshot(
+        &self,
+        place: &mut Subscriber,
+        newest: u64,
+        table: &Table,
+    ) -> Result<(), Gone> {
         // A reader that takes its time must not keep a mount in its place.
-        let mounts = table.shown();
-        let mounts: Vec<(Weak<Slot>, Arc<Live>)> =
-            mounts.into_iter().map(|(slot, live)| (Arc::downgrade(&slot), live)).collect();
+        let mounts = table.public_streams();
+        let mounts: Vec<(Weak<MountEntry>, Arc<StreamInfo>)> =
+            mounts.into_iter().map(|(entry, stream)| (Arc::downgrade(&entry), stream)).collect();
         let id = format!("id: {}-{newest}\nevent: mounts\ndata: {{\"mounts\":[", self.boot);
         place.send(id.into()).await?;
         let mut first = true;
-        for (slot, live) in mounts {
-            let Some(slot) = slot.upgrade() else { continue };
+        for (entry, stream) in mounts {
+            let Some(entry) = entry.upgrade() else { continue };
             let comma = if std::mem::take(&mut first) { "" } else { "," };
-            let mount = serde_json::to_string(&Mount::of(&slot, &live)).unwrap_or_default();
-            drop(slot);
+            let mount =
+                serde_json::to_string(&MountStatus::of(&entry, &stream)).unwrap_or_default();
+            drop(entry);
             place.send(format!("{comma}{mount}").into()).await?;
         }
         place.send(Bytes::from_static(b"]}\n\n")).await
@@ -267,16 +280,16 @@ enum Kept {
 struct Gone;
 
 /// A reader's place.
-pub(super) struct Place {
+pub(super) struct Subscriber {
     sender: Sender<Bytes>,
     /// The last event that it has heard.
     heard: Option<u64>,
     newest: watch::Receiver<u64>,
-    permit: Permit,
+    permit: AdmissionSlot,
 }
 
-impl Place {
-    /// For [`Admission::held_by`](crate::admission::Admission::held_by).
+impl Subscriber {
+    /// For [`Admission::held_by`](crate::client::Admission::held_by).
     pub(super) fn id(&self) -> usize {
         self.permit.id()
     }

@@ -1,0 +1,256 @@
+//! The half of a mount that belongs to one thread: its sources, and the stream they send.
+//!
+//! Everything here is a plain function call on the mount's home thread; the only lock is the one
+//! around the pages, which is held while a page is copied into the ring.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ogg_splice::{Headers, Page, Tags};
+use tokio::sync::Notify;
+
+use super::logical_stream::{IdleOutcome, LogicalStream};
+use super::page_log::JoinPoint;
+use super::shared::SharedMount;
+use super::source_slots::SourceSlots;
+use super::stream_info::{SourceInfo, SourceState, StreamInfo};
+use crate::clock::{Moment, Timestamp};
+use crate::log::journal;
+use crate::text::sanitize;
+
+/// A mount as its home thread has it.
+#[derive(Debug)]
+pub struct HomeMount {
+    slots: RefCell<SourceSlots>,
+    /// The stream that is sent to listeners; it outlives its source for a while.
+    stream: RefCell<Option<LogicalStream>>,
+    /// Wakes the gap filler: what it waits for may have changed.
+    pub(super) changed: Notify,
+    /// Dropped last: it stands for the memory of all the above.
+    shared: Arc<SharedMount>,
+}
+
+impl HomeMount {
+    /// The home half of a mount without a source. For the mount's home thread, which has one of them.
+    pub fn new(shared: Arc<SharedMount>) -> Rc<Self> {
+        Rc::new(Self {
+            slots: RefCell::default(),
+            stream: RefCell::default(),
+            changed: Notify::new(),
+            shared,
+        })
+    }
+
+    /// The half that other threads may use.
+    pub fn shared(&self) -> &Arc<SharedMount> {
+        &self.shared
+    }
+
+    /// Whether a source has a claim on the mount, or its stream continues without one.
+    pub fn is_wanted(&self) -> bool {
+        self.slots.borrow().is_claimed() || self.stream.borrow().is_some()
+    }
+
+    /// Ends the stream for its listeners, with an EOS page.
+    pub fn end(&self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        self.shared.pages_mut().end(&mut stream);
+        self.shared.entry().set_stream(None);
+        self.shared.wake_readers();
+    }
+
+    /// Disconnects the source that is live, for the administrator; false if there is none.
+    pub fn evict(&self) -> bool {
+        let evicted = self.slots().evict();
+        if evicted {
+            self.source_left();
+        }
+        evicted
+    }
+
+    /// Gives the stream another title, until its source sends one.
+    pub fn retitle(&self, tags: Tags) {
+        let entry = self.shared.entry();
+        if let Some(stream) = entry.stream() {
+            entry.set_stream(Some(StreamInfo { tags, ..StreamInfo::clone(&stream) }));
+        }
+    }
+
+    pub(super) fn slots(&self) -> RefMut<'_, SourceSlots> {
+        self.slots.borrow_mut()
+    }
+
+    /// Lets a source's stream go live: as the continuation of the present one where that is possible.
+    pub(super) fn begin(&self, headers: &Headers, source: &SourceInfo, now: Moment) {
+        let mut current = self.stream.borrow_mut();
+        let had_stream = current.is_some();
+        let continued = current.as_mut().and_then(|stream| stream.join(headers));
+        let spliced = continued.is_some();
+        let (headers, ended) = if let Some(headers) = continued {
+            (headers, None)
+        } else {
+            let settings = self.shared.entry().settings();
+            let (stream, headers) = LogicalStream::begin(headers, current.as_ref(), &settings, now);
+            (headers, current.replace(stream))
+        };
+        drop(current);
+        self.show(&headers, source, ended);
+        self.shared.entry().counters.splices.add(u64::from(spliced));
+        self.changed.notify_one();
+        let (mount, codec) = (self.shared.entry().name.as_str(), headers.codec.name());
+        let channels = headers.codec.channels();
+        let tags_left_out = (headers.tags_left_out > 0).then_some(headers.tags_left_out);
+        match (spliced, had_stream) {
+            (true, _) => journal!(
+                info,
+                STREAM_SPLICED,
+                mount,
+                codec,
+                channels,
+                tags_left_out,
+                "the stream continues with a new source"
+            ),
+            (false, true) => journal!(
+                warn,
+                STREAM_CHAINED,
+                mount,
+                codec,
+                channels,
+                tags_left_out,
+                "a stream in another format began; some players stop here"
+            ),
+            (false, false) => {
+                journal!(info, STREAM_BEGAN, mount, codec, channels, tags_left_out, "stream began");
+            }
+        }
+    }
+
+    /// Lets listeners join with these headers, and shows the stream in status. A stream that `ended`
+    /// for this one ends under the same lock: no reader sees a moment without a stream, in which its
+    /// listeners would be disconnected.
+    fn show(&self, headers: &Headers, source: &SourceInfo, ended: Option<LogicalStream>) {
+        let entry = self.shared.entry();
+        let (state, state_since) = match entry.stream().filter(|_| ended.is_none()) {
+            Some(stream) => (stream.state, stream.state_since),
+            None => (SourceState::Live, Timestamp::now()),
+        };
+        let mut pages = self.shared.pages_mut();
+        if let Some(mut stream) = ended {
+            pages.end(&mut stream);
+        }
+        let since = if let Some(stream) = &pages.stream {
+            stream.since
+        } else {
+            pages.ring.begin_stream(headers.codec.granules_per_second());
+            pages.ring.head()
+        };
+        pages.stream = Some(Arc::new(JoinPoint { headers: headers.clone(), since }));
+        drop(pages);
+        entry.set_stream(Some(StreamInfo {
+            codec: headers.codec.clone(),
+            tags: sanitized(&headers.tags),
+            tags_left_out: headers.tags_left_out,
+            source: source.clone(),
+            state,
+            state_since,
+        }));
+        self.shared.wake_readers();
+    }
+
+    /// Whether there is a stream to publish to.
+    pub(super) fn has_stream(&self) -> bool {
+        self.stream.borrow().is_some()
+    }
+
+    /// Publishes a source's page as part of the stream. Readers are woken separately, once per batch.
+    pub(super) fn publish(&self, page: &Page<'_>, now: Moment) {
+        let mut stream = self.stream.borrow_mut();
+        let Some(stream) = stream.as_mut() else { return };
+        let was_in_gap = stream.is_in_gap();
+        let mut pages = self.shared.pages_mut();
+        stream.push(page, now, |page| pages.ring.publish(page));
+        drop(pages);
+        self.account(stream);
+        // Status shows real time.
+        let (real, gauges) = (now.real(), &self.shared.entry().gauges);
+        gauges.page_received(real, stream.page_samples(), stream.rate());
+        gauges.page_published(real, stream.granule());
+        if was_in_gap && !stream.is_in_gap() {
+            self.enter(SourceState::Live);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Does what is due while no source sends: publishes silence, and ends the stream after the hold time.
+    pub(super) fn idle(&self, now: Moment) -> IdleOutcome {
+        let mut current = self.stream.borrow_mut();
+        let Some(stream) = current.as_mut() else { return IdleOutcome::Forever };
+        let was_in_gap = stream.is_in_gap();
+        let mut pages = self.shared.pages_mut();
+        let before = pages.ring.head();
+        let idle = stream.idle(now, |page| pages.ring.publish(page));
+        let published = pages.ring.head() > before;
+        drop(pages);
+        self.account(stream);
+        if published {
+            self.shared.entry().gauges.page_published(now.real(), stream.granule());
+        }
+        if !was_in_gap && stream.is_in_gap() {
+            self.enter(SourceState::Gap);
+        }
+        drop(current);
+        if idle == IdleOutcome::Over {
+            journal!(
+                info,
+                STREAM_ENDED,
+                mount = self.shared.entry().name.as_str(),
+                "no source came back within the hold time; the stream has ended"
+            );
+            self.end();
+        } else if published {
+            self.shared.wake_readers();
+        }
+        idle
+    }
+
+    /// The source that was live is gone.
+    pub(super) fn source_left(&self) {
+        let ends = self.stream.borrow().as_ref().is_some_and(LogicalStream::ends_with_its_source);
+        if ends {
+            self.end();
+        }
+    }
+
+    fn account(&self, stream: &mut LogicalStream) {
+        let stats = stream.take_stats();
+        let counters = &self.shared.entry().counters;
+        counters.silence.add(stats.silence);
+        counters.late.add(stats.late);
+    }
+
+    /// Shows and logs whether the source sends.
+    fn enter(&self, state: SourceState) {
+        let entry = self.shared.entry();
+        let Some(stream) = entry.stream() else { return };
+        let seconds = stream.state_since.elapsed().as_secs_f32();
+        let mount = entry.name.as_str();
+        match state {
+            SourceState::Gap => {
+                entry.counters.gaps.add(1);
+                journal!(info, GAP_BEGAN, mount, "the source sends nothing");
+            }
+            SourceState::Live => {
+                journal!(info, GAP_ENDED, mount, seconds, "the source sends again");
+            }
+        }
+        let state_since = Timestamp::now();
+        entry.set_stream(Some(StreamInfo { state, state_since, ..StreamInfo::clone(&stream) }));
+    }
+}
+
+/// Tags fit to be shown: their texts come from the encoder.
+fn sanitized(tags: &Tags) -> Tags {
+    let text = |text: &Option<String>| text.as_deref().map(sanitize);
+    Tags { title: text(&tags.title), artist: text(&tags.artist) }
+}
