@@ -14,7 +14,7 @@ fuzz_target!(|input: (&str, &str, &str, bool)| {
     let token = authorization.strip_prefix("Bearer ").or_else(|| query.strip_prefix("token="));
     let offer = PresentedCredentials { login: basic(authorization), token, link: Link::of_query(query) };
     let access = Access {
-        kind: if takes_tokens { AccessMode::Token } else { AccessMode::Password },
+        mode: if takes_tokens { AccessMode::Token } else { AccessMode::Password },
         listeners: PasswordHashes::parse(users).unwrap_or_default(),
         tokens: vec![Token { name: "web".into(), token: Secret::new(TOKEN) }],
         ..Access::default()
