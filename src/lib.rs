@@ -56,6 +56,7 @@
 //! | `push` | the source client behind `silvacast push` and the demo |
 //! | [`platform`] | privileges, inherited sockets, service manager, watchdog |
 //! | [`log`] | the journal: its catalog of events, throttle and access log |
+//! | `routes` | the server's own resources: paths, methods, who may ask |
 //! | [`http`], `tcp`, `clock`, `stats`, `quota`, `client_addr`, `text`, `units` | what several of these share |
 //!
 //! A module uses only modules below it in this table; a test checks that.
@@ -84,6 +85,7 @@ pub mod mount;
 pub mod platform;
 mod push;
 mod quota;
+mod routes;
 mod server;
 pub mod source;
 mod stats;

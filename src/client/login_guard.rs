@@ -22,7 +22,7 @@ const MAX_KNOWN_OF_CLIENT: usize = 32;
 
 /// Lets in who knows a credential, and keeps out who guesses.
 #[derive(Debug, Default)]
-pub struct LoginGuard {
+pub(crate) struct LoginGuard {
     state: Mutex<GuardState>,
 }
 
@@ -44,7 +44,7 @@ impl LoginGuard {
     ///
     /// # Errors
     /// The reply to give: 401 for a wrong login or none, 429 after too many wrong ones.
-    pub fn admit(
+    pub(crate) fn admit(
         &self,
         logins: &[&Login],
         said: Option<&str>,
@@ -73,7 +73,7 @@ impl LoginGuard {
     ///
     /// # Errors
     /// The reply to give if the client has to wait.
-    pub fn try_again(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
+    pub(crate) fn try_again(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
         // If a trusted proxy did not forward a client address, we cannot tell clients apart, so
         // nobody is locked out.
         if client.is_proxy {
@@ -90,14 +90,14 @@ impl LoginGuard {
     }
 
     /// Notes that a credential was right.
-    pub fn was_right(&self, client: ClientAddr, credential: &str) {
+    pub(crate) fn was_right(&self, client: ClientAddr, credential: &str) {
         if !client.is_proxy {
             self.state().known.note(client.address, credential);
         }
     }
 
     /// Notes that a credential was wrong.
-    pub fn was_wrong(&self, client: ClientAddr) {
+    pub(crate) fn was_wrong(&self, client: ClientAddr) {
         if !client.is_proxy && self.state().lockout.note(client.address, Instant::now()) {
             journal!(warn, LOCKOUT, peer = %client.address, "too many wrong passwords in a minute: locked out for a minute");
         }

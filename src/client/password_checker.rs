@@ -41,14 +41,14 @@ struct Check {
 
 /// Asks the checking thread; clones ask the same one.
 #[derive(Clone, Debug)]
-pub struct PasswordChecker {
+pub(crate) struct PasswordChecker {
     queue: Arc<CheckQueue>,
     memory: Arc<VerifiedPasswords>,
 }
 
 /// No answer in time: too many were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CheckerOverloaded;
+pub(crate) struct CheckerOverloaded;
 
 /// Checks that wait, and who is worth waiting for.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl PasswordChecker {
     ///
     /// # Errors
     /// What the system says where it gives no thread or no random numbers.
-    pub fn start() -> std::io::Result<Self> {
+    pub(crate) fn start() -> std::io::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(std::io::Error::other)?;
         let (queue, memory) = (
@@ -96,7 +96,7 @@ impl PasswordChecker {
     ///
     /// # Errors
     /// [`CheckerOverloaded`].
-    pub async fn check(
+    pub(crate) async fn check(
         &self,
         client: Option<IpAddr>,
         password: Secret,

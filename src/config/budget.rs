@@ -10,7 +10,7 @@ use crate::control::{
     self, CeilingItem, KEPT_EVENTS, MAX_READERS, MAX_REQUESTS, MemoryOwner, REQUEST_QUEUE,
     SOURCE_TEXT, request_memory,
 };
-use crate::door::{self, MAX_WAITING, VISIT_MEMORY};
+use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING};
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
 use crate::source::MAX_GOODBYES;
@@ -81,7 +81,7 @@ impl Budget {
                 stream,
             ),
             process("a listener", limits.listeners, LISTENER_MEMORY),
-            process("a request head", at_door, VISIT_MEMORY + 2 * limits.request_head),
+            process("a request head", at_door, CONNECTION_MEMORY + 2 * limits.request_head),
             process("a request on its way", on_its_way, 2 * limits.request_head),
             // While one configuration takes the other's place there are both.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),

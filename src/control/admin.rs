@@ -14,6 +14,7 @@ use super::{Control, stats};
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
 use crate::mount::{MountEntry, Name};
+use crate::routes::{AdminCommand, Caller};
 use crate::text::sanitize;
 use crate::worker::Command;
 use ogg_splice::Tags;
@@ -22,63 +23,59 @@ use ogg_splice::Tags;
 const RELOAD: Duration = Duration::from_secs(20);
 
 impl Control {
-    /// Answers a request below `/admin`.
+    /// Executes an administration command, for a caller that has been checked.
     ///
     /// # Errors
-    /// The refusal.
+    /// The reply to a command that is refused.
     pub(super) async fn administer(
         &self,
+        command: AdminCommand,
         request: &RequestContext<'_>,
     ) -> Result<HttpResponse, Reply> {
-        let what = request.path.strip_prefix("/admin").unwrap_or_default().trim_matches('/');
-        let what = what.strip_suffix(".xsl").or(what.strip_suffix(".xml")).unwrap_or(what);
-        if what == "metadata" {
-            self.metadata_login(request)?;
-        } else {
-            self.admin_login(request)?;
-        }
-        let changes = matches!(what, "killclient" | "killsource" | "metadata" | "reloadconfig");
-        if changes && request.is_foreign() {
-            let sentence = "Refused: a page of another site may have sent this command; send it with a tool such as curl.";
-            return Err(Reply::new(403, sentence));
-        }
-        if changes {
-            let mount = request.parameter("mount").unwrap_or_default();
+        if changes_something(command) {
+            if request.is_foreign() {
+                let sentence = "Refused: a page of another site may have sent this command; send it with a tool such as curl.";
+                return Err(Reply::new(403, sentence));
+            }
+            let command = name_of(request);
+            let mount = request.target.decoded_parameter("mount").unwrap_or_default();
             let mount = sanitize(redacted_path(&mount));
             let client = request.client.address;
-            journal!(info, ADMIN_COMMAND, command = what, mount, %client, "the administrator gives a command");
+            journal!(info, ADMIN_COMMAND, command, mount, %client, "administration command");
         }
-        match what {
-            "" | "stats" => {
+        match command {
+            AdminCommand::Stats => {
                 let mounts = self.table.streams();
-                let only = request.parameter("mount");
-                if only.as_ref().is_some_and(|only| {
-                    !mounts.iter().any(|(entry, _)| entry.name.as_str() == only)
-                }) {
+                let only = request.target.decoded_parameter("mount");
+                let is_missing =
+                    |only: &String| !mounts.iter().any(|(entry, _)| entry.name.as_str() == only);
+                if only.as_ref().is_some_and(is_missing) {
                     return Err(no_source());
                 }
                 let station = self.station(request);
                 Ok(xml(stats::stats(&station, self.table.stats(), &mounts, only.as_deref())))
             }
-            "listmounts" => Ok(xml(stats::mounts(&self.table.streams()))),
-            "listclients" => Ok(pieces(XML, stats::clients(&*self.mount(request)?))),
-            "killclient" => self.kill_client(request),
-            "killsource" => self.kill_source(request),
-            "metadata" => self.retitle(request),
-            "reloadconfig" => Ok(self.reload().await),
-            "moveclients" | "fallbacks" | "updatemetadata" | "manageauth" => Err(Reply::new(
+            AdminCommand::ListMounts => Ok(xml(stats::mounts(&self.table.streams()))),
+            AdminCommand::ListClients => Ok(pieces(XML, stats::clients(&*self.mount(request)?))),
+            AdminCommand::KillClient => self.kill_client(request),
+            AdminCommand::KillSource => self.kill_source(request),
+            AdminCommand::Metadata => self.retitle(request),
+            AdminCommand::ReloadConfig => Ok(self.reload().await),
+            AdminCommand::Unsupported(name) => Err(Reply::new(
                 400,
                 format!(
-                    "silvacast has no {what}: listeners stay with their mount, and a mount has no fallback."
+                    "silvacast has no {name}: listeners stay with their mount, and a mount has no fallback."
                 ),
             )),
-            _ => Err(Reply::new(404, "There is no such administration command.")),
+            AdminCommand::Unknown => {
+                Err(Reply::new(404, "There is no such administration command."))
+            }
         }
     }
 
     fn kill_client(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let entry = self.mount(request)?;
-        let id = request.parameter("id").and_then(|id| id.parse().ok());
+        let id = request.target.decoded_parameter("id").and_then(|id| id.parse().ok());
         let id =
             id.ok_or_else(|| Reply::new(400, "Missing parameter: id takes a listener's number."))?;
         let here = entry.directory.has(id);
@@ -99,14 +96,22 @@ impl Control {
     /// `mode=updinfo` with `song`, or `artist` and `title`.
     fn retitle(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let entry = self.mount(request)?;
-        if request.parameter("mode").as_deref() != Some("updinfo") {
+        if request.target.decoded_parameter("mode").as_deref() != Some("updinfo") {
             return Err(Reply::new(400, "Missing parameter: mode takes updinfo."));
         }
-        if request.parameter("charset").is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
+        if request
+            .target
+            .decoded_parameter("charset")
+            .is_some_and(|name| !name.eq_ignore_ascii_case("utf-8"))
+        {
             return Err(Reply::new(400, "The only charset understood here is UTF-8."));
         }
         let text = |name| {
-            request.parameter(name).map(|text| sanitize(&text)).filter(|text| !text.is_empty())
+            request
+                .target
+                .decoded_parameter(name)
+                .map(|text| sanitize(&text))
+                .filter(|text| !text.is_empty())
         };
         let tags = match (text("song"), text("title")) {
             (None, None) => {
@@ -133,28 +138,53 @@ impl Control {
 
     /// The mount that a request names.
     fn mount(&self, request: &RequestContext<'_>) -> Result<Arc<MountEntry>, Reply> {
-        let name = request.parameter("mount");
+        let name = request.target.decoded_parameter("mount");
         let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
         let entry = Name::new(&name).ok().and_then(|name| self.table.find(&name));
         entry.ok_or_else(no_source)
     }
 
-    /// Lets the administrator in.
-    pub(super) fn admin_login(&self, request: &RequestContext<'_>) -> Result<(), Reply> {
-        let login = &self.settings.load().credentials.admin;
-        self.guard.admit(&[login], request.authorization(), request.client, "admin")
-    }
-
-    /// A mount's own source may say what it plays.
-    fn metadata_login(&self, request: &RequestContext<'_>) -> Result<(), Reply> {
+    /// Checks the login of a caller.
+    ///
+    /// # Errors
+    /// The reply to a wrong login, or to none where one is needed.
+    pub(super) fn check_caller(
+        &self,
+        caller: Caller,
+        request: &RequestContext<'_>,
+    ) -> Result<(), Reply> {
         let credentials = &self.settings.load().credentials;
-        let name = request.parameter("mount").and_then(|name| Name::new(&name).ok());
-        let own = name
-            .and_then(|name| self.table.find(&name))
-            .and_then(|entry| entry.settings().source.clone());
-        let logins = [&credentials.admin, own.as_ref().unwrap_or(&credentials.source)];
-        self.guard.admit(&logins, request.authorization(), request.client, "admin")
+        let own;
+        let logins = match caller {
+            Caller::Anyone => return Ok(()),
+            Caller::Administrator => &[&credentials.admin][..],
+            Caller::AdministratorOrSource => {
+                let name = request.target.decoded_parameter("mount");
+                let name = name.and_then(|name| Name::new(&name).ok());
+                own = name
+                    .and_then(|name| self.table.find(&name))
+                    .and_then(|entry| entry.settings().source.clone());
+                &[&credentials.admin, own.as_ref().unwrap_or(&credentials.source)]
+            }
+        };
+        self.guard.admit(logins, request.authorization(), request.client, "admin")
     }
+}
+
+/// Whether a command may change something: a page of another site must not send it.
+fn changes_something(command: AdminCommand) -> bool {
+    matches!(
+        command,
+        AdminCommand::KillClient
+            | AdminCommand::KillSource
+            | AdminCommand::Metadata
+            | AdminCommand::ReloadConfig
+    )
+}
+
+/// A command's name in Icecast, from the path of its route.
+fn name_of(request: &RequestContext<'_>) -> &'static str {
+    request.route.map_or("", |route| route.path.trim_start_matches("/admin/"))
 }
 
 /// Icecast's own words, as programs look for them.

@@ -209,3 +209,51 @@ pub(super) fn date(at: SystemTime) -> String {
 fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::OPENAPI;
+    use crate::routes::{Caller, Endpoint, ROUTES};
+
+    #[test]
+    fn the_description_and_the_table_of_routes_agree() {
+        let openapi: Value = serde_json::from_str(OPENAPI).unwrap();
+        let described: BTreeSet<_> = openapi["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().unwrap().iter();
+                let methods = methods.filter(|(method, _)| *method != "parameters");
+                methods.map(move |(method, about)| {
+                    let needs_login =
+                        about["security"].as_array().is_some_and(|all| !all.is_empty());
+                    (path.replace("{name}", "*"), method.to_uppercase(), needs_login)
+                })
+            })
+            .collect();
+        let served: BTreeSet<_> = ROUTES
+            .iter()
+            .filter(|route| route.path.starts_with("/api/"))
+            .filter(|route| route.endpoint != Endpoint::UnknownApi)
+            .map(|route| {
+                let needs_login = route.caller != Caller::Anyone;
+                (route.path.to_owned(), "GET".to_owned(), needs_login)
+            })
+            .collect();
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn every_route_has_a_reserved_name() {
+        use crate::mount::{Name, NameError};
+        for route in &ROUTES {
+            let path = route.path.replace('*', "x");
+            assert_eq!(Name::new(&path), Err(NameError::Reserved), "{path}");
+        }
+    }
+}

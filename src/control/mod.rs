@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use api::OPENAPI;
 pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use sse::{KEPT as KEPT_EVENTS, MAX_READERS};
-pub(crate) use status::{Station, path as url_path, render as status_json};
+pub(crate) use status::{Station, path as url_path};
 
 use api::{MountList, MountStatus, listeners};
 use request::RequestContext;
@@ -38,11 +38,15 @@ use response::{HttpResponse, JSON, document, json, pieces, plain};
 use crate::auth::Credentials;
 use crate::client::LoginGuard;
 use crate::client_addr::ClientAddr;
-use crate::http::Reply;
+use crate::http::{Reply, RequestHead, Target};
 use crate::mount::{Name, Table};
 use crate::platform::{Heartbeat, Reloader};
 use crate::quota::Permit;
+use crate::routes::{Endpoint, Methods, Route};
 use crate::worker::Workers;
+
+/// The type that Prometheus asks for.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Requests on their way from the door.
 pub(crate) const REQUEST_QUEUE: usize = 64;
@@ -67,16 +71,22 @@ const fn buffer(request_head: usize) -> usize {
     8 * 1024 + request_head
 }
 
-/// A connection that the door takes for no stream.
+/// A connection whose request the control plane answers.
 #[derive(Debug)]
-pub struct ControlConnection {
+pub(crate) struct ControlConnection {
     /// The connection.
     pub socket: std::net::TcpStream,
-    /// What has been read from it: the request's head, at least.
+    /// The request's head.
+    pub head: RequestHead,
+    /// Its target.
+    pub target: Target,
+    /// What answers it; `None` for a path that is not the server's own.
+    pub route: Option<&'static Route>,
+    /// Bytes that the door has read after the head.
     pub read: Vec<u8>,
-    /// Where it comes from.
+    /// The client.
     pub client: ClientAddr,
-    /// Freed when it ends.
+    /// The client's connection permit, freed when the connection ends.
     pub permit: Option<Permit>,
 }
 
@@ -89,8 +99,6 @@ pub struct ControlSettings {
     pub location: String,
     /// Who looks after it.
     pub admin: String,
-    /// Accepted in front of every path.
-    pub prefix: String,
     /// The longest request head that the door lets in, in bytes.
     pub request_head: usize,
     /// The passwords of the administrator, and of sources, which may say what they play.
@@ -118,6 +126,14 @@ pub(crate) struct Control {
     pub reloader: Reloader,
 }
 
+/// What a request gets.
+enum Answer {
+    /// A response that is complete, or complete once its pieces have been made.
+    Document(HttpResponse),
+    /// Server-sent events.
+    Events,
+}
+
 impl Control {
     /// Serves what the door sends until `stop` turns true; beats while it takes requests.
     pub(crate) async fn serve(
@@ -129,19 +145,63 @@ impl Control {
         server::serve(self, connections, heartbeat, stop).await;
     }
 
-    /// The page on which people listen, and the files that belong to it.
-    fn listening_page(&self, request: &RequestContext<'_>) -> Option<HttpResponse> {
-        let asked = request.target.path();
-        if request.path == "/" && !asked.ends_with('/') {
-            // Everything in the page is named from where it is, so it has to be in the folder.
-            return Some(with_slash(asked, request.query));
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// The reply to a request that is refused.
+    async fn answer(&self, request: &RequestContext<'_>) -> Result<Answer, Reply> {
+        let methods = request.route.map_or(Methods::Read, |route| route.methods);
+        if !methods.include(request.head.method()) {
+            let sentence = "Only GET and HEAD are allowed here.";
+            return Err(Reply::new(405, sentence).with("Allow", methods.allow()));
         }
-        let mut shown =
-            if page::is_document(request.path) { self.table.public_streams() } else { Vec::new() };
-        if let Some(wanted) = request.parameter("mount") {
-            shown.retain(|(entry, _)| entry.name.as_str() == wanted);
+        let Some(route) = request.route else {
+            return self.playlist(request).map(Answer::Document);
+        };
+        self.check_caller(route.caller, request)?;
+        let document = match route.endpoint {
+            Endpoint::Events => return Ok(Answer::Events),
+            Endpoint::ListeningPage | Endpoint::EmbeddedPlayer | Endpoint::PageFile => {
+                self.page(request)
+            }
+            Endpoint::StatusPage => {
+                let there = Reply::new(302, "The page for people is here.").with("Location", "./");
+                Ok(plain(&there))
+            }
+            Endpoint::StatusJson => {
+                let status = status::render(&self.station(request), &self.table.public_streams());
+                Ok(document("application/json; charset=UTF-8", status))
+            }
+            Endpoint::Health => Ok(document("text/plain; charset=utf-8", "ok\n")),
+            Endpoint::Metrics => metrics::render(&self.table, &self.ceiling)
+                .map(|text| document(METRICS, text))
+                .map_err(|error| Reply::new(500, error.to_string())),
+            Endpoint::OpenApi => Ok(document("application/json", OPENAPI)),
+            Endpoint::Mounts => Ok(json(&MountList::of(&self.table))),
+            Endpoint::Mount => self.mount_status(request),
+            Endpoint::Listeners => Ok(pieces(JSON, listeners(&self.table))),
+            Endpoint::UnknownApi => Err(Reply::new(
+                404,
+                "There is no such resource; /api/v1/openapi.json lists those that exist.",
+            )),
+            Endpoint::Admin(command) => self.administer(command, request).await,
+        };
+        document.map(Answer::Document)
+    }
+
+    /// The page on which people listen, and its files.
+    fn page(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let Target { path, raw_path, query, .. } = request.target;
+        if path == "/" && !raw_path.ends_with('/') {
+            // The page's links are relative, so its own path has to end with a slash.
+            return Ok(with_slash(raw_path, query));
         }
-        let microphones: Vec<_> = shown
+        let mut streams =
+            if page::is_document(path) { self.table.public_streams() } else { Vec::new() };
+        if let Some(wanted) = request.target.decoded_parameter("mount") {
+            streams.retain(|(entry, _)| entry.name.as_str() == wanted);
+        }
+        let microphones: Vec<_> = streams
             .iter()
             .map(|(entry, stream)| {
                 let mount = entry.name.as_str();
@@ -149,46 +209,29 @@ impl Control {
                 page::Microphone { mount, title }
             })
             .collect();
-        let answer = page::asset(request.path, request.fields, &microphones)?;
-        Some(answer.map(Either::Left))
+        let answer = page::asset(path, &request.fields, &microphones).ok_or_else(no_page)?;
+        Ok(answer.map(Either::Left))
     }
 
-    /// What lies below `/api/`.
-    fn api(&self, what: &str, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let nothing = || {
-            Reply::new(404, "There is no such thing here; /api/v1/openapi.json says what there is.")
-        };
-        match what.strip_prefix("v1/").ok_or_else(nothing)? {
-            "openapi.json" => Ok(document("application/json", OPENAPI)),
-            "mounts" => Ok(json(&MountList::of(&self.table))),
-            "listeners" => {
-                self.admin_login(request)?;
-                Ok(pieces(JSON, listeners(&self.table)))
-            }
-            other => {
-                let name = other.strip_prefix("mounts/").ok_or_else(nothing)?;
-                let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
-                // Who knows the name of a hidden mount may ask for it.
-                let found = name.ok().and_then(|name| self.table.find(&name));
-                let heard = found.and_then(|entry| Some((entry.stream()?, entry)));
-                let (stream, entry) = heard.ok_or_else(|| {
-                    Reply::new(404, "No source is sending to a mount of this name.")
-                })?;
-                Ok(json(&MountStatus::of(&entry, &stream)))
-            }
-        }
+    /// The mount that the path names.
+    fn mount_status(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let path = &request.target.path;
+        let name = path.strip_prefix("/api/v1/mounts/").unwrap_or_default();
+        let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
+        // A hidden mount is not listed, but whoever knows its name may ask for it.
+        let entry = name.ok().and_then(|name| self.table.find(&name));
+        let found = entry.and_then(|entry| Some((entry.stream()?, entry)));
+        let (stream, entry) = found
+            .ok_or_else(|| Reply::new(404, "No source is sending to a mount of this name."))?;
+        Ok(json(&MountStatus::of(&entry, &stream)))
     }
 
-    /// Every other path: a mount's playlist, or nothing.
-    fn elsewhere(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        if let Some((entry, stream)) = playlist::mount(request.path, &self.table) {
-            let base = request.base(&self.settings.load(), self.port);
-            return Ok(playlist::render(&base, &entry, &stream));
-        }
-        Err(Reply::new(
-            404,
-            "There is no such page, and no source is sending to a mount of this name.",
-        ))
+    /// A mount's playlist, for a path that is not the server's own.
+    fn playlist(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let (entry, stream) =
+            playlist::mount(&request.target.path, &self.table).ok_or_else(no_page)?;
+        let base = request.base(&self.settings.load(), self.port);
+        Ok(playlist::render(&base, &entry, &stream))
     }
 
     fn station(&self, request: &RequestContext<'_>) -> Station {
@@ -198,8 +241,12 @@ impl Control {
     }
 }
 
-/// The same path, as that of a folder.
+fn no_page() -> Reply {
+    Reply::new(404, "There is no such page, and no source is sending to a mount of this name.")
+}
+
+/// A redirect to the same path with a slash at its end.
 fn with_slash(path: &str, query: &str) -> HttpResponse {
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-    plain(&Reply::new(308, "It is in this folder.").with("Location", format!("{path}/{query}")))
+    plain(&Reply::new(308, "This page is a folder.").with("Location", format!("{path}/{query}")))
 }

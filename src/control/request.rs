@@ -1,38 +1,46 @@
-//! One request, as far as answers depend on it: where it comes from, and how the client sees the server.
+//! One request as the control plane's answers need it: what the door parsed, and the URLs by which the
+//! client reaches this server.
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN, REFERER, USER_AGENT};
-use hyper::{Method, Uri};
-use percent_encoding::percent_decode_str;
+use hyper::Uri;
+use hyper::header::{
+    AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
+};
 
 use super::ControlSettings;
 use crate::client_addr::ClientAddr;
-use crate::http::parameter;
+use crate::http::{RequestHead, Target};
+use crate::routes::Route;
 
 /// A request.
 pub(super) struct RequestContext<'r> {
-    /// `GET`, `HEAD` or `POST`.
-    pub(super) method: &'r Method,
-    /// Path without the prefix, decoded.
-    pub(super) path: &'r str,
-    /// All that stands after the question mark.
-    pub(super) query: &'r str,
-    /// Header fields.
-    pub(super) fields: &'r HeaderMap,
-    /// The whole target.
-    pub(super) target: &'r Uri,
-    /// Where it comes from.
+    pub(super) head: &'r RequestHead,
+    pub(super) target: &'r Target,
+    /// The route of its path; `None` if the path is not the server's own.
+    pub(super) route: Option<&'static Route>,
+    /// The head's fields.
+    pub(super) fields: HeaderMap,
     pub(super) client: ClientAddr,
 }
 
-impl RequestContext<'_> {
-    /// A parameter of the query, decoded; the first of this name counts.
-    pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let value = parameter(self.query, name)?;
-        let spaced = value.replace('+', " ");
-        Some(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+impl<'r> RequestContext<'r> {
+    /// The request that the door has parsed.
+    pub(super) fn new(
+        head: &'r RequestHead,
+        target: &'r Target,
+        route: Option<&'static Route>,
+        client: ClientAddr,
+    ) -> Self {
+        let field = |(name, value): (&[u8], &[u8])| {
+            Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+        };
+        let mut fields = HeaderMap::new();
+        for (name, value) in head.fields().filter_map(field) {
+            fields.append(name, value);
+        }
+        Self { head, target, route, fields, client }
     }
 
-    /// What the client says to be let in.
+    /// The `Authorization` field.
     pub(super) fn authorization(&self) -> Option<&str> {
         self.field(AUTHORIZATION.as_str())
     }
@@ -44,7 +52,7 @@ impl RequestContext<'_> {
         let outside = self.outside(settings);
         if inside.is_some() || outside.is_some() {
             let host = inside.map_or_else(|| default_authority(settings, port), ToOwned::to_owned);
-            return self.with_prefix(settings, &outside.unwrap_or(format!("http://{host}")));
+            return self.with_prefix(&outside.unwrap_or(format!("http://{host}")));
         }
         self.listen_base(settings, port)
     }
@@ -54,7 +62,7 @@ impl RequestContext<'_> {
     pub(super) fn listen_base(&self, settings: &ControlSettings, port: u16) -> String {
         let configured = || format!("http://{}", default_authority(settings, port));
         let outside = self.outside(settings);
-        self.with_prefix(settings, &outside.unwrap_or_else(configured))
+        self.with_prefix(&outside.unwrap_or_else(configured))
     }
 
     /// Scheme and host as a trusted proxy was asked for them.
@@ -69,9 +77,8 @@ impl RequestContext<'_> {
         Some(format!("{scheme}://{host}"))
     }
 
-    fn with_prefix(&self, settings: &ControlSettings, base: &str) -> String {
-        let asked = !settings.prefix.is_empty() && self.target.path().starts_with(&settings.prefix);
-        if asked { format!("{base}{}", settings.prefix) } else { base.to_owned() }
+    fn with_prefix(&self, base: &str) -> String {
+        format!("{base}{}", self.target.prefix)
     }
 
     /// Whether a page of another site may have sent this. Browsers say where a request comes from, but not always where
@@ -122,7 +129,6 @@ mod tests {
             hostname: "station.example".into(),
             location: "Wood".into(),
             admin: "me".into(),
-            prefix: "/stream".into(),
             request_head: 8192,
             credentials: Credentials { source: login(), admin: login() },
         }
@@ -134,22 +140,16 @@ mod tests {
         proxied: bool,
         look: impl Fn(&RequestContext<'_>) -> T,
     ) -> T {
-        let mut map = HeaderMap::new();
+        let mut text = format!("GET {target} HTTP/1.1\r\n");
         for (name, value) in fields {
-            map.insert(hyper::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+            text.extend([name, ": ", value, "\r\n"]);
         }
-        let client =
-            ClientAddr { address: [192, 0, 2, 1].into(), is_proxy: false, behind_proxy: proxied };
-        let target: Uri = target.parse().unwrap();
-        let query = target.query().unwrap_or_default();
-        look(&RequestContext {
-            method: &Method::GET,
-            path: target.path(),
-            query,
-            fields: &map,
-            target: &target,
-            client,
-        })
+        let mut text = format!("{text}\r\n").into_bytes();
+        let head = RequestHead::take(&mut text).unwrap().unwrap();
+        let target = Target::parse(head.target(), "/stream").unwrap();
+        let address = [192, 0, 2, 1].into();
+        let client = ClientAddr { address, is_proxy: false, behind_proxy: proxied };
+        look(&RequestContext::new(&head, &target, Route::of(&target.path), client))
     }
 
     #[test]
@@ -179,16 +179,6 @@ mod tests {
         );
         assert_eq!(listen("/m", &[("host", "pi.local")], false), "http://station.example:8080");
         assert_eq!(listen("/stream/m", &forwarded, true), "https://birds.example/stream");
-    }
-
-    #[test]
-    fn parameters_are_decoded_and_the_first_counts() {
-        let song = |target| request(target, &[], false, |v| v.parameter("song"));
-        assert_eq!(
-            song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),
-            Some("Eurasian wren & co".into())
-        );
-        assert_eq!(song("/x?songs=1"), None);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::body::{Buf, Bytes};
+use bytes::buf::Chain;
+use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -31,15 +32,15 @@ pub(super) struct TrackedSocket {
 /// What hyper reads from and writes to.
 pub(super) struct HyperIo {
     connection: TrackedSocket,
-    /// What has been read before.
-    read: Bytes,
+    /// What the door has read.
+    read: Chain<Bytes, Bytes>,
 }
 
 impl TrackedSocket {
-    /// A connection of which the door has `read` the beginning.
-    pub(super) fn new(socket: TcpStream, read: Vec<u8>) -> (Self, HyperIo) {
+    /// A connection from which the door has read a request's `head` and the bytes after it.
+    pub(super) fn new(socket: TcpStream, head: Bytes, read: Vec<u8>) -> (Self, HyperIo) {
         let connection = Self { socket: Rc::new(socket), written: Rc::default() };
-        (connection.clone(), HyperIo { connection, read: read.into() })
+        (connection.clone(), HyperIo { connection, read: head.chain(Bytes::from(read)) })
     }
 
     /// Waits until the client has acknowledged nothing for `limit` although something waited for it,
@@ -76,7 +77,7 @@ impl AsyncRead for HyperIo {
     ) -> Poll<io::Result<()>> {
         if self.read.has_remaining() {
             let n = self.read.remaining().min(buffer.remaining());
-            buffer.put_slice(&self.read.split_to(n));
+            buffer.put_slice(&self.read.copy_to_bytes(n));
             return Poll::Ready(Ok(()));
         }
         loop {

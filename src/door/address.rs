@@ -1,4 +1,4 @@
-//! Who is really asking: the client's address, behind proxies that are trusted and no others.
+//! The client's address, which only trusted proxies may state for another.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -6,22 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::head::Head;
 use crate::client_addr::ClientAddr;
+use crate::http::RequestHead;
 
-/// Finds the client behind `peer`: the last address in the forwarding fields that no trusted
-/// proxy has written for another trusted proxy.
+/// Finds the client behind `peer`: walks the forwarding fields from the right, skips trusted proxies,
+/// and returns the first address that is not trusted.
 ///
-/// Where both fields are there, `X-Forwarded-For` counts: it is the one that proxies write
-/// unasked, and many pass on a `Forwarded` that the client made up.
-pub fn origin(peer: IpAddr, head: &Head<'_, '_>, trusted: &[IpNet]) -> ClientAddr {
+/// Where both fields are present, `X-Forwarded-For` counts: proxies write it without being configured
+/// to, and many pass on a `Forwarded` that the client invented.
+pub fn client_of(peer: IpAddr, head: &RequestHead, trusted: &[IpNet]) -> ClientAddr {
     let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
     if !trusts(&peer) {
         return ClientAddr { address: peer, is_proxy: false, behind_proxy: false };
     }
     let said = |name, read: fn(&str) -> Option<IpAddr>| {
-        // In bytes, from the end: what a client put before the proxy's own word may be anything.
+        // In bytes, from the end: what a client put before the proxy's own entry may be any bytes.
         let hops = head.values(name).rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
         let mut hops = hops.map(|hop| std::str::from_utf8(hop).ok().and_then(read));
         // A hop that cannot be read may hide anything before it.
@@ -51,16 +51,14 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::head::MAX_FIELDS;
     use super::*;
 
     fn seen(peer: &str, fields: &str) -> (String, bool) {
-        let text = format!("GET / HTTP/1.1\r\n{fields}\r\n");
-        let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let head = Head::read(text.as_bytes(), &mut room).unwrap().unwrap();
+        let mut text = format!("GET / HTTP/1.1\r\n{fields}\r\n").into_bytes();
+        let head = RequestHead::take(&mut text).unwrap().unwrap();
         let trusted = ["10.89.0.0/16".parse().unwrap(), "::1/128".parse().unwrap()];
-        let origin = origin(peer.parse().unwrap(), &head, &trusted);
-        (origin.address.to_string(), origin.is_proxy)
+        let client = client_of(peer.parse().unwrap(), &head, &trusted);
+        (client.address.to_string(), client.is_proxy)
     }
 
     fn client(address: &str) -> (String, bool) {

@@ -1,375 +1,110 @@
-//! What becomes of a request: from its head, the client's address and the seats that are left.
+//! What a request is for: a pure function from the request to plain data.
+//!
+//! Whether the client may have it, and whether there is room, is decided in [`admit`](super::admit).
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use tokio::time::sleep;
+use super::request::Request;
+use crate::http::{Reply, Target};
+use crate::mount::{Description, Name, NameError};
+use crate::routes::{MOUNT_METHODS, Methods, Route};
+use crate::source::{BodyFraming, ResponseTiming};
+use crate::units;
 
-use super::address::origin;
-use super::head::Head;
-use super::route::{Route, of as route_of};
-use super::{Door, DoorSettings, LOOK, Limits, too_many_connections};
-use crate::auth::{
-    AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, admits, basic,
-};
-use crate::client::CheckerOverloaded;
-use crate::client_addr::ClientAddr;
-use crate::http::{Reply, parameter, redacted_target};
-use crate::listener::{ListenerConnection, ListenerSession, Player, amount, response_head};
-use crate::mount::{Description, ListenerInfo, MountEntry, Name, NoRoom, Reservation};
-use crate::quota::Permit;
-use crate::source::{BodyFraming, ResponseTiming, SourceConnection};
-use crate::text::sanitize;
-use crate::worker::Handoff;
-
-/// How long a source waits for the place of a mount whose stream has ended.
-const PLACE: Duration = Duration::from_secs(2);
-
-/// What becomes of a request.
+/// What a request is for.
+#[derive(Debug, PartialEq)]
 pub(super) enum Decision {
-    /// An answer, then the next request or the end.
-    Answer { bytes: Vec<u8>, keep: bool },
-    /// To the data plane.
-    Source(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> Handoff>),
-    /// To the data plane.
-    Listener(Box<dyn FnOnce(std::net::TcpStream) -> Handoff>),
-    /// To the control plane.
-    Control(Option<Permit>, ClientAddr),
+    /// Nothing: this is the reply.
+    Reply(Reply),
+    /// A source wants to send to a mount.
+    Source(SourceRequest),
+    /// A listener wants a mount's stream, or to know whether there is one.
+    Listener(ListenerRequest),
+    /// The control plane answers: by this route, or where the path is not the server's own.
+    Control(Option<&'static Route>),
 }
 
-impl Door {
-    pub(super) async fn decide(
-        &self,
-        settings: &DoorSettings,
-        head: &Head<'_, '_>,
-        peer: SocketAddr,
-        permit: &mut Option<Permit>,
-    ) -> Decision {
-        self.table.stats().requests.add(1);
-        let origin = origin(peer.ip(), head, &settings.trusted_proxies);
-        let decided = match self.let_in(settings, head, origin, permit) {
-            Ok(route) => self.follow(route, settings, head, (peer, origin), permit).await,
-            Err(reply) => Err(reply),
-        };
-        decided.unwrap_or_else(|reply| {
-            let path = redacted_target(head.target, &settings.prefix);
-            self.log_refusal(peer, origin.address, &path, &reply);
-            answer(head, &reply)
-        })
-    }
-
-    /// What holds for every request.
-    fn let_in(
-        &self,
-        settings: &DoorSettings,
-        head: &Head<'_, '_>,
-        origin: ClientAddr,
-        permit: &mut Option<Permit>,
-    ) -> Result<Route, Reply> {
-        // Whoever asks from this machine whether the server is well gets an answer.
-        let own = origin.address.is_loopback() && head.target == "/healthz";
-        if !own && !admits(&settings.allow, &settings.deny, origin.address) {
-            return Err(Reply::new(403, "This server is not open to your address."));
-        }
-        self.take_client_permit(&settings.limits, origin, permit)?;
-        // Whatever is asked for: two readers of this head must not disagree on where the next one begins.
-        body_of(head)?;
-        route_of(head, &settings.prefix)
-    }
-
-    async fn follow(
-        &self,
-        route: Route,
-        settings: &DoorSettings,
-        head: &Head<'_, '_>,
-        (peer, origin): (SocketAddr, ClientAddr),
-        permit: &mut Option<Permit>,
-    ) -> Result<Decision, Reply> {
-        match route {
-            Route::Control => Ok(Decision::Control(permit.take(), origin)),
-            Route::Options(all) => Ok(answer(head, &options(all))),
-            Route::Source(name) => self.source(settings, head, &name, (peer, origin), permit).await,
-            Route::Listener { name, burst, query, probe } => {
-                let Some(entry) = self.table.find(&name) else {
-                    return Ok(Decision::Control(permit.take(), origin));
-                };
-                let until = self.may_listen(settings, head, &entry, origin, &query).await?;
-                if probe {
-                    return Ok(probed(&entry));
-                }
-                self.listener(&settings.limits, head, entry, (burst, until), origin, permit)
-            }
-        }
-    }
-
-    /// A client behind a proxy is counted once its address is known.
-    fn take_client_permit(
-        &self,
-        limits: &Limits,
-        origin: ClientAddr,
-        permit: &mut Option<Permit>,
-    ) -> Result<(), Reply> {
-        let limit = limits.connections_per_ip;
-        if origin.behind_proxy {
-            // Another client's request on the same connection has another client's seat.
-            *permit = None;
-        }
-        if limit > 0 && permit.is_none() && !origin.is_proxy {
-            *permit = Some(
-                self.per_client
-                    .take(origin.address, limit)
-                    .ok_or_else(|| too_many_connections(limits))?,
-            );
-        }
-        Ok(())
-    }
-
-    /// A mount for a source, if there is a place for one or will be in a moment.
-    async fn place_for(&self, name: &Name, limit: usize) -> Result<Reservation, Reply> {
-        let end = self.clock.now().checked_add(PLACE);
-        loop {
-            match self.table.reserve(name, limit, || self.settings.load().rules.of(name)) {
-                Ok(entry) => return Ok(entry),
-                Err(NoRoom::Soon) if end.is_some_and(|end| self.clock.now() < end) => {
-                    sleep(LOOK).await;
-                }
-                Err(_) => {
-                    let sentence =
-                        format!("Too many sources connected: all {limit} mounts are in use.");
-                    return Err(Reply::new(403, sentence));
-                }
-            }
-        }
-    }
-
-    async fn source(
-        &self,
-        settings: &DoorSettings,
-        head: &Head<'_, '_>,
-        name: &Name,
-        (peer, origin): (SocketAddr, ClientAddr),
-        permit: &mut Option<Permit>,
-    ) -> Result<Decision, Reply> {
-        let rules = settings.rules.of(name);
-        let login = rules.source.as_ref().unwrap_or(&settings.credentials.source);
-        self.guards.sources.admit(&[login], head.field("authorization"), origin, "source")?;
-        let body = body_of(head)?;
-        let timing = if head.field("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"))
-        {
-            ResponseTiming::Expects
-        } else if head.method == "SOURCE" {
-            ResponseTiming::AnswerFirst
-        } else {
-            ResponseTiming::Either
-        };
-        let entry = self.place_for(name, settings.limits.sources).await?;
-        self.table.stats().sources.add(1);
-        let description = describe(head, origin);
-        let permit = permit.take();
-        Ok(Decision::Source(Box::new(move |socket, read| {
-            let connection =
-                SourceConnection { socket, read, body, timing, description, peer, permit };
-            Handoff::Source(Box::new(connection), entry)
-        })))
-    }
-
-    /// Whether this client may hear this mount, and until when, if not for as long as it likes.
-    async fn may_listen(
-        &self,
-        settings: &DoorSettings,
-        head: &Head<'_, '_>,
-        entry: &MountEntry,
-        origin: ClientAddr,
-        query: &str,
-    ) -> Result<Option<Instant>, Reply> {
-        let rules = entry.settings_now();
-        let said = head.field("authorization");
-        let in_query =
-            parameter(query, "token").map(|token| percent_decode_str(token).decode_utf8_lossy());
-        let bearer = said.and_then(|said| {
-            let (scheme, token) = said.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let presented = PresentedCredentials {
-            login: said.and_then(basic),
-            token: bearer.or(in_query.as_deref()),
-            link: Link::of_query(query),
-        };
-        let (name, key, now) =
-            (entry.name.as_str(), settings.share_key.as_ref(), SystemTime::now());
-        let guard = &self.guards.listeners;
-        let credential = rules.access.credential(name, &presented);
-        if let Some(credential) = &credential {
-            guard.try_again(origin, credential)?;
-        }
-        let verdict = rules.access.decide(name, origin.address, &presented, key, now);
-        let verdict = match verdict {
-            Verdict::If { password, hash, known } => {
-                let checker = &self.guards.checker;
-                let client = (!origin.is_proxy).then_some(origin.address);
-                match checker.check(client, password, hash, &self.clock).await {
-                    Ok(true) if known => Verdict::Welcome,
-                    Ok(_) => Verdict::WrongPassword,
-                    Err(CheckerOverloaded) => {
-                        let sentence =
-                            "Too many passwords are being checked; try again in a moment.";
-                        return Err(Reply::new(503, sentence).with("Retry-After", "2"));
-                    }
-                }
-            }
-            verdict => verdict,
-        };
-        match (&verdict, &credential) {
-            (Verdict::Welcome, Some(credential)) => guard.was_right(origin, credential),
-            (
-                Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
-                _,
-            ) => guard.was_wrong(origin),
-            _ => {}
-        }
-        if let Some(reply) = refusal(&verdict) {
-            return Err(reply);
-        }
-        let link = presented.link.filter(|_| rules.access.mode != AccessMode::Public);
-        Ok(link.and_then(|link| link.end(now, Instant::now())))
-    }
-
-    fn listener(
-        &self,
-        limits: &Limits,
-        head: &Head<'_, '_>,
-        entry: Arc<MountEntry>,
-        (burst, until): (Option<Duration>, Option<Instant>),
-        origin: ClientAddr,
-        permit: &mut Option<Permit>,
-    ) -> Result<Decision, Reply> {
-        let full = |what: String| Reply::new(503, what).with("Retry-After", "10");
-        let all = limits.listeners;
-        let of_server = self.listeners.take(all);
-        let of_server =
-            of_server.ok_or_else(|| full(format!("All {all} seats for listeners are taken.")))?;
-        let most = entry.settings().max_listeners;
-        let of_mount = entry.listeners.take(if most == 0 { usize::MAX } else { most });
-        let of_mount = of_mount.ok_or_else(|| {
-            full(format!("All {most} seats for listeners of this mount are taken."))
-        })?;
-        let player = Player {
-            fetch_dest: head.field("sec-fetch-dest"),
-            agent: head.field("user-agent"),
-            range: head.field("range").is_some(),
-        };
-        let burst = amount(burst, entry.settings().burst, player);
-        let agent = text(head, "user-agent").unwrap_or_default();
-        let session = ListenerSession {
-            registration: entry.directory.enter(ListenerInfo::new(origin.address, &agent)),
-            until,
-            permits: [of_server, of_mount].into_iter().chain(permit.take()).collect(),
-        };
-        let send_buffer = limits.listener_send_buffer;
-        Ok(Decision::Listener(Box::new(move |socket| {
-            let connection = ListenerConnection { socket, burst, send_buffer, session };
-            Handoff::Listener(Box::new(connection), entry)
-        })))
-    }
+/// What a source asks for.
+#[derive(Debug, PartialEq)]
+pub(super) struct SourceRequest {
+    pub(super) name: Name,
+    pub(super) framing: BodyFraming,
+    pub(super) timing: ResponseTiming,
+    pub(super) description: Description,
 }
 
-/// What a listener would get, for whoever only asks.
-fn probed(entry: &MountEntry) -> Decision {
-    let bytes = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
-    Decision::Answer { bytes, keep: false }
+/// What a listener asks for.
+#[derive(Debug, PartialEq)]
+pub(super) struct ListenerRequest {
+    pub(super) name: Name,
+    /// `?burst=`, if given.
+    pub(super) burst: Option<Duration>,
+    /// `HEAD`: only the response head is wanted.
+    pub(super) head_only: bool,
 }
 
-/// What those are told who may not listen.
-fn refusal(verdict: &Verdict) -> Option<Reply> {
-    let ask = |how: &str, sentence: &str| {
-        let realm = format!("{how} realm=\"silvacast listener\"");
-        Some(Reply::new(401, sentence).with("WWW-Authenticate", realm))
+/// Decides what a request is for.
+pub(super) fn decide(request: &Request) -> Decision {
+    classify(request).unwrap_or_else(Decision::Reply)
+}
+
+fn classify(request: &Request) -> Result<Decision, Reply> {
+    // Checked for every request: two readers of this head must not disagree on where the next begins.
+    let framing = request.framing.clone()?;
+    let method = request.head.method();
+    if method == "OPTIONS" {
+        return Ok(Decision::Reply(options(request.target.as_ref().ok())));
+    }
+    let target = request.target.as_ref().map_err(Clone::clone)?;
+    let name = match (Name::new(&target.path), method) {
+        (Ok(name), _) => name,
+        (Err(NameError::Reserved), "PUT" | "SOURCE") if target.path.starts_with("/api/") => {
+            // Encoders do not ask for these; clients of the API expect the status of an API.
+            let methods = Route::of(&target.path).map_or(Methods::Read, |route| route.methods);
+            let reply = Reply::new(405, format!("{method} is not allowed here."));
+            return Err(reply.with("Allow", methods.allow()));
+        }
+        (Err(NameError::Reserved), method) if !matches!(method, "PUT" | "SOURCE") => {
+            return Ok(Decision::Control(Route::of(&target.path)));
+        }
+        (Err(error @ NameError::Reserved), _) => return Err(refused(403, error)),
+        (Err(error), _) => return Err(refused(400, error)),
     };
-    match verdict {
-        Verdict::Welcome | Verdict::If { .. } => None,
-        Verdict::AskPassword => ask("Basic", "This microphone needs a user and a password."),
-        Verdict::WrongPassword => ask("Basic", "Wrong user or password for this microphone."),
-        Verdict::LongPassword => {
-            ask("Basic", &format!("A listener's password has at most {MAX_PASSWORD} bytes."))
+    match method {
+        "PUT" | "SOURCE" => Ok(Decision::Source(SourceRequest {
+            name,
+            framing,
+            timing: timing_of(request),
+            description: description_of(request),
+        })),
+        "GET" | "HEAD" => Ok(Decision::Listener(ListenerRequest {
+            name,
+            burst: burst_of(target)?,
+            head_only: method == "HEAD",
+        })),
+        "POST" => Ok(Decision::Control(None)),
+        _ => {
+            let sentence = "This method is not for mounts; use GET, HEAD, PUT or SOURCE.";
+            Err(Reply::new(405, sentence).with("Allow", MOUNT_METHODS))
         }
-        Verdict::AskToken => ask("Bearer", "This microphone needs a token."),
-        Verdict::WrongToken => ask("Bearer", "This token does not open this microphone."),
-        Verdict::BadLink(error) => Some(Reply::new(403, format!("Refused: {error}."))),
-        Verdict::Elsewhere => Some(Reply::new(403, "This microphone is not open to your address.")),
-        Verdict::Closed => Some(Reply::new(403, "This microphone is closed to listeners.")),
     }
 }
 
-/// How the body is framed (RFC 9112, section 6.3). Some encoders send `Content-Length: 0` for a body
-/// of unknown length.
-fn body_of(head: &Head<'_, '_>) -> Result<BodyFraming, Reply> {
-    let bad = |sentence| Err(Reply::new(400, sentence));
-    let mut codings = head.values("transfer-encoding");
-    let length = length_of(head)?;
-    match (codings.next(), length) {
-        (Some(_), Some(_)) => bad("A request has a length or chunks, not both."),
-        (Some(coding), None)
-            if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() =>
-        {
-            Ok(BodyFraming::CHUNKED)
-        }
-        (Some(_), None) => bad("The only transfer coding understood here is chunked."),
-        (None, None | Some(0)) => Ok(BodyFraming::Raw),
-        (None, Some(length)) => Ok(BodyFraming::Length(length)),
-    }
+fn refused(status: u16, error: NameError) -> Reply {
+    Reply::new(status, format!("Refused: {error}."))
 }
 
-/// The length that all `Content-Length` fields agree on.
-fn length_of(head: &Head<'_, '_>) -> Result<Option<u64>, Reply> {
-    let mut length = None;
-    let values = head.values("content-length");
-    for value in values.flat_map(|value| value.split(|&byte| byte == b',')) {
-        let digits = Some(value.trim_ascii()).filter(|text| text.iter().all(u8::is_ascii_digit));
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        let Some(said) = digits else {
-            return Err(Reply::new(400, "This Content-Length is no length."));
-        };
-        if length.is_some_and(|length| length != said) {
-            return Err(Reply::new(400, "A request has one Content-Length, not different ones."));
-        }
-        length = Some(said);
-    }
-    Ok(length)
-}
-
-fn describe(head: &Head<'_, '_>, origin: ClientAddr) -> Description {
-    Description {
-        name: text(head, "ice-name"),
-        description: text(head, "ice-description"),
-        genre: text(head, "ice-genre"),
-        url: text(head, "ice-url"),
-        bitrate: text(head, "ice-bitrate").and_then(|rate| rate.parse().ok()),
-        public: text(head, "ice-public").is_some_and(|public| public == "1"),
-        audio_info: text(head, "ice-audio-info"),
-        agent: text(head, "user-agent"),
-        address: Some(origin.address),
-    }
-}
-
-/// A field's value, fit to stand in logs, headers and documents.
-fn text(head: &Head<'_, '_>, name: &str) -> Option<String> {
-    head.field(name).map(sanitize).filter(|text| !text.is_empty())
-}
-
-fn answer(head: &Head<'_, '_>, reply: &Reply) -> Decision {
-    // Behind anything that may be a body, the next head cannot be told from it.
-    let keep = head.keeps_connection() && body_of(head) == Ok(BodyFraming::Raw);
-    Decision::Answer { bytes: reply.render(head.version, keep, head.method != "HEAD"), keep }
-}
-
-fn options(all: &str) -> Reply {
-    let reply = Reply::new(204, "").with("Allow", all);
-    // Only the administration takes POST, and no page of another site has anything to do there.
-    if all.contains("POST") {
+/// The reply to `OPTIONS`, which CORS asks before requests with certain fields.
+fn options(target: Option<&Target>) -> Reply {
+    let path = target.map_or("", |target| &target.path);
+    let methods = (Name::new(path) == Err(NameError::Reserved))
+        .then(|| Route::of(path).map_or(Methods::Read, |route| route.methods));
+    let allow = methods.map_or(MOUNT_METHODS, Methods::allow);
+    let reply = Reply::new(204, "").with("Allow", allow);
+    // Pages of other sites must not send commands.
+    if methods == Some(Methods::Command) {
         return reply;
     }
     reply
@@ -378,37 +113,150 @@ fn options(all: &str) -> Reply {
         .with("Access-Control-Max-Age", "86400")
 }
 
+fn burst_of(target: &Target) -> Result<Option<Duration>, Reply> {
+    let Some(value) = target.parameter("burst") else { return Ok(None) };
+    let time = units::duration(value);
+    time.map(Some).ok_or_else(|| Reply::new(400, "burst takes a duration such as 200ms or 2s."))
+}
+
+fn timing_of(request: &Request) -> ResponseTiming {
+    let head = &request.head;
+    if head.field("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+        ResponseTiming::Expects
+    } else if head.method() == "SOURCE" {
+        ResponseTiming::AnswerFirst
+    } else {
+        ResponseTiming::Either
+    }
+}
+
+fn description_of(request: &Request) -> Description {
+    Description {
+        name: request.shown_field("ice-name"),
+        description: request.shown_field("ice-description"),
+        genre: request.shown_field("ice-genre"),
+        url: request.shown_field("ice-url"),
+        bitrate: request.shown_field("ice-bitrate").and_then(|rate| rate.parse().ok()),
+        public: request.shown_field("ice-public").is_some_and(|public| public == "1"),
+        audio_info: request.shown_field("ice-audio-info"),
+        agent: request.shown_field("user-agent"),
+        address: Some(request.client.address),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::head::MAX_FIELDS;
+    use super::super::tests::request;
     use super::*;
 
-    fn framed(fields: &str) -> Result<BodyFraming, u16> {
-        let text = format!("PUT /m HTTP/1.1\r\n{fields}\r\n");
-        let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let head = Head::read(text.as_bytes(), &mut room).unwrap().unwrap();
-        body_of(&head).map_err(|reply| reply.status)
+    fn decided(line: &str) -> Decision {
+        decide(&request(&format!("{line} HTTP/1.1\r\n\r\n")))
+    }
+
+    fn name(path: &str) -> Name {
+        Name::new(path).unwrap()
+    }
+
+    fn listener(path: &str, burst: Option<Duration>) -> Decision {
+        Decision::Listener(ListenerRequest { name: name(path), burst, head_only: false })
+    }
+
+    fn status(decision: &Decision) -> Option<u16> {
+        if let Decision::Reply(reply) = decision { Some(reply.status) } else { None }
     }
 
     #[test]
-    fn lengths_that_disagree_are_refused() {
-        for (fields, body) in [
-            ("", Ok(BodyFraming::Raw)),
-            ("Content-Length: 0\r\n", Ok(BodyFraming::Raw)),
-            ("Content-Length: 5\r\n", Ok(BodyFraming::Length(5))),
-            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok(BodyFraming::Length(5))),
-            ("Content-Length: 5, 5\r\n", Ok(BodyFraming::Length(5))),
-            ("Transfer-Encoding: chunked\r\n", Ok(BodyFraming::CHUNKED)),
-            ("Content-Length: 0\r\nContent-Length: 5\r\n", Err(400)),
-            ("Content-Length: 5\r\nContent-Length: 0\r\n", Err(400)),
-            ("Content-Length: 5, 0\r\n", Err(400)),
-            ("Content-Length: \r\n", Err(400)),
-            ("Content-Length: +5\r\n", Err(400)),
-            ("Content-Length: 18446744073709551616\r\n", Err(400)),
-            ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", Err(400)),
-            ("Transfer-Encoding: gzip, chunked\r\n", Err(400)),
+    fn sources_are_found_with_the_prefix_and_without() {
+        for line in ["PUT /mic.opus", "SOURCE /stream/mic.opus"] {
+            let Decision::Source(source) = decided(line) else { panic!("{line}") };
+            assert_eq!(source.name, name("/mic.opus"));
+            assert_eq!(source.framing, BodyFraming::Raw);
+        }
+        let text = "PUT /m HTTP/1.1\r\nExpect: 100-Continue\r\nIce-Name: A\r\nIce-Bitrate: 64\r\n\
+                    Ice-Public: 1\r\nTransfer-Encoding: chunked\r\nUser-Agent: \r\n\r\n";
+        let source = SourceRequest {
+            name: name("/m"),
+            framing: BodyFraming::CHUNKED,
+            timing: ResponseTiming::Expects,
+            description: Description {
+                name: Some("A".into()),
+                bitrate: Some(64),
+                public: true,
+                address: Some([192, 0, 2, 1].into()),
+                ..Description::default()
+            },
+        };
+        assert_eq!(decide(&request(text)), Decision::Source(source));
+    }
+
+    #[test]
+    fn listeners_are_found_with_the_prefix_and_without() {
+        assert_eq!(decided("GET /stream/a%20b"), listener("/a b", None));
+        assert_eq!(decided("GET http://x:1/stream/m"), listener("/m", None));
+        assert_eq!(decided("GET /streams"), listener("/streams", None));
+        let time = Some(Duration::from_millis(200));
+        assert_eq!(decided("GET /m?x=1&burst=200ms"), listener("/m", time));
+        assert_eq!(decided("GET /m?u=http://h/x"), listener("/m", None));
+        assert_eq!(
+            decided("GET /%252e%252e"),
+            listener("/%2e%2e", None),
+            "decoded once, not twice"
+        );
+        let head = ListenerRequest { name: name("/m"), burst: None, head_only: true };
+        assert_eq!(decided("HEAD /m"), Decision::Listener(head));
+    }
+
+    #[test]
+    fn the_servers_own_paths_go_to_the_control_plane() {
+        for (line, row) in [
+            ("GET /", Some("/")),
+            ("GET /stream", Some("/")),
+            ("GET /stream/status-json.xsl", Some("/status-json.xsl")),
+            ("POST /admin/x", Some("/admin/*")),
+            ("DELETE /api/v1/mounts", Some("/api/v1/mounts")),
+            ("GET /static/x", None),
+            ("POST /m", None),
         ] {
-            assert_eq!(framed(fields), body, "{fields:?}");
+            let Decision::Control(route) = decided(line) else { panic!("{line}") };
+            assert_eq!(route.map(|route| route.path), row, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_name_the_methods_of_the_path() {
+        for (line, methods) in [
+            ("OPTIONS *", MOUNT_METHODS),
+            ("OPTIONS /stream/m", MOUNT_METHODS),
+            ("OPTIONS /stream/api/v1/mounts", "GET, HEAD, OPTIONS"),
+            ("OPTIONS /static/x", "GET, HEAD, OPTIONS"),
+            ("OPTIONS /admin/stats", "GET, HEAD, OPTIONS, POST"),
+        ] {
+            let Decision::Reply(reply) = decided(line) else { panic!("{line}") };
+            assert_eq!(
+                (reply.status, &reply.fields[0]),
+                (204, &("Allow", methods.into())),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_that_are_not_allowed_get_a_reply() {
+        for (line, wanted) in [
+            ("PUT /admin/x", 403),
+            ("PUT /status.xsl", 403),
+            ("PUT /stream/admin/x", 403),
+            ("GET /a/%2e%2e/b", 400),
+            ("GET /a%2f..%2fb", 400),
+            ("GET //a", 400),
+            ("GET /a%00b", 400),
+            ("PUT /a%0d%0ab", 400),
+            ("GET /%ff", 400),
+            ("GET /a?burst=soon", 400),
+            ("DELETE /a", 405),
+            ("PUT /api/v1/mounts", 405),
+        ] {
+            assert_eq!(status(&decided(line)), Some(wanted), "{line}");
         }
     }
 }

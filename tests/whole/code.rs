@@ -17,8 +17,19 @@ const ARROWS: [&[&str]; 10] = [
     &["auth"],
 ];
 /// Leaves that anybody may use, and that use nobody but each other.
-const LEAVES: [&str; 10] =
-    ["client_addr", "clock", "http", "log", "platform", "quota", "stats", "tcp", "text", "units"];
+const LEAVES: [&str; 11] = [
+    "client_addr",
+    "clock",
+    "http",
+    "log",
+    "platform",
+    "quota",
+    "routes",
+    "stats",
+    "tcp",
+    "text",
+    "units",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

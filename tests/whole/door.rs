@@ -46,7 +46,7 @@ fn every_refusal_is_a_status_a_sentence_and_a_line() {
         (
             &format!("PUT /m HTTP/1.1\r\n{login}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"),
             400,
-            "not different ones",
+            "fields of this request disagree",
         ),
         (&format!("PUT /m HTTP/1.1\r\n{login}Transfer-Encoding: gzip\r\n\r\n"), 400, "chunked"),
     ] {
@@ -186,7 +186,7 @@ fn all_seats_of_the_server_are_counted_together() {
     let server = Daemon::with("", "[limits]\nlisteners = 2");
     let _sources = (Source::connect(&server, "/a", 1), Source::connect(&server, "/b", 1));
     let _listeners = (Listener::join(&server, "/a"), Listener::join(&server, "/b"));
-    refused(&server, "GET /a HTTP/1.1\r\n\r\n", 503, "All 2 seats");
+    refused(&server, "GET /a HTTP/1.1\r\n\r\n", 503, "all of its 2 listeners");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_client_has_its_own_number_of_connections() {
     let server = Daemon::with("", "[limits]\nconnections_per_ip = 2");
     let _source = Source::connect(&server, "/m", 1);
     let listener = Listener::join(&server, "/m");
-    refused(&server, "GET /m HTTP/1.1\r\n\r\n", 429, "all its 2 connections");
+    refused(&server, "GET /m HTTP/1.1\r\n\r\n", 429, "all of its 2 connections");
     drop(listener);
 }
 

@@ -1,0 +1,151 @@
+//! The target of a request: prefix, path and query, and what of it the log may show.
+
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use super::Reply;
+
+/// A request target, taken apart and decoded once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The path as the client sent it, with the prefix.
+    pub raw_path: String,
+    /// The configured path prefix, if the client sent it; else empty.
+    pub prefix: String,
+    /// The path without the prefix, percent-decoded.
+    pub path: String,
+    /// Everything after the question mark, as the client sent it.
+    pub query: String,
+}
+
+impl Target {
+    /// Takes a request target apart, which may be a whole URL: a proxy may send one.
+    ///
+    /// # Errors
+    /// The reply to a target whose path is not UTF-8.
+    pub fn parse(target: &str, prefix: &str) -> Result<Self, Reply> {
+        let url = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
+        let target = url.map_or(target, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
+        let (raw_path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = percent_decode_str(raw_path)
+            .decode_utf8()
+            .map_err(|_| Reply::new(400, "The path of this request is not UTF-8."))?;
+        let inside =
+            path.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());
+        let (prefix, path) = match inside {
+            Some("") if !prefix.is_empty() => (prefix, "/"),
+            Some(rest) => (prefix, rest),
+            None => ("", &*path),
+        };
+        Ok(Self {
+            raw_path: raw_path.into(),
+            prefix: prefix.into(),
+            path: path.into(),
+            query: query.into(),
+        })
+    }
+
+    /// A parameter of the query, not decoded.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        parameter(&self.query, name)
+    }
+
+    /// A parameter of the query, decoded as a form does it: `+` is a space.
+    pub fn decoded_parameter(&self, name: &str) -> Option<String> {
+        let spaced = self.parameter(name)?.replace('+', " ");
+        Some(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+    }
+
+    /// A parameter of the query, percent-decoded.
+    pub fn percent_decoded_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.parameter(name).map(|value| percent_decode_str(value).decode_utf8_lossy())
+    }
+}
+
+impl fmt::Debug for Target {
+    /// Shows what the log may show: a query, and some paths, contain secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&redacted_path(&self.path)).finish()
+    }
+}
+
+/// A parameter of a query, not decoded; the first of this name counts.
+pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
+}
+
+/// The part of a decoded path that the log may show: the name of a mount or a page. The rest may be
+/// a token or a password that a client put in the wrong place.
+pub fn redacted_path(path: &str) -> &str {
+    let end = path.find(['?', '&', ';', '=', '%', '#', '@']).unwrap_or(path.len());
+    // A password may precede an `@`. Text without a leading slash is not a path.
+    let is_path = path.starts_with('/') && !path.starts_with("//") && !path.contains('@');
+    if is_path { path.get(..end).unwrap_or_default() } else { "" }
+}
+
+/// The part of a request target, which may be any text, that the log may show.
+pub fn redacted_target(target: &str, prefix: &str) -> String {
+    Target::parse(target, prefix)
+        .map(|target| redacted_path(&target.path).to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_shows_paths_and_no_secrets() {
+        for (target, shown) in [
+            ("/stream/mic-a.opus?token=secret", "/mic-a.opus"),
+            ("/mic%20a:1.opus", "/mic a:1.opus"),
+            ("/mic.opus%3Ftoken=secret", "/mic.opus"),
+            ("/mic.opus%253Ftoken=secret", "/mic.opus"),
+            ("/mic.opus&token=secret", "/mic.opus"),
+            ("/mic.opus;token=secret", "/mic.opus"),
+            ("/token=secret", "/token"),
+            ("http://admin:secret@host/admin/stats", "/admin/stats"),
+            ("http:/admin:secret@host/admin/stats", ""),
+            ("//admin:secret@host/admin/stats", ""),
+            ("/admin:secret@host", ""),
+            ("admin:secret@host", ""),
+            ("secret", ""),
+            ("*", ""),
+        ] {
+            assert_eq!(redacted_target(target, "/stream"), shown, "{target}");
+            if let Ok(target) = Target::parse(target, "/stream") {
+                assert!(!format!("{target:?}").contains("secret"), "{target:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_prefix_is_taken_off_once() {
+        let parts = |target| {
+            let target = Target::parse(target, "/stream").unwrap();
+            (target.prefix, target.path, target.query)
+        };
+        let all =
+            |prefix: &str, path: &str, query: &str| (prefix.into(), path.into(), query.into());
+        assert_eq!(parts("/stream/a%20b?x=1"), all("/stream", "/a b", "x=1"));
+        assert_eq!(parts("/stream"), all("/stream", "/", ""));
+        assert_eq!(parts("/streams"), all("", "/streams", ""));
+        assert_eq!(parts("/stream/stream/a"), all("/stream", "/stream/a", ""));
+        assert_eq!(parts("http://host:1/stream/a"), all("/stream", "/a", ""));
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_the_first_counts() {
+        let song = |target| Target::parse(target, "").unwrap().decoded_parameter("song");
+        assert_eq!(
+            song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),
+            Some("Eurasian wren & co".into())
+        );
+        assert_eq!(song("/x?songs=1"), None);
+    }
+}
