@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::client::{LoginGuard, PasswordChecker};
 use crate::config::{Budget, Config};
-use crate::control::{self, Control, ControlSettings, MemoryCeiling};
-use crate::door::{Door, DoorSettings, LoginGuards};
+use crate::control::{self, Administration, Control, ControlSettings, MemoryCeiling};
+use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
 use crate::mount::Table;
 use crate::platform::{Heartbeats, Reloader, resident};
 use crate::quota::Quota;
@@ -85,14 +85,14 @@ impl Server {
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
         let checker = PasswordChecker::start()?;
-        let gates = LoginGuards {
+        let guards = LoginGuards {
             sources: LoginGuard::default(),
             listeners: LoginGuard::default(),
             checker,
         };
         let (workers, queues) = Workers::new(self.config.workers);
         let backlog = tcp::backlog(self.config.door.limits.listeners);
-        let (to_control, arrivals) = mpsc::channel(control::REQUEST_QUEUE);
+        let (to_control, requests) = mpsc::channel(control::REQUEST_QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let control = Control {
             settings: self.control,
@@ -100,9 +100,12 @@ impl Server {
             since: SystemTime::now(),
             ceiling: self.ceiling,
             table: Arc::clone(&self.table),
-            workers: workers.clone(),
+            administration: Administration {
+                table: Arc::clone(&self.table),
+                workers: workers.clone(),
+                reloader,
+            },
             guard: LoginGuard::default(),
-            reloader,
         };
         let mut threads = Vec::new();
         for (number, queue) in queues.into_iter().enumerate() {
@@ -115,9 +118,12 @@ impl Server {
         }
         let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
         threads.push(thread("control", move |runtime| {
-            runtime.block_on(control.serve(arrivals, heartbeat, stop_control));
+            runtime.block_on(control::serve(control, requests, heartbeat, stop_control));
         })?);
-        let door = Door::new(self.door, self.table, self.listeners, workers, to_control, gates);
+        let (settings, table) = (self.door, self.table);
+        let admittance =
+            Admittance::new(Arc::clone(&settings), Arc::clone(&table), self.listeners, guards);
+        let door = Door::new(Dispatcher::new(settings, table, admittance, workers, to_control));
         runtime()?.block_on(async {
             let mut accepting = Vec::new();
             for socket in sockets {

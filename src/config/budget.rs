@@ -7,8 +7,8 @@ use std::fmt;
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    self, CeilingItem, KEPT_EVENTS, MAX_READERS, MAX_REQUESTS, MemoryOwner, REQUEST_QUEUE,
-    SOURCE_TEXT, request_memory,
+    self, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS, MemoryOwner,
+    REQUEST_QUEUE, SOURCE_TEXT, request_memory,
 };
 use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING};
 use crate::listener::LISTENER_MEMORY;
@@ -58,7 +58,7 @@ impl Budget {
         };
         let at_door = MAX_WAITING + door::MAX_REFUSING;
         let on_its_way = REQUEST_QUEUE + control::MAX_REFUSING;
-        let answered = MAX_REQUESTS + MAX_READERS;
+        let answered = MAX_REQUESTS + MAX_SUBSCRIBERS;
         let goodbyes = config.workers * MAX_GOODBYES;
         let sources = 2 * limits.sources + goodbyes;
         let connections = sources + limits.listeners + at_door + on_its_way + answered;
@@ -91,8 +91,8 @@ impl Budget {
                 MAX_REQUESTS,
                 request + limits.sources * SOURCE_TEXT,
             ),
-            process("a reader of events", MAX_READERS, request),
-            process("an event that is kept", KEPT_EVENTS, SOURCE_TEXT),
+            process("a reader of events", MAX_SUBSCRIBERS, request),
+            process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),
             kernel(
                 "a listener's send buffer",

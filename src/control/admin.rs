@@ -10,27 +10,38 @@ use tokio::time::sleep;
 
 use super::request::RequestContext;
 use super::response::{HttpResponse, XML, pieces, xml};
-use super::{Control, stats};
+use super::stats;
+use super::status::Station;
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
-use crate::mount::{MountEntry, Name};
-use crate::routes::{AdminCommand, Caller};
+use crate::mount::{MountEntry, Name, Table};
+use crate::platform::Reloader;
+use crate::routes::AdminCommand;
 use crate::text::sanitize;
-use crate::worker::Command;
+use crate::worker::{Command, Workers};
 use ogg_splice::Tags;
 
 /// How long the administrator waits for a configuration to be read again.
 const RELOAD: Duration = Duration::from_secs(20);
 
-impl Control {
+/// What administration commands act on.
+#[derive(Debug)]
+pub(crate) struct Administration {
+    pub(crate) table: Arc<Table>,
+    pub(crate) workers: Workers,
+    pub(crate) reloader: Reloader,
+}
+
+impl Administration {
     /// Executes an administration command, for a caller that has been checked.
     ///
     /// # Errors
     /// The reply to a command that is refused.
-    pub(super) async fn administer(
+    pub(super) async fn execute(
         &self,
         command: AdminCommand,
         request: &RequestContext<'_>,
+        station: &Station,
     ) -> Result<HttpResponse, Reply> {
         if changes_something(command) {
             if request.is_foreign() {
@@ -52,8 +63,7 @@ impl Control {
                 if only.as_ref().is_some_and(is_missing) {
                     return Err(no_source());
                 }
-                let station = self.station(request);
-                Ok(xml(stats::stats(&station, self.table.stats(), &mounts, only.as_deref())))
+                Ok(xml(stats::stats(station, self.table.stats(), &mounts, only.as_deref())))
             }
             AdminCommand::ListMounts => Ok(xml(stats::mounts(&self.table.streams()))),
             AdminCommand::ListClients => Ok(pieces(XML, stats::clients(&*self.mount(request)?))),
@@ -142,32 +152,6 @@ impl Control {
         let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
         let entry = Name::new(&name).ok().and_then(|name| self.table.find(&name));
         entry.ok_or_else(no_source)
-    }
-
-    /// Checks the login of a caller.
-    ///
-    /// # Errors
-    /// The reply to a wrong login, or to none where one is needed.
-    pub(super) fn check_caller(
-        &self,
-        caller: Caller,
-        request: &RequestContext<'_>,
-    ) -> Result<(), Reply> {
-        let credentials = &self.settings.load().credentials;
-        let own;
-        let logins = match caller {
-            Caller::Anyone => return Ok(()),
-            Caller::Administrator => &[&credentials.admin][..],
-            Caller::AdministratorOrSource => {
-                let name = request.target.decoded_parameter("mount");
-                let name = name.and_then(|name| Name::new(&name).ok());
-                own = name
-                    .and_then(|name| self.table.find(&name))
-                    .and_then(|entry| entry.settings().source.clone());
-                &[&credentials.admin, own.as_ref().unwrap_or(&credentials.source)]
-            }
-        };
-        self.guard.admit(logins, request.authorization(), request.client, "admin")
     }
 }
 

@@ -5,13 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
-use time::OffsetDateTime;
-use time::macros::format_description;
-
-use super::status::{measured_bitrate, seconds};
-use crate::mount::{MountEntry, SourceState, StreamInfo, Table};
+use super::render::{date, measured_bitrate, round, seconds, state};
+use crate::mount::{MountEntry, StreamInfo, Table};
 use ogg_splice::Codec;
+use serde::Serialize;
 
 /// The description of it all.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
@@ -188,26 +185,6 @@ pub(super) fn listeners(table: &Table) -> impl Iterator<Item = String> + use<> {
     });
     let around = |text: &str| std::iter::once(text.to_owned());
     around("{\"listeners\":[").chain(listed).chain(around("]}"))
-}
-
-/// Whether a source is heard, in a word.
-pub(super) fn state(state: SourceState) -> &'static str {
-    match state {
-        SourceState::Live => "live",
-        SourceState::Gap => "gap",
-    }
-}
-
-/// A time as RFC 3339 has it, to the millisecond, in UTC.
-pub(super) fn date(at: SystemTime) -> String {
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from(at).format(format).unwrap_or_default()
-}
-
-/// To the thousandth.
-fn round(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

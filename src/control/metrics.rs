@@ -11,8 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::MemoryCeiling;
-use super::status::measured_bitrate;
+use super::memory_ceiling::MemoryCeiling;
+use super::render::measured_bitrate;
 use crate::log::lines_dropped;
 use crate::mount::{MountEntry, SourceState, StreamInfo, Table};
 use crate::platform::resident;

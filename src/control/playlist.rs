@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::render::url_path;
 use super::response::{HttpResponse, document};
-use super::status::path;
 use crate::mount::{MountEntry, Name, StreamInfo, Table};
 
 /// The mount whose playlist this path is.
@@ -18,6 +18,6 @@ pub(super) fn render(base: &str, entry: &MountEntry, stream: &StreamInfo) -> Htt
     let name = entry.name.as_str();
     let title =
         stream.source.description.name.as_deref().or(stream.tags.title.as_deref()).unwrap_or(name);
-    let text = format!("#EXTM3U\r\n#EXTINF:-1,{title}\r\n{base}{}\r\n", path(name));
+    let text = format!("#EXTM3U\r\n#EXTINF:-1,{title}\r\n{base}{}\r\n", url_path(name));
     document("audio/x-mpegurl; charset=utf-8", text)
 }

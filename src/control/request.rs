@@ -6,7 +6,7 @@ use hyper::header::{
     AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
 };
 
-use super::ControlSettings;
+use super::settings::ControlSettings;
 use crate::client_addr::ClientAddr;
 use crate::http::{RequestHead, Target};
 use crate::routes::Route;

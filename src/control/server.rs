@@ -25,21 +25,21 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::sleep;
 
+use super::endpoints::{Answer, Control};
+use super::limits::{MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER, buffer};
+use super::page;
 use super::request::RequestContext;
 use super::response::{HttpResponse, document, json_error, plain, stream};
-use super::sse::{EventLog, Subscriber};
+use super::sse::{EventLog, MAX_SUBSCRIBERS, Subscriber};
 use super::tracked_socket::TrackedSocket;
-use super::{
-    Answer, Control, ControlConnection, MAX_READERS, MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER,
-    buffer, page,
-};
 use crate::client::{Admission, AdmissionSlot, Full, WhenFull};
 use crate::client_addr::ClientAddr;
 use crate::clock::Clock;
-use crate::http::{Reply, SERVER, Version, redacted_path};
+use crate::http::{Reply, RequestHead, SERVER, Target, Version, redacted_path};
 use crate::log::refusals;
 use crate::platform::Heartbeat;
-use crate::quota::Quota;
+use crate::quota::{Permit, Quota};
+use crate::routes::Route;
 use crate::tcp;
 
 /// How long a client may take nothing of its answer.
@@ -52,6 +52,25 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
 const SLOT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The type of server-sent events.
 const EVENTS: &str = "text/event-stream";
+
+/// A connection whose request the control plane answers.
+#[derive(Debug)]
+pub(crate) struct ControlConnection {
+    /// The connection.
+    pub socket: std::net::TcpStream,
+    /// The request's head.
+    pub head: RequestHead,
+    /// Its target.
+    pub target: Target,
+    /// What answers it; `None` for a path that is not the server's own.
+    pub route: Option<&'static Route>,
+    /// Bytes that the door has read after the head.
+    pub read: Vec<u8>,
+    /// The client.
+    pub client: ClientAddr,
+    /// The client's connection permit, freed when the connection ends.
+    pub permit: Option<Permit>,
+}
 
 /// What all requests share.
 struct ControlServer {
@@ -75,7 +94,7 @@ struct Serving {
 }
 
 /// Serves what comes until `stop` turns true; beats while it takes requests.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     control: Control,
     mut connections: mpsc::Receiver<ControlConnection>,
     mut heartbeat: Heartbeat,
@@ -86,7 +105,7 @@ pub(super) async fn serve(
         control,
         event_log: EventLog::new(),
         requests: Admission::new(MAX_REQUESTS, WhenFull::RefuseNewest),
-        subscribers: Admission::new(MAX_READERS, WhenFull::RefuseNewest),
+        subscribers: Admission::new(MAX_SUBSCRIBERS, WhenFull::RefuseNewest),
         refusing: Arc::default(),
         clock: Clock::start(),
     });

@@ -15,14 +15,15 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::api::{MountStatus, StreamClock, date, state};
+use super::api::{MountStatus, StreamClock};
+use super::render::{date, state};
 use crate::client::AdmissionSlot;
 use crate::mount::{MountEntry, StreamInfo, Table};
 
 /// Events that are kept.
-pub(crate) const KEPT: usize = 128;
+pub(crate) const MAX_STORED_EVENTS: usize = 128;
 /// Readers there may be at once.
-pub(crate) const MAX_READERS: usize = 64;
+pub(crate) const MAX_SUBSCRIBERS: usize = 64;
 /// Changes this close together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// Events are made no faster than this, in bytes per second: changes that come meanwhile are one event.
@@ -160,7 +161,7 @@ impl EventLog {
     fn say(&self, kind: &str, data: &impl Serialize) {
         let number = *self.newest.borrow() + 1;
         let mut events = self.events.borrow_mut();
-        if events.len() >= KEPT {
+        if events.len() >= MAX_STORED_EVENTS {
             events.pop_front();
         }
         let text = frame(Some((self.boot, number)), kind, data);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::status::{Station, dates, listen_url, measured_bitrate};
+use super::render::{dates, measured_bitrate};
+use super::status::{Station, listen_url};
 use super::xml::Xml;
 use crate::http::SERVER;
 use crate::mount::{ListenerInfo, MountEntry, StreamInfo};

@@ -7,16 +7,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::macros::format_description;
 
-use super::ControlSettings;
-use super::api::state;
+use super::render::{dates, measured_bitrate, seconds, state, url_path};
+use super::settings::ControlSettings;
 use crate::http::SERVER;
 use crate::mount::{MountEntry, StreamInfo};
-use crate::stats::Counter;
 
 /// The server, as it describes itself.
 #[derive(Clone, Debug)]
@@ -146,36 +142,7 @@ impl<'a> SourceStats<'a> {
     }
 }
 
-/// A counter of samples at 48 kHz, in seconds to the millisecond.
-pub(super) fn seconds(samples: &Counter) -> f64 {
-    (samples.get() / 48) as f64 / 1000.0
-}
-
-/// What the source sends, in bit/s: of its last seconds, or where that is not known, since it began.
-pub(super) fn measured_bitrate(entry: &MountEntry, stream: &StreamInfo) -> u64 {
-    entry.gauges.bitrate().unwrap_or_else(|| {
-        let milliseconds = stream.source.connected.elapsed().as_millis() as u64;
-        let bytes = entry.counters.bytes_in.get() - stream.source.bytes_before;
-        (bytes * 8000).checked_div(milliseconds).unwrap_or_default()
-    })
-}
-
 /// Where a mount is heard.
 pub(crate) fn listen_url(station: &Station, mount: &str) -> String {
-    format!("{}{}", station.base, path(mount))
-}
-
-/// A mount's name as it stands in a URL.
-pub(crate) fn path(mount: &str) -> impl std::fmt::Display {
-    const KEPT: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    utf8_percent_encode(mount, KEPT)
-}
-
-/// A time as Icecast writes it, for people and for programs, both in UTC.
-pub(super) fn dates(at: SystemTime) -> (String, String) {
-    let people = httpdate::fmt_http_date(at).replace("GMT", "+0000");
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+0000");
-    let programs = OffsetDateTime::from(at).format(format).unwrap_or_default();
-    (people, programs)
+    format!("{}{}", station.base, url_path(mount))
 }

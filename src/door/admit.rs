@@ -2,27 +2,89 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::time::sleep;
 
+use super::client_quotas::ClientQuotas;
 use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
-use super::{Door, POLL_INTERVAL, too_many_connections};
+use super::settings::{DoorSettings, Limits};
 use crate::auth::{
     AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
 };
-use crate::client::CheckerOverloaded;
+use crate::client::{CheckerOverloaded, LoginGuard, PasswordChecker};
+use crate::clock::Clock;
 use crate::http::Reply;
 use crate::listener::{Amount, ListenerSession, Player, amount};
-use crate::mount::{ListenerInfo, MountEntry, Name, NoRoom, Reservation};
-use crate::quota::Permit;
+use crate::mount::{ListenerInfo, MountEntry, Name, NoRoom, Reservation, Table};
+use crate::quota::{Permit, Quota};
 
 /// How long a source waits for the place of a mount whose stream has ended.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Door {
+/// How often the table is asked whether that place is free.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Login guards, one for each kind of login: wrong passwords for one do not lock a client out of the
+/// others.
+#[derive(Debug)]
+pub(crate) struct LoginGuards {
+    /// For sources.
+    pub(crate) sources: LoginGuard,
+    /// For listeners.
+    pub(crate) listeners: LoginGuard,
+    /// Checks listeners' passwords.
+    pub(crate) checker: PasswordChecker,
+}
+
+/// Decides who is let in, and counts those who are.
+pub(crate) struct Admittance {
+    settings: Arc<ArcSwap<DoorSettings>>,
+    table: Arc<Table>,
+    listeners: Arc<Quota>,
+    guards: LoginGuards,
+    per_client: ClientQuotas,
+}
+
+impl Admittance {
+    /// Lets clients in by the settings in force; `listeners` counts those of the whole server.
+    pub(crate) fn new(
+        settings: Arc<ArcSwap<DoorSettings>>,
+        table: Arc<Table>,
+        listeners: Arc<Quota>,
+        guards: LoginGuards,
+    ) -> Self {
+        let per_client = ClientQuotas::default();
+        Self { settings, table, listeners, guards, per_client }
+    }
+
+    /// Takes a connection permit for a peer that is not a proxy, before its request is known.
+    ///
+    /// # Errors
+    /// The reply to a client that has as many connections as it may.
+    pub(super) fn take_peer_permit(
+        &self,
+        peer: IpAddr,
+        settings: &DoorSettings,
+    ) -> Result<Option<Permit>, Reply> {
+        if settings.limits.connections_per_ip == 0 || settings.trusts(peer) {
+            return Ok(None);
+        }
+        self.take_permit_of(peer, &settings.limits).map(Some)
+    }
+
+    fn take_permit_of(&self, client: IpAddr, limits: &Limits) -> Result<Permit, Reply> {
+        let limit = limits.connections_per_ip;
+        self.per_client.take(client, limit).ok_or_else(|| {
+            let sentence = format!("This address has all of its {limit} connections already.");
+            Reply::new(429, sentence).with("Retry-After", "10")
+        })
+    }
+
     /// Takes the client's connection permit, for a request whose client was not known before: one
     /// that came through a proxy.
     ///
@@ -38,10 +100,8 @@ impl Door {
             // The request before this one, on the same connection, may have been another client's.
             *permit = None;
         }
-        let limit = limits.connections_per_ip;
-        if limit > 0 && permit.is_none() && !client.is_proxy {
-            let taken = self.per_client.take(client.address, limit);
-            *permit = Some(taken.ok_or_else(|| too_many_connections(limits))?);
+        if limits.connections_per_ip > 0 && permit.is_none() && !client.is_proxy {
+            *permit = Some(self.take_permit_of(client.address, limits)?);
         }
         Ok(())
     }
@@ -54,26 +114,32 @@ impl Door {
         &self,
         request: &Request,
         source: &SourceRequest,
+        clock: &Clock,
     ) -> Result<Reservation, Reply> {
         let settings = &request.settings;
         let rules = settings.rules.of(&source.name);
         let login = rules.source.as_ref().unwrap_or(&settings.source);
         let authorization = request.head.field("authorization");
         self.guards.sources.admit(&[login], authorization, request.client, "source")?;
-        let reservation = self.reserve(&source.name, settings.limits.sources).await?;
+        let reservation = self.reserve(&source.name, settings.limits.sources, clock).await?;
         self.table.stats().sources.add(1);
         Ok(reservation)
     }
 
     /// Reserves a mount, if there is room for it or will be in a moment.
-    async fn reserve(&self, name: &Name, limit: usize) -> Result<Reservation, Reply> {
-        let end = self.clock.now().checked_add(PLACE_TIMEOUT);
+    async fn reserve(
+        &self,
+        name: &Name,
+        limit: usize,
+        clock: &Clock,
+    ) -> Result<Reservation, Reply> {
+        let end = clock.now().checked_add(PLACE_TIMEOUT);
         loop {
             // The rules in force now: a mount that is created keeps those it is created with until
             // the next reload.
             match self.table.reserve(name, limit, || self.settings.load().rules.of(name)) {
                 Ok(reservation) => return Ok(reservation),
-                Err(NoRoom::Soon) if end.is_some_and(|end| self.clock.now() < end) => {
+                Err(NoRoom::Soon) if end.is_some_and(|end| clock.now() < end) => {
                     sleep(POLL_INTERVAL).await;
                 }
                 Err(_) => {
@@ -93,6 +159,7 @@ impl Door {
         &self,
         request: &Request,
         entry: &MountEntry,
+        clock: &Clock,
     ) -> Result<Option<Instant>, Reply> {
         let access = &entry.settings_now().access;
         let target = request.target.as_ref().map_err(Clone::clone)?;
@@ -118,7 +185,7 @@ impl Door {
         let verdict = match verdict {
             Verdict::If { password, hash, known } => {
                 let address = (!client.is_proxy).then_some(client.address);
-                match self.guards.checker.check(address, password, hash, &self.clock).await {
+                match self.guards.checker.check(address, password, hash, clock).await {
                     Ok(true) if known => Verdict::Welcome,
                     Ok(_) => Verdict::WrongPassword,
                     Err(CheckerOverloaded) => {

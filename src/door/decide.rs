@@ -1,6 +1,6 @@
 //! What a request is for: a pure function from the request to plain data.
 //!
-//! Whether the client may have it, and whether there is room, is decided in [`admit`](super::admit).
+//! Whether the client may have it, and whether there is room, is decided in `admit`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -146,7 +146,7 @@ fn description_of(request: &Request) -> Description {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::request;
+    use super::super::request::tests::request;
     use super::*;
 
     fn decided(line: &str) -> Decision {

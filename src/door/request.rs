@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::DoorSettings;
 use super::address::client_of;
+use super::settings::DoorSettings;
 use crate::auth::admits;
 use crate::client_addr::ClientAddr;
 use crate::http::{Reply, RequestHead, Target, redacted_path};
@@ -116,8 +116,17 @@ fn length_of(head: &RequestHead) -> Result<Option<u64>, Reply> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A request with this head, to a server whose paths have the prefix `/stream`.
+    pub(in super::super) fn request(head: &str) -> Request {
+        let text =
+            "path_prefix = \"/stream\"\n[auth]\nsource_password = \"x\"\nadmin_password = \"y\"";
+        let config = crate::config::Config::parse(text, &crate::config::Environment::default());
+        let head = RequestHead::take(&mut head.as_bytes().to_vec()).unwrap().unwrap();
+        Request::new(Arc::new(config.unwrap().door), head, ([192, 0, 2, 1], 4711).into())
+    }
 
     fn framed(fields: &str) -> Result<BodyFraming, u16> {
         let mut text = format!("PUT /m HTTP/1.1\r\n{fields}\r\n").into_bytes();

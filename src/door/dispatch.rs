@@ -1,24 +1,30 @@
-//! One connection at the door: reads request heads, replies, and hands the socket over.
+//! Serves one connection: reads request heads, replies, and hands the socket over.
 
-use std::net::SocketAddr;
-use std::rc::Rc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::admit::Admittance;
 use super::decide::{Decision, ListenerRequest, SourceRequest, decide};
 use super::request::Request;
-use super::{Door, POLL_INTERVAL, busy, too_many_connections};
-use crate::client::AdmissionSlot;
+use super::settings::DoorSettings;
+use crate::clock::Clock;
 use crate::control::ControlConnection;
-use crate::http::{Reply, RequestHead};
+use crate::http::{Reply, RequestHead, Version};
 use crate::listener::{ListenerConnection, response_head};
+use crate::log::refusals;
+use crate::mount::Table;
 use crate::quota::Permit;
 use crate::routes::Route;
 use crate::source::SourceConnection;
 use crate::tcp;
-use crate::worker::Handoff;
+use crate::worker::{Handoff, Workers};
 
 /// Why there is no request head.
 enum NoHead {
@@ -40,25 +46,57 @@ enum Outcome {
     ControlPlane(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> ControlConnection>),
 }
 
-impl Door {
+/// Memory that a connection at the door takes beside its request head, at most, in bytes.
+pub(crate) const CONNECTION_MEMORY: usize = 16 * 1024;
+/// How often the kernel is asked whether a client has acknowledged its last reply.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Leads each connection to the data plane, the control plane, or its end.
+pub(crate) struct Dispatcher {
+    /// The configuration in force.
+    settings: Arc<ArcSwap<DoorSettings>>,
+    table: Arc<Table>,
+    admittance: Admittance,
+    workers: Workers,
+    control: mpsc::Sender<ControlConnection>,
+    clock: Clock,
+}
+
+impl Dispatcher {
+    /// Leads connections to these planes.
+    pub(crate) fn new(
+        settings: Arc<ArcSwap<DoorSettings>>,
+        table: Arc<Table>,
+        admittance: Admittance,
+        workers: Workers,
+        control: mpsc::Sender<ControlConnection>,
+    ) -> Self {
+        Self { settings, table, admittance, workers, control, clock: Clock::start() }
+    }
+
+    /// Counts a connection that has been accepted.
+    pub(super) fn count_connection(&self) {
+        self.table.stats().connections.add(1);
+    }
+
+    /// The clock of the door's thread.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The client that a connection is counted for before its request is known; `None` for a proxy's,
+    /// which may carry the request of any client.
+    pub(super) fn client_before_request(&self, peer: SocketAddr) -> Option<IpAddr> {
+        (!self.settings.load().trusts(peer.ip())).then(|| peer.ip())
+    }
+
     /// Serves one connection until it is handed over or closed.
-    pub(super) async fn attend(
-        self: Rc<Self>,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        _slot: AdmissionSlot,
-    ) {
-        let mut permit = None;
-        let (limits, trusted) = {
-            let settings = self.settings.load();
-            (settings.limits, settings.trusts(peer.ip()))
+    pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr) {
+        let permit = self.admittance.take_peer_permit(peer.ip(), &self.settings.load());
+        let mut permit = match permit {
+            Ok(permit) => permit,
+            Err(reply) => return self.refuse(stream, peer, &reply).await,
         };
-        if limits.connections_per_ip > 0 && !trusted {
-            permit = self.per_client.take(peer.ip(), limits.connections_per_ip);
-            if permit.is_none() {
-                return self.refuse(stream, peer, &too_many_connections(&limits)).await;
-            }
-        }
         let (mut read, mut answered) = (Vec::new(), false);
         loop {
             // Not the settings themselves: a waiting connection must not keep an old configuration
@@ -119,7 +157,7 @@ impl Door {
         self.table.stats().requests.add(1);
         let decision = request
             .check_network()
-            .and_then(|()| self.take_permit(&request, permit))
+            .and_then(|()| self.admittance.take_permit(&request, permit))
             .map_or_else(Decision::Reply, |()| decide(&request));
         let outcome = match decision {
             // Replies to OPTIONS are not refusals.
@@ -144,7 +182,7 @@ impl Door {
         source: SourceRequest,
         permit: &mut Option<Permit>,
     ) -> Result<Outcome, Reply> {
-        let reservation = self.admit_source(request, &source).await?;
+        let reservation = self.admittance.admit_source(request, &source, &self.clock).await?;
         let (peer, permit) = (request.peer, permit.take());
         let SourceRequest { framing: body, timing, description, .. } = source;
         Ok(Outcome::DataPlane(Box::new(move |socket, read| {
@@ -163,13 +201,13 @@ impl Door {
         let Some(entry) = self.table.find(&listener.name) else {
             return control(request, None, permit);
         };
-        let until = self.check_access(request, &entry).await?;
+        let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
             let head = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
             return Ok(Outcome::AnswerAndClose(head));
         }
         let (burst, session) =
-            self.admit_listener(request, &listener, &entry, until, permit.take())?;
+            self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
         let send_buffer = request.settings.limits.listener_send_buffer;
         Ok(Outcome::DataPlane(Box::new(move |socket, _| {
             let listener = ListenerConnection { socket, burst, send_buffer, session };
@@ -186,6 +224,18 @@ impl Door {
         while tcp::unacknowledged(stream).is_ok_and(|bytes| bytes > 0) {
             sleep(POLL_INTERVAL).await;
         }
+    }
+
+    /// Refuses a connection that has no request to reply to.
+    pub(super) async fn refuse(&self, stream: TcpStream, peer: SocketAddr, reply: &Reply) {
+        self.log_refusal(peer, peer.ip(), "", reply);
+        let bytes = reply.render(Version::Http10, false, true);
+        tcp::answer_and_finish(stream, &bytes, &self.clock).await;
+    }
+
+    fn log_refusal(&self, peer: SocketAddr, client: IpAddr, path: &str, reply: &Reply) {
+        self.table.stats().refused.note(reply.status);
+        refusals::log(peer, client, path, reply);
     }
 
     async fn refuse_busy(&self, socket: std::net::TcpStream, peer: SocketAddr) {
@@ -238,4 +288,9 @@ async fn read_head(
             Ok(0) | Err(_) => return Err(NoHead::Gone),
         }
     }
+}
+
+/// The reply where there is no room for a connection.
+pub(super) fn busy() -> Reply {
+    Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "1")
 }
