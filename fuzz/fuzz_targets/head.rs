@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     let password = Secret::new("not to be guessed by a fuzzer");
     let login = Login { user: SOURCE_USER.into(), password };
     assert!(!head.field("authorization").is_some_and(|value| login.is(value)));
-    if let Ok(target) = Target::parse(head.target(), "/stream")
+    if let Ok(target) = Target::of(&head, "/stream")
         && let Ok(name) = Name::new(&target.path)
     {
         assert!(!name.as_str().contains("/../") && !name.as_str().contains(char::is_control));

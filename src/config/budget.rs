@@ -11,6 +11,7 @@ use crate::control::{
     REQUEST_QUEUE, SOURCE_TEXT, request_memory,
 };
 use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING};
+use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
 use crate::source::MAX_GOODBYES;
@@ -82,7 +83,11 @@ impl Budget {
             ),
             process("a listener", limits.listeners, LISTENER_MEMORY),
             process("a request head", at_door, CONNECTION_MEMORY + 2 * limits.request_head),
-            process("a request on its way", on_its_way, 2 * limits.request_head),
+            process(
+                "a request on its way",
+                on_its_way,
+                2 * limits.request_head + HEAD_INDEX_MEMORY,
+            ),
             // While one configuration takes the other's place there are both.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),

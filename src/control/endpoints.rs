@@ -15,7 +15,7 @@ use super::settings::ControlSettings;
 use super::status::Station;
 use super::{metrics, page, playlist, status};
 use crate::client::LoginGuard;
-use crate::http::{Reply, Target};
+use crate::http::Reply;
 use crate::mount::{Name, Table};
 use crate::routes::{Caller, Endpoint, Methods};
 
@@ -120,10 +120,10 @@ impl Control {
 
     /// The page on which people listen, and its files.
     fn page(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let Target { path, raw_path, query, .. } = request.target;
+        let (path, raw_path) = (&*request.target.path, request.target.raw_path());
         if path == "/" && !raw_path.ends_with('/') {
             // The page's links are relative, so its own path has to end with a slash.
-            return Ok(with_slash(raw_path, query));
+            return Ok(with_slash(raw_path, request.target.query()));
         }
         let mut streams =
             if page::is_document(path) { self.table.public_streams() } else { Vec::new() };

@@ -146,7 +146,7 @@ mod tests {
         }
         let mut text = format!("{text}\r\n").into_bytes();
         let head = RequestHead::take(&mut text).unwrap().unwrap();
-        let target = Target::parse(head.target(), "/stream").unwrap();
+        let target = Target::of(&head, "/stream").unwrap();
         let address = [192, 0, 2, 1].into();
         let client = ClientAddr { address, is_proxy: false, behind_proxy: proxied };
         look(&RequestContext::new(&head, &target, Route::of(&target.path), client))

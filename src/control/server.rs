@@ -183,14 +183,17 @@ impl ControlServer {
             return;
         }
         let Ok(socket) = TcpStream::from_std(socket) else { return };
-        let asked = RequestContext::new(&head, &target, route, client);
-        let (response, subscriber) = self.answer(&asked).await;
+        let (response, subscriber) =
+            self.answer(&RequestContext::new(&head, &target, route, client)).await;
+        // While the response is on its way, only the head's bytes are needed.
+        let head = head.into_bytes();
+        drop(target);
         if let (Some(subscriber), Some(task)) = (&subscriber, request.task.get()) {
             // It has a slot among the subscribers now.
             self.subscribers.held_by(subscriber.id(), task.clone());
             request.slot.take();
         }
-        let (connection, stream) = TrackedSocket::new(socket, head.bytes().clone(), read);
+        let (connection, stream) = TrackedSocket::new(socket, head, read);
         // hyper frames the response by the head that it reads once more; the door's parse decided.
         let response = Cell::new(Some(response));
         let service = service_fn(|_: Request<Incoming>| {

@@ -172,7 +172,7 @@ impl Admittance {
         let presented = PresentedCredentials {
             login: authorization.and_then(basic),
             token: bearer.or(query_token.as_deref()),
-            link: Link::of_query(&target.query),
+            link: Link::of_query(target.query()),
         };
         let (client, guard) = (request.client, &self.guards.listeners);
         let (name, now) = (entry.name.as_str(), SystemTime::now());

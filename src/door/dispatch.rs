@@ -256,14 +256,9 @@ fn control(
 ) -> Result<Outcome, Reply> {
     let (head, target) = (request.head.clone(), request.target.clone()?);
     let (client, permit) = (request.client, permit.take());
-    Ok(Outcome::ControlPlane(Box::new(move |socket, read| ControlConnection {
-        socket,
-        head,
-        target,
-        route,
-        read,
-        client,
-        permit,
+    Ok(Outcome::ControlPlane(Box::new(move |socket, mut read| {
+        read.shrink_to_fit();
+        ControlConnection { socket, head, target, route, read, client, permit }
     })))
 }
 

@@ -33,7 +33,7 @@ impl Request {
     /// The request of this head.
     pub(super) fn new(settings: Arc<DoorSettings>, head: RequestHead, peer: SocketAddr) -> Self {
         Self {
-            target: Target::parse(head.target(), &settings.prefix),
+            target: Target::of(&head, &settings.prefix),
             framing: framing_of(&head),
             client: client_of(peer.ip(), &head, &settings.trusted_proxies),
             settings,

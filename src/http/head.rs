@@ -27,9 +27,9 @@ pub struct RequestHead {
     fields: Vec<Field>,
 }
 
-/// Positions in the head's bytes. A head is at most 64 KiB long.
+/// Positions in the head's bytes. A head is at most 64 KiB long, and ends with an empty line.
 #[derive(Clone, Copy)]
-struct Span(u32, u32);
+struct Span(u16, u16);
 
 #[derive(Clone, Copy)]
 struct Field {
@@ -71,8 +71,9 @@ impl RequestHead {
             span(request.method.unwrap_or_default().as_bytes()),
             span(request.path.unwrap_or_default().as_bytes()),
         );
-        let rest = read.split_off(length);
-        let bytes = Bytes::from(std::mem::replace(read, rest));
+        // A copy takes no more memory than the head is long; `read` may have grown to twice that.
+        let bytes = Bytes::copy_from_slice(read.get(..length).unwrap_or_default());
+        read.drain(..length);
         Ok(Some(Self { bytes, method, target, version, fields }))
     }
 
@@ -86,6 +87,12 @@ impl RequestHead {
         self.text(self.target).unwrap_or_default()
     }
 
+    /// The bytes of [`Self::target`], shared with the head.
+    pub(super) fn target_bytes(&self) -> Bytes {
+        let range = self.target.range();
+        if range.end <= self.bytes.len() { self.bytes.slice(range) } else { Bytes::new() }
+    }
+
     /// The version of HTTP that the client speaks.
     pub fn version(&self) -> Version {
         self.version
@@ -94,6 +101,11 @@ impl RequestHead {
     /// The head's bytes, as they were parsed.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The head's bytes without the positions of its parts.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
     }
 
     /// The first value of a field that is UTF-8; `None` if there is none.
@@ -149,12 +161,12 @@ impl Span {
     /// Where `part` is in `whole`, of which it is a slice.
     fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
-        let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let position = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
         Self(position(start), position(start.saturating_add(part.len())))
     }
 
     fn range(self) -> Range<usize> {
-        self.0 as usize..self.1 as usize
+        usize::from(self.0)..usize::from(self.1)
     }
 }
 

@@ -5,53 +5,69 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::Reply;
+use super::{Reply, RequestHead};
 
-/// A request target, taken apart and decoded once.
+/// A request target, taken apart and decoded once. It shares the bytes of its head.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// The path as the client sent it, with the prefix.
-    pub raw_path: String,
-    /// The configured path prefix, if the client sent it; else empty.
-    pub prefix: String,
+    raw_path: Bytes,
+    query: Bytes,
     /// The path without the prefix, percent-decoded.
-    pub path: String,
-    /// Everything after the question mark, as the client sent it.
-    pub query: String,
+    pub path: Box<str>,
+    /// The configured path prefix, if the client sent it; else empty.
+    pub prefix: Box<str>,
 }
 
 impl Target {
-    /// Takes a request target apart, which may be a whole URL: a proxy may send one.
+    /// Takes the target of a request apart. It may be a whole URL: a proxy may send one.
     ///
     /// # Errors
     /// The reply to a target whose path is not UTF-8.
-    pub fn parse(target: &str, prefix: &str) -> Result<Self, Reply> {
-        let url = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
-        let target = url.map_or(target, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
-        let (raw_path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = percent_decode_str(raw_path)
+    pub fn of(head: &RequestHead, prefix: &str) -> Result<Self, Reply> {
+        Self::parse(&head.target_bytes(), prefix)
+    }
+
+    fn parse(target: &Bytes, prefix: &str) -> Result<Self, Reply> {
+        let text = text(target);
+        let url = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let local = url.map_or(text, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
+        let (raw_path, query) = local.split_once('?').unwrap_or((local, ""));
+        let decoded = percent_decode_str(raw_path)
             .decode_utf8()
             .map_err(|_| Reply::new(400, "The path of this request is not UTF-8."))?;
         let inside =
-            path.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());
+            decoded.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());
         let (prefix, path) = match inside {
             Some("") if !prefix.is_empty() => (prefix, "/"),
             Some(rest) => (prefix, rest),
-            None => ("", &*path),
+            None => ("", &*decoded),
         };
+        let part = |part: &str| shared(target, part);
         Ok(Self {
-            raw_path: raw_path.into(),
-            prefix: prefix.into(),
+            raw_path: part(raw_path),
+            query: part(query),
             path: path.into(),
-            query: query.into(),
+            prefix: prefix.into(),
         })
+    }
+
+    /// The path as the client sent it, with the prefix.
+    pub fn raw_path(&self) -> &str {
+        text(&self.raw_path)
+    }
+
+    /// Everything after the question mark, as the client sent it.
+    pub fn query(&self) -> &str {
+        text(&self.query)
     }
 
     /// A parameter of the query, not decoded.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        parameter(&self.query, name)
+        parameter(self.query(), name)
     }
 
     /// A parameter of the query, decoded as a form does it: `+` is a space.
@@ -73,6 +89,22 @@ impl fmt::Debug for Target {
     }
 }
 
+/// Bytes that were text when they were parsed.
+fn text(bytes: &Bytes) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// A part of the target as bytes that share its memory.
+fn shared(target: &Bytes, part: &str) -> Bytes {
+    let start = part.as_ptr().addr().checked_sub(target.as_ptr().addr());
+    let end = start.and_then(|start| start.checked_add(part.len()));
+    match (start, end) {
+        (Some(start), Some(end)) if end <= target.len() => target.slice(start..end),
+        // Not a slice of it: the path of a URL that has none.
+        _ => Bytes::copy_from_slice(part.as_bytes()),
+    }
+}
+
 /// A parameter of a query, not decoded; the first of this name counts.
 pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -90,7 +122,7 @@ pub fn redacted_path(path: &str) -> &str {
 
 /// The part of a request target, which may be any text, that the log may show.
 pub fn redacted_target(target: &str, prefix: &str) -> String {
-    Target::parse(target, prefix)
+    Target::parse(&Bytes::copy_from_slice(target.as_bytes()), prefix)
         .map(|target| redacted_path(&target.path).to_owned())
         .unwrap_or_default()
 }
@@ -98,6 +130,10 @@ pub fn redacted_target(target: &str, prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(target: &str) -> Result<Target, Reply> {
+        Target::parse(&Bytes::copy_from_slice(target.as_bytes()), "/stream")
+    }
 
     #[test]
     fn the_log_shows_paths_and_no_secrets() {
@@ -118,7 +154,7 @@ mod tests {
             ("*", ""),
         ] {
             assert_eq!(redacted_target(target, "/stream"), shown, "{target}");
-            if let Ok(target) = Target::parse(target, "/stream") {
+            if let Ok(target) = parse(target) {
                 assert!(!format!("{target:?}").contains("secret"), "{target:?}");
             }
         }
@@ -127,8 +163,8 @@ mod tests {
     #[test]
     fn the_prefix_is_taken_off_once() {
         let parts = |target| {
-            let target = Target::parse(target, "/stream").unwrap();
-            (target.prefix, target.path, target.query)
+            let target = parse(target).unwrap();
+            (target.prefix.to_string(), target.path.to_string(), target.query().to_owned())
         };
         let all =
             |prefix: &str, path: &str, query: &str| (prefix.into(), path.into(), query.into());
@@ -137,11 +173,13 @@ mod tests {
         assert_eq!(parts("/streams"), all("", "/streams", ""));
         assert_eq!(parts("/stream/stream/a"), all("/stream", "/stream/a", ""));
         assert_eq!(parts("http://host:1/stream/a"), all("/stream", "/a", ""));
+        assert_eq!(parts("http://host?x=1"), all("", "/", ""));
+        assert_eq!(parts(""), all("", "", ""));
     }
 
     #[test]
     fn parameters_are_decoded_and_the_first_counts() {
-        let song = |target| Target::parse(target, "").unwrap().decoded_parameter("song");
+        let song = |target| parse(target).unwrap().decoded_parameter("song");
         assert_eq!(
             song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),
             Some("Eurasian wren & co".into())
