@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 const YIELDING: u64 = 1000;
 
 /// A moment and a position, and how the source stands to them lately.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LiveEdge {
     at: Instant,
     position: u64,

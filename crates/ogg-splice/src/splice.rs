@@ -11,7 +11,7 @@ use crate::codec::OpusHead;
 use crate::opus::packet_samples;
 use crate::page::{Page, Stamp, Stamped};
 use crate::silence::{FRAME, Silence};
-use crate::timeline::{Placement, Timeline};
+use crate::timeline::{Placement, SilenceDue, Timeline};
 
 /// The longest packet that a page can hold whole, in bytes. Opus needs a fifth of it.
 pub const MAX_PACKET: usize = 254 * 255 + 254;
@@ -175,9 +175,10 @@ impl Splice {
     pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&Stamped<'_>)) -> Option<Instant> {
         let length = self.silence.length(self.timeline.page());
         loop {
-            match self.timeline.silence_due(length, now)? {
-                Ok(()) => self.push_silence(length, &mut out),
-                Err(later) => return Some(later),
+            match self.timeline.silence_due(length, now) {
+                SilenceDue::Now => self.push_silence(length, &mut out),
+                SilenceDue::At(later) => return Some(later),
+                SilenceDue::Never => return None,
             }
         }
     }
