@@ -26,7 +26,7 @@ use crate::http::{CONTINUE, Reply, Version};
 use crate::mount::{Claim, Description, Loss, Lost, Seat, Seats};
 use crate::platform::Pulse;
 use crate::tcp;
-use ogg_splice::{CAPTURE, PageRole, Scanner, StreamError, StreamReader};
+use ogg_splice::{CAPTURE_PATTERN, PageRole, Scanner, StreamError, StreamReader};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
 const PATIENCE: u64 = 256 * 1024;
@@ -254,7 +254,7 @@ impl Intake {
             let patience = if self.manner == Manner::Expects { silence } else { LOOK.min(silence) };
             let clock = self.clock.clone();
             let look = async {
-                while self.scanner.waiting().len() < CAPTURE.len() && !self.body.is_done() {
+                while self.scanner.waiting().len() < CAPTURE_PATTERN.len() && !self.body.is_done() {
                     self.read_more().await?;
                 }
                 Ok::<_, End>(())
@@ -277,8 +277,8 @@ impl Intake {
     /// The very first bytes tell what it is. Later ones that are no Ogg are damage.
     fn check_capture(&self) -> Result<(), End> {
         let first = self.scanner.waiting();
-        let seen = first.len().min(CAPTURE.len());
-        if self.bytes > first.len() as u64 || first[..seen] == CAPTURE[..seen] {
+        let seen = first.len().min(CAPTURE_PATTERN.len());
+        if self.bytes > first.len() as u64 || first[..seen] == CAPTURE_PATTERN[..seen] {
             Ok(())
         } else {
             Err(End::NotOgg(sniff::describe(first)))
@@ -342,7 +342,7 @@ impl Intake {
                 "skipped bytes that are no valid Ogg page"
             );
         }
-        let in_vain = self.scanner.checked_in_vain() > VAIN_EFFORT + self.bytes * 16;
+        let in_vain = self.scanner.wasted_checksum_bytes() > VAIN_EFFORT + self.bytes * 16;
         if in_vain || self.scanner.skipped_since_page().max(self.strays) > PATIENCE {
             return Err(End::Useless);
         }

@@ -51,7 +51,7 @@ fn splice(sources: &[&[Vec<u8>]], away: Duration) -> (Vec<u8>, usize) {
             let page = next_page(&mut &bytes[..]).unwrap();
             splice.push(&page, now, |page| {
                 position = page.granule().unwrap() as usize;
-                page.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
+                page.slices().iter().for_each(|piece| out.extend_from_slice(piece));
             });
             if number == 0 {
                 joint = position - FRAME;

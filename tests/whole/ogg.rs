@@ -1,6 +1,6 @@
 //! Streams made by hand, where a test must know every byte.
 
-use ogg_splice::{Page, Probe, Stamp, write};
+use ogg_splice::{Page, PageHeader, Probe, write_page};
 
 /// A mono Opus head with a pre-skip of 312.
 pub(crate) const HEAD: &[u8] = b"OpusHead\x01\x01\x38\x01\x80\xbb\x00\x00\x00\x00\x00";
@@ -14,9 +14,9 @@ pub(crate) fn headers(serial: u32) -> Vec<u8> {
 /// The header pages of a stream with these packets.
 pub(crate) fn headers_with(serial: u32, head: &[u8], tags: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let stamp = Stamp { serial, ..Stamp::default() };
-    write(&mut out, Stamp { first: true, ..stamp }, &[head]);
-    write(&mut out, Stamp { sequence: 1, ..stamp }, &[tags]);
+    let stamp = PageHeader { serial, ..PageHeader::default() };
+    write_page(&mut out, PageHeader { first: true, ..stamp }, &[head]);
+    write_page(&mut out, PageHeader { sequence: 1, ..stamp }, &[tags]);
     out
 }
 
@@ -27,9 +27,9 @@ pub(crate) fn audio(serial: u32, number: u32, size: usize) -> Vec<u8> {
     packet.resize(size.max(5), 0x55);
     let granule = (u64::from(number) + 1) * 960;
     let mut out = Vec::new();
-    write(
+    write_page(
         &mut out,
-        Stamp { first: false, last: false, granule, serial, sequence: number + 2 },
+        PageHeader { first: false, last: false, granule, serial, sequence: number + 2 },
         &[&packet],
     );
     out

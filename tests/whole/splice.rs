@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ogg_splice::{
-    Codec, OpusHead, Page, Splice, SpliceStats, Stamp, Stamped, packet_samples, write,
+    Codec, OpusHead, OutputPage, Page, PageHeader, Splice, SpliceStats, packet_samples, write_page,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -35,7 +35,7 @@ struct Mount {
 impl Mount {
     fn new() -> Self {
         let mut head = Vec::new();
-        write(&mut head, Stamp { first: true, ..Stamp::default() }, &[HEAD]);
+        write_page(&mut head, PageHeader { first: true, ..PageHeader::default() }, &[HEAD]);
         let Ok(Codec::Opus(head)) = Codec::of(&next_page(&mut &head[..]).unwrap()) else {
             panic!("not Opus")
         };
@@ -44,9 +44,9 @@ impl Mount {
 
     fn of(head: &OpusHead) -> Self {
         let mut out = Vec::new();
-        let stamp = Stamp { serial: SERIAL, ..Stamp::default() };
-        write(&mut out, Stamp { first: true, ..stamp }, &[HEAD]);
-        write(&mut out, Stamp { sequence: 1, ..stamp }, &[TAGS]);
+        let stamp = PageHeader { serial: SERIAL, ..PageHeader::default() };
+        write_page(&mut out, PageHeader { first: true, ..stamp }, &[HEAD]);
+        write_page(&mut out, PageHeader { sequence: 1, ..stamp }, &[TAGS]);
         let now = Instant::now();
         let splice = Splice::new(head, SERIAL, 2, true, GAP_AFTER);
         Self {
@@ -113,8 +113,8 @@ impl Mount {
     }
 }
 
-fn append(out: &mut Vec<u8>, page: &Stamped<'_>) {
-    page.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
+fn append(out: &mut Vec<u8>, page: &OutputPage<'_>) {
+    page.slices().iter().for_each(|piece| out.extend_from_slice(piece));
 }
 
 /// Makes pages as encoders do: packets of 20 ms, each with a number that no other one has.
@@ -143,20 +143,25 @@ impl Encoder {
         self.page_with(packets, size, |_| {})
     }
 
-    fn page_with(&mut self, packets: u32, size: usize, stamp: impl FnOnce(&mut Stamp)) -> Vec<u8> {
+    fn page_with(
+        &mut self,
+        packets: u32,
+        size: usize,
+        stamp: impl FnOnce(&mut PageHeader),
+    ) -> Vec<u8> {
         let packets: Vec<_> = (0..packets).map(|_| self.next_packet(size)).collect();
         self.granule += packets.len() as u64 * FRAME;
-        let mut place = Stamp {
+        let mut place = PageHeader {
             granule: self.granule,
             serial: self.serial,
             sequence: self.sequence,
-            ..Stamp::default()
+            ..PageHeader::default()
         };
         stamp(&mut place);
         self.sequence = self.sequence.wrapping_add(1);
         let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
         let mut out = Vec::new();
-        write(&mut out, place, &packets);
+        write_page(&mut out, place, &packets);
         out
     }
 

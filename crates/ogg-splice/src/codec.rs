@@ -48,9 +48,9 @@ pub struct OpusHead {
 /// Why a first packet was not understood; its text finishes the sentence "this is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// Not one of the codecs above.
+    /// Not one of the codecs of [`Codec`].
     #[error("an Ogg stream of a codec other than Opus, FLAC or Vorbis")]
-    Codec,
+    Unknown,
     /// Claims to be Opus and is not.
     #[error("an Opus stream with a broken identification header")]
     Opus,
@@ -69,7 +69,7 @@ impl Codec {
     /// [`CodecError`] if it is none of the three, or breaks that codec's own rules.
     pub fn of(first: &Page<'_>) -> Result<Self, CodecError> {
         let Some((packet, true)) = first.pieces().next() else {
-            return Err(CodecError::Codec);
+            return Err(CodecError::Unknown);
         };
         if packet.starts_with(b"OpusHead") {
             OpusHead::read(packet).map(Self::Opus).ok_or(CodecError::Opus)
@@ -78,7 +78,7 @@ impl Codec {
         } else if packet.starts_with(b"\x01vorbis") {
             read_vorbis(packet).ok_or(CodecError::Vorbis)
         } else {
-            Err(CodecError::Codec)
+            Err(CodecError::Unknown)
         }
     }
 
@@ -92,7 +92,7 @@ impl Codec {
     }
 
     /// Whether a decoder of this stream can go on with that one as if it were the same.
-    pub fn goes_on_with(&self, next: &Self) -> bool {
+    pub fn can_continue_with(&self, next: &Self) -> bool {
         // What is left is of the first moment (pre-skip), or only told (sample rate).
         matches!((self, next), (Self::Opus(this), Self::Opus(next))
             if (this.channels, this.family, this.gain, &this.mapping)
@@ -167,11 +167,11 @@ fn read_vorbis(packet: &[u8]) -> Option<Codec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::{Probe, Stamp, write};
+    use crate::page::{PageHeader, Probe, write_page};
 
     fn read(packet: &[u8]) -> Result<Codec, CodecError> {
         let mut bytes = Vec::new();
-        write(&mut bytes, Stamp { first: true, ..Stamp::default() }, &[packet]);
+        write_page(&mut bytes, PageHeader { first: true, ..PageHeader::default() }, &[packet]);
         let Probe::Page(page) = Page::probe(&bytes) else { panic!("not a page") };
         Codec::of(&page)
     }
@@ -222,6 +222,6 @@ mod tests {
         assert_eq!(read(&flac), Ok(Codec::Flac { rate: 48_000, channels: 1, more_headers: 2 }));
         assert_eq!(read(&flac[..40]), Err(CodecError::Flac));
         assert_eq!(read(b"\x01vorbis"), Err(CodecError::Vorbis));
-        assert_eq!(read(b"Speex   "), Err(CodecError::Codec));
+        assert_eq!(read(b"Speex   "), Err(CodecError::Unknown));
     }
 }

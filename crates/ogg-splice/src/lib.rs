@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes and the time in, pages out. No sockets, no clocks, and after the headers no allocation.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod codec;
@@ -13,12 +14,16 @@ mod silence;
 mod splice;
 mod stream;
 mod tags;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod timeline;
 
 pub use codec::{Codec, CodecError, OpusHead};
 pub use opus::{packet_samples, page_samples};
-
-pub use page::{CAPTURE, MAX_PAGE, PAGE_HEADER, Page, Probe, Stamp, Stamped, restamp, seal, write};
+pub use page::{
+    CAPTURE_PATTERN, MAX_PAGE, OutputPage, PAGE_HEADER_LEN, Page, PageHeader, Probe,
+    rewrite_header, write_page,
+};
 pub use scan::Scanner;
 pub use splice::{MAX_PACKET, Splice, SpliceStats};
 pub use stream::{Headers, MAX_HEADERS, MAX_KEPT_HEADERS, PageRole, StreamError, StreamReader};

@@ -9,7 +9,7 @@
     reason = "positions in one buffer of fixed length, and counts of bytes that have come"
 )]
 
-use crate::page::{CAPTURE, MAX_PAGE, Page, Probe};
+use crate::page::{CAPTURE_PATTERN, MAX_PAGE, Page, Probe};
 
 /// The most that one read adds, in bytes.
 const READ: usize = 16 * 1024;
@@ -64,8 +64,8 @@ impl Scanner {
         let length = loop {
             match Page::probe(&self.buffer[self.start..self.end]) {
                 Probe::Page(page) => break page.bytes().len(),
-                Probe::Need(_) => return None,
-                Probe::Bad => self.skip_to_candidate(),
+                Probe::Incomplete(_) => return None,
+                Probe::NotAPage => self.skip_to_candidate(),
                 Probe::Corrupt(length) => {
                     self.in_vain += length as u64;
                     self.skip_to_candidate();
@@ -75,7 +75,7 @@ impl Scanner {
         let at = self.start;
         self.start += length;
         self.since_page = 0;
-        Some(Page::already_checked(&self.buffer[at..at + length]))
+        Some(Page::from_checked(&self.buffer[at..at + length]))
     }
 
     /// Bytes that belonged to no valid page since this was last asked.
@@ -89,7 +89,7 @@ impl Scanner {
     }
 
     /// Bytes that were checksummed and turned out to be no page, ever; one byte may count often.
-    pub fn checked_in_vain(&self) -> u64 {
+    pub fn wasted_checksum_bytes(&self) -> u64 {
         self.in_vain
     }
 
@@ -102,8 +102,8 @@ impl Scanner {
         let rest = &self.buffer[self.start + 1..self.end];
         let jump = (0..rest.len())
             .find(|&at| {
-                let seen = (rest.len() - at).min(CAPTURE.len());
-                rest[at..at + seen] == CAPTURE[..seen]
+                let seen = (rest.len() - at).min(CAPTURE_PATTERN.len());
+                rest[at..at + seen] == CAPTURE_PATTERN[..seen]
             })
             .unwrap_or(rest.len());
         self.start += 1 + jump;
@@ -121,7 +121,7 @@ impl Default for Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::{Stamp, write};
+    use crate::page::{PageHeader, write_page};
     use proptest::prelude::*;
 
     fn pages(sizes: &[usize]) -> Vec<Vec<u8>> {
@@ -131,8 +131,8 @@ mod tests {
             .map(|&size| {
                 let mut out = Vec::new();
                 // Bodies full of capture patterns: the worst thing to resynchronise in.
-                let body: Vec<u8> = CAPTURE.iter().copied().cycle().take(size).collect();
-                write(&mut out, Stamp { sequence, ..Stamp::default() }, &[&body]);
+                let body: Vec<u8> = CAPTURE_PATTERN.iter().copied().cycle().take(size).collect();
+                write_page(&mut out, PageHeader { sequence, ..PageHeader::default() }, &[&body]);
                 sequence += 1;
                 out
             })
@@ -207,7 +207,7 @@ mod tests {
         // Each of these claims to be a page of some 56,000 bytes, over the next ones.
         let fake = [b"OggS\0".as_slice(), &[0xff; 22]].concat().repeat(4_000);
         assert!(scan(&mut scanner, &fake, &[1_400]).is_empty());
-        assert!(scanner.checked_in_vain() > 50 * fake.len() as u64);
+        assert!(scanner.wasted_checksum_bytes() > 50 * fake.len() as u64);
     }
 
     #[test]

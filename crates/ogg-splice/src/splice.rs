@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::codec::OpusHead;
 use crate::opus::packet_samples;
-use crate::page::{Page, Stamp, Stamped};
+use crate::page::{OutputPage, Page, PageHeader};
 use crate::silence::{FRAME, Silence};
 use crate::timeline::{Placement, SilenceDue, Timeline};
 
@@ -106,7 +106,7 @@ impl Splice {
         &mut self,
         page: &Page<'_>,
         now: Instant,
-        mut out: impl FnMut(&Stamped<'_>),
+        mut out: impl FnMut(&OutputPage<'_>),
     ) -> bool {
         let segments = self.source.take(page);
         let (continued, ends) = segments.continued;
@@ -129,12 +129,12 @@ impl Splice {
                             (self.source.held.len() / 255, self.source.held.len() % 255);
                         let mut lacing = [255; 255];
                         lacing[full] = last as u8;
-                        let stamp = self.next_stamp(position.saturating_add(held));
-                        out(&Stamped::new(stamp, &lacing[..=full], &self.source.held));
+                        let header = self.next_header(position.saturating_add(held));
+                        out(&OutputPage::new(header, &lacing[..=full], &self.source.held));
                     }
                     if whole > 0 {
-                        let stamp = self.next_stamp(position.saturating_add(both));
-                        out(&Stamped::new(stamp, segments.whole.0, segments.whole.1));
+                        let header = self.next_header(position.saturating_add(both));
+                        out(&OutputPage::new(header, segments.whole.0, segments.whole.1));
                     }
                     self.timeline.published(both, now);
                     published = true;
@@ -172,7 +172,7 @@ impl Splice {
     }
 
     /// Gives out the silence that is due in a gap; says when there will be more, if ever.
-    pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&Stamped<'_>)) -> Option<Instant> {
+    pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&OutputPage<'_>)) -> Option<Instant> {
         let length = self.silence.length(self.timeline.page());
         loop {
             match self.timeline.silence_due(length, now) {
@@ -184,11 +184,11 @@ impl Splice {
     }
 
     /// Ends the stream, with a moment of silence: strict readers want a packet on the last page.
-    pub fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
+    pub fn end(&mut self, mut out: impl FnMut(&OutputPage<'_>)) {
         self.timeline.silent_for(FRAME);
-        let stamp = Stamp { last: true, ..self.next_stamp(self.timeline.position()) };
+        let header = PageHeader { last: true, ..self.next_header(self.timeline.position()) };
         let (lacing, body) = self.silence.page(FRAME, 0);
-        out(&Stamped::new(stamp, lacing, body));
+        out(&OutputPage::new(header, lacing, body));
     }
 
     /// What came of audio and time since this was last asked.
@@ -196,24 +196,24 @@ impl Splice {
         std::mem::take(&mut self.stats)
     }
 
-    fn push_silence(&mut self, samples: u64, out: &mut impl FnMut(&Stamped<'_>)) {
+    fn push_silence(&mut self, samples: u64, out: &mut impl FnMut(&OutputPage<'_>)) {
         let mut left = samples;
         while left > 0 {
             let length = self.silence.length(self.timeline.page()).min(left);
             self.timeline.silent_for(length);
-            let stamp = self.next_stamp(self.timeline.position());
+            let header = self.next_header(self.timeline.position());
             let bytes = self.source.rate.saturating_mul(length) / SECOND;
             let (lacing, body) = self.silence.page(length, bytes as usize);
-            out(&Stamped::new(stamp, lacing, body));
+            out(&OutputPage::new(header, lacing, body));
             left = left.saturating_sub(length);
         }
         self.stats.silence = self.stats.silence.saturating_add(samples);
     }
 
-    fn next_stamp(&mut self, granule: u64) -> Stamp {
+    fn next_header(&mut self, granule: u64) -> PageHeader {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
-        Stamp { first: false, last: false, granule, serial: self.serial, sequence }
+        PageHeader { first: false, last: false, granule, serial: self.serial, sequence }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::codec::{Codec, CodecError};
-use crate::page::{MAX_PAGE, Page, Probe, Stamp, restamp, write};
+use crate::page::{MAX_PAGE, Page, PageHeader, Probe, rewrite_header, write_page};
 use crate::tags::{MAX_TAGS, Tags, trimmed};
 
 /// The most that the header pages of one stream may take, in bytes. Tags with a cover picture fit.
@@ -34,14 +34,15 @@ pub struct Headers {
 
 impl Headers {
     /// The same as the beginning of another logical stream, numbered from 0; and how many pages.
-    pub fn in_stream(&self, serial: u32) -> (Self, u32) {
+    pub fn renumbered(&self, serial: u32) -> (Self, u32) {
         let mut pages = self.pages.to_vec();
         let (mut at, mut sequence) = (0, 0);
         while let Probe::Page(page) = Page::probe(&pages[at..]) {
             let length = page.bytes().len();
             let granule = page.granule().unwrap_or(u64::MAX);
-            let stamp = Stamp { first: sequence == 0, last: false, granule, serial, sequence };
-            restamp(&mut pages[at..][..length], stamp);
+            let header =
+                PageHeader { first: sequence == 0, last: false, granule, serial, sequence };
+            rewrite_header(&mut pages[at..][..length], header);
             (at, sequence) = (at.saturating_add(length), sequence.saturating_add(1));
         }
         (Self { pages: pages.into(), serial, ..self.clone() }, sequence)
@@ -66,16 +67,16 @@ pub enum PageRole {
 pub enum StreamError {
     /// The first page tells no codec.
     #[error(transparent)]
-    CodecError(#[from] CodecError),
+    Codec(#[from] CodecError),
     /// More than one logical stream at the same time.
     #[error("several logical streams at once")]
     Multiplexed,
-    /// Headers without an end.
+    /// More than [`MAX_HEADERS`] bytes of header pages, or more packets than any stream needs.
     #[error("an Ogg stream with more than {} KiB of headers", MAX_HEADERS / 1024)]
-    Headers,
-    /// Headers that are too long to be sent to each listener.
+    HeadersTooLong,
+    /// The headers that a listener needs do not fit two pages.
     #[error("an Ogg stream with more than 63 KiB of headers that its listeners need")]
-    LongHeaders,
+    KeptHeadersTooLong,
 }
 
 /// Follows the logical stream, and the next one where streams are chained.
@@ -161,7 +162,7 @@ impl HeaderCollector {
     fn add(&mut self, page: &Page<'_>) -> Result<bool, StreamError> {
         self.bytes = self.bytes.saturating_add(page.bytes().len());
         if self.bytes > MAX_HEADERS {
-            return Err(StreamError::Headers);
+            return Err(StreamError::HeadersTooLong);
         }
         let mut complete = false;
         for (piece, ends) in page.pieces() {
@@ -173,7 +174,7 @@ impl HeaderCollector {
                     self.tags = Tags::read(&self.packet);
                 }
                 if self.packets.len() >= MAX_HEADER_PACKETS {
-                    return Err(StreamError::Headers);
+                    return Err(StreamError::HeadersTooLong);
                 }
                 self.packets.push(std::mem::take(&mut self.packet));
                 complete |= self.is_last_header();
@@ -200,7 +201,7 @@ impl HeaderCollector {
 
     fn finish(&mut self) -> Result<Headers, StreamError> {
         let tags_left_out = self.trim();
-        let pages = self.pages().ok_or(StreamError::LongHeaders)?;
+        let pages = self.pages().ok_or(StreamError::KeptHeadersTooLong)?;
         debug_assert!(pages.len() <= MAX_KEPT_HEADERS);
         Ok(Headers {
             codec: self.codec.clone(),
@@ -258,10 +259,10 @@ impl HeaderCollector {
             return None;
         }
         let mut pages = Vec::new();
-        let stamp = Stamp { serial: self.serial, ..Stamp::default() };
-        write(&mut pages, Stamp { first: true, ..stamp }, &[first]);
+        let header = PageHeader { serial: self.serial, ..PageHeader::default() };
+        write_page(&mut pages, PageHeader { first: true, ..header }, &[first]);
         if !others.is_empty() {
-            write(&mut pages, Stamp { sequence: 1, ..stamp }, others);
+            write_page(&mut pages, PageHeader { sequence: 1, ..header }, others);
         }
         Some(pages)
     }
@@ -291,14 +292,18 @@ fn is_unneeded(block: u8, length: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::{Probe, Stamp, write};
+    use crate::page::{PageHeader, Probe, write_page};
 
     const HEAD: &[u8] = b"OpusHead\x01\x01\x38\x01\x80\xbb\x00\x00\x00\x00\x00";
 
     fn page(first: bool, last: bool, serial: u32, packets: &[&[u8]]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let sequence = u32::from(!first);
-        write(&mut bytes, Stamp { first, last, serial, sequence, ..Stamp::default() }, packets);
+        write_page(
+            &mut bytes,
+            PageHeader { first, last, serial, sequence, ..PageHeader::default() },
+            packets,
+        );
         bytes
     }
 
@@ -341,7 +346,11 @@ mod tests {
         };
         let short = b"OpusTags\x04\0\0\0test\x01\0\0\0\x0a\0\0\0TITLE=Dusk";
         let mut wanted = page(true, false, 7, &[HEAD]);
-        write(&mut wanted, Stamp { sequence: 1, serial: 7, ..Stamp::default() }, &[short]);
+        write_page(
+            &mut wanted,
+            PageHeader { sequence: 1, serial: 7, ..PageHeader::default() },
+            &[short],
+        );
         assert_eq!(headers.pages[..], wanted);
         assert_eq!(headers.tags_left_out, picture.len() as u64 + 4);
         assert_eq!(headers.tags.title.as_deref(), Some("Dusk"));
@@ -390,9 +399,9 @@ mod tests {
         endless.truncate(endless.len() - usize::from(last));
         endless.remove(27 + segments - 1);
         endless[26] -= 1;
-        crate::page::seal(&mut endless);
+        crate::page::update_checksum(&mut endless);
         let refused = (0..4).find_map(|_| push(&mut stream, &endless).err());
-        assert_eq!(refused, Some(StreamError::Headers));
+        assert_eq!(refused, Some(StreamError::HeadersTooLong));
     }
 
     #[test]
