@@ -6,11 +6,13 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod codec;
+mod headers;
 mod live_edge;
 mod opus;
 mod page;
 mod scan;
 mod silence;
+mod source;
 mod splice;
 mod stream;
 mod tags;
@@ -19,6 +21,7 @@ pub mod testing;
 mod timeline;
 
 pub use codec::{Codec, CodecError, OpusHead};
+pub use headers::{Headers, MAX_HEADERS, MAX_KEPT_HEADERS};
 pub use opus::{packet_samples, page_samples};
 pub use page::{
     CAPTURE_PATTERN, MAX_PAGE, OutputPage, PAGE_HEADER_LEN, Page, PageHeader, Probe,
@@ -26,5 +29,5 @@ pub use page::{
 };
 pub use scan::Scanner;
 pub use splice::{MAX_PACKET, Splice, SpliceStats};
-pub use stream::{Headers, MAX_HEADERS, MAX_KEPT_HEADERS, PageRole, StreamError, StreamReader};
+pub use stream::{PageRole, StreamError, StreamReader};
 pub use tags::Tags;

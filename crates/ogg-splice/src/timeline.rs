@@ -309,7 +309,7 @@ impl Timeline {
         if edge.position(now) >= end {
             return SilenceDue::Now;
         }
-        edge.reaches(end).map_or(SilenceDue::Never, SilenceDue::At)
+        edge.reached_at(end).map_or(SilenceDue::Never, SilenceDue::At)
     }
 
     /// Limits how far the live edge gets ahead of the stream's end.
