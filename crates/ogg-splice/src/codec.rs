@@ -1,7 +1,7 @@
 //! The codec of a logical stream, read from the first packet of its first page.
 //!
-//! FLAC and Vorbis are passed on as they are, so only as much of them is read as a relay needs: what
-//! their granule positions count, and which packets are headers.
+//! FLAC and Vorbis are passed on as they are, so only as much of them is read as a relay needs:
+//! what their granule positions count, and which packets are headers.
 
 use crate::page::Page;
 
@@ -92,11 +92,11 @@ impl Codec {
         }
     }
 
-    /// Whether a decoder of this stream can decode the packets of `next` as if they were of the same
-    /// stream. Only Opus with the same channels and gain can.
+    /// Whether a decoder of this stream can decode the packets of `next` as if they were of the
+    /// same stream. Only Opus with the same channels and gain can.
     pub fn can_continue_with(&self, next: &Self) -> bool {
-        // The other fields have no effect in mid-stream: pre-skip counts only at the beginning, and the
-        // sample rate is for information.
+        // The other fields have no effect in mid-stream: pre-skip counts only at the beginning, and
+        // the sample rate is for information.
         matches!((self, next), (Self::Opus(this), Self::Opus(next))
             if (this.channels, this.family, this.gain, &this.mapping)
                 == (next.channels, next.family, next.gain, &next.mapping))

@@ -15,8 +15,8 @@ pub const MAX_KEPT_HEADERS: usize = 2 * MAX_PAGE;
 /// The most header packets. FLAC has one for each metadata block.
 const MAX_HEADER_PACKETS: usize = 256;
 
-/// The first packet of FLAC in Ogg (the FLAC project's "Ogg FLAC Mapping"): the number of header packets
-/// that follow, and the position of its own metadata block.
+/// The first packet of FLAC in Ogg (the FLAC project's "Ogg FLAC Mapping"): the number of header
+/// packets that follow, and the position of its own metadata block.
 const FLAC_COUNT_AT: std::ops::Range<usize> = 7..9;
 const FLAC_BLOCK_AT: usize = 13;
 /// The first byte of a metadata block: a flag for the last block, and the block's type.
@@ -34,7 +34,8 @@ pub struct Headers {
     pub codec: Codec,
     /// Title and artist.
     pub tags: Tags,
-    /// The header pages, at most [`MAX_KEPT_HEADERS`] bytes. Pictures and long comments are left out.
+    /// The header pages, at most [`MAX_KEPT_HEADERS`] bytes. Pictures and long comments are left
+    /// out.
     pub pages: Arc<[u8]>,
     /// How many bytes of the source's headers are left out.
     pub tags_left_out: u64,
@@ -43,8 +44,8 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// The same headers for a logical stream with another serial, whose pages are numbered from 0. Also
-    /// returns how many pages they are.
+    /// The same headers for a logical stream with another serial, whose pages are numbered from 0.
+    /// Also returns how many pages they are.
     pub fn renumbered(&self, serial: u32) -> (Self, u32) {
         let mut pages = self.pages.to_vec();
         let (mut at, mut sequence) = (0, 0);
@@ -93,8 +94,8 @@ impl HeaderCollector {
         }
         let mut complete = false;
         for (piece, ends) in page.pieces() {
-            // Reserves exactly what is needed: doubling would exceed the memory budget, and a packet has few
-            // pieces.
+            // Reserves exactly what is needed: doubling would exceed the memory budget, and a
+            // packet has few pieces.
             self.packet.reserve_exact(piece.len());
             self.packet.extend_from_slice(piece);
             if ends {

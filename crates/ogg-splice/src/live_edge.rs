@@ -1,7 +1,9 @@
-//! The live edge: the position that a stream's audio would have reached by now, if none had been lost.
+//! The live edge: the position that a stream's audio would have reached by now, if none had been
+//! lost.
 //!
-//! A sound card's clock differs from the computer's: 100 ppm are nine seconds a day. So the edge follows
-//! its source slowly, and only what changes faster than clocks drift counts as late or early.
+//! A sound card's clock differs from the computer's: 100 ppm are nine seconds a day. So the edge
+//! follows its source slowly, and only what changes faster than clocks drift counts as late or
+//! early.
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,8 @@ use crate::page::Page;
 
 /// Duration of an Opus packet, in samples at 48 kHz; `None` if it is not a valid packet.
 ///
-/// It is read from the first byte or two (RFC 6716, section 3.1). The rest of the packet is not checked.
+/// It is read from the first byte or two (RFC 6716, section 3.1). The rest of the packet is not
+/// checked.
 pub fn packet_samples(packet: &[u8]) -> Option<u64> {
     let (&toc, rest) = packet.split_first()?;
     let frame = match toc >> 3 {
@@ -23,8 +24,8 @@ pub fn packet_samples(packet: &[u8]) -> Option<u64> {
 
 /// Duration of the Opus packets that end on a page, in samples at 48 kHz.
 ///
-/// A packet that began on an earlier page is read from what is here of it, so this is exact only for
-/// pages without one.
+/// A packet that began on an earlier page is read from what is here of it, so this is exact only
+/// for pages without one.
 pub fn page_samples(page: &Page<'_>) -> u64 {
     page.pieces().filter(|(_, ends)| *ends).filter_map(|(packet, _)| packet_samples(packet)).sum()
 }

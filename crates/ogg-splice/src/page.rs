@@ -105,8 +105,8 @@ impl<'a> Page<'a> {
         self.bytes[5] & LAST != 0
     }
 
-    /// The granule position: samples up to the end of the last packet that ends on this page. `None` if
-    /// no packet does.
+    /// The granule position: samples up to the end of the last packet that ends on this page.
+    /// `None` if no packet does.
     pub fn granule(&self) -> Option<u64> {
         granule_of(self.bytes)
     }
@@ -131,7 +131,8 @@ impl<'a> Page<'a> {
         &self.bytes[PAGE_HEADER_LEN + self.lacing().len()..]
     }
 
-    /// The packets on this page, or the pieces of them that are on it, each with whether it ends here.
+    /// The packets on this page, or the pieces of them that are on it, each with whether it ends
+    /// here.
     pub fn pieces(&self) -> impl Iterator<Item = (&'a [u8], bool)> + use<'a> {
         let (mut lacing, mut body) = (self.lacing(), self.body());
         std::iter::from_fn(move || {
@@ -155,7 +156,8 @@ pub struct PageHeader {
     pub first: bool,
     /// Last page of its logical stream (EOS).
     pub last: bool,
-    /// Granule position: samples up to the end of the last packet; `u64::MAX` if no packet ends here.
+    /// Granule position: samples up to the end of the last packet; `u64::MAX` if no packet ends
+    /// here.
     pub granule: u64,
     /// Number of the logical stream.
     pub serial: u32,
@@ -164,7 +166,8 @@ pub struct PageHeader {
 }
 
 impl PageHeader {
-    /// Writes the fields into a page, and clears all flags but these and that of a continued packet.
+    /// Writes the fields into a page, and clears all flags but these and that of a continued
+    /// packet.
     fn write_to(self, page: &mut [u8]) {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         page[5] = page[5] & CONTINUED | flag(self.first, FIRST) | flag(self.last, LAST);
@@ -204,8 +207,8 @@ pub fn write_page(out: &mut Vec<u8>, header: PageHeader, packets: &[&[u8]]) {
     update_checksum(&mut out[at..]);
 }
 
-/// Gives a page other header fields, and the checksum that belongs to them. Whether its first packet is
-/// continued stays as it is.
+/// Gives a page other header fields, and the checksum that belongs to them. Whether its first
+/// packet is continued stays as it is.
 ///
 /// # Panics
 /// If `page` is shorter than a page's header, which is a caller's mistake.
@@ -214,8 +217,8 @@ pub fn rewrite_header(page: &mut [u8], header: PageHeader) {
     update_checksum(page);
 }
 
-/// A page to be sent: a header of its own over borrowed segments, so that audio is not copied before
-/// the caller copies or writes it.
+/// A page to be sent: a header of its own over borrowed segments, so that audio is not copied
+/// before the caller copies or writes it.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputPage<'a> {
     header: [u8; PAGE_HEADER_LEN],
@@ -347,7 +350,7 @@ mod tests {
     #[test]
     fn a_packet_that_goes_on_to_the_next_page_has_not_ended() {
         let mut bytes = sample();
-        // Drop the last lacing value and its 45 bytes: the packet of 300 goes on.
+        // Drop the last lacing value and its 45 bytes: the packet of 300 continues.
         bytes[26] -= 1;
         bytes.remove(PAGE_HEADER_LEN + 4);
         bytes.truncate(bytes.len() - 45);

@@ -1,8 +1,8 @@
 //! A push parser: takes bytes in pieces of any size, and gives out valid pages.
 //!
 //! It owns one buffer of fixed size, into which the caller reads directly, so that a page is copied
-//! only once: from here to where it is sent from. Bytes that belong to no valid page are skipped up to
-//! the next one, and counted.
+//! only once: from here to where it is sent from. Bytes that belong to no valid page are skipped up
+//! to the next one, and counted.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -41,8 +41,8 @@ impl Scanner {
         }
     }
 
-    /// The space for the next bytes, at most 16 KiB. It is never empty after [`Self::next_page`] has
-    /// returned `None`.
+    /// The space for the next bytes, at most 16 KiB. It is never empty after [`Self::next_page`]
+    /// has returned `None`.
     pub fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -93,8 +93,8 @@ impl Scanner {
         self.skipped_since_page
     }
 
-    /// How many bytes were checksummed that turned out not to be a page, since the beginning. One byte
-    /// may count many times, so this shows a source that makes the scanner work for nothing.
+    /// How many bytes were checksummed that turned out not to be a page, since the beginning. One
+    /// byte may count many times, so this shows a source that makes the scanner work for nothing.
     pub fn wasted_checksum_bytes(&self) -> u64 {
         self.wasted_checksum_bytes
     }

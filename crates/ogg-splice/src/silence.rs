@@ -1,8 +1,8 @@
 //! Pages of Opus silence, with as many bytes as the source's pages have.
 //!
-//! `F8 FF FE` is a fullband mono CELT frame of 20 ms in which nothing is coded (RFC 6716). It is silent
-//! whatever precedes it. With a channel mapping of several Opus streams (RFC 7845, section 5.1.1), a
-//! packet has one such frame for each of them.
+//! `F8 FF FE` is a fullband mono CELT frame of 20 ms in which nothing is coded (RFC 6716). It is
+//! silent whatever precedes it. With a channel mapping of several Opus streams (RFC 7845, section
+//! 5.1.1), a packet has one such frame for each of them.
 //!
 //! A browser's media element buffers by bytes, not by time, and three bytes in 20 ms would fill its
 //! buffer slowly. So the last packet of a page is padded (RFC 6716, section 3.2.5).
@@ -55,8 +55,9 @@ impl Silence {
         (wanted / FRAME).clamp(1, self.packets as u64) * FRAME
     }
 
-    /// Segment table and body of a page of `length` samples, as [`Self::length`] returns it. The body has
-    /// `bytes` bytes, or as near to that as possible. Made again only if it differs from the last one.
+    /// Segment table and body of a page of `length` samples, as [`Self::length`] returns it. The
+    /// body has `bytes` bytes, or as near to that as possible. Made again only if it differs from
+    /// the last one.
     pub(crate) fn page(&mut self, length: u64, bytes: usize) -> (&[u8], &[u8]) {
         if self.made != (length, bytes) {
             self.made = (length, bytes);

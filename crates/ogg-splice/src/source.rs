@@ -1,5 +1,5 @@
-//! One source's stream as it arrives: sorts each page's segments, holds the beginning of a packet that
-//! spans pages, and keeps account of page numbers, granule positions and the bit rate.
+//! One source's stream as it arrives: sorts each page's segments, holds the beginning of a packet
+//! that spans pages, and keeps account of page numbers, granule positions and the bit rate.
 
 use crate::page::Page;
 use crate::splice::{MAX_PACKET, SECOND};
@@ -15,7 +15,8 @@ pub(crate) struct SourceStream {
     held: Vec<u8>,
     /// Bytes per second.
     rate: u64,
-    /// What `rate` is computed from. Halved when it exceeds four seconds, so that old pages count less.
+    /// What `rate` is computed from. Halved when it exceeds four seconds, so that old pages count
+    /// less.
     measured: Measured,
 }
 
@@ -74,7 +75,8 @@ impl<'a> Segments<'a> {
 }
 
 impl SourceStream {
-    /// Another source follows. Its bit rate is taken to be that of the one before, until it is known.
+    /// Another source follows. Its bit rate is taken to be that of the one before, until it is
+    /// known.
     pub(crate) fn restart(&mut self) {
         self.held.clear();
         (self.sequence, self.granule) = (None, None);
@@ -136,8 +138,9 @@ impl SourceStream {
         }
     }
 
-    /// Follows the granule positions over a page with so many samples. Returns how many samples they
-    /// leave out before it; 0 if they run backwards, or end early, as on the last page of a stream.
+    /// Follows the granule positions over a page with so many samples. Returns how many samples
+    /// they leave out before it; 0 if they run backwards, or end early, as on the last page of a
+    /// stream.
     pub(crate) fn advance(&mut self, page: &Page<'_>, samples: u64) -> u64 {
         let expected = self.granule;
         let end = page.granule().filter(|_| samples > 0);

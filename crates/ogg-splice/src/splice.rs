@@ -87,8 +87,8 @@ impl Splice {
         self.timeline.resume(now);
     }
 
-    /// The process was suspended for `time` until now. What sources sent meanwhile is still to arrive,
-    /// and is not late.
+    /// The process was suspended for `time` until now. What sources sent meanwhile is still to
+    /// arrive, and is not late.
     pub fn stood_still(&mut self, time: Duration, now: Instant) {
         self.timeline.stood_still(time, now);
     }
@@ -160,14 +160,14 @@ impl Splice {
         self.timeline.page()
     }
 
-    /// How long nothing may arrive before it is a gap: `gap_after`, and two of the source's pages at
-    /// least.
+    /// How long nothing may arrive before it is a gap: `gap_after`, and two of the source's pages
+    /// at least.
     pub fn gap_threshold(&self) -> Duration {
         self.timeline.gap_threshold()
     }
 
-    /// In a gap, passes the silence that is due to `out`, and returns when more is due. `None` if none
-    /// ever is: the stream has no audio yet, or does not fill gaps.
+    /// In a gap, passes the silence that is due to `out`, and returns when more is due. `None` if
+    /// none ever is: the stream has no audio yet, or does not fill gaps.
     pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&OutputPage<'_>)) -> Option<Instant> {
         let length = self.silence.length(self.timeline.page());
         loop {
@@ -179,7 +179,8 @@ impl Splice {
         }
     }
 
-    /// Ends the stream with a page of 20 ms of silence. Strict readers want a packet on the last page.
+    /// Ends the stream with a page of 20 ms of silence. Strict readers want a packet on the last
+    /// page.
     pub fn end(&mut self, mut out: impl FnMut(&OutputPage<'_>)) {
         self.timeline.silent_for(FRAME);
         let header = PageHeader { last: true, ..self.next_header(self.timeline.position()) };

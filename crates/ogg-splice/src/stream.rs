@@ -1,7 +1,7 @@
 //! A source's pages in order: which of them are headers and which are audio.
 //!
-//! A source that is not a single logical stream of a known codec is refused here, with an error that
-//! says what arrived instead.
+//! A source that is not a single logical stream of a known codec is refused here, with an error
+//! that says what arrived instead.
 
 use crate::codec::{Codec, CodecError};
 use crate::headers::{HeaderCollector, Headers, MAX_HEADERS};
@@ -16,8 +16,8 @@ pub enum PageRole {
     Headers(Headers),
     /// Audio of the stream.
     Audio,
-    /// A page outside of any logical stream: before the first one, after the end of one, or of one that
-    /// never began. It is to be ignored.
+    /// A page outside of any logical stream: before the first one, after the end of one, or of one
+    /// that never began. It is to be ignored.
     Stray,
 }
 
@@ -62,8 +62,8 @@ impl StreamReader {
     /// Takes the next page and says what it is.
     ///
     /// # Errors
-    /// [`StreamError`] if the source is not one logical stream of a known codec. Nothing that follows
-    /// on the same connection can be relayed.
+    /// [`StreamError`] if the source is not one logical stream of a known codec. Nothing that
+    /// follows on the same connection can be relayed.
     pub fn push(&mut self, page: &Page<'_>) -> Result<PageRole, StreamError> {
         if page.is_first() {
             // Another beginning before the first stream has audio: they are multiplexed.

@@ -1,7 +1,7 @@
 //! The comment header of Opus (RFC 7845, section 5.2), Vorbis and FLAC: `NAME=value` pairs.
 //!
-//! Each listener gets it on joining, and a cover picture may be a hundred times as long as all else that
-//! a listener gets then. So pictures are left out, and the length of the rest is bounded.
+//! Each listener gets it on joining, and a cover picture may be a hundred times as long as all else
+//! that a listener gets then. So pictures are left out, and the length of the rest is bounded.
 
 /// Length of the longest title or artist that is kept, in bytes.
 const MAX_VALUE: usize = 1024;
@@ -24,8 +24,8 @@ pub struct Tags {
 impl Tags {
     /// Reads the comment header of any of the three codecs.
     ///
-    /// Audio is not refused for a missing or damaged comment header, so there is no error: what cannot
-    /// be read is left out.
+    /// Audio is not refused for a missing or damaged comment header, so there is no error: what
+    /// cannot be read is left out.
     ///
     /// ```
     /// use ogg_splice::Tags;
@@ -56,9 +56,9 @@ impl Tags {
     }
 }
 
-/// A comment header without pictures and of at most [`MAX_TAGS`] bytes, with the first comments that fit.
-/// Also returns how many bytes are left out. `None` if the packet can be passed on as it is, or is not a
-/// comment header.
+/// A comment header without pictures and of at most [`MAX_TAGS`] bytes, with the first comments
+/// that fit. Also returns how many bytes are left out. `None` if the packet can be passed on as it
+/// is, or is not a comment header.
 pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     let (magic, comments, is_vorbis) = comments_of(packet)?;
     // A damaged comment header is passed on if it is short, and emptied if it is long.
@@ -97,7 +97,8 @@ pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     Some((out, left_out as u64))
 }
 
-/// A packet's codec-specific beginning, its comments, and whether they end with Vorbis's framing bit.
+/// A packet's codec-specific beginning, its comments, and whether they end with Vorbis's framing
+/// bit.
 fn comments_of(packet: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     for (magic, is_vorbis) in [(&b"OpusTags"[..], false), (b"\x03vorbis", true)] {
         if packet.starts_with(magic) {

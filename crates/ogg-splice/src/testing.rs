@@ -1,5 +1,5 @@
-//! Streams made by hand, for tests that must know every byte: this crate's own, and those of programs
-//! that use it. Only with the feature `testing`.
+//! Streams made by hand, for tests that must know every byte: this crate's own, and those of
+//! programs that use it. Only with the feature `testing`.
 //!
 //! Everything here panics if its input is not what it expects.
 
@@ -39,8 +39,8 @@ pub fn headers_with(serial: u32, head: &[u8], tags: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A page of 20 ms with one packet of `size` bytes, 5 at least, that carries `number`. Numbers count
-/// from 0; the page's sequence number and granule position follow from it.
+/// A page of 20 ms with one packet of `size` bytes, 5 at least, that carries `number`. Numbers
+/// count from 0; the page's sequence number and granule position follow from it.
 pub fn audio(serial: u32, number: u32, size: usize) -> Vec<u8> {
     let granule = (u64::from(number) + 1) * 960;
     let header = PageHeader { granule, serial, sequence: number + 2, ..PageHeader::default() };

@@ -1,10 +1,10 @@
 //! Keeps a stream's audio time in step with real time: decides for each piece of a source's audio
 //! whether it is appended, after how much silence, or discarded.
 //!
-//! A player that plays all that it receives stays as far behind live as the stream makes it. So audio
-//! that arrives faster than real time must not lengthen the stream, and lost audio must not shorten
-//! it: silence replaces audio that does not arrive, and audio that arrives after its silence is
-//! discarded.
+//! A player that plays all that it receives stays as far behind live as the stream makes it. So
+//! audio that arrives faster than real time must not lengthen the stream, and lost audio must not
+//! shorten it: silence replaces audio that does not arrive, and audio that arrives after its
+//! silence is discarded.
 //!
 //! Times are the caller's running time, in which a suspension of the process does not count. What
 //! sources sent during a suspension is ahead of that time, and is accepted as a [`Backlog`].
@@ -41,7 +41,8 @@ const BACKLOG_TIME: Duration = Duration::from_secs(10);
 /// Where a piece of audio goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// To the end of the stream, after `silence` samples of silence: a whole number of silent packets.
+    /// To the end of the stream, after `silence` samples of silence: a whole number of silent
+    /// packets.
     Append {
         /// In samples.
         silence: u64,
@@ -81,8 +82,8 @@ pub(crate) struct Timeline {
 enum Clock {
     /// There was no audio yet: the first audio is live when it arrives.
     Unset(Pace),
-    /// A source began, and where its audio belongs is decided by when it arrives. It is held to real
-    /// time, because the stream has been live before.
+    /// A source began, and where its audio belongs is decided by when it arrives. It is held to
+    /// real time, because the stream has been live before.
     Joining(LiveEdge),
     /// The source's audio is continuous: its next sample has a place.
     Following(Following),
@@ -129,14 +130,14 @@ struct Backlog {
 #[derive(Clone, Copy, Debug, Default)]
 struct PageLength {
     newest: u64,
-    /// The longer of the newest two: the last page of a stream is often short, and so is the rest of
-    /// a page that was split.
+    /// The longer of the newest two: the last page of a stream is often short, and so is the rest
+    /// of a page that was split.
     recent: u64,
 }
 
 impl Timeline {
-    /// A stream without audio. If it does not fill gaps, time stands still in them. `gap_after` is as
-    /// in [`Self::gap_threshold`].
+    /// A stream without audio. If it does not fill gaps, time stands still in them. `gap_after` is
+    /// as in [`Self::gap_threshold`].
     pub(crate) fn new(fills: bool, gap_after: Duration) -> Self {
         Self {
             fills,
@@ -211,8 +212,9 @@ impl Timeline {
 
     /// A source's first audio in a running stream goes where real time is.
     fn place_joining(&mut self, samples: u64, edge: LiveEdge, now: Instant) -> Placement {
-        // A decoder predicts each frame from the one before. Without silence in between, the beginning
-        // of the new source would take on the spectrum of the old one, and be louder than either.
+        // A decoder predicts each frame from the one before. Without silence in between, the
+        // beginning of the new source would take on the spectrum of the old one, and be louder than
+        // either.
         let pause = if self.ends_in_silence { 0 } else { FRAME };
         let live = edge.position(now);
         let end = self.position.saturating_add(samples);
@@ -225,8 +227,8 @@ impl Timeline {
         Placement::Append { silence }
     }
 
-    /// The source's audio continues where its packets and granule positions say, as far as real time
-    /// agrees.
+    /// The source's audio continues where its packets and granule positions say, as far as real
+    /// time agrees.
     fn place_following(
         &mut self,
         samples: u64,
@@ -314,8 +316,8 @@ impl Timeline {
 
     /// Limits how far the live edge gets ahead of the stream's end.
     ///
-    /// A source may lose time again and again, each time less than a gap, and never say so. Filling all
-    /// of that with silence once the source does pause would only put listeners behind.
+    /// A source may lose time again and again, each time less than a gap, and never say so. Filling
+    /// all of that with silence once the source does pause would only put listeners behind.
     fn forgive_lost_time(&mut self, now: Instant) {
         let target = self.position.saturating_add(samples_in(self.gap_threshold()));
         let most = target.saturating_add(samples_in(MAX_LOST));

@@ -1,5 +1,5 @@
-//! The state machine as a table: state and event, then state and placement. Longer stories, with pages
-//! and silence, are in `tests/splice`.
+//! The state machine as a table: state and event, then state and placement. Longer stories, with
+//! pages and silence, are in `tests/splice`.
 
 use super::*;
 
@@ -27,8 +27,8 @@ enum Before {
     /// As `Follows`; the stream is 200 ms ahead of live.
     Ahead,
     AheadFree,
-    /// As `BehindSilence`; late since the scene began, and the stream is a second ahead of live after
-    /// a second.
+    /// As `BehindSilence`; late since the scene began, and the stream is a second ahead of live
+    /// after a second.
     SettledAhead,
     /// As `BehindSilence`, and late by that second since then.
     TooLate,

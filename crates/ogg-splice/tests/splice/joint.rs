@@ -1,5 +1,5 @@
-//! The sound of a joint: a decoder that continues from one source to another, beside one that starts
-//! there. With `-- --nocapture` it prints its figures.
+//! The sound of a joint: a decoder that continues from one source to another, beside one that
+//! starts there. With `-- --nocapture` it prints its figures.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,8 +26,8 @@ fn encode(sound: &str, bitrate: &str) -> Vec<Vec<u8>> {
     pages.skip(2).collect()
 }
 
-/// The stream that listeners get from these sources, one after the other with `away` in between, and
-/// the sample at which the last of them begins.
+/// The stream that listeners get from these sources, one after the other with `away` in between,
+/// and the sample at which the last of them begins.
 fn splice(sources: &[&[Vec<u8>]], away: Duration) -> (Vec<u8>, usize) {
     let mut splice = Splice::new(&opus_head(HEAD), 1, 2, true, Duration::from_secs(1));
     let mut out = headers_with(1, HEAD, TAGS);

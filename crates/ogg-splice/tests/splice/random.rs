@@ -1,4 +1,5 @@
-//! Random events in the life of sources: what goes out is one valid stream, to other readers as well.
+//! Random events in the life of sources: what goes out is one valid stream, to other readers as
+//! well.
 
 use std::process::Command;
 use std::sync::LazyLock;

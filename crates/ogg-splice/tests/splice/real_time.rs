@@ -128,7 +128,8 @@ fn audio_that_arrived_while_the_server_stood_still_is_not_lost() {
             stream.splice.stood_still(Duration::from_millis(milliseconds), stream.now);
             let mut backlog = milliseconds as u32 / 20;
             if kept_waiting {
-                // Its kernel probes for room only after half as long again; by then it has sent more.
+                // Its kernel probes for room only after half as long again; by then it has sent
+                // more.
                 stream.now += Duration::from_millis(milliseconds / 2);
                 stream.heard = stream.now;
                 backlog += milliseconds as u32 / 40;

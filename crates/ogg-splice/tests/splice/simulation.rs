@@ -164,7 +164,8 @@ impl Encoder {
         out
     }
 
-    /// Two pages, with a packet that begins on the first and ends on the second, where `more` follow.
+    /// Two pages, with a packet that begins on the first and ends on the second, where `more`
+    /// follow.
     pub(crate) fn split(&mut self, more: u32) -> [Vec<u8>; 2] {
         let whole = self.page(2 + more, 600);
         self.sequence += 1;

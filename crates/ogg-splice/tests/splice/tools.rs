@@ -10,8 +10,8 @@ use std::time::Duration;
 /// The longest that a program may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Whether a program is installed. If it is not, this says so past the test harness, which keeps the
-/// output of tests that pass; under CI it panics.
+/// Whether a program is installed. If it is not, this says so past the test harness, which keeps
+/// the output of tests that pass; under CI it panics.
 pub(crate) fn installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     if env::split_paths(&path).any(|directory| directory.join(program).is_file()) {
