@@ -319,12 +319,12 @@ impl Timeline {
     /// A source may lose time again and again, each time less than a gap, and never say so. Filling
     /// all of that with silence once the source does pause would only put listeners behind.
     fn forgive_lost_time(&mut self, now: Instant) {
-        let target = self.position.saturating_add(samples_in(self.gap_threshold()));
-        let most = target.saturating_add(samples_in(MAX_LOST));
         // What was sent during a suspension may still arrive.
         if !self.fills || self.backlog(now) > 0 {
             return;
         }
+        let target = self.position.saturating_add(samples_in(self.gap_threshold()));
+        let most = target.saturating_add(samples_in(MAX_LOST));
         match &mut self.clock {
             Clock::Joining(edge) if edge.position(now) > most => {
                 *edge = LiveEdge::new(now, target);
