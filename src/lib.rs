@@ -20,10 +20,10 @@
 //! The pure core runs by itself, without sockets or clocks:
 //!
 //! ```
-//! use ogg_splice::{Scanner, Stamp, write};
+//! use ogg_splice::{PageHeader, Scanner, write_page};
 //!
 //! let mut stream = Vec::new();
-//! write(&mut stream, Stamp { first: true, ..Stamp::default() }, &[b"OpusHead"]);
+//! write_page(&mut stream, PageHeader { first: true, ..PageHeader::default() }, &[b"OpusHead"]);
 //!
 //! // However a connection cuts the bytes, whole and valid pages come out.
 //! let (mut scanner, mut pages) = (Scanner::new(), 0);

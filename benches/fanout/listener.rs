@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use ogg_splice::{CAPTURE, Page, Probe};
+use ogg_splice::{CAPTURE_PATTERN, Page, Probe};
 use socket2::{Domain, Socket, Type};
 
 use crate::Outcome;
@@ -96,10 +96,10 @@ impl Listener {
                     self.hear(&page, now, tally);
                     bytes = &bytes[page.bytes().len()..];
                 }
-                Probe::Need(_) => break,
+                Probe::Incomplete(_) => break,
                 // The answer's head, or a page that lost its end.
-                Probe::Bad | Probe::Corrupt(_) => {
-                    let next = bytes[1..].iter().position(|byte| *byte == CAPTURE[0]);
+                Probe::NotAPage | Probe::Corrupt(_) => {
+                    let next = bytes[1..].iter().position(|byte| *byte == CAPTURE_PATTERN[0]);
                     bytes = next.map_or(&[], |at| &bytes[1 + at..]);
                 }
             }

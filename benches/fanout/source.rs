@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use ogg_splice::{Page, Stamp, write};
+use ogg_splice::{Page, PageHeader, write_page};
 
 use crate::Outcome;
 use crate::server::SOURCE_CREDENTIALS;
@@ -73,14 +73,14 @@ impl Source {
             return Err(format!("the source was answered: {line}").into());
         }
         let mut headers = Vec::new();
-        write(
+        write_page(
             &mut headers,
-            Stamp { first: true, ..Stamp::default() },
+            PageHeader { first: true, ..PageHeader::default() },
             &[b"OpusHead\x01\x01\x38\x01\x80\xbb\x00\x00\x00\x00\x00"],
         );
-        write(
+        write_page(
             &mut headers,
-            Stamp { sequence: 1, ..Stamp::default() },
+            PageHeader { sequence: 1, ..PageHeader::default() },
             &[b"OpusTags\x06\x00\x00\x00fanout\x00\x00\x00\x00"],
         );
         socket.write_all(&headers)?;
@@ -118,11 +118,11 @@ impl Source {
             .collect();
         self.packets += self.packets_per_page as u64;
         let granule = self.packets * PACKET_SAMPLES;
-        let stamp = Stamp { granule, sequence: self.pages, ..Stamp::default() };
+        let stamp = PageHeader { granule, sequence: self.pages, ..PageHeader::default() };
         self.pages += 1;
         self.page.clear();
         let packets: Vec<&[u8]> = packets.iter().map(|packet| &packet[..]).collect();
-        write(&mut self.page, stamp, &packets);
+        write_page(&mut self.page, stamp, &packets);
     }
 }
 

@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use ogg_splice::{OpusHead, Page, Probe, Splice, Stamp, Stamped, restamp, write};
+use ogg_splice::{
+    OpusHead, OutputPage, Page, PageHeader, Probe, Splice, rewrite_header, write_page,
+};
 use silvacast::mount::Ring;
 
 const PAGES: u32 = 200_000;
@@ -29,7 +31,11 @@ fn splice() -> Splice {
 fn page() -> Vec<u8> {
     let packet = [&[0xf8][..], &[0x55; 159]].concat();
     let mut bytes = Vec::new();
-    write(&mut bytes, Stamp { granule: 960, serial: 7, ..Stamp::default() }, &[&packet]);
+    write_page(
+        &mut bytes,
+        PageHeader { granule: 960, serial: 7, ..PageHeader::default() },
+        &[&packet],
+    );
     bytes
 }
 
@@ -53,14 +59,14 @@ fn main() {
     measure("copied into the ring as it is (the floor)", || {
         for _ in 0..PAGES {
             let Probe::Page(page) = Page::probe(&bytes) else { return };
-            ring.publish(&Stamped::of_stream(&page, 7));
+            ring.publish(&OutputPage::with_serial(&page, 7));
         }
     });
 
     let (mut splice_, mut now, mut sequence) = (splice(), Instant::now(), 0);
     let mut next = |bytes: &mut Vec<u8>| {
         let granule = (u64::from(sequence) + 1) * 960;
-        restamp(bytes, Stamp { granule, serial: 7, sequence, ..Stamp::default() });
+        rewrite_header(bytes, PageHeader { granule, serial: 7, sequence, ..PageHeader::default() });
         sequence = sequence.wrapping_add(1);
     };
     measure("the bench's own making of each page", || {

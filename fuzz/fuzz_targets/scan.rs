@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use ogg_splice::{Page, Probe, Scanner, StreamReader};
 
 fn pages(input: &[u8], cut: usize) -> Vec<Vec<u8>> {
-    let (mut scanner, mut stream, mut found) = (Scanner::new(), StreamReader::default(), Vec::new());
+    let (mut scanner, mut stream, mut found) =
+        (Scanner::new(), StreamReader::default(), Vec::new());
     for mut piece in input.chunks(cut) {
         while !piece.is_empty() {
             let room = scanner.room();

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use ogg_splice::{OpusHead, Page, Probe, Splice, Stamp, Stamped, page_samples, restamp};
+use ogg_splice::{
+    OpusHead, OutputPage, Page, PageHeader, Probe, Splice, page_samples, rewrite_header,
+};
 
 const SERIAL: u32 = 7;
 
@@ -15,8 +17,8 @@ struct Heard {
 }
 
 impl Heard {
-    fn take(&mut self, page: &Stamped<'_>) {
-        let bytes = page.pieces().concat();
+    fn take(&mut self, page: &OutputPage<'_>) {
+        let bytes = page.slices().concat();
         let Probe::Page(page) = Page::probe(&bytes) else { panic!("not a page") };
         assert_eq!(page.bytes().len(), bytes.len());
         assert_eq!((page.serial(), page.sequence()), (SERIAL, self.sequence));
@@ -44,10 +46,10 @@ fn page(input: &mut &[u8], sequence: u32, flags: u8) -> Vec<u8> {
     let mut body = take(input, length).to_vec();
     body.resize(length, 0xf8);
     let granule = if flags & 2 == 0 { granule >> 32 } else { granule };
-    let stamp = Stamp { first: false, last: flags & 4 != 0, granule, serial: 1, sequence };
-    let mut bytes = Stamped::new(stamp, lacing, &body).pieces().concat();
+    let stamp = PageHeader { first: false, last: flags & 4 != 0, granule, serial: 1, sequence };
+    let mut bytes = OutputPage::new(stamp, lacing, &body).slices().concat();
     bytes[5] = flags & 1;
-    restamp(&mut bytes, stamp);
+    rewrite_header(&mut bytes, stamp);
     bytes
 }
 

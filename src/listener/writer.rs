@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use crate::mount::{Cursor, JoinPoint, Lag, PageLog, Registration, Ring};
 use crate::quota::Permit;
 use crate::tcp::{AckProgress, unacknowledged};
-use ogg_splice::{CAPTURE, MAX_PAGE, PAGE_HEADER};
+use ogg_splice::{CAPTURE_PATTERN, MAX_PAGE, PAGE_HEADER_LEN};
 
 /// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
 /// stays true, the checksum does not, and a player loses that one page and no more. It begins as
 /// every page does.
-static PADDING: [u8; PAGE_HEADER + MAX_PAGE] = {
-    let mut padding = [0; PAGE_HEADER + MAX_PAGE];
+static PADDING: [u8; PAGE_HEADER_LEN + MAX_PAGE] = {
+    let mut padding = [0; PAGE_HEADER_LEN + MAX_PAGE];
     let mut at = 0;
-    while at < CAPTURE.len() {
-        padding[at] = CAPTURE[at];
+    while at < CAPTURE_PATTERN.len() {
+        padding[at] = CAPTURE_PATTERN[at];
         at += 1;
     }
     padding

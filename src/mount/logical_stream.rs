@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::{Gap, MountSettings};
 use crate::clock::Moment;
-use ogg_splice::{Codec, Headers, Page, Splice, SpliceStats, Stamp, Stamped};
+use ogg_splice::{Codec, Headers, OutputPage, Page, PageHeader, Splice, SpliceStats};
 
 /// A stream in the making.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl LogicalStream {
         // Two streams in a row must not look like one.
         let same = before.is_some_and(|before| before.serial == headers.serial);
         let serial = headers.serial.wrapping_add(u32::from(same));
-        let (headers, count) = headers.in_stream(serial);
+        let (headers, count) = headers.renumbered(serial);
         let kind = match &headers.codec {
             Codec::Opus(head) => {
                 let fills = settings.gap == Gap::Silence;
@@ -93,9 +93,9 @@ impl LogicalStream {
     /// Lets another source stream go on with this one, if it can; its headers as listeners get them.
     pub(super) fn join(&mut self, headers: &Headers) -> Option<Headers> {
         match &mut self.kind {
-            StreamKind::Spliced(splice) if self.codec.goes_on_with(&headers.codec) => {
+            StreamKind::Spliced(splice) if self.codec.can_continue_with(&headers.codec) => {
                 splice.join();
-                Some(headers.in_stream(self.serial).0)
+                Some(headers.renumbered(self.serial).0)
             }
             _ => None,
         }
@@ -106,7 +106,7 @@ impl LogicalStream {
         &mut self,
         page: &Page<'_>,
         now: Moment,
-        mut out: impl FnMut(&Stamped<'_>),
+        mut out: impl FnMut(&OutputPage<'_>),
     ) -> bool {
         let now = self.follow(now);
         let published = match &mut self.kind {
@@ -117,7 +117,7 @@ impl LogicalStream {
                 splice.push(page, now, out)
             }
             StreamKind::PassThrough(newest) => {
-                out(&Stamped::of_stream(page, self.serial));
+                out(&OutputPage::with_serial(page, self.serial));
                 let granule = page.granule().unwrap_or(newest.granule);
                 *newest = PassThrough { sequence: page.sequence(), granule, last: page.is_last() };
                 true
@@ -130,7 +130,7 @@ impl LogicalStream {
     }
 
     /// Does what is due while nothing comes: silence, and in the end the end.
-    pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&Stamped<'_>)) -> IdleOutcome {
+    pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&OutputPage<'_>)) -> IdleOutcome {
         let now = self.follow(now);
         let patience = match &self.kind {
             StreamKind::Spliced(splice) => splice.gap_threshold(),
@@ -170,14 +170,14 @@ impl LogicalStream {
     }
 
     /// Ends the stream, unless its source has.
-    pub(super) fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
+    pub(super) fn end(&mut self, mut out: impl FnMut(&OutputPage<'_>)) {
         match &mut self.kind {
             StreamKind::Spliced(splice) => splice.end(out),
             StreamKind::PassThrough(PassThrough { last: true, .. }) => {}
             StreamKind::PassThrough(PassThrough { sequence, granule, .. }) => {
                 let (serial, sequence, granule) = (self.serial, sequence.wrapping_add(1), *granule);
-                let stamp = Stamp { first: false, last: true, granule, serial, sequence };
-                out(&Stamped::new(stamp, &[], &[]));
+                let stamp = PageHeader { first: false, last: true, granule, serial, sequence };
+                out(&OutputPage::new(stamp, &[], &[]));
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use ogg_splice::{MAX_PAGE, Stamped};
+use ogg_splice::{MAX_PAGE, OutputPage};
 
 /// The least a ring may be given, in bytes: the longest page fits beside its index.
 pub const MIN_RING: usize = 128 * 1024;
@@ -111,10 +111,10 @@ impl Ring {
     }
 
     /// Adds a page, over the oldest ones if it must.
-    pub fn publish(&mut self, page: &Stamped<'_>) {
+    pub fn publish(&mut self, page: &OutputPage<'_>) {
         let fresh = if page.is_continued() { self.newest_fresh() } else { self.next + 1 };
         let index_entry = IndexEntry { start: self.head, audio: self.audio.ever, fresh };
-        self.append(&page.pieces(), index_entry);
+        self.append(&page.slices(), index_entry);
         self.audio.count(page.granule());
     }
 
@@ -337,7 +337,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ogg_splice::{Page, Probe, Stamp, write};
+    use ogg_splice::{Page, PageHeader, Probe, write_page};
     use proptest::prelude::*;
 
     const MEMORY: usize = MIN_RING;
@@ -345,13 +345,13 @@ mod tests {
     fn page(sequence: u32, granule: u64, size: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         let body: Vec<u8> = (0..size).map(|at| (at as u32 ^ sequence) as u8).collect();
-        write(&mut bytes, Stamp { granule, sequence, ..Stamp::default() }, &[&body]);
+        write_page(&mut bytes, PageHeader { granule, sequence, ..PageHeader::default() }, &[&body]);
         bytes
     }
 
     fn publish(ring: &mut Ring, bytes: &[u8]) {
         let Probe::Page(page) = Page::probe(bytes) else { panic!("not a page") };
-        ring.publish(&Stamped::of_stream(&page, page.serial()));
+        ring.publish(&OutputPage::with_serial(&page, page.serial()));
     }
 
     fn filled(pages: u32) -> Ring {
@@ -473,7 +473,7 @@ mod tests {
                 granule += span;
                 let mut bytes = page(0, granule, size);
                 bytes[5] |= u8::from(continued);
-                ogg_splice::seal(&mut bytes);
+                ogg_splice::testing::update_checksum(&mut bytes);
                 let counts = if all.is_empty() { 0 } else { span };
                 all.push((ring.head(), continued, audio));
                 audio += counts;

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ogg_splice::{
-    Codec, Headers, Page, PageRole, Scanner, Stamp, StreamError, StreamReader, page_samples,
-    restamp,
+    Codec, Headers, Page, PageHeader, PageRole, Scanner, StreamError, StreamReader, page_samples,
+    rewrite_header,
 };
 
 /// What can be read and begun again.
@@ -126,7 +126,10 @@ impl Clip {
     fn stamp(&mut self, granule: u64) -> (Duration, &[u8]) {
         self.granule = granule;
         let (serial, sequence) = (self.headers.serial, self.sequence);
-        restamp(&mut self.page, Stamp { first: false, last: false, granule, serial, sequence });
+        rewrite_header(
+            &mut self.page,
+            PageHeader { first: false, last: false, granule, serial, sequence },
+        );
         self.sequence = self.sequence.wrapping_add(1);
         let nanoseconds = u128::from(granule) * 1_000_000_000
             / u128::from(self.headers.codec.granules_per_second());

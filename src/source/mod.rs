@@ -27,7 +27,7 @@ use crate::mount::{Claim, Description, Revocation, RevokeReason};
 use crate::platform::Heartbeat;
 use crate::quota::{Permit, Quota};
 use crate::tcp;
-use ogg_splice::{CAPTURE, PageRole, Scanner, StreamError, StreamReader};
+use ogg_splice::{CAPTURE_PATTERN, PageRole, Scanner, StreamError, StreamReader};
 
 /// A source that sends so much without one usable page is no Ogg source, in bytes.
 const MAX_BYTES_WITHOUT_PAGE: u64 = 256 * 1024;
@@ -261,7 +261,7 @@ impl Intake {
             };
             let clock = self.clock.clone();
             let look = async {
-                while self.scanner.waiting().len() < CAPTURE.len() && !self.body.is_done() {
+                while self.scanner.waiting().len() < CAPTURE_PATTERN.len() && !self.body.is_done() {
                     self.read_more().await?;
                 }
                 Ok::<_, SourceEnd>(())
@@ -286,8 +286,8 @@ impl Intake {
     /// The very first bytes tell what it is. Later ones that are no Ogg are damage.
     fn check_capture(&self) -> Result<(), SourceEnd> {
         let first = self.scanner.waiting();
-        let seen = first.len().min(CAPTURE.len());
-        if self.bytes > first.len() as u64 || first[..seen] == CAPTURE[..seen] {
+        let seen = first.len().min(CAPTURE_PATTERN.len());
+        if self.bytes > first.len() as u64 || first[..seen] == CAPTURE_PATTERN[..seen] {
             Ok(())
         } else {
             Err(SourceEnd::NotOgg(sniff::describe(first)))
@@ -351,7 +351,7 @@ impl Intake {
                 "skipped bytes that are no valid Ogg page"
             );
         }
-        let in_vain = self.scanner.checked_in_vain() > VAIN_EFFORT + self.bytes * 16;
+        let in_vain = self.scanner.wasted_checksum_bytes() > VAIN_EFFORT + self.bytes * 16;
         if in_vain || self.scanner.skipped_since_page().max(self.strays) > MAX_BYTES_WITHOUT_PAGE {
             return Err(SourceEnd::Useless);
         }

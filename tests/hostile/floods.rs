@@ -125,8 +125,8 @@ fn tiny_pages(report: &mut Report, effort: Effort) {
     socket.write_all(&vorbis_headers()).unwrap();
     server.wait_for_line(&["event=\"stream-began\""]);
     let mut page = Vec::new();
-    let stamp = ogg_splice::Stamp { serial: 1, sequence: 9, granule: 0, ..Default::default() };
-    ogg_splice::write(&mut page, stamp, &[b"x"]);
+    let stamp = ogg_splice::PageHeader { serial: 1, sequence: 9, granule: 0, ..Default::default() };
+    ogg_splice::write_page(&mut page, stamp, &[b"x"]);
     let many = page.repeat(20_000);
     let wanted: usize = if effort == Effort::Long { 1_900_000 } else { 500_000 };
     let mut sent = 0;
@@ -154,9 +154,13 @@ fn vorbis_headers() -> Vec<u8> {
     first.push(1);
     let (comment, setup) = (b"\x03vorbis\0\0\0\0\0\0\0\0\x01", b"\x05vorbis-setup");
     let mut pages = Vec::new();
-    let stamp = ogg_splice::Stamp { serial: 1, ..Default::default() };
-    ogg_splice::write(&mut pages, ogg_splice::Stamp { first: true, ..stamp }, &[&first]);
-    ogg_splice::write(&mut pages, ogg_splice::Stamp { sequence: 1, ..stamp }, &[comment, setup]);
+    let stamp = ogg_splice::PageHeader { serial: 1, ..Default::default() };
+    ogg_splice::write_page(&mut pages, ogg_splice::PageHeader { first: true, ..stamp }, &[&first]);
+    ogg_splice::write_page(
+        &mut pages,
+        ogg_splice::PageHeader { sequence: 1, ..stamp },
+        &[comment, setup],
+    );
     pages
 }
 
@@ -214,14 +218,14 @@ fn torn_pages(report: &mut Report, _: Effort) {
         for number in 0..20_000_u32 {
             let packets: Vec<_> = (0..200_u8).map(|n| [0xf8, n, number as u8]).collect();
             let packets: Vec<&[u8]> = packets.iter().map(<[u8; 3]>::as_slice).collect();
-            let stamp = ogg_splice::Stamp {
+            let stamp = ogg_splice::PageHeader {
                 serial: 1,
                 sequence: number + 2,
                 granule: u64::from(number + 1) * 200 * 960,
                 ..Default::default()
             };
             let mut page = Vec::new();
-            ogg_splice::write(&mut page, stamp, &packets);
+            ogg_splice::write_page(&mut page, stamp, &packets);
             source.socket.write_all(&page).unwrap();
         }
         over.store(true, SeqCst);

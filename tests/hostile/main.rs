@@ -21,9 +21,6 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the tests of the whole server")]
 #[path = "../whole/needs.rs"]
 mod needs;
-#[allow(dead_code, reason = "shared with the tests of the whole server")]
-#[path = "../whole/ogg.rs"]
-mod ogg;
 
 mod accounting;
 mod crowds;
@@ -41,6 +38,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use ogg_splice::testing as ogg;
 use report::Report;
 
 /// One attack: its name, and what carries it out.

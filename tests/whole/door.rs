@@ -60,8 +60,8 @@ fn what_is_no_ogg_is_named() {
     let mut two = ogg::headers(1)[..47].to_vec();
     two.extend(ogg::headers(2));
     let mut speex = Vec::new();
-    let stamp = ogg_splice::Stamp { first: true, ..Default::default() };
-    ogg_splice::write(&mut speex, stamp, &[b"Speex   "]);
+    let stamp = ogg_splice::PageHeader { first: true, ..Default::default() };
+    ogg_splice::write_page(&mut speex, stamp, &[b"Speex   "]);
     for (body, says) in [
         (b"RIFF\0\0\0\0WAVEfmt ".to_vec(), "a WAV file"),
         (b"\xff\xfb\x90\x64\0\0\0\0".to_vec(), "MP3"),

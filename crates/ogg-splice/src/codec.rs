@@ -1,25 +1,25 @@
-//! What a logical stream carries, read from the first packet of its first page.
+//! The codec of a logical stream, read from the first packet of its first page.
 //!
-//! Opus is what silvacast is for; FLAC (ultrasonic monitoring) and Vorbis pass
-//! through, so only as much of them is read as joining in mid-stream needs.
+//! FLAC and Vorbis are passed on as they are, so only as much of them is read as a relay needs:
+//! what their granule positions count, and which packets are headers.
 
 use crate::page::Page;
 
-/// How a stream is coded, and what its granule positions count.
+/// The codec of a stream, with what its identification header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Codec {
-    /// RFC 7845.
+    /// Opus (RFC 7845).
     Opus(OpusHead),
-    /// The Ogg mapping 1.0 of FLAC.
+    /// FLAC (the FLAC project's "Ogg FLAC Mapping", version 1.0).
     Flac {
         /// Samples per second.
         rate: u32,
         /// Number of channels.
         channels: u8,
-        /// Header packets after the first; 0 if the encoder did not say.
+        /// Number of header packets after the first; 0 if the encoder did not say.
         more_headers: u16,
     },
-    /// Vorbis I, section 4.2.
+    /// Vorbis (the Vorbis I specification, section 4.2).
     Vorbis {
         /// Samples per second.
         rate: u32,
@@ -28,36 +28,37 @@ pub enum Codec {
     },
 }
 
-/// The identification header of Opus in Ogg (RFC 7845, section 5.1).
+/// The identification header of Opus (RFC 7845, section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpusHead {
-    /// Output channels.
+    /// Number of output channels.
     pub channels: u8,
-    /// Samples at 48 kHz that a decoder throws away at the start.
+    /// Samples at 48 kHz that a decoder discards at the beginning.
     pub pre_skip: u16,
-    /// Sample rate of what was encoded, in Hz; it says nothing of the stream's own clock.
+    /// Sample rate of the original input in Hz, for information only: Opus counts at 48 kHz.
     pub input_rate: u32,
-    /// Gain to apply, in dB as Q7.8.
+    /// Output gain in dB, as a fixed-point number with 8 fractional bits (Q7.8).
     pub gain: i16,
-    /// 0: mono or stereo; 1: surround; 255: no meaning given.
+    /// Channel mapping family (section 5.1.1): 0 is mono or stereo, 1 surround, 255 undefined.
     pub family: u8,
-    /// Stream count, coupled count and one index per channel; empty for family 0.
+    /// Channel mapping table: number of streams, number of coupled streams, and an index for each
+    /// channel. Empty for family 0.
     pub mapping: Vec<u8>,
 }
 
-/// Why a first packet was not understood; its text finishes the sentence "this is …".
+/// Why a first page has no known codec. The text completes the sentence "this is …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// Not one of the codecs above.
+    /// Not one of the codecs of [`Codec`].
     #[error("an Ogg stream of a codec other than Opus, FLAC or Vorbis")]
-    Codec,
-    /// Claims to be Opus and is not.
+    Unknown,
+    /// Opus, with an identification header that RFC 7845 does not allow.
     #[error("an Opus stream with a broken identification header")]
     Opus,
-    /// Claims to be FLAC and is not.
+    /// FLAC, with an incomplete or wrong identification header.
     #[error("a FLAC stream with a broken identification header")]
     Flac,
-    /// Claims to be Vorbis and is not.
+    /// Vorbis, with an incomplete or wrong identification header.
     #[error("a Vorbis stream with a broken identification header")]
     Vorbis,
 }
@@ -66,10 +67,10 @@ impl Codec {
     /// Reads the codec from a stream's first page.
     ///
     /// # Errors
-    /// [`CodecError`] if it is none of the three, or breaks that codec's own rules.
+    /// [`CodecError`] if the codec is another one, or its identification header is not valid.
     pub fn of(first: &Page<'_>) -> Result<Self, CodecError> {
         let Some((packet, true)) = first.pieces().next() else {
-            return Err(CodecError::Codec);
+            return Err(CodecError::Unknown);
         };
         if packet.starts_with(b"OpusHead") {
             OpusHead::read(packet).map(Self::Opus).ok_or(CodecError::Opus)
@@ -78,11 +79,11 @@ impl Codec {
         } else if packet.starts_with(b"\x01vorbis") {
             read_vorbis(packet).ok_or(CodecError::Vorbis)
         } else {
-            Err(CodecError::Codec)
+            Err(CodecError::Unknown)
         }
     }
 
-    /// The name Icecast's status gives it (`subtype`).
+    /// The codec's name, as in Icecast's status (`subtype`).
     pub fn name(&self) -> &'static str {
         match self {
             Self::Opus(_) => "Opus",
@@ -91,9 +92,11 @@ impl Codec {
         }
     }
 
-    /// Whether a decoder of this stream can go on with that one as if it were the same.
-    pub fn goes_on_with(&self, next: &Self) -> bool {
-        // What is left is of the first moment (pre-skip), or only told (sample rate).
+    /// Whether a decoder of this stream can decode the packets of `next` as if they were of the
+    /// same stream. Only Opus with the same channels and gain can.
+    pub fn can_continue_with(&self, next: &Self) -> bool {
+        // The other fields have no effect in mid-stream: pre-skip counts only at the beginning, and
+        // the sample rate is for information.
         matches!((self, next), (Self::Opus(this), Self::Opus(next))
             if (this.channels, this.family, this.gain, &this.mapping)
                 == (next.channels, next.family, next.gain, &next.mapping))
@@ -107,7 +110,7 @@ impl Codec {
         }
     }
 
-    /// What one second adds to the granule position.
+    /// How much a granule position advances in one second.
     pub fn granules_per_second(&self) -> u32 {
         match self {
             Self::Opus(_) => 48_000,
@@ -120,7 +123,7 @@ impl OpusHead {
     fn read(packet: &[u8]) -> Option<Self> {
         let (head, mapping) = packet.split_at_checked(19)?;
         let (version, channels, family) = (head[8], head[9], head[18]);
-        // Within a major version (the upper four bits), readers go on.
+        // The upper four bits are the major version; readers accept any minor version.
         if version >> 4 != 0 || channels == 0 {
             return None;
         }
@@ -167,11 +170,11 @@ fn read_vorbis(packet: &[u8]) -> Option<Codec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::{Probe, Stamp, write};
+    use crate::page::{PageHeader, Probe, write_page};
 
     fn read(packet: &[u8]) -> Result<Codec, CodecError> {
         let mut bytes = Vec::new();
-        write(&mut bytes, Stamp { first: true, ..Stamp::default() }, &[packet]);
+        write_page(&mut bytes, PageHeader { first: true, ..PageHeader::default() }, &[packet]);
         let Probe::Page(page) = Page::probe(&bytes) else { panic!("not a page") };
         Codec::of(&page)
     }
@@ -222,6 +225,6 @@ mod tests {
         assert_eq!(read(&flac), Ok(Codec::Flac { rate: 48_000, channels: 1, more_headers: 2 }));
         assert_eq!(read(&flac[..40]), Err(CodecError::Flac));
         assert_eq!(read(b"\x01vorbis"), Err(CodecError::Vorbis));
-        assert_eq!(read(b"Speex   "), Err(CodecError::Codec));
+        assert_eq!(read(b"Speex   "), Err(CodecError::Unknown));
     }
 }

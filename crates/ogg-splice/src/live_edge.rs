@@ -1,88 +1,92 @@
-//! Where live is: the position that a stream's audio has reached at a moment, if none of it was lost.
+//! The live edge: the position that a stream's audio would have reached by now, if none had been
+//! lost.
 //!
-//! A sound card's clock is not the computer's: 100 ppm are nine seconds a day. So the edge follows
-//! its source, slowly, and only what happens faster than clocks drift counts as late or early.
+//! A sound card's clock differs from the computer's: 100 ppm are nine seconds a day. So the edge
+//! follows its source slowly, and only what changes faster than clocks drift counts as late or
+//! early.
 
 use std::time::{Duration, Instant};
 
-/// Positions are counted in samples of Opus's clock.
+/// Samples per second: positions are counted by Opus's clock.
 const RATE: u64 = 48_000;
-/// For so long a source must have been behind before that is how it is.
+/// How long a source must lag before the lag becomes its new baseline.
 const WINDOW: Duration = Duration::from_secs(10);
-/// The most that the edge gives way to a source that runs ahead: one part in a thousand.
-const YIELDING: u64 = 1000;
+/// The edge follows a source that runs ahead by at most one part in this many.
+const MAX_DRIFT: u64 = 1000;
 
-/// A moment and a position, and how the source stands to them lately.
-#[derive(Clone, Copy, Debug)]
+/// An instant and the position of the edge at it, and how far its source was behind lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LiveEdge {
     at: Instant,
     position: u64,
-    yielded: Instant,
+    /// When the edge last followed a source that ran ahead.
+    moved: Instant,
+    /// When the current window began.
     window: Instant,
-    /// The least that the source was behind in this window.
+    /// The least that the source was behind in it, in samples.
     least_behind: u64,
 }
 
 impl LiveEdge {
-    /// The edge is here now.
+    /// An edge that is at `position` now.
     pub(crate) fn new(now: Instant, position: u64) -> Self {
-        Self { at: now, position, yielded: now, window: now, least_behind: u64::MAX }
+        Self { at: now, position, moved: now, window: now, least_behind: u64::MAX }
     }
 
-    /// Where it is.
+    /// Its position, in samples.
     pub(crate) fn position(&self, now: Instant) -> u64 {
         self.position.saturating_add(samples_in(now.saturating_duration_since(self.at)))
     }
 
-    /// When it gets there; `None` where that is beyond all that a clock can say.
-    pub(crate) fn reaches(&self, position: u64) -> Option<Instant> {
+    /// When it reaches a position; `None` if no `Instant` can express that.
+    pub(crate) fn reached_at(&self, position: u64) -> Option<Instant> {
         self.at.checked_add(duration_of(position.saturating_sub(self.position)))
     }
 
-    /// Takes note of audio that a source delivered, up to `end`. One that is `bound` to real time
-    /// moves the edge no faster than clocks differ; any other one shows where the edge is.
+    /// A source has delivered audio up to `end`. One that is `bound` to real time moves the edge no
+    /// faster than clocks differ. For any other one, the edge is where its audio ends.
     pub(crate) fn follow(&mut self, now: Instant, end: u64, bound: bool) {
         let here = self.position(now);
         if end >= here {
             let ahead = end.saturating_sub(here);
-            let most = samples_in(now.saturating_duration_since(self.yielded)) / YIELDING;
+            let most = samples_in(now.saturating_duration_since(self.moved)) / MAX_DRIFT;
             if !bound {
                 *self = Self::new(now, end);
             } else if most > 0 {
                 self.position = self.position.saturating_add(ahead.min(most));
-                self.yielded = now;
+                self.moved = now;
             }
         }
         self.least_behind = self.least_behind.min(here.saturating_sub(end));
         if now.saturating_duration_since(self.window) >= WINDOW {
             *self = Self {
-                yielded: self.yielded,
+                moved: self.moved,
                 ..Self::new(now, here.saturating_sub(self.least_behind))
             };
         }
     }
 
-    /// The source is ahead by so much for a good reason.
+    /// Moves the edge: the source is ahead by so many samples for a known reason.
     pub(crate) fn advance(&mut self, samples: u64) {
         self.position = self.position.saturating_add(samples);
     }
 
-    /// Forgets what it knew of the source: it was away.
+    /// Forgets how the source was behind, because it was away.
     pub(crate) fn forget(&mut self, now: Instant) {
-        (self.window, self.yielded, self.least_behind) = (now, now, u64::MAX);
+        (self.window, self.moved, self.least_behind) = (now, now, u64::MAX);
     }
 }
 
-/// How many samples last so long.
+/// Samples in a duration, rounded down.
 pub(crate) fn samples_in(time: Duration) -> u64 {
     // Exact: 48,000 samples are 10⁹ ns, reduced by 8,000.
     let samples = time.as_nanos().saturating_mul(u128::from(RATE / 8_000)) / 125_000;
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
-/// How long so many samples last.
+/// Duration of so many samples, rounded up to a nanosecond.
 pub(crate) fn duration_of(samples: u64) -> Duration {
-    // Less than a second's worth, in nanoseconds, is far from overflowing.
+    // Nanoseconds of less than a second: cannot overflow.
     let nanoseconds = (samples % RATE).saturating_mul(1_000_000_000).div_ceil(RATE);
     Duration::from_secs(samples / RATE).saturating_add(Duration::from_nanos(nanoseconds))
 }
@@ -119,7 +123,7 @@ mod tests {
         let begin = Instant::now();
         let mut edge = LiveEdge::new(begin, 0);
         edge.follow(begin + Duration::from_secs(1), 10 * RATE, true);
-        assert_eq!(edge.position(begin + Duration::from_secs(1)), RATE + RATE / YIELDING);
+        assert_eq!(edge.position(begin + Duration::from_secs(1)), RATE + RATE / MAX_DRIFT);
         edge.follow(begin + Duration::from_secs(1), 10 * RATE, false);
         assert_eq!(edge.position(begin + Duration::from_secs(2)), 11 * RATE);
     }

@@ -1,8 +1,11 @@
-//! How long Opus packets last (RFC 6716, section 3.1).
+//! The duration of Opus packets (RFC 6716, section 3.1).
 
 use crate::page::Page;
 
-/// Samples at 48 kHz in one packet; `None` if it is no Opus packet.
+/// Duration of an Opus packet, in samples at 48 kHz; `None` if it is not a valid packet.
+///
+/// It is read from the first byte or two (RFC 6716, section 3.1). The rest of the packet is not
+/// checked.
 pub fn packet_samples(packet: &[u8]) -> Option<u64> {
     let (&toc, rest) = packet.split_first()?;
     let frame = match toc >> 3 {
@@ -15,11 +18,14 @@ pub fn packet_samples(packet: &[u8]) -> Option<u64> {
         1 | 2 => 2,
         _ => u64::from(rest.first()? & 0x3f),
     };
-    // Longer than 120 ms is not allowed.
+    // A packet has at most 120 ms.
     Some(u64::saturating_mul(frame, frames)).filter(|samples| (1..=5760).contains(samples))
 }
 
-/// Samples at 48 kHz in the packets that begin and end on a page.
+/// Duration of the Opus packets that end on a page, in samples at 48 kHz.
+///
+/// A packet that began on an earlier page is read from what is here of it, so this is exact only
+/// for pages without one.
 pub fn page_samples(page: &Page<'_>) -> u64 {
     page.pieces().filter(|(_, ends)| *ends).filter_map(|(packet, _)| packet_samples(packet)).sum()
 }

@@ -1,46 +1,48 @@
-//! A push parser: bytes in, in pieces of any size; valid pages out.
+//! A push parser: takes bytes in pieces of any size, and gives out valid pages.
 //!
-//! It owns one buffer of fixed size into which the socket reads directly, so a
-//! page is copied once on its way: from here into the ring. What is not a valid
-//! page is skipped byte by byte until one begins, and counted.
+//! It owns one buffer of fixed size, into which the caller reads directly, so that a page is copied
+//! only once: from here to where it is sent from. Bytes that belong to no valid page are skipped up
+//! to the next one, and counted.
 
 #![allow(
     clippy::arithmetic_side_effects,
-    reason = "positions in one buffer of fixed length, and counts of bytes that have come"
+    reason = "positions in one buffer of fixed length, and counts of bytes that have arrived"
 )]
 
-use crate::page::{CAPTURE, MAX_PAGE, Page, Probe};
+use crate::page::{CAPTURE_PATTERN, MAX_PAGE, Page, Probe};
 
-/// The most that one read adds, in bytes.
+/// The most bytes that one read adds.
 const READ: usize = 16 * 1024;
 
-/// Finds pages in a byte stream, however it is cut and whatever is wrong with it.
+/// Finds the pages in a byte stream, wherever reads cut it and whatever else is in it.
 pub struct Scanner {
     buffer: Box<[u8]>,
+    /// The bytes that are not yet part of a page: `start..end` of the buffer.
     start: usize,
     end: usize,
     skipped: u64,
-    since_page: u64,
-    in_vain: u64,
+    skipped_since_page: u64,
+    wasted_checksum_bytes: u64,
 }
 
 impl Scanner {
-    /// What one scanner holds, in bytes: the longest page and one read.
+    /// Memory of one scanner, in bytes: the longest page and one read.
     pub const MEMORY: usize = MAX_PAGE + READ;
 
-    /// A scanner at the beginning of a stream.
+    /// A scanner at the beginning of a byte stream.
     pub fn new() -> Self {
         Self {
             buffer: vec![0; Self::MEMORY].into_boxed_slice(),
             start: 0,
             end: 0,
             skipped: 0,
-            since_page: 0,
-            in_vain: 0,
+            skipped_since_page: 0,
+            wasted_checksum_bytes: 0,
         }
     }
 
-    /// Where the next bytes go; never empty once [`Self::next_page`] has returned `None`.
+    /// The space for the next bytes, at most 16 KiB. It is never empty after [`Self::next_page`]
+    /// has returned `None`.
     pub fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -52,45 +54,49 @@ impl Scanner {
         &mut self.buffer[self.end..until]
     }
 
-    /// Says that `n` bytes have been put into [`Self::room`].
+    /// Adds the first `n` bytes of [`Self::room`], which the caller has written.
+    ///
+    /// # Panics
+    /// If that is more than there was room for.
     pub fn filled(&mut self, n: usize) {
         assert!(n <= self.buffer.len() - self.end, "filled past the room given");
         self.end += n;
     }
 
-    /// The next valid page, or `None` if more bytes are needed.
+    /// The next valid page; `None` if more bytes are needed.
     pub fn next_page(&mut self) -> Option<Page<'_>> {
-        // Two steps, as the borrow of a page that is returned would hold `self` through the loop.
+        // Two steps, because the borrow of a returned page would hold `self` through the loop.
         let length = loop {
             match Page::probe(&self.buffer[self.start..self.end]) {
                 Probe::Page(page) => break page.bytes().len(),
-                Probe::Need(_) => return None,
-                Probe::Bad => self.skip_to_candidate(),
+                Probe::Incomplete(_) => return None,
+                Probe::NotAPage => self.skip_to_candidate(),
                 Probe::Corrupt(length) => {
-                    self.in_vain += length as u64;
+                    self.wasted_checksum_bytes += length as u64;
                     self.skip_to_candidate();
                 }
             }
         };
         let at = self.start;
         self.start += length;
-        self.since_page = 0;
-        Some(Page::already_checked(&self.buffer[at..at + length]))
+        self.skipped_since_page = 0;
+        Some(Page::from_checked(&self.buffer[at..at + length]))
     }
 
-    /// Bytes that belonged to no valid page since this was last asked.
+    /// How many bytes were skipped since this was last called.
     pub fn take_skipped(&mut self) -> u64 {
         std::mem::take(&mut self.skipped)
     }
 
-    /// Bytes skipped since the last valid page (or the beginning).
+    /// How many bytes were skipped since the last valid page, or since the beginning.
     pub fn skipped_since_page(&self) -> u64 {
-        self.since_page
+        self.skipped_since_page
     }
 
-    /// Bytes that were checksummed and turned out to be no page, ever; one byte may count often.
-    pub fn checked_in_vain(&self) -> u64 {
-        self.in_vain
+    /// How many bytes were checksummed that turned out not to be a page, since the beginning. One
+    /// byte may count many times, so this shows a source that makes the scanner work for nothing.
+    pub fn wasted_checksum_bytes(&self) -> u64 {
+        self.wasted_checksum_bytes
     }
 
     /// The bytes that have arrived and are not yet part of a page.
@@ -98,17 +104,18 @@ impl Scanner {
         &self.buffer[self.start..self.end]
     }
 
+    /// Skips one byte, and then up to what may be a capture pattern.
     fn skip_to_candidate(&mut self) {
         let rest = &self.buffer[self.start + 1..self.end];
         let jump = (0..rest.len())
             .find(|&at| {
-                let seen = (rest.len() - at).min(CAPTURE.len());
-                rest[at..at + seen] == CAPTURE[..seen]
+                let seen = (rest.len() - at).min(CAPTURE_PATTERN.len());
+                rest[at..at + seen] == CAPTURE_PATTERN[..seen]
             })
             .unwrap_or(rest.len());
         self.start += 1 + jump;
         self.skipped += 1 + jump as u64;
-        self.since_page += 1 + jump as u64;
+        self.skipped_since_page += 1 + jump as u64;
     }
 }
 
@@ -121,7 +128,7 @@ impl Default for Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::{Stamp, write};
+    use crate::page::{PageHeader, write_page};
     use proptest::prelude::*;
 
     fn pages(sizes: &[usize]) -> Vec<Vec<u8>> {
@@ -130,9 +137,9 @@ mod tests {
             .iter()
             .map(|&size| {
                 let mut out = Vec::new();
-                // Bodies full of capture patterns: the worst thing to resynchronise in.
-                let body: Vec<u8> = CAPTURE.iter().copied().cycle().take(size).collect();
-                write(&mut out, Stamp { sequence, ..Stamp::default() }, &[&body]);
+                // Bodies full of capture patterns, which are the hardest to resynchronise in.
+                let body: Vec<u8> = CAPTURE_PATTERN.iter().copied().cycle().take(size).collect();
+                write_page(&mut out, PageHeader { sequence, ..PageHeader::default() }, &[&body]);
                 sequence += 1;
                 out
             })
@@ -180,7 +187,7 @@ mod tests {
             let at = hit.index(bytes.len());
             let until = (at + remove).min(bytes.len());
             bytes.splice(at..until, insert);
-            // A tail of valid pages, as a broken length may swallow one page's worth of them.
+            // A tail of valid pages, because a wrong length may take in as much as one page.
             let tail = pages(&[60_000, 60_000, 10]);
             bytes.extend(tail.concat());
             let mut scanner = Scanner::new();
@@ -202,12 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn effort_in_vain_is_counted() {
+    fn checksums_of_what_is_not_a_page_are_counted() {
         let mut scanner = Scanner::new();
-        // Each of these claims to be a page of some 56,000 bytes, over the next ones.
+        // The header of a page of some 56,000 bytes, again and again: each claims the next ones.
         let fake = [b"OggS\0".as_slice(), &[0xff; 22]].concat().repeat(4_000);
         assert!(scan(&mut scanner, &fake, &[1_400]).is_empty());
-        assert!(scanner.checked_in_vain() > 50 * fake.len() as u64);
+        assert!(scanner.wasted_checksum_bytes() > 50 * fake.len() as u64);
     }
 
     #[test]

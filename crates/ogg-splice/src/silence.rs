@@ -1,9 +1,11 @@
-//! Silence as Opus has it: three bytes that last 20 ms, whatever was heard before.
+//! Pages of Opus silence, with as many bytes as the source's pages have.
 //!
-//! `F8 FF FE` is a CELT frame of 20 ms, fullband, mono, in which nothing is coded (RFC 6716). With a
-//! channel mapping of several Opus streams (RFC 7845, section 5.1.1) each of them gets its own.
-//! The last packet of a page is padded (RFC 6716, section 3.2.5), so that the page is as long as
-//! the source's were: a browser's media element counts bytes, not time.
+//! `F8 FF FE` is a fullband mono CELT frame of 20 ms in which nothing is coded (RFC 6716). It is
+//! silent whatever precedes it. With a channel mapping of several Opus streams (RFC 7845, section
+//! 5.1.1), a packet has one such frame for each of them.
+//!
+//! A browser's media element buffers by bytes, not by time, and three bytes in 20 ms would fill its
+//! buffer slowly. So the last packet of a page is padded (RFC 6716, section 3.2.5).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -12,50 +14,53 @@
 
 use crate::codec::OpusHead;
 
-/// What one packet of silence lasts, in samples.
+/// Duration of one packet of silence, in samples.
 pub(crate) const FRAME: u64 = 960;
-/// One second, the longest page of silence.
+/// Packets on the longest page of silence: one second.
 const MOST_PACKETS: usize = 50;
 
+/// A packet for one stream, and the last one's part of a packet for several.
 const PACKET: [u8; 3] = [0xf8, 0xff, 0xfe];
-/// The same with its length, as all streams but the last have it (RFC 6716, appendix B).
+/// The other streams' parts, which have a length as well (RFC 6716, appendix B).
 const DELIMITED: [u8; 4] = [0xf8, 2, 0xff, 0xfe];
-/// The same frame behind a head that allows for padding, whose length comes in between.
+/// The beginning of a padded packet: code 3, one frame, with padding. The padding's length follows.
 const PADDED: [u8; 2] = [0xfb, 0x41];
 
 /// Makes pages of silence for one stream.
 #[derive(Debug)]
 pub(crate) struct Silence {
-    /// What goes before the last stream's packet.
+    /// The parts of all streams but the last.
     others: Vec<u8>,
+    /// The most packets on a page.
     packets: usize,
-    /// What the page made last was to be.
-    wanted: (u64, usize),
+    /// Length and size that the page below was made for.
+    made: (u64, usize),
     lacing: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl Silence {
-    /// For a stream of this head.
+    /// For a stream with this head.
     pub(crate) fn new(head: &OpusHead) -> Self {
         let streams = head.mapping.first().map_or(1, |&streams| usize::from(streams));
         let others = DELIMITED.repeat(streams.saturating_sub(1));
         let segments = (others.len() + PACKET.len()) / 255 + 1;
         // A fifth of the segments is left for padding.
         let packets = MOST_PACKETS.min(200 / segments);
-        Self { others, packets, wanted: (0, 0), lacing: Vec::new(), body: Vec::new() }
+        Self { others, packets, made: (0, 0), lacing: Vec::new(), body: Vec::new() }
     }
 
-    /// What a page lasts that is as long as `wanted`, or as near as may be, in samples.
+    /// Duration, in samples, of the page of silence closest to `wanted`.
     pub(crate) fn length(&self, wanted: u64) -> u64 {
         (wanted / FRAME).clamp(1, self.packets as u64) * FRAME
     }
 
-    /// The segments of a page of such a [length](Self::length) with `bytes` of body, or as near as
-    /// may be. Made anew only if it is another one than the last.
+    /// Segment table and body of a page of `length` samples, as [`Self::length`] returns it. The
+    /// body has `bytes` bytes, or as near to that as possible. Made again only if it differs from
+    /// the last one.
     pub(crate) fn page(&mut self, length: u64, bytes: usize) -> (&[u8], &[u8]) {
-        if self.wanted != (length, bytes) {
-            self.wanted = (length, bytes);
+        if self.made != (length, bytes) {
+            self.made = (length, bytes);
             self.lacing.clear();
             self.body.clear();
             for _ in 1..length / FRAME {
@@ -67,18 +72,18 @@ impl Silence {
         (&self.lacing, &self.body)
     }
 
-    /// Adds one packet, `size` bytes of it or the least there can be.
+    /// Adds one packet of `size` bytes, or of the fewest possible.
     fn add(&mut self, size: usize) {
         let begin = self.body.len();
         self.body.extend_from_slice(&self.others);
-        // A length of `n` bytes is said in steps of 254 that cost one byte each.
+        // The length of the padding is coded in steps of 254, each of which takes one byte more.
         match size.saturating_sub(self.others.len() + PADDED.len() + 2) {
             0 => self.body.extend_from_slice(&PACKET),
             rest => {
-                let said = rest.div_ceil(255);
+                let length_bytes = rest.div_ceil(255);
                 self.body.extend_from_slice(&PADDED);
-                self.body.extend(std::iter::repeat_n(255, said - 1));
-                self.body.push((rest + 254 - 255 * said) as u8);
+                self.body.extend(std::iter::repeat_n(255, length_bytes - 1));
+                self.body.push((rest + 254 - 255 * length_bytes) as u8);
                 self.body.extend_from_slice(&PACKET[1..]);
                 self.body.resize(begin + size, 0);
             }
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_lasts_and_is_as_long_as_it_should() {
+    fn pages_have_the_wanted_duration_and_size() {
         for streams in [1, 2, 8, 255] {
             let mut silence = Silence::new(&head(streams));
             let least = 4 * usize::from(streams) - 1;
@@ -123,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_of_any_length_says_its_own_length() {
+    fn padding_of_any_length_is_coded_as_decoders_read_it() {
         for size in 4..2_000 {
             let mut silence = Silence::new(&OpusHead { mapping: Vec::new(), ..head(1) });
             let (_, body) = silence.page(FRAME, size);
@@ -132,10 +137,10 @@ mod tests {
                 continue;
             }
             assert_eq!(body.len(), size);
-            // As a decoder reads it: steps, then the frame, then what was said.
+            // As a decoder reads it: the steps of the length, the frame, the padding.
             let steps = body[2..].iter().take_while(|&&byte| byte == 255).count();
-            let said = steps * 254 + usize::from(body[2 + steps]);
-            assert_eq!(body.len(), 2 + steps + 1 + 2 + said);
+            let padding = steps * 254 + usize::from(body[2 + steps]);
+            assert_eq!(body.len(), 2 + steps + 1 + 2 + padding);
             assert_eq!(body[3 + steps..5 + steps], PACKET[1..]);
         }
     }

@@ -1,24 +1,37 @@
-//! One stream out of many: what enters a mount's ring is, for its listeners, one logical Ogg stream
-//! of Opus, however often its source restarts, changes or loses its way.
+//! One Opus stream out of many sources: one serial, page numbers that count by one, and granule
+//! positions without a jump, however often sources restart or change.
 //!
-//! One serial, page numbers that count by one, granule positions without a jump. Packets are never
-//! touched, but they may move: a packet that goes on to another page is kept back until it is
-//! whole, so that one which its source never finished does not reach a decoder.
+//! Packets are never changed, but they may move to another page: a packet that spans pages is held
+//! back until it is complete, so that one which its source never finishes does not reach a decoder.
 
 use std::time::{Duration, Instant};
 
 use crate::codec::OpusHead;
 use crate::opus::packet_samples;
-use crate::page::{Page, Stamp, Stamped};
+use crate::page::{OutputPage, Page, PageHeader};
 use crate::silence::{FRAME, Silence};
-use crate::timeline::{Placement, Timeline};
+use crate::source::SourceStream;
+use crate::timeline::{Placement, SilenceDue, Timeline};
 
-/// The longest packet that a page can hold whole, in bytes. Opus needs a fifth of it.
+/// Length of the longest packet that one page can hold, in bytes. Opus needs a fifth of it.
 pub const MAX_PACKET: usize = 254 * 255 + 254;
-/// Samples.
-const SECOND: u64 = 48_000;
+/// Samples of Opus's clock.
+pub(crate) const SECOND: u64 = 48_000;
 
-/// Makes one stream.
+/// Makes one Opus stream out of the pages of its sources.
+///
+/// The caller tells it what happens and when. Nothing in here waits or reads a clock:
+///
+/// | when | call |
+/// |---|---|
+/// | a source's header pages are complete, also the first one's | [`join`](Self::join) |
+/// | a page of audio arrives | [`push`](Self::push) |
+/// | nothing has arrived for [`gap_threshold`](Self::gap_threshold) | [`fill`](Self::fill), and again when it says so |
+/// | a page arrives after such a gap | [`resume`](Self::resume), then `push` |
+/// | the process itself was suspended | [`stood_still`](Self::stood_still) |
+/// | the stream is over | [`end`](Self::end), and nothing after it |
+///
+/// All instants must come from one clock, in which suspensions of the process do not count.
 #[derive(Debug)]
 pub struct Splice {
     serial: u32,
@@ -30,43 +43,21 @@ pub struct Splice {
     source: SourceStream,
 }
 
-/// What came of audio and time, in samples.
+/// How much silence was inserted and how much audio was discarded, in samples at 48 kHz.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpliceStats {
-    /// Silence put in.
+    /// Silence that was inserted.
     pub silence: u64,
-    /// Audio left out, as its time was over.
+    /// Audio that was discarded, because it came too late or too far ahead of real time.
     pub late: u64,
 }
 
-/// The source stream as it comes.
-#[derive(Debug, Default)]
-struct SourceStream {
-    /// Number of its next page.
-    sequence: Option<u32>,
-    /// Granule position at which its next packet should begin.
-    granule: Option<u64>,
-    /// The beginning of a packet whose end is still to come.
-    held: Vec<u8>,
-    /// Bytes in a second of it.
-    rate: u64,
-    /// What that is counted from: bytes and samples, halved now and then.
-    counted: (u64, u64),
-}
-
-/// A page's segments, sorted.
-struct Segments<'a> {
-    /// Of a packet that began on an earlier page, and whether it ends here.
-    continued: (&'a [u8], bool),
-    /// Of packets that begin and end here.
-    whole: (&'a [u8], &'a [u8]),
-    /// Of a packet that goes on to the next page.
-    unfinished: &'a [u8],
-}
-
 impl Splice {
-    /// A stream with this head and serial, whose first page of audio gets the number `sequence`.
-    /// With `fills`, time without audio becomes silence, once nothing has come for `gap_after`.
+    /// A stream with this head and serial. Its first page of audio has the number `sequence`, which
+    /// follows those of the header pages.
+    ///
+    /// With `fills`, time without audio becomes silence, once nothing has arrived for `gap_after`.
+    /// Without it, the stream pauses in gaps.
     pub fn new(
         head: &OpusHead,
         serial: u32,
@@ -84,39 +75,42 @@ impl Splice {
         }
     }
 
-    /// Another source stream begins.
+    /// Another source begins. Its codec must be one that the stream
+    /// [can continue with](crate::Codec::can_continue_with).
     pub fn join(&mut self) {
-        self.source.held.clear();
-        (self.source.sequence, self.source.granule) = (None, None);
+        self.source.restart();
         self.timeline.join();
     }
 
-    /// The source is back after a gap.
+    /// The source is heard again after a gap.
     pub fn resume(&mut self, now: Instant) {
         self.timeline.resume(now);
     }
 
-    /// The server was stopped for this long until now. Data that sources sent meanwhile is still to be read.
+    /// The process was suspended for `time` until now. What sources sent meanwhile is still to
+    /// arrive, and is not late.
     pub fn stood_still(&mut self, time: Duration, now: Instant) {
         self.timeline.stood_still(time, now);
     }
 
-    /// Takes a page of the source and gives out what becomes of it; false if that is nothing.
+    /// Takes a page of the source's audio, and passes the pages that follow from it to `out`: the
+    /// silence before it, a packet that it completes, and its own packets. False if its audio was
+    /// discarded or it completes no packet.
     pub fn push(
         &mut self,
         page: &Page<'_>,
         now: Instant,
-        mut out: impl FnMut(&Stamped<'_>),
+        mut out: impl FnMut(&OutputPage<'_>),
     ) -> bool {
         let segments = self.source.take(page);
-        let (continued, ends) = segments.continued;
-        // A packet whose beginning is missing, lost or too long, is none.
-        let goes_on = !self.source.held.is_empty() && self.source.hold(continued);
-        let held = if goes_on && ends { packet_samples(&self.source.held).unwrap_or(0) } else { 0 };
-        let whole = packets(segments.whole).filter_map(packet_samples).sum::<u64>();
+        // The end of a packet whose beginning is missing or too long is dropped.
+        let continues = self.source.continue_held(segments.continued);
+        let completes = continues && segments.continued_ends;
+        let held = if completes { packet_samples(self.source.held()).unwrap_or(0) } else { 0 };
+        let whole = segments.packets().filter_map(packet_samples).sum::<u64>();
         let both = held.saturating_add(whole);
         let hole = self.source.advance(page, both);
-        self.source.weigh(page, both);
+        self.source.measure(page, both);
 
         let mut published = false;
         if both > 0 {
@@ -125,16 +119,16 @@ impl Splice {
                     self.push_silence(silence, &mut out);
                     let position = self.timeline.position();
                     if held > 0 {
-                        let (full, last) =
-                            (self.source.held.len() / 255, self.source.held.len() % 255);
+                        let header = self.next_header(position.saturating_add(held));
+                        let packet = self.source.held();
+                        let (full, last) = (packet.len() / 255, packet.len() % 255);
                         let mut lacing = [255; 255];
                         lacing[full] = last as u8;
-                        let stamp = self.next_stamp(position.saturating_add(held));
-                        out(&Stamped::new(stamp, &lacing[..=full], &self.source.held));
+                        out(&OutputPage::new(header, &lacing[..=full], packet));
                     }
                     if whole > 0 {
-                        let stamp = self.next_stamp(position.saturating_add(both));
-                        out(&Stamped::new(stamp, segments.whole.0, segments.whole.1));
+                        let header = self.next_header(position.saturating_add(both));
+                        out(&OutputPage::new(header, segments.lacing, segments.whole));
                     }
                     self.timeline.published(both, now);
                     published = true;
@@ -142,8 +136,8 @@ impl Splice {
                 Placement::Discard => self.stats.late = self.stats.late.saturating_add(both),
             }
         }
-        if ends || !goes_on {
-            self.source.held.clear();
+        if segments.continued_ends || !continues {
+            self.source.drop_held();
         }
         if !segments.unfinished.is_empty() {
             self.source.hold(segments.unfinished);
@@ -151,150 +145,73 @@ impl Splice {
         published
     }
 
-    /// Where the stream ends now, as a granule position.
+    /// The stream's end: the granule position of its newest page.
     pub fn position(&self) -> u64 {
         self.timeline.position()
     }
 
-    /// Bytes in a second of the source's audio, of its last seconds; 0 before the first.
+    /// The source's bit rate over its last seconds, in bytes per second; 0 in its first second.
     pub fn rate(&self) -> u64 {
-        self.source.rate
+        self.source.rate()
     }
 
-    /// Samples in the source's newest page.
+    /// Duration of the source's recent pages, in samples at 48 kHz; 0 before the first.
     pub fn page_samples(&self) -> u64 {
         self.timeline.page()
     }
 
-    /// For how long nothing may come before it is a gap.
+    /// How long nothing may arrive before it is a gap: `gap_after`, and two of the source's pages
+    /// at least.
     pub fn gap_threshold(&self) -> Duration {
         self.timeline.gap_threshold()
     }
 
-    /// Gives out the silence that is due in a gap; says when there will be more, if ever.
-    pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&Stamped<'_>)) -> Option<Instant> {
+    /// In a gap, passes the silence that is due to `out`, and returns when more is due. `None` if
+    /// none ever is: the stream has no audio yet, or does not fill gaps.
+    pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&OutputPage<'_>)) -> Option<Instant> {
         let length = self.silence.length(self.timeline.page());
         loop {
-            match self.timeline.silence_due(length, now)? {
-                Ok(()) => self.push_silence(length, &mut out),
-                Err(later) => return Some(later),
+            match self.timeline.silence_due(length, now) {
+                SilenceDue::Now => self.push_silence(length, &mut out),
+                SilenceDue::At(later) => return Some(later),
+                SilenceDue::Never => return None,
             }
         }
     }
 
-    /// Ends the stream, with a moment of silence: strict readers want a packet on the last page.
-    pub fn end(&mut self, mut out: impl FnMut(&Stamped<'_>)) {
+    /// Ends the stream with a page of 20 ms of silence. Strict readers want a packet on the last
+    /// page.
+    pub fn end(&mut self, mut out: impl FnMut(&OutputPage<'_>)) {
         self.timeline.silent_for(FRAME);
-        let stamp = Stamp { last: true, ..self.next_stamp(self.timeline.position()) };
+        let header = PageHeader { last: true, ..self.next_header(self.timeline.position()) };
         let (lacing, body) = self.silence.page(FRAME, 0);
-        out(&Stamped::new(stamp, lacing, body));
+        out(&OutputPage::new(header, lacing, body));
     }
 
-    /// What came of audio and time since this was last asked.
+    /// What was inserted and discarded since this was last called.
     pub fn take_stats(&mut self) -> SpliceStats {
         std::mem::take(&mut self.stats)
     }
 
-    fn push_silence(&mut self, samples: u64, out: &mut impl FnMut(&Stamped<'_>)) {
+    /// Publishes so many samples of silence, in pages like the source's.
+    fn push_silence(&mut self, samples: u64, out: &mut impl FnMut(&OutputPage<'_>)) {
         let mut left = samples;
         while left > 0 {
             let length = self.silence.length(self.timeline.page()).min(left);
             self.timeline.silent_for(length);
-            let stamp = self.next_stamp(self.timeline.position());
-            let bytes = self.source.rate.saturating_mul(length) / SECOND;
+            let header = self.next_header(self.timeline.position());
+            let bytes = self.source.rate().saturating_mul(length) / SECOND;
             let (lacing, body) = self.silence.page(length, bytes as usize);
-            out(&Stamped::new(stamp, lacing, body));
+            out(&OutputPage::new(header, lacing, body));
             left = left.saturating_sub(length);
         }
         self.stats.silence = self.stats.silence.saturating_add(samples);
     }
 
-    fn next_stamp(&mut self, granule: u64) -> Stamp {
+    /// The header of the next page, which ends at `granule`.
+    fn next_header(&mut self, granule: u64) -> PageHeader {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
-        Stamp { first: false, last: false, granule, serial: self.serial, sequence }
+        PageHeader { first: false, last: false, granule, serial: self.serial, sequence }
     }
-}
-
-impl SourceStream {
-    /// Sorts a page's segments. What was held is dropped if this page does not go on with it.
-    fn take<'a>(&mut self, page: &Page<'a>) -> Segments<'a> {
-        let in_order = self.sequence.is_none_or(|expected| expected == page.sequence());
-        self.sequence = Some(page.sequence().wrapping_add(1));
-        if !(in_order && page.is_continued()) {
-            self.held.clear();
-        }
-        let (lacing, body) = (page.lacing(), page.body());
-        let first_end = lacing.iter().position(|&length| length < 255);
-        let begin = match first_end {
-            _ if !page.is_continued() => 0,
-            Some(at) => at.saturating_add(1),
-            None => lacing.len(),
-        };
-        let end = lacing
-            .iter()
-            .rposition(|&length| length < 255)
-            .map_or(begin, |at| at.saturating_add(1))
-            .max(begin);
-        let length =
-            |lacing: &[u8]| lacing.iter().map(|&length| usize::from(length)).sum::<usize>();
-        let (continued, rest) = body.split_at(length(&lacing[..begin]));
-        let (whole, unfinished) = rest.split_at(length(&lacing[begin..end]));
-        Segments {
-            continued: (continued, begin > 0 && first_end.is_some()),
-            whole: (&lacing[begin..end], whole),
-            unfinished,
-        }
-    }
-
-    /// Keeps a part of a packet; what grows too long is no packet any more.
-    fn hold(&mut self, part: &[u8]) -> bool {
-        if self.held.len().saturating_add(part.len()) > MAX_PACKET {
-            self.held.clear();
-            return false;
-        }
-        if self.held.capacity() == 0 {
-            // Once for all packets to come.
-            self.held.reserve_exact(MAX_PACKET);
-        }
-        self.held.extend_from_slice(part);
-        true
-    }
-
-    /// Takes note of how much audio is in how many bytes, of the last seconds above all.
-    fn weigh(&mut self, page: &Page<'_>, samples: u64) {
-        let (bytes, counted) = self.counted;
-        self.counted =
-            (bytes.saturating_add(page.body().len() as u64), counted.saturating_add(samples));
-        if self.counted.1 >= SECOND {
-            let bytes = self.counted.0.saturating_mul(SECOND);
-            self.rate = bytes.checked_div(self.counted.1).unwrap_or(0);
-        }
-        if self.counted.1 >= 4 * SECOND {
-            self.counted = (self.counted.0 / 2, self.counted.1 / 2);
-        }
-    }
-
-    /// Takes note of the page's time; says how much its granule position leaves out before it. One
-    /// that runs backwards, or ends early as the last page of a stream may, leaves out nothing.
-    fn advance(&mut self, page: &Page<'_>, samples: u64) -> u64 {
-        let expected = self.granule;
-        let end = page.granule().filter(|_| samples > 0);
-        self.granule = end.or_else(|| expected.map(|expected| expected.saturating_add(samples)));
-        match (expected, end) {
-            (Some(expected), Some(end)) => end.saturating_sub(samples).saturating_sub(expected),
-            _ => 0,
-        }
-    }
-}
-
-/// The packets of whole segments.
-fn packets<'a>((lacing, body): (&'a [u8], &'a [u8])) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = body;
-    lacing.chunk_by(|&before, _| before == 255).map(move |packet| {
-        let length = packet.iter().map(|&length| usize::from(length)).sum();
-        let (packet, after) = rest.split_at(length);
-        rest = after;
-        packet
-    })
 }

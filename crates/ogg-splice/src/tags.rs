@@ -1,31 +1,39 @@
-//! The comment header that Opus, Vorbis and FLAC share: `NAME=value` pairs.
+//! The comment header of Opus (RFC 7845, section 5.2), Vorbis and FLAC: `NAME=value` pairs.
 //!
-//! Every listener is sent it on joining, and a cover picture is a hundred times as long as all else that
-//! a listener gets then. So what is passed on is bounded: texts, and not too many of them.
+//! Each listener gets it on joining, and a cover picture may be a hundred times as long as all else
+//! that a listener gets then. So pictures are left out, and the length of the rest is bounded.
 
-/// The longest title or artist that is kept, in bytes.
+/// Length of the longest title or artist that is kept, in bytes.
 const MAX_VALUE: usize = 1024;
-/// The most that is passed on of a comment header, in bytes.
+/// Length of the longest comment header that is passed on, in bytes.
 pub(crate) const MAX_TAGS: usize = 4 * 1024;
-/// The same of the name of the encoder's maker, which stands before the comments.
+/// Length of the longest vendor string that is passed on, in bytes.
 const MAX_VENDOR: usize = 256;
 
-/// Title and artist of a stream, as its comment header has them.
+/// Title and artist of a stream, from its comment header.
 ///
-/// The values come from whoever made the stream: they may contain control characters. Each is cut
-/// to 1 KiB.
+/// The source chooses the values, so they may contain control characters. Each is cut to 1 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
-    /// `TITLE`, if there is one.
+    /// The first `TITLE`, if there is one.
     pub title: Option<String>,
-    /// `ARTIST`, if there is one.
+    /// The first `ARTIST`, if there is one.
     pub artist: Option<String>,
 }
 
 impl Tags {
-    /// Reads a comment packet, with or without its codec's magic before it.
+    /// Reads the comment header of any of the three codecs.
     ///
-    /// Broken or absent comments are no reason to refuse audio: what can be read is read.
+    /// Audio is not refused for a missing or damaged comment header, so there is no error: what
+    /// cannot be read is left out.
+    ///
+    /// ```
+    /// use ogg_splice::Tags;
+    ///
+    /// let packet = b"OpusTags\x04\0\0\0test\x01\0\0\0\x0a\0\0\0TITLE=Dusk";
+    /// assert_eq!(Tags::read(packet).title.as_deref(), Some("Dusk"));
+    /// assert_eq!(Tags::read(b"not a comment header"), Tags::default());
+    /// ```
     pub fn read(packet: &[u8]) -> Self {
         let mut tags = Self::default();
         let comments = comments_of(packet).and_then(|(_, comments, _)| text(comments));
@@ -48,11 +56,12 @@ impl Tags {
     }
 }
 
-/// A comment header without pictures and no longer than [`MAX_TAGS`]: the first comments that fit, and how many
-/// bytes were left out. `None` if the whole packet may be passed on as it is, or if it is another packet.
+/// A comment header without pictures and of at most [`MAX_TAGS`] bytes, with the first comments
+/// that fit. Also returns how many bytes are left out. `None` if the packet can be passed on as it
+/// is, or is not a comment header.
 pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     let (magic, comments, is_vorbis) = comments_of(packet)?;
-    // What cannot be read is passed on if it is short, and else not at all.
+    // A damaged comment header is passed on if it is short, and emptied if it is long.
     let (vendor, rest) = match text(comments) {
         Some(read) => read,
         None if packet.len() > MAX_TAGS => (&[][..], &[][..]),
@@ -80,7 +89,7 @@ pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     let mut out =
         [magic, &length(vendor), vendor, &count.to_le_bytes(), kept.as_slice(), end].concat();
     if magic.len() == 4 {
-        // FLAC's block header: a type, and the block's length in three bytes.
+        // A FLAC block header: the type, and the block's length in three bytes.
         let length = u32::try_from(out.len().saturating_sub(4)).unwrap_or(0).to_be_bytes();
         out[1..4].copy_from_slice(&length[1..]);
     }
@@ -88,7 +97,8 @@ pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     Some((out, left_out as u64))
 }
 
-/// What stands before the comments of a packet, the comments, and whether they end as Vorbis' do.
+/// A packet's codec-specific beginning, its comments, and whether they end with Vorbis's framing
+/// bit.
 fn comments_of(packet: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     for (magic, is_vorbis) in [(&b"OpusTags"[..], false), (b"\x03vorbis", true)] {
         if packet.starts_with(magic) {
@@ -96,12 +106,13 @@ fn comments_of(packet: &[u8]) -> Option<(&[u8], &[u8], bool)> {
             return Some((magic, comments, is_vorbis));
         }
     }
-    // A FLAC metadata block of type 4 has a header of four bytes.
+    // FLAC: a metadata block of type 4, with a header of four bytes.
     let (header, comments) = packet.split_at_checked(4)?;
     (header[0] & 0x7f == 4).then_some((header, comments, false))
 }
 
-/// Whether a comment holds a picture, or what belongs to one: `METADATA_BLOCK_PICTURE`, `COVERART`.
+/// Whether a comment holds a picture or describes one: `METADATA_BLOCK_PICTURE`, `COVERART`,
+/// `COVERARTMIME`.
 fn is_picture(comment: &[u8]) -> bool {
     let begins = |name: &str| {
         comment.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
@@ -113,7 +124,7 @@ fn length(text: &[u8]) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(0).to_le_bytes()
 }
 
-/// A text with its length before it, and what follows.
+/// A text that follows its length, and the bytes after it.
 fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)

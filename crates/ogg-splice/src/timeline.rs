@@ -1,94 +1,152 @@
-//! Audio time follows real time: decides what becomes of audio that comes late, early, or not at all.
+//! Keeps a stream's audio time in step with real time: decides for each piece of a source's audio
+//! whether it is appended, after how much silence, or discarded.
 //!
-//! A listener who plays what it gets stays as far behind live as the stream makes it. So whatever
-//! took no time to arrive must not lengthen the stream, and whatever was lost must not shorten
-//! it: silence takes the place of what does not come, and what comes after all, is dropped.
+//! A player that plays all that it receives stays as far behind live as the stream makes it. So
+//! audio that arrives faster than real time must not lengthen the stream, and lost audio must not
+//! shorten it: silence replaces audio that does not arrive, and audio that arrives after its
+//! silence is discarded.
 //!
-//! Time is the server's running time: while the server itself stood still, no time passed for its
-//! listeners. What its sources sent meanwhile is ahead of that time, and is taken all the same.
+//! Times are the caller's running time, in which a suspension of the process does not count. What
+//! sources sent during a suspension is ahead of that time, and is accepted as a [`Backlog`].
+//!
+//! [`Clock`] is the state, and these are its transitions:
+//!
+//! ```text
+//!          place                 join; resume, if gaps are not filled
+//!  Unset ─────────▶ Following ─────────────────────────────────────────▶ Joining
+//!                       ▲                                                   │
+//!                       └───────────────────────────────────────────────────┘
+//!                                    place, if audio is appended
+//! ```
 
 use std::time::{Duration, Instant};
 
 use crate::live_edge::{LiveEdge, duration_of, samples_in};
 use crate::silence::FRAME;
 
-/// How far ahead of live a source may get that lost time before: jitter, and no backlog.
-const SLACK: Duration = Duration::from_millis(200);
-/// How late audio may be, or half of it where that is less, before silence has taken its place.
+#[cfg(test)]
+mod tests;
+
+/// How far ahead of live a source that is held to real time may be: jitter, but no backlog.
+const MAX_LEAD: Duration = Duration::from_millis(200);
+/// How late audio may be before it is discarded; half of its own duration, if that is less.
 const TOLERANCE: Duration = Duration::from_millis(100);
-/// A source that has not caught up for so long is not going to: this is its live.
-const SETTLED: Duration = Duration::from_millis(200);
-/// Live is no further ahead of the stream's end than a gap takes to show, and this.
-const AHEAD: Duration = Duration::from_secs(1);
-/// How long after a standstill of the server what came meanwhile may still be read.
-const BACKLOG: Duration = Duration::from_secs(10);
+/// A source that has not caught up for this long is not going to: its delay is the new live.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
+/// The live edge is at most this and a gap's threshold ahead of the stream's end.
+const MAX_LOST: Duration = Duration::from_secs(1);
+/// How long after a suspension what was sent during it may still arrive.
+const BACKLOG_TIME: Duration = Duration::from_secs(10);
 
 /// Where a piece of audio goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// To the end of the stream, after so many samples of silence.
+    /// To the end of the stream, after `silence` samples of silence: a whole number of silent
+    /// packets.
     Append {
-        /// A whole number of silent packets.
+        /// In samples.
         silence: u64,
     },
     /// Nowhere: silence has taken its place, or it would push listeners away from live.
     Discard,
 }
 
-/// The stream's time, in samples.
+/// When a page of silence is due in a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SilenceDue {
+    /// Real time has passed the end of that page.
+    Now,
+    /// Not before then.
+    At(Instant),
+    /// The stream has no audio yet, or does not fill gaps.
+    Never,
+}
+
+/// The end of one stream in samples, and how it relates to real time.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    /// End of what has been published.
-    position: u64,
-    /// Where the source's next sample belongs; unknown when another source begins.
-    due: Option<u64>,
-    /// `None` until the first audio.
-    edge: Option<LiveEdge>,
-    /// The source has lost time once, and may not make up for it.
-    bound: bool,
-    late: Option<Late>,
-    backlog: Option<Backlog>,
-    /// What was published last is silence.
-    silent: bool,
-    /// Time that is lost is filled with silence.
+    /// Lost time is filled with silence.
     fills: bool,
     gap_after: Duration,
-    /// What the source's pages last lately.
-    page: u64,
-    last_page: u64,
+    /// End of what has been published, in samples.
+    position: u64,
+    /// The stream's newest packet is silence.
+    ends_in_silence: bool,
+    page: PageLength,
+    backlog: Option<Backlog>,
+    clock: Clock,
 }
 
-/// Audio that sources sent while the server stood still.
-#[derive(Clone, Copy, Debug)]
-struct Backlog {
-    /// What may still come of it, in samples.
-    samples: u64,
-    /// When it has been read, or was never sent.
-    over: Instant,
+/// What is known of real time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// There was no audio yet: the first audio is live when it arrives.
+    Unset(Pace),
+    /// A source began, and where its audio belongs is decided by when it arrives. It is held to
+    /// real time, because the stream has been live before.
+    Joining(LiveEdge),
+    /// The source's audio is continuous: its next sample has a place.
+    Following(Following),
 }
 
-/// Audio is coming for which it is too late.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Following {
+    edge: LiveEdge,
+    /// Position at which the source's next sample belongs.
+    due: u64,
+    /// Set while audio arrives after silence has taken its place.
+    late: Option<Late>,
+    pace: Pace,
+}
+
+/// Whether a source may deliver faster than real time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// It may, because the stream has not lost time yet: an uploaded file is relayed as it comes.
+    Free,
+    /// It may not: what it delivers beyond [`MAX_LEAD`] is an old backlog.
+    RealTime,
+}
+
+/// Audio is arriving too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Late {
-    least: i64,
+    /// The least that the source was behind live, in samples, while it was catching up.
+    least_behind: i64,
+    /// When it last caught up.
     since: Instant,
 }
 
+/// Audio that sources sent while the process was suspended.
+#[derive(Clone, Copy, Debug)]
+struct Backlog {
+    /// How much of it may still arrive, in samples.
+    samples: u64,
+    /// When all of it has arrived or was never sent.
+    until: Instant,
+}
+
+/// The duration of the source's pages, in samples; 0 before the first.
+#[derive(Clone, Copy, Debug, Default)]
+struct PageLength {
+    newest: u64,
+    /// The longer of the newest two: the last page of a stream is often short, and so is the rest
+    /// of a page that was split.
+    recent: u64,
+}
+
 impl Timeline {
-    /// A stream without audio yet. If it does not fill gaps, time stands still in them.
+    /// A stream without audio. If it does not fill gaps, time stands still in them. `gap_after` is
+    /// as in [`Self::gap_threshold`].
     pub(crate) fn new(fills: bool, gap_after: Duration) -> Self {
         Self {
-            position: 0,
-            due: None,
-            edge: None,
-            bound: false,
-            late: None,
-            backlog: None,
-            silent: false,
             fills,
             gap_after,
-            page: 0,
-            last_page: 0,
+            position: 0,
+            ends_in_silence: false,
+            page: PageLength::default(),
+            backlog: None,
+            clock: Clock::Unset(Pace::Free),
         }
     }
 
@@ -97,152 +155,224 @@ impl Timeline {
         self.position
     }
 
-    /// What the source's pages last, in samples; 0 before the first.
+    /// Duration of the source's recent pages, in samples; 0 before the first.
     pub(crate) fn page(&self) -> u64 {
-        self.page
+        self.page.recent
     }
 
-    /// For how long nothing may come before it is a gap.
+    /// How long nothing may arrive before it is a gap: `gap_after`, and two pages at least.
     pub(crate) fn gap_threshold(&self) -> Duration {
-        self.gap_after.max(duration_of(self.page).saturating_mul(2))
+        self.gap_after.max(duration_of(self.page.recent).saturating_mul(2))
     }
 
-    /// Another source begins, or the same one anew: where its audio belongs will be seen.
+    /// Another source begins, or the same one again.
     pub(crate) fn join(&mut self) {
-        self.due = None;
-        self.late = None;
-        self.bound = self.edge.is_some();
+        self.clock = match self.clock {
+            Clock::Unset(_) => Clock::Unset(Pace::Free),
+            Clock::Joining(edge) | Clock::Following(Following { edge, .. }) => Clock::Joining(edge),
+        };
     }
 
-    /// The source, or time, came back after a gap.
+    /// The source is heard again after a gap.
     pub(crate) fn resume(&mut self, now: Instant) {
-        self.bound = true;
-        if let Some(edge) = &mut self.edge {
-            edge.forget(now);
-            if !self.fills {
-                self.due = None;
+        match &mut self.clock {
+            Clock::Unset(pace) => *pace = Pace::RealTime,
+            Clock::Joining(edge) => edge.forget(now),
+            Clock::Following(source) => {
+                source.edge.forget(now);
+                source.pace = Pace::RealTime;
+                if !self.fills {
+                    self.clock = Clock::Joining(source.edge);
+                }
             }
         }
     }
 
-    /// Finds the place of the next `samples` of the source, before which it left out `hole`.
+    /// Finds the place of the source's next `samples`, before which it left out `hole` samples.
+    ///
+    /// What is to be appended must be [published](Self::published) next.
     pub(crate) fn place(&mut self, samples: u64, hole: u64, now: Instant) -> Placement {
-        // The end of a stream is often a short page, and the rest of a split one too.
-        (self.page, self.last_page) = (samples.max(self.last_page), samples);
-        self.settle(now);
-        let position = self.position;
-        // A decoder that goes from one sound straight to another colours the second with the first, and
-        // louder than either. A moment of silence lets it forget.
-        let joint = self.due.is_none() && self.edge.is_some();
-        let pause = if joint && self.fills && !self.silent { FRAME } else { 0 };
-        let after = position.saturating_add(samples);
-        let mut edge = self.edge.unwrap_or_else(|| LiveEdge::new(now, after));
-        if self.due.is_none() && !self.fills {
-            edge = LiveEdge::new(now, after);
+        self.page.take(samples);
+        self.forgive_lost_time(now);
+        match self.clock {
+            Clock::Unset(pace) => self.begin(samples, pace, now),
+            // In a gap that is not filled, time stood still.
+            Clock::Joining(_) if !self.fills => self.begin(samples, Pace::RealTime, now),
+            Clock::Joining(edge) => self.place_joining(samples, edge, now),
+            Clock::Following(source) => self.place_following(samples, hole, source, now),
         }
-        self.edge = Some(edge);
-        let live = edge.position(now);
-        let lost = live.saturating_sub(after);
+    }
 
-        let start = match self.due {
-            Some(due) => due.saturating_add(hole),
-            None => position.saturating_add(lost),
-        };
-        let tolerance = samples_in(TOLERANCE).min(samples / 2);
-        let too_late = start.saturating_add(tolerance) < position;
-        let end = start.saturating_add(samples);
-        let behind = live.cast_signed().saturating_sub(end.cast_signed());
-        if too_late && !self.is_settled(behind, samples, now) {
-            self.due = Some(end);
+    /// The audio is live now.
+    fn begin(&mut self, samples: u64, pace: Pace, now: Instant) -> Placement {
+        let edge = LiveEdge::new(now, self.position.saturating_add(samples));
+        self.follow(edge, pace);
+        Placement::Append { silence: 0 }
+    }
+
+    /// A source's first audio in a running stream goes where real time is.
+    fn place_joining(&mut self, samples: u64, edge: LiveEdge, now: Instant) -> Placement {
+        // A decoder predicts each frame from the one before. Without silence in between, the
+        // beginning of the new source would take on the spectrum of the old one, and be louder than
+        // either.
+        let pause = if self.ends_in_silence { 0 } else { FRAME };
+        let live = edge.position(now);
+        let end = self.position.saturating_add(samples);
+        let silence = whole_frames(live.saturating_sub(end)).max(pause);
+        let limit = self.limit(live, samples, now).saturating_add(pause);
+        if end.saturating_add(silence) > limit {
             return Placement::Discard;
         }
-        let wanted = if too_late { lost } else { start.saturating_sub(position) };
-        let whole = wanted.min(lost) / FRAME;
-        let filled = if self.fills { whole.saturating_mul(FRAME) } else { 0 };
-        let silence = filled.max(pause);
-        let end = after.saturating_add(silence);
-        let backlog = self.backlog(now);
-        let most = [live, backlog, samples_in(SLACK).max(samples), pause];
-        if self.bound && end > most.into_iter().fold(0, u64::saturating_add) {
-            self.due = self.due.and(Some(position));
-            return Placement::Discard;
-        }
-        self.late = None;
+        self.follow(edge, Pace::RealTime);
         Placement::Append { silence }
     }
 
-    /// Whether a source that is late is as live as it gets: it no longer gains on real time.
-    fn is_settled(&mut self, behind: i64, samples: u64, now: Instant) -> bool {
-        match &mut self.late {
-            Some(late) if behind < late.least.saturating_sub((samples / 4).cast_signed()) => {
-                *late = Late { least: behind, since: now };
-                false
-            }
-            Some(late) => now.saturating_duration_since(late.since) >= SETTLED,
-            None => {
-                self.late = Some(Late { least: behind, since: now });
-                false
+    /// The source's audio continues where its packets and granule positions say, as far as real
+    /// time agrees.
+    fn place_following(
+        &mut self,
+        samples: u64,
+        hole: u64,
+        mut source: Following,
+        now: Instant,
+    ) -> Placement {
+        let position = self.position;
+        let start = source.due.saturating_add(hole);
+        let live = source.edge.position(now);
+        let tolerance = samples_in(TOLERANCE).min(samples / 2);
+        let too_late = start.saturating_add(tolerance) < position;
+        if too_late {
+            let end = start.saturating_add(samples);
+            let behind = live.cast_signed().saturating_sub(end.cast_signed());
+            if !source.has_settled(behind, samples, now) {
+                self.clock = Clock::Following(Following { due: end, ..source });
+                return Placement::Discard;
             }
         }
+        let end = position.saturating_add(samples);
+        let lost = live.saturating_sub(end);
+        let left_out = start.saturating_sub(position);
+        let silence = match (self.fills, too_late) {
+            (false, _) => 0,
+            // The source does not say that it lost time, but it did.
+            (true, true) => whole_frames(lost),
+            (true, false) => whole_frames(left_out.min(lost)),
+        };
+        let limit = self.limit(live, samples, now);
+        if source.pace == Pace::RealTime && end.saturating_add(silence) > limit {
+            self.clock = Clock::Following(Following { due: position, ..source });
+            return Placement::Discard;
+        }
+        self.follow(source.edge, source.pace);
+        Placement::Append { silence }
     }
 
-    /// The source's audio has been published.
+    /// Follows the source from the stream's end on, which [`Self::published`] moves.
+    fn follow(&mut self, edge: LiveEdge, pace: Pace) {
+        self.clock = Clock::Following(Following { edge, due: self.position, late: None, pace });
+    }
+
+    /// The furthest end of the stream that a source held to real time may reach.
+    fn limit(&self, live: u64, samples: u64, now: Instant) -> u64 {
+        let lead = samples_in(MAX_LEAD).max(samples);
+        live.saturating_add(self.backlog(now)).saturating_add(lead)
+    }
+
+    /// The audio that was placed last has been published.
     pub(crate) fn published(&mut self, samples: u64, now: Instant) {
         self.position = self.position.saturating_add(samples);
-        self.silent = false;
-        self.due = Some(self.position);
-        let ahead = self.edge.map_or(0, |edge| self.position.saturating_sub(edge.position(now)));
-        let of_backlog = self.backlog(now).min(ahead);
+        self.ends_in_silence = false;
+        let backlog = self.backlog(now);
+        let Clock::Following(source) = &mut self.clock else { return };
+        source.due = self.position;
+        let ahead = self.position.saturating_sub(source.edge.position(now));
+        let of_backlog = backlog.min(ahead);
         if let Some(backlog) = &mut self.backlog {
             backlog.samples = backlog.samples.saturating_sub(of_backlog);
         }
-        if let Some(edge) = &mut self.edge {
-            edge.advance(of_backlog);
-            edge.follow(now, self.position, self.bound);
-        }
+        source.edge.advance(of_backlog);
+        source.edge.follow(now, self.position, source.pace == Pace::RealTime);
     }
 
     /// Silence has been published.
     pub(crate) fn silent_for(&mut self, samples: u64) {
         self.position = self.position.saturating_add(samples);
-        self.silent = true;
+        self.ends_in_silence = true;
     }
 
-    /// Whether `length` samples of silence are due in a gap, and else when they will be; `None` if
-    /// silence never is.
-    pub(crate) fn silence_due(&mut self, length: u64, now: Instant) -> Option<Result<(), Instant>> {
-        self.settle(now);
-        let edge = self.edge.as_ref().filter(|_| self.fills)?;
+    /// When a page of `length` samples of silence is due in a gap.
+    pub(crate) fn silence_due(&mut self, length: u64, now: Instant) -> SilenceDue {
+        self.forgive_lost_time(now);
+        let edge = match &self.clock {
+            Clock::Joining(edge) | Clock::Following(Following { edge, .. }) if self.fills => edge,
+            _ => return SilenceDue::Never,
+        };
         let end = self.position.saturating_add(length);
-        if edge.position(now) >= end { Some(Ok(())) } else { edge.reaches(end).map(Err) }
+        if edge.position(now) >= end {
+            return SilenceDue::Now;
+        }
+        edge.reached_at(end).map_or(SilenceDue::Never, SilenceDue::At)
     }
 
-    /// A source may lose time again and again, each time too little to be a gap, and never say so. Silence for
-    /// all of it, once it does pause, would only put listeners behind: it is as live as what it sends.
-    fn settle(&mut self, now: Instant) {
-        let (backlog, most) =
-            (self.backlog(now), self.position.saturating_add(samples_in(self.gap_threshold())));
-        if let Some(edge) = &mut self.edge
-            && self.fills
-            // What was sent while the server stood still may yet come.
-            && backlog == 0
-            && edge.position(now) > most.saturating_add(samples_in(AHEAD))
-        {
-            *edge = LiveEdge::new(now, most);
-            self.bound = true;
+    /// Limits how far the live edge gets ahead of the stream's end.
+    ///
+    /// A source may lose time again and again, each time less than a gap, and never say so. Filling
+    /// all of that with silence once the source does pause would only put listeners behind.
+    fn forgive_lost_time(&mut self, now: Instant) {
+        // What was sent during a suspension may still arrive.
+        if !self.fills || self.backlog(now) > 0 {
+            return;
+        }
+        let target = self.position.saturating_add(samples_in(self.gap_threshold()));
+        let most = target.saturating_add(samples_in(MAX_LOST));
+        match &mut self.clock {
+            Clock::Joining(edge) if edge.position(now) > most => {
+                *edge = LiveEdge::new(now, target);
+            }
+            Clock::Following(source) if source.edge.position(now) > most => {
+                source.edge = LiveEdge::new(now, target);
+                source.pace = Pace::RealTime;
+            }
+            _ => {}
         }
     }
 
-    /// The server was stopped for this long until now.
+    /// The process was suspended for `time` until now.
     pub(crate) fn stood_still(&mut self, time: Duration, now: Instant) {
         let samples = self.backlog(now).saturating_add(samples_in(time));
         // A sender that was kept waiting looks for room again after as long as it has waited.
-        let over = now.checked_add(BACKLOG.saturating_add(time));
-        self.backlog = over.map(|over| Backlog { samples, over });
+        let until = now.checked_add(BACKLOG_TIME.saturating_add(time));
+        self.backlog = until.map(|until| Backlog { samples, until });
     }
 
-    /// How much audio may be ahead of time, as it came while the server stood still.
+    /// How much audio may be ahead of time because it was sent during a suspension, in samples.
     fn backlog(&self, now: Instant) -> u64 {
-        self.backlog.filter(|backlog| now < backlog.over).map_or(0, |backlog| backlog.samples)
+        self.backlog.filter(|backlog| now < backlog.until).map_or(0, |backlog| backlog.samples)
     }
+}
+
+impl Following {
+    /// Whether a source that is late no longer gains on real time, and so is as live as it gets.
+    fn has_settled(&mut self, behind: i64, samples: u64, now: Instant) -> bool {
+        let gains =
+            |late: Late| behind < late.least_behind.saturating_sub((samples / 4).cast_signed());
+        match self.late {
+            Some(late) if !gains(late) => now.saturating_duration_since(late.since) >= SETTLE_TIME,
+            _ => {
+                self.late = Some(Late { least_behind: behind, since: now });
+                false
+            }
+        }
+    }
+}
+
+impl PageLength {
+    fn take(&mut self, samples: u64) {
+        *self = Self { newest: samples, recent: samples.max(self.newest) };
+    }
+}
+
+/// As much of `samples` as whole packets of silence fill.
+fn whole_frames(samples: u64) -> u64 {
+    (samples / FRAME).saturating_mul(FRAME)
 }
