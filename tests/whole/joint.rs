@@ -1,18 +1,19 @@
-//! How a joint sounds: a decoder that goes on from one source to another, beside one that begins there.
+//! The sound of a joint: a decoder that continues from one source to another, compared with one that starts there.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use silvacast::ogg::{Codec, Splice};
 
 use crate::ogg::{self, next_page};
+use crate::process::Run;
 
-/// A head without pre-skip, so that a decoder gives out all that it decodes.
+/// A head without pre-skip, so that a decoder returns all samples.
 const HEAD: &[u8] = b"OpusHead\x01\x01\x00\x00\x80\xbb\x00\x00\x00\x00\x00";
 const FRAME: usize = 960;
 
-/// The audio pages of what FFmpeg makes of a sound.
+/// The audio pages that FFmpeg makes from a sound.
 fn encode(sound: &str, bitrate: &str) -> Vec<Vec<u8>> {
     let mut command = Command::new("ffmpeg");
     command.args([
@@ -29,14 +30,14 @@ fn encode(sound: &str, bitrate: &str) -> Vec<Vec<u8>> {
         "libopus",
     ]);
     command.args(["-b:a", bitrate, "-page_duration", "20000", "-f", "ogg", "-"]);
-    let ogg = command.stdin(Stdio::null()).output().expect("ffmpeg is needed here").stdout;
+    let ogg = command.run().stdout;
     let mut rest = &ogg[..];
     let pages = std::iter::from_fn(|| next_page(&mut rest).map(|page| page.bytes().to_vec()));
     pages.skip(2).collect()
 }
 
-/// What listeners get of these sources, one after the other in real time with `away` in between, and at which
-/// sample the last of them begins.
+/// The stream that listeners get from these sources, one after the other with a pause of `away` in between, and the
+/// sample at which the last of them begins.
 fn splice(sources: &[&[Vec<u8>]], away: Duration) -> (Vec<u8>, usize) {
     let headers = ogg::headers_with(1, HEAD, ogg::TAGS);
     let Ok(Codec::Opus(head)) = Codec::of(&next_page(&mut &headers[..]).unwrap()) else {
@@ -68,8 +69,7 @@ fn decode(stream: &[u8], directory: &Path) -> Vec<f32> {
     let mut command = Command::new("ffmpeg");
     // Browsers and VLC decode with libopus.
     command.args(["-nostdin", "-loglevel", "error", "-c:a", "libopus", "-i"]).arg(&file);
-    let output =
-        command.args(["-f", "f32le", "-ac", "1", "-"]).stdin(Stdio::null()).output().unwrap();
+    let output = command.args(["-f", "f32le", "-ac", "1", "-"]).run();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     output.stdout.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
@@ -79,8 +79,8 @@ fn peak(sound: &[f32]) -> f32 {
     20.0 * sound.iter().take(5 * FRAME).fold(1e-5f32, |peak, sample| peak.max(sample.abs())).log10()
 }
 
-/// How far the first five frames are from what they should be: the loudest difference in each, in dB
-/// below full scale.
+/// The difference of the first five frames from the expected ones: the loudest sample of it in each frame, in dB below
+/// full scale.
 fn apart(heard: &[f32], truth: &[f32]) -> Vec<i32> {
     let frames = heard.chunks(FRAME).zip(truth.chunks(FRAME)).take(5);
     let difference = |(heard, truth): (&[f32], &[f32])| -> Vec<f32> {
@@ -101,9 +101,9 @@ fn a_joint_is_no_louder_than_what_it_joins() {
         ("noise to tone, SILK 12k", [noise, tone], "12k"),
     ] {
         let [before, after] = sounds.map(|sound| encode(sound, bitrate));
-        // What the second source is, to a decoder that heard it from its beginning.
+        // The second source, decoded from its beginning.
         let truth = decode(&splice(&[&after], Duration::ZERO).0, directory.path());
-        for (begin, how) in [(0, "from its beginning"), (30, "in its midst")] {
+        for (begin, how) in [(0, "from its beginning"), (30, "from its middle")] {
             let after = &after[begin..];
             let truth = &truth[begin * FRAME..];
             let alone = decode(&splice(&[after], Duration::ZERO).0, directory.path());
@@ -111,7 +111,7 @@ fn a_joint_is_no_louder_than_what_it_joins() {
             for (away, gap) in ways {
                 let (stream, joint) = splice(&[&before, after], away);
                 let heard = decode(&stream, directory.path());
-                // Louder than all that it is made of: the two sounds, and a decoder's own convergence.
+                // The reference: the two sounds, and a decoder that converges without a joint.
                 let parts = [peak(&heard[joint - 5 * FRAME..joint]), peak(truth), peak(&alone)];
                 let click = peak(&heard[joint..]) - parts.into_iter().fold(f32::MIN, f32::max);
                 println!(

@@ -1,4 +1,4 @@
-//! Streams made by hand, where a test must know every byte.
+//! Ogg streams that a test writes itself, because it must know every byte.
 
 use silvacast::ogg::{Page, Probe, Stamp, write};
 
@@ -35,14 +35,14 @@ pub(crate) fn audio(serial: u32, number: u32, size: usize) -> Vec<u8> {
     out
 }
 
-/// A page out of a byte stream, whole or not at all.
+/// Takes the next page from the bytes, if a whole valid page is there.
 pub(crate) fn next_page<'a>(bytes: &mut &'a [u8]) -> Option<Page<'a>> {
     let Probe::Page(page) = Page::probe(bytes) else { return None };
     *bytes = &bytes[page.bytes().len()..];
     Some(page)
 }
 
-/// Whether a page holds nothing but silence.
+/// Whether all packets of a page are silence.
 pub(crate) fn is_silence(page: &Page<'_>) -> bool {
     page.pieces()
         .all(|(packet, _)| packet == [0xf8, 0xff, 0xfe] || packet.starts_with(&[0xfb, 0x41]))

@@ -1,5 +1,5 @@
-//! The splice: one stream, whatever becomes of its sources. The pure core with simulated time, judged by
-//! readers that are not ours.
+//! The splice makes one stream from all sources of a mount. These tests run the pure core with simulated time and read
+//! the stream with other programs.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use silvacast::ogg::{Codec, OpusHead, Page, Splice, Stamp, Stamped, Tally, samples, write};
 
 use crate::ogg::{HEAD, TAGS, next_page};
+use crate::process::Run;
 
 const SERIAL: u32 = 77;
 const FRAME: u64 = 960;
@@ -19,7 +20,7 @@ fn samples_in(time: Duration) -> u64 {
     (time.as_nanos() * 48_000 / 1_000_000_000) as u64
 }
 
-/// A mount's stream in the making, with a clock that a test turns.
+/// A mount's stream, with a clock that the test sets.
 struct Mount {
     splice: Splice,
     began: Instant,
@@ -62,7 +63,7 @@ impl Mount {
         self.count();
     }
 
-    /// Lets time pass, with the silence that belongs into it.
+    /// Advances the clock, and inserts the silence that is due.
     fn wait(&mut self, time: Duration) {
         let until = self.now + time;
         let mut next = self.heard + self.splice.patience();
@@ -71,6 +72,7 @@ impl Mount {
             self.in_gap = true;
             let out = &mut self.out;
             let Some(later) = self.splice.fill(self.now, |page| append(out, page)) else { break };
+            assert!(later > next, "the splice asks for silence without end");
             next = later;
         }
         self.now = until;
@@ -90,7 +92,7 @@ impl Mount {
         pages
     }
 
-    /// Packets that are no silence, in order.
+    /// Packets that are not silence, in order.
     fn packets(&self) -> Vec<Vec<u8>> {
         let pages = self.pages();
         let packets =
@@ -107,7 +109,7 @@ fn append(out: &mut Vec<u8>, page: &Stamped<'_>) {
     page.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
 }
 
-/// Makes pages as encoders do: packets of 20 ms, each with a number that no other one has.
+/// Makes pages as encoders do: packets of 20 ms, each with a unique number.
 #[derive(Clone, Debug)]
 struct Encoder {
     serial: u32,
@@ -154,7 +156,7 @@ impl Encoder {
     fn torn(&mut self) -> [Vec<u8>; 2] {
         let whole = self.page(2, 600);
         self.sequence += 1;
-        // Of the second packet's lacing, 255 + 255 + 90, the first value stays on the first page.
+        // The second packet has the lacing values 255, 255, 90; the first of them stays on the first page.
         let (lacing, body) = (&whole[27..33], &whole[33..]);
         let cut = 600 + 255;
         let page = |flags: u8, granule: u64, sequence: u32, lacing: &[u8], body: &[u8]| {
@@ -175,7 +177,7 @@ impl Encoder {
     }
 }
 
-/// Puts the right checksum into a page, by another way than the code under test.
+/// Writes the checksum into a page, with another implementation than the code under test.
 fn seal(page: &mut [u8]) {
     page[22..26].fill(0);
     let crc = page.iter().fold(0u32, |crc, &byte| {
@@ -196,19 +198,29 @@ fn play(mount: &mut Mount, encoder: &mut Encoder, pages: u32) {
     }
 }
 
-/// How far behind real time the stream's end is, in milliseconds; it began with a page.
+/// How far the end of the stream is behind real time, in milliseconds.
 fn behind(mount: &Mount) -> i64 {
     let real = samples_in(mount.now - mount.began).cast_signed();
     (real - mount.position().cast_signed()) / 48
 }
 
+/// A mount whose source has sent 100 pages in real time, and the source.
+fn playing() -> (Mount, Encoder) {
+    let (mut mount, mut source) = (Mount::new(), Encoder::new(1, 0, 0));
+    play(&mut mount, &mut source, 100);
+    (mount, source)
+}
+
+/// A second or more of audio that arrives at once.
+fn push_at_once(mount: &mut Mount, source: &mut Encoder, pages: u32) {
+    (0..pages).for_each(|_| mount.push(&source.page(1, 50)));
+}
+
 #[test]
-fn a_source_that_comes_back_goes_on_where_real_time_is() {
-    let mut mount = Mount::new();
-    let mut first = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut first, 100);
+fn a_source_that_returns_continues_in_real_time() {
+    let (mut mount, _) = playing();
     mount.wait(Duration::from_secs(5));
-    // The encoder's clock goes on, or starts anew, or is anything.
+    // The encoder's clock continues, or starts again, or has any value.
     for (granule, serial) in [(7 * 48_000, 2), (0, 3), (1 << 40, 4)] {
         mount.splice.join();
         let mut next = Encoder::new(serial, granule, serial * 1000);
@@ -222,7 +234,7 @@ fn a_source_that_comes_back_goes_on_where_real_time_is() {
 }
 
 #[test]
-fn a_short_absence_is_filled_as_far_as_time_was_lost() {
+fn a_short_absence_is_filled_with_the_time_that_was_lost() {
     let mut mount = Mount::new();
     let mut first = Encoder::new(1, 0, 0);
     play(&mut mount, &mut first, 10);
@@ -230,20 +242,18 @@ fn a_short_absence_is_filled_as_far_as_time_was_lost() {
     mount.splice.join();
     play(&mut mount, &mut Encoder::new(2, 0, 100), 10);
     assert_eq!(mount.tally, Tally { silence: 400 * 48, late: 0 });
-    // Taken over while the old one still sends: nothing was lost, and the joint is one frame.
+    // A takeover while the old source still sends: no time was lost, and the joint is one frame.
     mount.splice.join();
     play(&mut mount, &mut Encoder::new(3, 0, 200), 10);
     assert_eq!(mount.tally, Tally { silence: 420 * 48, late: 0 });
 }
 
 #[test]
-fn what_comes_late_after_silence_is_dropped_and_the_rest_is_in_its_place() {
-    let mut mount = Mount::new();
-    let mut source = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut source, 100);
+fn late_audio_after_silence_is_dropped_and_the_rest_is_in_its_place() {
+    let (mut mount, mut source) = playing();
     mount.wait(Duration::from_secs(3));
-    // Three seconds at once, and then as ever.
-    (0..150).for_each(|_| mount.push(&source.page(1, 50)));
+    // Three seconds at once, and then real time again.
+    push_at_once(&mut mount, &mut source, 150);
     play(&mut mount, &mut source, 100);
     assert!(mount.tally.silence.abs_diff(mount.tally.late) <= FRAME, "{:?}", mount.tally);
     assert!((2_900 * 48..=3_200 * 48).contains(&mount.tally.late), "{:?}", mount.tally);
@@ -252,21 +262,17 @@ fn what_comes_late_after_silence_is_dropped_and_the_rest_is_in_its_place() {
 
 #[test]
 fn a_stall_shorter_than_a_gap_loses_nothing() {
-    let mut mount = Mount::new();
-    let mut source = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut source, 100);
+    let (mut mount, mut source) = playing();
     mount.wait(Duration::from_millis(900));
-    (0..45).for_each(|_| mount.push(&source.page(1, 50)));
+    push_at_once(&mut mount, &mut source, 45);
     play(&mut mount, &mut source, 100);
     assert_eq!((mount.tally, mount.packets().len()), (Tally::default(), 245));
 }
 
 #[test]
-fn a_source_that_lost_time_and_does_not_say_so_is_heard_again() {
-    let mut mount = Mount::new();
-    let mut source = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut source, 100);
-    // Stopped for 20 s: its granule position goes on as if nothing had been.
+fn a_source_that_lost_time_without_a_jump_of_its_granule_is_heard_again() {
+    let (mut mount, mut source) = playing();
+    // Stopped for 20 s; its granule position continues as if no time had passed.
     mount.wait(Duration::from_secs(20));
     play(&mut mount, &mut source, 100);
     assert!(mount.tally.late <= 240 * 48, "{:?}", mount.tally);
@@ -275,13 +281,12 @@ fn a_source_that_lost_time_and_does_not_say_so_is_heard_again() {
 
 #[test]
 fn a_backlog_cannot_push_listeners_behind() {
-    let mut mount = Mount::new();
-    play(&mut mount, &mut Encoder::new(1, 0, 0), 100);
+    let (mut mount, _) = playing();
     mount.wait(Duration::from_secs(5));
     mount.splice.join();
     let mut source = Encoder::new(2, 0, 1000);
-    // A new connection begins with two seconds that its encoder has kept.
-    (0..100).for_each(|_| mount.push(&source.page(1, 50)));
+    // A new connection begins with two seconds of audio that its encoder has kept.
+    push_at_once(&mut mount, &mut source, 100);
     play(&mut mount, &mut source, 1000);
     assert!((-220..=20).contains(&behind(&mount)), "{} ms behind", behind(&mount));
     assert!(mount.tally.late >= 1_780 * 48, "{:?}", mount.tally);
@@ -289,30 +294,26 @@ fn a_backlog_cannot_push_listeners_behind() {
 
 #[test]
 fn a_hole_is_filled_only_as_far_as_real_time_was_lost() {
-    let mut mount = Mount::new();
-    let mut source = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut source, 100);
-    // The granule position jumps by a minute and no time was lost.
+    let (mut mount, mut source) = playing();
+    // The granule position jumps by a minute, and no time was lost.
     source.granule += 60 * 48_000;
     play(&mut mount, &mut source, 100);
     assert_eq!(mount.tally, Tally::default());
-    // Half a second of packets was dropped by the encoder.
+    // The encoder dropped half a second of packets.
     source.granule += 24_000;
     mount.wait(Duration::from_millis(500));
     play(&mut mount, &mut source, 100);
     assert_eq!(mount.tally, Tally { silence: 24_000, late: 0 });
-    // Backwards, to the beginning of time.
+    // The granule position jumps back to 0.
     source.granule = 0;
     play(&mut mount, &mut source, 100);
     assert_eq!((mount.tally.silence, mount.packets().len()), (24_000, 400));
 }
 
 #[test]
-fn a_server_that_stood_still_does_not_make_up_for_it() {
-    let mut mount = Mount::new();
-    let mut source = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut source, 100);
-    // The machine slept, its source too, and no time passed for either.
+fn after_a_standstill_of_server_and_source_nothing_is_inserted() {
+    let (mut mount, mut source) = playing();
+    // The machine slept and its source too: no time passed for either.
     mount.splice.stood_still(Duration::from_mins(10), mount.now);
     mount.wait(Duration::ZERO);
     play(&mut mount, &mut source, 200);
@@ -320,16 +321,14 @@ fn a_server_that_stood_still_does_not_make_up_for_it() {
 }
 
 #[test]
-fn what_a_source_sent_while_the_server_stood_still_is_not_lost() {
+fn audio_that_arrived_while_the_server_stood_still_is_not_lost() {
     for milliseconds in [500, 1_500, 5_000, 12_000, 60_000] {
         for (lost_time_before, kept_waiting) in
             [(false, false), (true, false), (false, true), (true, true)]
         {
-            let mut mount = Mount::new();
-            let mut source = Encoder::new(1, 0, 0);
-            play(&mut mount, &mut source, 100);
+            let (mut mount, mut source) = playing();
             if lost_time_before {
-                // Such a source may not make up for time; this time is the server's, though.
+                // Such a source may not catch up; but this time the server lost it, not the source.
                 mount.wait(Duration::from_secs(3));
                 mount.splice.join();
                 source = Encoder::new(2, 0, 100);
@@ -339,12 +338,12 @@ fn what_a_source_sent_while_the_server_stood_still_is_not_lost() {
             mount.splice.stood_still(Duration::from_millis(milliseconds), mount.now);
             let mut backlog = milliseconds as u32 / 20;
             if kept_waiting {
-                // Its kernel looks for room again only after as long; what it sent meanwhile is there then as well.
+                // Its kernel probes for room only after half as long again; by then it has sent more.
                 mount.now += Duration::from_millis(milliseconds / 2);
                 mount.heard = mount.now;
                 backlog += milliseconds as u32 / 40;
             }
-            (0..backlog).for_each(|_| mount.push(&source.page(1, 50)));
+            push_at_once(&mut mount, &mut source, backlog);
             play(&mut mount, &mut source, 600);
             let after = (mount.tally, mount.packets().len());
             let case = format!("{milliseconds} ms, {lost_time_before}, {kept_waiting}");
@@ -354,29 +353,27 @@ fn what_a_source_sent_while_the_server_stood_still_is_not_lost() {
 }
 
 #[test]
-fn a_standstill_is_no_excuse_for_ever() {
-    let mut mount = Mount::new();
-    let mut source = Encoder::new(1, 0, 0);
-    play(&mut mount, &mut source, 100);
+fn a_standstill_excuses_late_audio_only_for_a_while() {
+    let (mut mount, mut source) = playing();
     mount.wait(Duration::from_secs(3));
     play(&mut mount, &mut source, 700);
     mount.splice.stood_still(Duration::from_mins(1), mount.now);
     play(&mut mount, &mut source, 4_000);
     let late = mount.tally.late;
-    // A minute's worth at once, long after: the source has kept it, not the server.
-    (0..3_000).for_each(|_| mount.push(&source.page(1, 50)));
+    // A minute of audio at once, long after the standstill: the source has kept it, not the server.
+    push_at_once(&mut mount, &mut source, 3_000);
     assert!(mount.tally.late - late > 55 * 48_000, "{:?}", mount.tally);
 }
 
 #[test]
-fn packets_that_go_over_pages_come_whole_or_not_at_all() {
+fn packets_across_pages_arrive_whole_or_not_at_all() {
     let mut mount = Mount::new();
     let mut source = Encoder::new(1, 0, 0);
     for page in source.torn() {
         mount.push(&page);
     }
     assert_eq!(mount.packets().len(), 2);
-    // The beginning of a packet, and then its source dies.
+    // The beginning of a packet, after which its source is gone.
     let [begun, _] = source.torn();
     mount.push(&begun);
     mount.splice.join();
@@ -402,7 +399,7 @@ fn a_page_lost_between_a_packets_halves_loses_that_packet() {
     assert_eq!(mount.packets().len(), 1);
 }
 
-/// What may happen to a source; numbers are chosen by chance.
+/// An event in the life of a source, with random numbers.
 #[derive(Clone, Debug)]
 enum Event {
     Restart { away: u64, granule: u64 },
@@ -480,18 +477,22 @@ fn happen(mount: &mut Mount, source: &mut Encoder, event: &Event, packets: u32, 
     }
 }
 
-/// Everything that must hold for what listeners get, whatever happened.
+/// Asserts everything that must be true of the stream after any events.
 fn check(mount: &Mount) {
     let (mut sequence, mut granule, mut newest) = (1, 0, None);
     for page in mount.pages() {
         assert_eq!((page.serial(), page.sequence()), (SERIAL, sequence + 1));
         assert!(!page.is_continued() && !page.is_first() && !page.is_last());
         let length: u64 = page.pieces().map(|(packet, _)| samples(packet).unwrap()).sum();
-        assert_eq!(page.granule(), Some(granule + length), "granule positions are what was heard");
+        assert_eq!(
+            page.granule(),
+            Some(granule + length),
+            "a granule position is the sum of all durations"
+        );
         assert!(page.pieces().all(|(_, ends)| ends));
         for (packet, _) in page.pieces().filter(|(packet, _)| packet.len() > 3 && packet[0] == 0xf8)
         {
-            // Untouched, in order, and never twice.
+            // Unchanged, in order, and never twice.
             assert!(packet[5..].iter().all(|&byte| byte == 0x55));
             let number = u32::from_le_bytes(packet[1..5].try_into().unwrap());
             assert!(newest.is_none_or(|newest| number > newest));
@@ -502,7 +503,7 @@ fn check(mount: &Mount) {
 }
 
 #[test]
-fn ten_thousand_splices_are_one_stream_to_other_readers() {
+fn other_programs_read_ten_thousand_splices_as_one_stream() {
     let mut runner = TestRunner::new_with_rng(
         Config::default(),
         TestRng::from_seed(RngAlgorithm::ChaCha, &[9; 32]),
@@ -515,7 +516,7 @@ fn ten_thousand_splices_are_one_stream_to_other_readers() {
     }
     check(&mount);
     let apart = behind(&mount);
-    assert!(apart.abs() < 2_000, "after all that {apart} ms from real time");
+    assert!(apart.abs() < 2_000, "{apart} ms from real time");
 
     let Mount { mut splice, mut out, .. } = mount;
     splice.end(|page| append(&mut out, page));
@@ -529,8 +530,7 @@ fn ten_thousand_splices_are_one_stream_to_other_readers() {
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &out).unwrap();
-    let opusinfo = Command::new("opusinfo").arg(file.path()).output();
-    let opusinfo = opusinfo.expect("opusinfo is needed here: apt-get install opus-tools");
+    let opusinfo = Command::new("opusinfo").arg(file.path()).run();
     let said = String::from_utf8_lossy(&opusinfo.stdout).into_owned()
         + &String::from_utf8_lossy(&opusinfo.stderr);
     assert!(opusinfo.status.success(), "{said}");
@@ -542,7 +542,7 @@ fn ten_thousand_splices_are_one_stream_to_other_readers() {
 
 proptest! {
     #[test]
-    fn whatever_happens_it_is_one_stream(
+    fn any_sequence_of_events_gives_one_stream(
         events in prop::collection::vec((event(), 1u32..60, 5usize..1_000), 1..30),
     ) {
         let (mut mount, mut source) = (Mount::new(), Encoder::new(1, 0, 0));
