@@ -39,7 +39,7 @@ fn only_the_administrator_gets_in_and_guessing_is_stopped() {
 }
 
 #[test]
-fn an_administrator_who_was_in_is_not_kept_out_by_who_guesses_beside_him() {
+fn an_administrator_who_has_logged_in_is_not_locked_out_by_a_guesser() {
     let server = Daemon::start();
     assert_eq!(get_with(&server, "/admin/stats", &admin()).status, 200);
     let guess = || get_with(&server, "/admin/listmounts", &login_as("admin", "x")).status;
@@ -49,7 +49,7 @@ fn an_administrator_who_was_in_is_not_kept_out_by_who_guesses_beside_him() {
 }
 
 #[test]
-fn stats_and_lists_tell_what_is_there() {
+fn stats_and_lists_have_every_source_and_listener() {
     let server = Daemon::start();
     let _a = Source::connect(&server, "/a.opus", 1);
     let _b = Source::connect(&server, "/b.opus", 1);
@@ -97,7 +97,7 @@ fn a_listener_and_a_source_can_be_ended() {
 }
 
 #[test]
-fn a_title_can_be_given_by_its_source_and_is_seen() {
+fn a_source_can_set_its_title() {
     let server = Daemon::with("", "[[mount]]\nname = \"/own\"\nsource_password = \"its own\"");
     let _source = Source::connect(&server, "/m", 1);
     let update = |fields: &str| {
@@ -170,7 +170,7 @@ fn no_page_of_another_site_can_send_a_command() {
 }
 
 #[test]
-fn what_is_not_there_is_said_in_a_sentence() {
+fn unsupported_commands_are_refused_with_a_sentence() {
     let server = Daemon::start();
     for (what, status, said) in [
         ("moveclients?mount=/m&destination=/n", 400, "silvacast has no moveclients"),

@@ -33,7 +33,7 @@ fn version_and_help_are_there_with_examples_and_exit_codes() {
 }
 
 #[test]
-fn check_says_every_error_at_once() {
+fn check_reports_every_error_at_once() {
     let output = check(
         "listne = []\nworkers = 0\n[auth]\nsource_password = 5\nadmin_password_file = \"/nonexistent/x\"\n\
          [limits]\nlisteners = \"many\"\nring = \"1MiB\"\nhead_timeout = \"10\"\n\
@@ -60,7 +60,7 @@ fn check_says_every_error_at_once() {
 }
 
 #[test]
-fn check_says_syntax_errors_with_their_lines() {
+fn check_reports_syntax_errors_with_line_numbers() {
     let output = check("listen = [\n\n[auth\nsource_password = \"x\"\nworkers = = 1\n");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("line 5"), "{}", text(&output.stderr));
@@ -114,7 +114,7 @@ fn health_is_zero_or_one() {
 }
 
 #[test]
-fn a_busy_address_is_said_with_the_way_out() {
+fn an_address_in_use_is_reported_with_a_remedy() {
     let server = Daemon::start();
     let output =
         silvacast().arg("demo").env("SILVASONIC_ICECAST_PORT", server.port.to_string()).run();
@@ -149,7 +149,7 @@ fn without_a_configuration_it_prints_what_to_paste() {
 }
 
 #[test]
-fn push_plays_a_clip_to_a_mount_and_around_its_end_without_a_break() {
+fn push_loops_a_clip_without_a_break() {
     let server = Daemon::start();
     let directory = tempfile::tempdir().unwrap();
     let clip = directory.path().join("clip.opus");
@@ -181,7 +181,7 @@ fn push_plays_a_clip_to_a_mount_and_around_its_end_without_a_break() {
 }
 
 #[test]
-fn push_comes_back_and_gives_up_only_where_it_is_refused() {
+fn push_reconnects_and_gives_up_only_when_refused() {
     let server = Daemon::start();
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/dawn.opus");
     let wrong = silvacast()

@@ -19,7 +19,7 @@ fn refused(server: &Daemon, sent: &str, status: u16, says: &str) {
 }
 
 #[test]
-fn every_refusal_is_a_status_a_sentence_and_a_line() {
+fn every_refusal_has_a_status_a_sentence_and_a_log_line() {
     let server = Daemon::start();
     let login = login(PASSWORD);
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000));

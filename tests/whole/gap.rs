@@ -19,12 +19,12 @@ fn source(server: &Daemon) -> Value {
 
 /// A listener that checks the stream as it arrives: each page number is one more than the last, and each granule
 /// position grows by the duration of its page.
-struct Heard {
+struct CheckedListener {
     listener: Listener,
     newest: Option<(u32, u64)>,
 }
 
-impl Heard {
+impl CheckedListener {
     fn join(server: &Daemon) -> Self {
         let mut listener = Listener::join(server, "/m?burst=0ms");
         listener.headers();
@@ -57,10 +57,10 @@ impl Heard {
 }
 
 #[test]
-fn silence_stands_in_for_a_source_until_it_is_back() {
+fn silence_replaces_a_source_until_it_returns() {
     let server = Daemon::with("", SHORT);
     let mut first = Source::connect(&server, "/m", 1);
-    let mut heard = Heard::join(&server);
+    let mut heard = CheckedListener::join(&server);
     first.send(3, 100);
     (0..3).for_each(|number| heard.audio(number));
     assert_eq!(source(&server)["state"], "live");
@@ -71,7 +71,7 @@ fn silence_stands_in_for_a_source_until_it_is_back() {
     assert!(status["state_since_iso8601"].as_str().unwrap().ends_with("+0000"));
     assert!(status["silence_inserted_seconds"].as_f64().unwrap() >= 0.4, "{status}");
     // A listener that joins now hears the silence.
-    let mut late = Heard::join(&server);
+    let mut late = CheckedListener::join(&server);
     late.silence(3);
     let mut second = Source::connect(&server, "/m", 2);
     second.send(1, 100);
@@ -103,10 +103,10 @@ fn after_the_hold_time_the_stream_ends_and_the_mount_is_gone() {
 }
 
 #[test]
-fn a_pause_is_nothing_at_all() {
+fn with_gap_pause_listeners_get_nothing_in_a_gap() {
     let server = Daemon::with("", &format!("{SHORT}\ngap = \"pause\""));
     let mut first = Source::connect(&server, "/m", 1);
-    let mut heard = Heard::join(&server);
+    let mut heard = CheckedListener::join(&server);
     first.send(2, 100);
     first.leave();
     server.wait_for_line(&["gap-began"]);
@@ -120,7 +120,7 @@ fn a_pause_is_nothing_at_all() {
 fn a_new_title_within_a_connection_is_shown_and_breaks_nothing() {
     let server = Daemon::with("", SHORT);
     let mut sender = Source::connect(&server, "/m", 1);
-    let mut heard = Heard::join(&server);
+    let mut heard = CheckedListener::join(&server);
     sender.send(1, 100);
     heard.audio(0);
     assert_eq!(source(&server)["title"], "Dusk");

@@ -95,7 +95,7 @@ fn installed_it_serves_on_loopback_with_generated_passwords() {
 }
 
 #[test]
-fn an_upgrade_keeps_what_is_the_administrators() {
+fn an_upgrade_keeps_the_administrator_s_changes() {
     if !needs(&[Need::Root, Need::Systemd, Need::Program("dpkg"), Need::Package]) {
         return;
     }

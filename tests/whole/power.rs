@@ -113,7 +113,7 @@ pub(crate) fn begun_by(line: &[&str]) -> Command {
 }
 
 #[test]
-fn root_that_cannot_become_anybody_does_not_serve() {
+fn root_that_cannot_change_its_user_does_not_serve() {
     if !needs(&[Need::Root]) {
         return;
     }
@@ -126,7 +126,7 @@ fn root_that_cannot_become_anybody_does_not_serve() {
 }
 
 #[test]
-fn root_of_a_namespace_with_one_user_drops_what_it_can_and_says_so() {
+fn root_of_a_namespace_with_one_user_drops_what_it_can_and_logs_the_rest() {
     if !needs(&[Need::Root]) {
         return;
     }
@@ -141,7 +141,7 @@ fn root_of_a_namespace_with_one_user_drops_what_it_can_and_says_so() {
 }
 
 #[test]
-fn who_is_not_root_has_its_capabilities_taken_as_well() {
+fn another_user_than_root_loses_its_capabilities_too() {
     if !needs(&[Need::Root]) {
         return;
     }

@@ -88,7 +88,7 @@ fn listen(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Li
 }
 
 #[test]
-fn documents_have_the_urls_of_outside() {
+fn documents_have_the_urls_that_clients_outside_use() {
     let (server, caddy) = station("");
     let _source = Source::connect(&server, "/mic%20a.opus", 1);
     let url = "http://birds.example/stream/mic%20a.opus";
@@ -216,7 +216,7 @@ fn clients_are_known_by_their_own_addresses() {
 }
 
 #[test]
-fn who_guesses_through_it_locks_out_nobody_else() {
+fn a_guesser_behind_the_proxy_locks_out_nobody_else() {
     let (server, caddy) = station("");
     let stats = |from, password: &str, fields: &str| {
         let fields = format!("{}{fields}", login_as("admin", password));

@@ -140,7 +140,7 @@ fn an_old_encoder_gets_its_second_try_on_the_same_connection() {
 }
 
 #[test]
-fn a_takeover_goes_unnoticed_and_the_old_connection_is_dead() {
+fn listeners_do_not_notice_a_takeover_and_the_old_connection_ends() {
     let server = Daemon::start();
     let mut old = Source::connect(&server, "/m", 1);
     let mut before = Listener::join(&server, "/m");

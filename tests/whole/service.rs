@@ -75,7 +75,7 @@ fn the_shipped_unit_starts_serves_and_stops() {
 }
 
 #[test]
-fn it_comes_back_however_it_ends_but_not_with_a_wrong_configuration() {
+fn systemd_restarts_it_unless_its_configuration_is_invalid() {
     let Some(pen) = started(&[]) else { return };
     let first = pen.property(UNIT, "MainPID");
     pen.ok(&["systemctl", "kill", "--signal=KILL", UNIT]);
@@ -91,7 +91,7 @@ fn it_comes_back_however_it_ends_but_not_with_a_wrong_configuration() {
 }
 
 #[test]
-fn the_status_says_what_is_live() {
+fn the_unit_s_status_shows_sources_and_listeners() {
     let Some(pen) = started(&[]) else { return };
     let status = |pen: &Pen| pen.property(UNIT, "StatusText");
     let idle = status(&pen);
@@ -125,7 +125,7 @@ fn memory_max() -> String {
 }
 
 #[test]
-fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
+fn a_stuck_loop_is_logged_and_the_watchdog_restarts_the_service() {
     let short = "[Service]\nWatchdogSec=2\nRestartSec=0\n";
     let Some(pen) = started(&[short]) else { return };
     let _source = pen.inside(|| {
@@ -202,7 +202,7 @@ fn a_process_that_is_stopped_is_restarted() {
 }
 
 #[test]
-fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
+fn a_reload_applies_a_valid_file_and_reports_an_invalid_one() {
     let Some(pen) = started(&[]) else { return };
     let mut source = pen.inside(|| Source::introduce(&PORT, "/mic.opus", 1));
     let mut listener = pen.inside(|| joined("/mic.opus"));
@@ -375,7 +375,7 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
 }
 
 #[test]
-fn a_journal_that_stands_still_costs_no_page() {
+fn a_stopped_journal_delays_no_page() {
     let Some(pen) = pen(&[]) else { return };
     // All listeners have the same address.
     let shipped = include_str!("../../systemd/silvacast.toml");
@@ -427,7 +427,7 @@ fn a_journal_that_stands_still_costs_no_page() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_a_journal_that_stands_still() {
+fn a_stop_does_not_wait_for_a_stopped_journal() {
     let Some(pen) = started(&[]) else { return };
     let journal = pen.property("systemd-journald.service", "MainPID");
     pen.ok(&["kill", "-STOP", &journal]);

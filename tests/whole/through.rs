@@ -37,11 +37,11 @@ fn recorder_with(server: &Daemon, tone: f64, bitrate: &str) -> Running {
 struct Ear {
     name: &'static str,
     player: Running,
-    heard: Arc<Mutex<Heard>>,
+    played: Arc<Mutex<Played>>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct Played {
     /// The tone of each 20 ms, or `None` for silence.
     blocks: Vec<Option<usize>>,
     ended: bool,
@@ -52,8 +52,8 @@ impl Ear {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut player = Running::start(command);
         let mut sound = player.0.stdout.take().unwrap();
-        let heard = Arc::<Mutex<Heard>>::default();
-        let sink = Arc::clone(&heard);
+        let played = Arc::<Mutex<Played>>::default();
+        let sink = Arc::clone(&played);
         thread::spawn(move || {
             let mut block = [0; BLOCK * 2];
             while sound.read_exact(&mut block).is_ok() {
@@ -64,7 +64,7 @@ impl Ear {
             }
             sink.lock().unwrap().ended = true;
         });
-        Self { name, player, heard }
+        Self { name, player, played }
     }
 
     /// Waits until it has played half a second of a tone.
@@ -75,23 +75,23 @@ impl Ear {
     /// The same, not counting the first `after` blocks.
     fn wait_for_more(&self, tone: usize, after: usize) {
         until(&format!("{} to play tone {tone}", self.name), PATIENCE, || {
-            let heard = self.heard.lock().unwrap();
-            assert!(!heard.ended, "{} stopped playing", self.name);
-            let blocks = heard.blocks.iter().skip(after);
-            when(blocks.filter(|&&block| block == Some(tone)).count() >= 25, heard.blocks.last())
+            let played = self.played.lock().unwrap();
+            assert!(!played.ended, "{} stopped playing", self.name);
+            let blocks = played.blocks.iter().skip(after);
+            when(blocks.filter(|&&block| block == Some(tone)).count() >= 25, played.blocks.last())
         });
     }
 
     /// How many blocks it has played.
     fn blocks(&self) -> usize {
-        self.heard.lock().unwrap().blocks.len()
+        self.played.lock().unwrap().blocks.len()
     }
 
     fn close(self) -> Vec<Option<usize>> {
         self.player.signal(Signal::SIGTERM);
         until(&format!("{} to end", self.name), PATIENCE, || {
-            let heard = self.heard.lock().unwrap();
-            if heard.ended { Ok(heard.blocks.clone()) } else { Err("it is playing") }
+            let played = self.played.lock().unwrap();
+            if played.ended { Ok(played.blocks.clone()) } else { Err("it is playing") }
         })
     }
 }
