@@ -10,6 +10,7 @@ mod admin;
 mod allocations;
 mod api;
 mod browser;
+mod circles;
 mod cli;
 mod client;
 mod code;
