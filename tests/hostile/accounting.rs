@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::daemon::{Daemon, silvacast};
+use crate::process::Run;
 
 /// A kernel's structures for one connection that `ss` does not count: socket, inode, file.
 const SOCKET: u64 = 4096;
@@ -15,9 +16,9 @@ pub(crate) fn mib(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 20) * 100.0).round() / 100.0
 }
 
-/// What `check` prints for a configuration.
+/// What `check` prints for a server's configuration.
 pub(crate) fn check(server: &Daemon) -> String {
-    let output = silvacast().args(["check", "--config"]).arg(server.file()).output().unwrap();
+    let output = silvacast().args(["check", "--config"]).arg(server.file()).run();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -29,15 +30,15 @@ pub(crate) fn ceiling(server: &Daemon) -> (f64, f64) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// The process's own memory that no file backs, in bytes.
+/// The anonymous resident memory of a process, in bytes.
 pub(crate) fn process(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// What the kernel holds for all connections from a port of this machine, the server's own and those that it has
-/// closed already, in bytes: sums of `sk_meminfo` as `ss` shows them, and the sockets themselves.
+/// Kernel memory for all connections of a local port, in bytes: the sums of `sk_meminfo` as `ss` shows them, and the
+/// sockets themselves. Connections that the server has closed already are included.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     pub sockets: u64,
@@ -46,7 +47,7 @@ pub(crate) struct Kernel {
     pub other: u64,
     /// Of those, connections that the server has closed already.
     pub orphans: u64,
-    /// The most sent data of one connection.
+    /// The most data sent and not acknowledged of one connection.
     pub largest_sent: u64,
     pub largest_received: u64,
 }
@@ -64,12 +65,11 @@ impl Kernel {
                 "--oneline",
             ])
             .arg(format!("sport = :{port}"))
-            .output()
-            .expect("ss is needed here: apt-get install iproute2");
+            .run();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut kernel = Self::default();
         for line in text.lines() {
-            // What is left of a connection after both ends are closed is no socket.
+            // A connection in TIME-WAIT has no socket any more.
             if line.starts_with("TIME-WAIT") || line.starts_with("LISTEN") {
                 continue;
             }
@@ -90,7 +90,7 @@ impl Kernel {
             kernel.other += part("f") + part("o") + SOCKET;
             kernel.largest_sent = kernel.largest_sent.max(sent);
             kernel.largest_received = kernel.largest_received.max(part("r"));
-            // A connection that waits to be accepted belongs to no process either, but is not left over.
+            // A connection that waits to be accepted belongs to no process either, but it is not an orphan.
             let waits =
                 ["SYN-RECV", "ESTAB", "CLOSE-WAIT"].iter().any(|state| line.starts_with(state));
             if line.contains("ino:0 ") && !waits {
@@ -105,11 +105,11 @@ impl Kernel {
     }
 }
 
-/// A memory control group for one server, where the machine allows to make one.
+/// A memory control group for one server.
 pub(crate) struct Group(PathBuf);
 
 impl Group {
-    /// Makes one that lets a server take `limit` bytes.
+    /// Makes a group with this limit, or returns the reason why this machine cannot.
     pub(crate) fn new(name: &str, limit: u64) -> Result<Self, String> {
         let first = PathBuf::from("/sys/fs/cgroup/memory");
         if !first.join("memory.kmem.tcp.usage_in_bytes").exists() {
@@ -119,7 +119,7 @@ impl Group {
         }
         let group = Self(first.join(format!("silvacast-{name}-{}", std::process::id())));
         fs::create_dir(&group.0).map_err(|error| format!("{}: {error}", group.0.display()))?;
-        // Connections are counted from the moment at which they have a limit.
+        // The kernel counts connections only if they have a limit.
         group.set("memory.kmem.tcp.limit_in_bytes", limit)?;
         group.set("memory.limit_in_bytes", limit)?;
         Ok(group)
@@ -141,9 +141,9 @@ impl Group {
         command
     }
 
-    /// The most that its processes have taken, and the most that their connections have, in bytes.
+    /// The most memory that its processes and that their connections have taken, in bytes.
     pub(crate) fn most(&self) -> (u64, u64) {
-        // Pages of files that were read count too, and are given back when they are needed.
+        // The page cache counts too, and is reclaimed on demand.
         let stat = fs::read_to_string(self.0.join("memory.stat")).unwrap();
         let cache = stat.lines().find_map(|line| line.strip_prefix("cache ")).unwrap();
         let most = self.number("memory.max_usage_in_bytes");
@@ -153,7 +153,7 @@ impl Group {
         )
     }
 
-    /// How often a connection was refused memory, or the processes were.
+    /// How often a connection was refused memory.
     pub(crate) fn failures(&self) -> u64 {
         self.number("memory.kmem.tcp.failcnt")
     }

@@ -1,4 +1,4 @@
-//! One client cannot take what belongs to others.
+//! One client cannot take the places of others.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Source, admin, connect_from, read_head};
 use crate::daemon::Daemon;
 use crate::report::Report;
+use crate::wait::Stop;
 use crate::{Attack, Effort};
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -17,7 +18,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("crowds: all seats", all_seats),
 ];
 
-/// An event reader from its own address; its status.
+/// Asks for events from this address; the connection and its status.
 fn events(server: &Daemon, address: [u8; 4]) -> (TcpStream, u16) {
     let mut socket = connect_from(address, server);
     write!(socket, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -25,7 +26,7 @@ fn events(server: &Daemon, address: [u8; 4]) -> (TcpStream, u16) {
     (socket, status)
 }
 
-/// Reads from all of these for a while; how many were hung up on.
+/// Reads from all of these for this time; returns how many the server closed.
 fn cuts(readers: Vec<TcpStream>, time: Duration) -> usize {
     let (cut, end) = (AtomicUsize::new(0), Instant::now() + time);
     std::thread::scope(|scope| {
@@ -90,16 +91,16 @@ fn heads_of_events(report: &mut Report, _: Effort) {
                 read_head(&mut socket);
             }
         });
+        let _stop = Stop(&over);
         report.equal(
             "readers of events that were cut in 5 s",
             0,
             cuts(readers, Duration::from_secs(5)),
         );
-        over.store(true, SeqCst);
     });
 }
 
-/// While one client asks for more than it takes, another one reads a long document, slowly.
+/// One client asks for documents that it does not read, while another one reads a long document slowly.
 fn documents_of_others(report: &mut Report, _: Effort) {
     let server = Daemon::with("", "[limits]\nlisteners = 1000\nconnections_per_ip = 0");
     let _source = Source::connect(&server, "/m", 1);
@@ -129,6 +130,8 @@ fn documents_of_others(report: &mut Report, _: Effort) {
                 }
             }
         });
+        let _stop = Stop(&over);
+        // The greedy client needs time to take its places.
         std::thread::sleep(Duration::from_millis(500));
         let mut whole = 0;
         for _ in 0..3 {
@@ -149,7 +152,6 @@ fn documents_of_others(report: &mut Report, _: Effort) {
             whole += usize::from(text.ends_with(b"</source></icestats>"));
         }
         report.equal("long documents that arrived whole, of three", 3, whole);
-        over.store(true, SeqCst);
     });
 }
 

@@ -1,4 +1,4 @@
-//! Floods of lines, of tiny pages, of torn ones.
+//! Floods of log lines, tiny pages and torn pages.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -6,9 +6,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use crate::client::{Listener, Source, connect_from, get, read_head};
+use crate::client::{Listener, Source, connect_from, get, read_head, try_connect};
 use crate::daemon::{Daemon, binary};
+use crate::port::Port;
+use crate::process::Running;
 use crate::report::Report;
+use crate::wait::Stop;
 use crate::{Attack, Effort, ogg};
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -19,7 +22,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("floods: torn pages", torn_pages),
 ];
 
-/// How many lines of one kind may come: at once, and in a second after that.
+/// How many lines of one kind the server may log: at once, and per second after that.
 const BURST: usize = 200;
 const PER_SECOND: usize = 10;
 
@@ -41,7 +44,7 @@ fn churn(report: &mut Report, _: Effort) {
     report.equal("the rest is counted", true, said.contains("count="));
 }
 
-/// Nine sources that start a new chained stream with every page, and a reader of events on a slow link.
+/// Nine sources that start a new chained stream with every page, and a client that reads events over a slow link.
 fn chaining(report: &mut Report, _: Effort) {
     let server = Daemon::with("", "");
     let mut sources: Vec<_> =
@@ -66,6 +69,7 @@ fn chaining(report: &mut Report, _: Effort) {
             }
             Some(taken)
         });
+        let stop = Stop(&over);
         while began.elapsed() < Duration::from_secs(14) {
             chains += 1;
             let tags = format!("OpusTags\x04\0\0\0test\x01\0\0\0\x0c\0\0\0TITLE={chains:06}");
@@ -76,7 +80,7 @@ fn chaining(report: &mut Report, _: Effort) {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        over.store(true, SeqCst);
+        drop(stop);
         reader.join().unwrap()
     });
     let seconds = began.elapsed().as_secs() as usize + 1;
@@ -87,17 +91,17 @@ fn chaining(report: &mut Report, _: Effort) {
     report.measured("KB that it was sent", heard.unwrap_or(0) / 1000);
 }
 
-/// Standard error that takes nothing.
+/// A full disk: each write to the standard error fails.
 fn full_disk(report: &mut Report, _: Effort) {
-    let port = {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap().port()
-    };
-    let (_directory, file) = crate::daemon::configuration(port, crate::daemon::PASSWORD, "", "");
+    let port = Port::reserve();
+    let (_directory, file) =
+        crate::daemon::configuration(port.number(), crate::daemon::PASSWORD, "", "");
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut child = Command::new(binary()).arg("--config").arg(&file).stderr(full).spawn().unwrap();
-    let is_there = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-    let metrics = || if is_there() { get(&port, "/metrics").text() } else { String::new() };
+    let _server = Running::start(Command::new(binary()).arg("--config").arg(&file).stderr(full));
+    let metrics = || match try_connect(&port.number()) {
+        Ok(_) => get(&port.number(), "/metrics").text(),
+        Err(_) => String::new(),
+    };
     let end = Instant::now() + Duration::from_secs(10);
     let mut lost = 0;
     while lost == 0 && Instant::now() < end {
@@ -109,11 +113,9 @@ fn full_disk(report: &mut Report, _: Effort) {
         std::thread::sleep(Duration::from_millis(50));
     }
     report.at_least("lines that are counted as lost", 1, lost);
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
-/// The largest ring there may be, full of the smallest pages there are.
+/// The largest ring, full of the smallest pages.
 fn tiny_pages(report: &mut Report, effort: Effort) {
     let ring = if effort == Effort::Long { "256MiB" } else { "64MiB" };
     let server = Daemon::with("", &format!("[mount-defaults]\nring = \"{ring}\"\n"));
@@ -121,7 +123,7 @@ fn tiny_pages(report: &mut Report, effort: Effort) {
     let login = crate::client::login(crate::daemon::PASSWORD);
     write!(socket, "SOURCE /m HTTP/1.0\r\n{login}\r\n").unwrap();
     assert_eq!(read_head(&mut socket).status, 200);
-    // Vorbis passes through as it is: no packet of these pages is silence to anybody.
+    // Vorbis, because its pages pass through unchanged.
     socket.write_all(&vorbis_headers()).unwrap();
     server.wait_for_line(&["event=\"stream-began\""]);
     let mut page = Vec::new();
@@ -164,7 +166,7 @@ fn vorbis_headers() -> Vec<u8> {
     pages
 }
 
-/// A listener that the ring overtakes again and again, wherever in a page it happens to be.
+/// A listener that the ring overtakes again and again, at any position in a page.
 fn torn_pages(report: &mut Report, _: Effort) {
     let server = Daemon::with(
         "",
@@ -173,7 +175,7 @@ fn torn_pages(report: &mut Report, _: Effort) {
     let mut source = Source::connect(&server, "/m", 1);
     let mut slow = Listener::join_stuck(&server, "/m?burst=0ms");
     slow.headers();
-    // Pages of many small packets have a good part of themselves in their segment tables.
+    // In pages of many small packets, the segment table is a large part of the page.
     let over = AtomicBool::new(false);
     let (pages, holes, strays) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -182,7 +184,7 @@ fn torn_pages(report: &mut Report, _: Effort) {
             let mut buffer = [0; 4096];
             let mut step = 0_usize;
             loop {
-                // Now this much and now that, and never as much as there is.
+                // Reads of different lengths, each shorter than what is available.
                 step += 1;
                 let most = 1 + step * 7_919 % 4_096;
                 match slow.socket.read(&mut buffer[..most]) {

@@ -1,4 +1,4 @@
-//! Attacks and faults against the real server, each of which measures the promise that it puts to the test.
+//! Attacks and faults against the real server. Each one measures the promise that it tests.
 //!
 //! ```text
 //! cargo test --test hostile                          all of it, in under four minutes
@@ -7,7 +7,8 @@
 //! SILVACAST_BINARY=… cargo test --test hostile       against another binary, such as the static one
 //! ```
 //!
-//! It prints what was promised and what was seen, and fails if they differ.
+//! It prints what was promised and what was seen, and fails if they differ. An attack that does not end in time counts
+//! as failed, and the others go on.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "the report is what this program is for")]
@@ -21,6 +22,15 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the tests of the whole server")]
 #[path = "../whole/needs.rs"]
 mod needs;
+#[allow(dead_code, reason = "shared with the tests of the whole server")]
+#[path = "../whole/port.rs"]
+mod port;
+#[allow(dead_code, reason = "shared with the tests of the whole server")]
+#[path = "../whole/process.rs"]
+mod process;
+#[allow(dead_code, reason = "shared with the tests of the whole server")]
+#[path = "../whole/wait.rs"]
+mod wait;
 
 mod accounting;
 mod crowds;
@@ -34,26 +44,39 @@ mod standstill;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ogg_splice::testing as ogg;
 use report::Report;
 
-/// One attack: its name, and what carries it out.
+/// One attack: its name, which no other has, and its function.
 type Attack = (&'static str, fn(&mut Report, Effort));
 
 /// How long attacks may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Seconds each.
+    /// Seconds for each attack.
     Short,
-    /// As long as the promise says, minutes where it does.
+    /// As long as the promise says, which may be minutes.
     Long,
 }
 
-/// Attacks side by side; most of them wait.
+impl Effort {
+    /// When an attack that has not ended counts as failed.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Short => Duration::from_mins(4),
+            Self::Long => Duration::from_mins(30),
+        }
+    }
+}
+
+/// How many attacks run at the same time; most of them wait.
 const THREADS: usize = 4;
 
 fn main() -> ExitCode {
@@ -81,7 +104,7 @@ fn main() -> ExitCode {
         .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(&**part)))
         .collect();
     if chosen.is_empty() {
-        // As with other tests: `cargo test NAME` asks all of them, and most have none of that name.
+        // No failure, as with other test programs: `cargo test NAME` runs them all with that filter.
         println!("hostile: no attack has {wanted:?} in its name");
         return ExitCode::SUCCESS;
     }
@@ -96,28 +119,71 @@ fn main() -> ExitCode {
     if all.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Carries the attacks out, some at a time, in their order.
+/// Runs the attacks in their order, some at a time. Returns when each of them has ended or has exceeded its limit.
 fn run(attacks: &[Attack], effort: Effort) -> Report {
-    let (next, all) = (Mutex::new(attacks.iter()), Mutex::new(Report::default()));
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                loop {
-                    let Some((name, attack)) = next.lock().unwrap().next() else { return };
-                    let (mut report, began) = (Report::of(name), Instant::now());
-                    if catch_unwind(AssertUnwindSafe(|| attack(&mut report, effort))).is_err() {
-                        report.broken("it ends");
-                    }
-                    eprintln!("hostile: {name} took {} s", seconds(began.elapsed()));
-                    all.lock().unwrap().add(report);
+    let (limit, mut all) = (effort.limit(), Report::default());
+    let (sender, ended) = sync_channel(attacks.len());
+    let (mut waiting, mut running, mut hung) = (attacks.iter(), Vec::new(), 0);
+    loop {
+        while running.len() < THREADS
+            && let Some(&(name, attack)) = waiting.next()
+        {
+            let sender = sender.clone();
+            running.push((name, Instant::now()));
+            // Not scoped: a thread that hangs must not keep this one from returning.
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let mut report = Report::of(name);
+                if catch_unwind(AssertUnwindSafe(|| attack(&mut report, effort))).is_err() {
+                    report.broken("it ends");
                 }
+                let _ = sender.send((name, report));
             });
+            thread.unwrap();
         }
-    });
-    all.into_inner().unwrap()
+        if running.is_empty() {
+            break;
+        }
+        if let Ok((name, report)) = ended.recv_timeout(Duration::from_secs(1))
+            && let Some(at) = running.iter().position(|(other, _)| *other == name)
+        {
+            let (_, began) = running.swap_remove(at);
+            eprintln!("hostile: {name} took {} s", seconds(began.elapsed()));
+            all.add(report);
+        }
+        running.retain(|(name, began)| {
+            let in_time = began.elapsed() < limit;
+            if !in_time {
+                let mut report = Report::of(name);
+                report.broken(&format!("it ends within {} s", seconds(limit)));
+                all.add(report);
+                hung += 1;
+            }
+            in_time
+        });
+    }
+    if hung > 0 {
+        kill_children();
+        // Most attacks end now that their processes have ended, and remove what else they have made.
+        let end = Instant::now() + Duration::from_secs(10);
+        while hung > 0 && ended.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok()
+        {
+            hung -= 1;
+        }
+    }
+    all
 }
 
-/// A number of seconds, to the tenth.
+/// Kills all processes that this one has started.
+fn kill_children() {
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let children = std::fs::read_to_string(task.unwrap().path().join("children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let _ = kill(Pid::from_raw(child.parse().unwrap()), Signal::SIGKILL);
+        }
+    }
+}
+
+/// A number of seconds, rounded to a tenth.
 fn tenths(seconds: f64) -> f64 {
     (seconds * 10.0).round() / 10.0
 }

@@ -1,4 +1,5 @@
-//! Memory is fixed: each class of client at its worst, at the shipped configuration, stays under what `check` prints.
+//! Memory is fixed: with the shipped configuration and the worst clients of each kind, the server stays below the ceiling
+//! that `check` prints.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,11 +10,12 @@ use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
 use crate::accounting::{Group, Kernel, ceiling, mib, process};
-use crate::client::{Source, admin, login, login_as};
+use crate::client::{Source, admin, get_with, login, login_as, try_connect};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::needs::had;
 use crate::ogg;
 use crate::report::Report;
+use crate::wait::{PATIENCE, until, when};
 use crate::{Attack, Effort};
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -25,31 +27,32 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("memory: configurations that were replaced", configurations),
 ];
 
-/// What is shipped has no more than this to say of limits.
+/// The shipped configuration sets no other limits than the defaults.
 const SHIPPED: &str = "";
-/// With the longest silence that there may be, so that mounts stay.
+/// With the longest `hold`, so that mounts stay.
 const GAPS: &str = "[mount-defaults]\ngap = \"pause\"\nhold = \"24h\"";
 
-/// The client of this number, from an address of its own.
+/// The address of the client with this number; each client has another one.
 fn client(number: usize) -> [u8; 4] {
     [127, 1 + (number / 250 / 250) as u8, (number / 250 % 250) as u8, 1 + (number % 250) as u8]
 }
 
-/// A connection of a client that will not read: every other one with as little room for that as the kernel gives, as
-/// what is sent to it stays with the server; the others with the usual room, as more is sent to them at once.
+/// A connection of a client that does not read. Every other one has the smallest receive buffer, so that what the server
+/// sends stays with the server; the others have the usual buffer, so that the server sends more at once.
 fn unread_by(server: &Daemon, number: usize) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     if number.is_multiple_of(2) {
         socket.set_recv_buffer_size(2304).unwrap();
     }
     socket.bind(&SocketAddr::from((client(number), 0)).into()).unwrap();
-    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port)).into()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], server.port));
+    socket.connect_timeout(&address.into(), PATIENCE).unwrap();
     let socket = TcpStream::from(socket);
     socket.set_nonblocking(true).unwrap();
     socket
 }
 
-/// Sends what the server takes at once.
+/// Sends as much as the kernel accepts without waiting.
 fn stuff(mut socket: &TcpStream, bytes: &[u8]) -> usize {
     let mut sent = 0;
     while sent < bytes.len() {
@@ -62,7 +65,7 @@ fn stuff(mut socket: &TcpStream, bytes: &[u8]) -> usize {
     sent
 }
 
-/// The most that was seen of a server while something went on.
+/// The greatest memory of a server that was seen during an attack.
 #[derive(Default)]
 struct Most {
     process: u64,
@@ -111,7 +114,7 @@ fn closed_over(report: &mut Report, effort: Effort) {
     let (mut most, mut held) = (Most::default(), Vec::new());
     for number in 0..count {
         let socket = unread_by(&server, number);
-        // The largest that everybody may have.
+        // The largest document that needs no password.
         stuff(&socket, b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n");
         held.push(socket);
         if number % 250 == 249 {
@@ -131,7 +134,7 @@ fn tags(report: &mut Report, _: Effort) {
     tags.extend((picture.len() as u32).to_le_bytes());
     tags.extend(picture);
     let (mut most, mut listeners) = (Most::default(), Vec::new());
-    // One listener, or a few, for each of many streams.
+    // A few listeners for each of many streams.
     for round in 0..25u32 {
         let _source = begin(&server, "/m", &ogg::headers_with(round + 1, ogg::HEAD, &tags));
         for number in 0..4 {
@@ -139,7 +142,7 @@ fn tags(report: &mut Report, _: Effort) {
             stuff(&socket, b"GET /m HTTP/1.1\r\nHost: x\r\n\r\n");
             listeners.push(socket);
         }
-        // Answered after all of them have been handed over.
+        // By now all of them have been handed over.
         server.wait_for_lines(&["event=\"source-connected\""], round as usize + 1);
         most.look(&server);
     }
@@ -155,14 +158,14 @@ fn tags(report: &mut Report, _: Effort) {
 /// A source that has sent its headers.
 fn begin(server: &Daemon, mount: &str, headers: &[u8]) -> TcpStream {
     let before = server.count_lines(&["event=\"stream-", "codec="]);
-    let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let mut socket = try_connect(server).unwrap();
     write!(socket, "SOURCE {mount} HTTP/1.0\r\n{}\r\n", login(PASSWORD)).unwrap();
     socket.write_all(headers).unwrap();
     server.wait_for_lines(&["event=\"stream-", "codec="], before + 1);
     socket
 }
 
-/// As many listeners as there may be, each with the longest name there is, and none of which reads.
+/// Listeners with the longest user agent, none of which reads.
 fn listeners(server: &Daemon, mounts: usize, count: usize) -> Vec<TcpStream> {
     let agent = "&".repeat(4_000);
     let listeners: Vec<_> = (0..count)
@@ -180,20 +183,15 @@ fn listeners(server: &Daemon, mounts: usize, count: usize) -> Vec<TcpStream> {
 }
 
 fn lists(report: &mut Report, _: Effort) {
-    // Two thousand where the shipped configuration has a hundred: the list is what counts here.
+    // Two thousand listeners instead of the hundred by default, because this is about the length of the list.
     let server = Daemon::with("", &format!("[limits]\nlisteners = 2000\n{GAPS}"));
     let _source = Source::connect(&server, "/0", 1);
     let _listeners = listeners(&server, 1, 2_000);
     let mut most = Most::default();
-    for _ in 0..100 {
-        if crate::client::get_with(&server, "/admin/stats", &admin())
-            .text()
-            .contains("<listeners>2000<")
-        {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("2,000 listeners", PATIENCE, || {
+        let stats = get_with(&server, "/admin/stats", &admin()).text();
+        when(stats.contains("<listeners>2000<"), stats)
+    });
     let lists: Vec<_> = (0..64)
         .map(|number| {
             let socket = unread_by(&server, 5_000 + number);
@@ -210,7 +208,7 @@ fn lists(report: &mut Report, _: Effort) {
     most.report(report, &server);
 }
 
-/// Connections that wait at the door, while one configuration after the other takes the place of the one before.
+/// Connections that wait at the door, each from the time of another configuration.
 fn configurations(report: &mut Report, _: Effort) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tokens");
@@ -237,7 +235,7 @@ fn configurations(report: &mut Report, _: Effort) {
     most.report(report, &server);
 }
 
-/// All mounts, each with headers as long as they may be; and on each a second source that is about to finish its own.
+/// A source on each mount with the longest headers, and on each mount a second source whose headers are almost complete.
 fn sources(server: &Daemon) -> (Vec<TcpStream>, Vec<TcpStream>) {
     let tags = b"OpusTags\x04\0\0\0test\x01\0\0\0\xff\xff\0\0COMMENT=";
     let long = [&tags[..], &vec![b'x'; 60_000]].concat();
@@ -246,7 +244,7 @@ fn sources(server: &Daemon) -> (Vec<TcpStream>, Vec<TcpStream>) {
     let mut half = ogg::headers_with(2, ogg::HEAD, &vec![b'x'; 60_000]);
     half.truncate(half.len() - 1_000);
     let newcomers = (0..10).map(|mount| {
-        let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let mut socket = try_connect(server).unwrap();
         write!(socket, "SOURCE /{mount} HTTP/1.0\r\n{}\r\n", login(PASSWORD)).unwrap();
         socket.write_all(&half).unwrap();
         socket
@@ -254,7 +252,7 @@ fn sources(server: &Daemon) -> (Vec<TcpStream>, Vec<TcpStream>) {
     (heard, newcomers.collect())
 }
 
-/// Wrong passwords of each kind, from more networks than are remembered.
+/// Wrong passwords of each kind, from more networks than the server remembers.
 fn guess_everywhere(server: &Daemon) {
     for number in 0..1_100_u32 {
         let address = [127, 100 + (number / 250) as u8, (number % 250) as u8, 1];
@@ -266,8 +264,7 @@ fn guess_everywhere(server: &Daemon) {
     }
 }
 
-/// Requests that are never complete, answers that are never read, events that nobody takes; and all of them go on
-/// talking.
+/// Incomplete requests, and clients that read neither their answers nor their events and keep sending.
 fn unread(server: &Daemon) -> Vec<TcpStream> {
     let talk = vec![b'x'; 64 * 1024];
     let head = format!("GET /0 HTTP/1.1\r\nA: {}", "x".repeat(8_000));
@@ -294,13 +291,13 @@ fn everybody_at_once(report: &mut Report, _: Effort) {
     drop(configuration);
     let group = had("a memory control group", Group::new("all", (all * 1_048_576.0) as u64));
     let server = match &group {
-        Some(group) => Daemon::of(group.command(), 0, "", GAPS),
+        Some(group) => Daemon::of(group.command(), "", GAPS),
         None => Daemon::with("", GAPS),
     };
     let mut most = Most::default();
     let (mut sources, newcomers) = sources(&server);
     let listeners = listeners(&server, 10, 100);
-    // More than a ring each, and none of the listeners reads.
+    // More than a ring for each mount; none of the listeners reads.
     for page in 0..500 {
         for source in &mut sources {
             source.write_all(&ogg::audio(1, page, 1_200)).unwrap();

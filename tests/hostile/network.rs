@@ -1,19 +1,21 @@
-//! A network of its own: a server in one network namespace and its clients in another, with a link between them that
-//! has whatever largest packet a test wants, and that can be cut.
+//! A server in one network namespace and its clients in another. The link between them has the MTU that a test wants,
+//! and can be cut.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE, binary};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, binary};
 use crate::needs::{Need, needs};
+use crate::process::{Run, Running};
+use crate::wait::{PATIENCE, until, when};
 use crate::{client, ogg};
 
-/// Where the server is reached.
+/// The server's address in the network.
 const SERVER: &str = "10.77.0.1";
 const PORT: u16 = 8080;
 /// Audio in real time comes in pages of 20 ms.
@@ -21,13 +23,13 @@ const PAGE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Network {
     name: String,
-    /// Bytes in a page's packet: 160 are 64 kb/s, as most Recorders send it.
+    /// Bytes in a page's packet. 160 make 64 kb/s, as most Recorders send.
     packet: usize,
 }
 
 impl Network {
-    /// A network whose link takes packets of so many bytes, for audio with so many bytes in a page; `None` where the
-    /// machine does not let us.
+    /// A network whose link has this MTU, for audio with `packet` bytes in a page; `None` if this machine cannot make
+    /// one.
     pub(crate) fn new(mtu: u32, packet: usize) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         if !needs(&[Need::Root, Need::Program("ip")]) {
@@ -72,20 +74,19 @@ impl Network {
         command
     }
 
-    fn this_program(&self, end: char, arguments: &[String]) -> Child {
+    fn this_program(&self, end: char, arguments: &[String]) -> Running {
         let mut command = self.inside(end);
         command.arg(std::env::current_exe().unwrap()).arg(AS_CLIENT).args(arguments);
-        command.stdout(Stdio::piped()).spawn().unwrap()
+        Running::start(command.stdout(Stdio::piped()))
     }
 
-    /// A source beside the server, which first sends `ahead` seconds at once and then goes on in real time for `seconds`.
+    /// A source beside the server. It first sends `ahead` seconds at once, then continues in real time for `seconds`.
     pub(crate) fn source(&self, ahead: u64, seconds: u64) -> Running {
         let numbers = [ahead, seconds, self.packet as u64].map(|number| number.to_string());
-        let mut running =
-            Running(self.this_program('a', &[&["source".to_owned()][..], &numbers].concat()));
-        // What is ahead has been sent.
+        let mut running = self.this_program('a', &[&["source".to_owned()][..], &numbers].concat());
+        // It has sent the seconds ahead.
         let mut line = [0; 6];
-        running.0.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+        running.stdout().read_exact(&mut line).unwrap();
         assert_eq!(&line, b"ready\n");
         running
     }
@@ -93,7 +94,7 @@ impl Network {
     /// A reader at the other end.
     pub(crate) fn reader(&self, reader: &Reader) -> Running {
         let arguments = [reader.arguments(), vec![self.packet.to_string()]].concat();
-        Running(self.this_program('b', &arguments))
+        self.this_program('b', &arguments)
     }
 
     /// A real player that reads as fast as the audio plays, through a small window.
@@ -111,24 +112,19 @@ impl Network {
         let url = format!("http://{SERVER}:{PORT}/m?burst={burst}s");
         let time = seconds.to_string();
         command.args(["-i", &url, "-t", &time, "-c", "copy", "-f", "null", "-progress", "-", "-"]);
-        Running(command.stdout(Stdio::piped()).spawn().unwrap())
+        Running::start(command.stdout(Stdio::piped()))
     }
 
-    /// Waits until clients have so many connections.
+    /// Waits until clients have this many connections.
     pub(crate) fn wait_for_connections(&self, count: usize) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let output =
-                self.inside('b').args(["ss", "-tnH", "state", "established"]).output().unwrap();
-            if String::from_utf8_lossy(&output.stdout).lines().count() >= count {
-                return;
-            }
-            assert!(Instant::now() < end, "no {count} connections");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(&format!("{count} connections"), PATIENCE, || {
+            let output = self.inside('b').args(["ss", "-tnH", "state", "established"]).run();
+            let connections = String::from_utf8_lossy(&output.stdout).lines().count();
+            when(connections >= count, connections)
+        });
     }
 
-    /// Cuts the link: neither end is told.
+    /// Cuts the link; neither end is notified.
     pub(crate) fn cut(&self) {
         ip(&format!("-n {}b link set c0 down", self.name));
     }
@@ -139,33 +135,14 @@ impl Drop for Network {
         for end in ['a', 'b'] {
             let _ = Command::new("ip")
                 .args(["netns", "delete", &format!("{}{end}", self.name)])
-                .status();
+                .try_run(PATIENCE);
         }
     }
 }
 
 fn ip(line: &str) {
-    let done = Command::new("ip").args(line.split(' ')).status().unwrap();
-    assert!(done.success(), "ip {line}");
-}
-
-/// A client process; killed when dropped.
-pub(crate) struct Running(Child);
-
-impl Running {
-    /// What it printed, at its end.
-    pub(crate) fn said(mut self) -> String {
-        let mut text = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        text
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    let output = Command::new("ip").args(line.split(' ')).run();
+    assert!(output.status.success(), "ip {line}: {output:?}");
 }
 
 /// How a player reads.
@@ -173,11 +150,11 @@ impl Drop for Running {
 pub(crate) struct Reader {
     /// `SO_RCVBUF`, in bytes.
     pub buffer: usize,
-    /// What it asks for of the past, in seconds.
+    /// The burst that it asks for, in seconds.
     pub burst: u64,
-    /// For how long it reads in real time, in seconds.
+    /// How long it reads in real time, in seconds.
     pub seconds: u64,
-    /// Whether it stays without reading after that.
+    /// Whether it stays connected after that without reading.
     pub stays: bool,
 }
 
@@ -196,7 +173,7 @@ impl Reader {
 
 const AS_CLIENT: &str = "--as-client";
 
-/// What this program does when it is started as a client in a namespace.
+/// Runs this program as a client in a namespace, if the arguments say so.
 pub(crate) fn act_as_client(arguments: &[String]) -> Option<ExitCode> {
     let (first, rest) = arguments.split_first()?;
     if first != AS_CLIENT {
@@ -214,6 +191,7 @@ pub(crate) fn act_as_client(arguments: &[String]) -> Option<ExitCode> {
 
 fn be_source(ahead: u64, seconds: u64, packet: usize) {
     let mut socket = TcpStream::connect((SERVER, PORT)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
     let login = client::login(PASSWORD);
     write!(socket, "SOURCE /m HTTP/1.0\r\n{login}\r\n").unwrap();
     socket.write_all(&ogg::headers(1)).unwrap();
@@ -232,7 +210,7 @@ fn be_source(ahead: u64, seconds: u64, packet: usize) {
     }
 }
 
-/// Reads as fast as the audio plays, and says how much that was and whether it was hung up on.
+/// Reads as fast as the audio plays, and prints how much that was and whether the server closed the connection.
 fn be_reader(reader: Reader, packet: usize) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(reader.buffer).unwrap();

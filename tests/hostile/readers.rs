@@ -1,12 +1,13 @@
-//! Nobody who reads is dropped, and nobody who does not read stays.
+//! A listener that reads is not dropped, and one that does not read is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::client::{Listener, Source, connect, login, read_head};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::needs::{Need, needs};
 use crate::network::{Network, Reader};
 use crate::report::Report;
+use crate::wait::PATIENCE;
 use crate::{Attack, Effort, seconds, tenths};
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -19,13 +20,13 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("readers: what is left of a stream", leftovers),
 ];
 
-/// The server's patience in these tests, where ten minutes are not to be waited.
+/// The server's `listener_timeout` in short runs, in seconds.
 const TIMEOUT: u64 = 3;
-/// What the promise adds to it.
+/// How much later a listener may be dropped, in seconds.
 const GRACE: u64 = 10;
 
 fn paced(report: &mut Report, effort: Effort, mtu: u32) {
-    // In a tenth of the time ten times the audio: the same in bytes.
+    // A short run has a tenth of the time and ten times the bit rate: the same number of bytes.
     let (timeout, length, packet, bursts) = match effort {
         Effort::Long => (30, 600, 160, [0, 2, 30, 90]),
         Effort::Short => (TIMEOUT, 5 * TIMEOUT, 1_600, [0, 1, 3, 9]),
@@ -43,8 +44,9 @@ fn paced(report: &mut Report, effort: Effort, mtu: u32) {
     }
     let player = needs(&[Need::Program("ffmpeg")]).then(|| network.ffmpeg(bursts[2], length));
     let (mut dropped, mut least) = (Vec::new(), u64::MAX);
+    let limit = Duration::from_secs(length) + PATIENCE;
     for (reader, running) in readers {
-        let said = running.said();
+        let said = running.printed(limit);
         let taken = said.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
         least = least.min(taken);
         if !said.contains("cut no") {
@@ -62,7 +64,7 @@ fn paced(report: &mut Report, effort: Effort, mtu: u32) {
         if dropped.is_empty() { "none".into() } else { dropped.join("; ") },
     );
     if let Some(player) = player {
-        let said = player.said();
+        let said = player.printed(limit);
         let played = said.rsplit("out_time_us=").next().and_then(|rest| rest.lines().next());
         let played: u64 = played.and_then(|text| text.parse().ok()).unwrap_or(0);
         report.at_least("seconds that FFmpeg played", length - 1, played / 1_000_000);
@@ -71,7 +73,7 @@ fn paced(report: &mut Report, effort: Effort, mtu: u32) {
     report.measured("bytes that the slowest took", least);
 }
 
-/// How long until a listener is gone, from now.
+/// Waits until a listener is gone; the time in seconds.
 fn until_gone(server: &Daemon, reason: &str) -> f64 {
     let began = Instant::now();
     server.wait_for_line(&["event=\"listener-left\"", reason]);
@@ -84,8 +86,8 @@ fn vanished(report: &mut Report, _: Effort) {
     let _source = network.source(5, 120);
     server.wait_for_line(&["event=\"stream-began\""]);
     let reader = Reader { buffer: 65_536, burst: 0, seconds: 2, stays: true };
-    // It has read for a while, so the connection is as any other one.
-    let said = network.reader(&Reader { stays: false, ..reader }).said();
+    // The network works: a first listener reads for two seconds.
+    let said = network.reader(&Reader { stays: false, ..reader }).printed(PATIENCE);
     assert!(said.contains("cut no"), "{said}");
     server.wait_for_line(&["event=\"listener-left\""]);
     let _running = network.reader(&Reader { seconds: 600, ..reader });
@@ -105,8 +107,8 @@ fn vanished_in_silence(report: &mut Report, _: Effort) {
     let reader = Reader { buffer: 65_536, burst: 1, seconds: 600, stays: true };
     let _running = network.reader(&reader);
     network.wait_for_connections(1);
-    // Everything has been sent, and nothing more comes.
-    let _ = source.said();
+    // The source ends: everything has been sent.
+    source.printed(PATIENCE);
     server.wait_for_line(&["event=\"gap-began\""]);
     network.cut();
     let gone = until_gone(&server, "event");
@@ -118,7 +120,7 @@ fn stopped(report: &mut Report, _: Effort) {
     let server = network.server(&format!("listener_timeout = \"{TIMEOUT}s\""));
     let _source = network.source(30, 120);
     server.wait_for_line(&["event=\"stream-began\""]);
-    // It has read for a while, and has as little room as the kernel gives.
+    // It reads for a while, with the smallest receive buffer that the kernel allows.
     let reads = 10;
     let reader = Reader { buffer: 2_304, burst: 0, seconds: reads, stays: true };
     let _running = network.reader(&reader);

@@ -22,30 +22,30 @@ impl Report {
         Self { attack, rows: Vec::new() }
     }
 
-    /// Something that must be at most so much.
+    /// A value that must be `most` at the most.
     pub(crate) fn at_most<T: PartialOrd + Display>(&mut self, what: &str, most: T, seen: T) {
         let holds = seen <= most;
         self.row(what, format!("at most {most}"), seen.to_string(), holds);
     }
 
-    /// Something that must be at least so much.
+    /// A value that must be `least` at least.
     pub(crate) fn at_least<T: PartialOrd + Display>(&mut self, what: &str, least: T, seen: T) {
         let holds = seen >= least;
         self.row(what, format!("at least {least}"), seen.to_string(), holds);
     }
 
-    /// Something that must be just so.
+    /// A value that must be exactly `promised`.
     pub(crate) fn equal<T: PartialEq + Display>(&mut self, what: &str, promised: T, seen: T) {
         let holds = seen == promised;
         self.row(what, promised.to_string(), seen.to_string(), holds);
     }
 
-    /// Something that is only measured.
+    /// A value without a promise.
     pub(crate) fn measured(&mut self, what: &str, seen: impl Display) {
         self.row(what, "measured".into(), seen.to_string(), true);
     }
 
-    /// The attack itself came to no end.
+    /// A promise that is broken without a value, such as that the attack ends.
     pub(crate) fn broken(&mut self, what: &str) {
         self.row(what, "yes".into(), "no".into(), false);
     }

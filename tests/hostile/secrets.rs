@@ -1,4 +1,4 @@
-//! Nobody learns a secret, and nobody ends the process.
+//! No client can learn a secret or end the process.
 
 use std::io::Write;
 use std::process::Command;
@@ -10,6 +10,7 @@ use crate::client::{
 };
 use crate::daemon::{Daemon, binary};
 use crate::needs::{Need, needs};
+use crate::process::Run;
 use crate::report::Report;
 use crate::{Attack, Effort};
 
@@ -24,7 +25,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
 
 const TOKEN: &str = "0123456789abcdef-right";
 
-/// A server with a mount that takes tokens.
+/// A server with a mount that needs a token.
 fn with_tokens() -> (tempfile::TempDir, Daemon, Source) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tokens");
@@ -61,7 +62,7 @@ fn guessed_tokens(report: &mut Report, _: Effort) {
     report.equal("of a client that was in before", 200, head_from(friend, &server, &right));
     let forged = "/m?expires=99999999999&signature=AAAA";
     report.equal("a forged link after them", 429, head_from(stranger, &server, forged));
-    // As fast as one connection lets it, for a moment.
+    // For two seconds, as fast as two connections allow.
     let (began, compared, refused) = (Instant::now(), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -111,7 +112,7 @@ fn in_the_log(report: &mut Report, _: Effort) {
     for text in &requests {
         let _ = request(&server, text);
     }
-    // Answered in order: by now all of it has been logged.
+    // The log is in order: once it has this request, it has all of them.
     assert_eq!(get(&server, "/the-last").status, 404);
     server.wait_for_line(&["event=\"refused\"", "/the-last"]);
     report.measured("requests with a secret in the wrong place", requests.len());
@@ -119,13 +120,13 @@ fn in_the_log(report: &mut Report, _: Effort) {
     report.at_least("lines about them", 12, server.count_lines(&["event=\"refused\""]));
 }
 
-/// Where the clock says 1970, or less than the time since the machine was started.
+/// A clock that says 1970, or less than the time since the machine was started.
 fn endless_links(report: &mut Report, _: Effort) {
     if !needs(&[Need::Root, Need::Program("unshare")]) {
         return;
     }
     let mut command = Command::new("unshare");
-    // The steady clock is a year ahead of the wall clock.
+    // The monotonic clock is ahead of the wall clock.
     command
         .args(["--time", "--monotonic", "2000000000", "--fork", "--kill-child", "--"])
         .arg(binary());
@@ -134,7 +135,6 @@ fn endless_links(report: &mut Report, _: Effort) {
     std::fs::write(&file, format!("web:{TOKEN}\n")).unwrap();
     let mut server = Daemon::of(
         command,
-        0,
         "",
         &format!("[mount-defaults]\naccess = \"token\"\ntokens_file = \"{}\"", file.display()),
     );
@@ -157,7 +157,7 @@ fn guesses_from_everywhere(report: &mut Report, _: Effort) {
             .unwrap();
         read_head(&mut socket).status
     };
-    // Each in a network of its own.
+    // Each address is in another network.
     let address = |n: usize| [127, 10 + (n / 250) as u8, (n % 250) as u8, 1];
     for n in 0..1_100 {
         (0..5).for_each(|_| _ = stats(address(n), "wrong"));
@@ -170,8 +170,7 @@ fn hashes_from_everywhere(report: &mut Report, _: Effort) {
     if !needs(&[Need::Program("htpasswd")]) {
         return;
     }
-    let made =
-        Command::new("htpasswd").args(["-nbB", "-C", "11", "anna", "right"]).output().unwrap();
+    let made = Command::new("htpasswd").args(["-nbB", "-C", "11", "anna", "right"]).run();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("users");
     std::fs::write(&file, made.stdout).unwrap();
@@ -183,7 +182,7 @@ fn hashes_from_everywhere(report: &mut Report, _: Effort) {
         ),
     );
     let _source = Source::connect(&server, "/m", 1);
-    // Twenty addresses of one network ask for all the checking that they can get.
+    // Twenty addresses of one network ask for as many checks as they can.
     let asked: Vec<_> = (0..80)
         .map(|n: u8| {
             let mut socket = connect_from([127, 0, 7, 1 + n % 20], &server);

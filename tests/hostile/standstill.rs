@@ -1,4 +1,4 @@
-//! The server itself stands still, or somebody whom it talks to does.
+//! The server itself stands still, or a process that it talks to does.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::client::{Listener, Source};
-use crate::daemon::{Daemon, PATIENCE, binary};
+use crate::daemon::{Daemon, binary};
 use crate::ogg;
 use crate::report::Report;
+use crate::wait::{PATIENCE, join, until, when};
 use crate::{Attack, Effort, tenths};
 
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -33,7 +34,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
 
 const PAGE: Duration = Duration::from_millis(20);
 
-/// A source that goes on in real time, whatever the server does.
+/// A source that sends in real time, whatever the server does.
 struct Live {
     stop: Arc<AtomicBool>,
     sent: JoinHandle<(Source, u32)>,
@@ -57,11 +58,11 @@ impl Live {
 
     fn stop(self) -> (Source, u32) {
         self.stop.store(true, SeqCst);
-        self.sent.join().unwrap()
+        join("the source to stop", self.sent)
     }
 }
 
-/// What a listener hears: the numbers of pages, and how many of silence.
+/// What a listener has heard: the numbers of pages with audio, and how many pages of silence.
 #[derive(Default)]
 struct Heard {
     numbers: Vec<u32>,
@@ -89,46 +90,40 @@ fn hear(server: &Daemon, mount: &str) -> Arc<Mutex<Heard>> {
     heard
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "never: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn standstill(report: &mut Report, milliseconds: u64) {
     let server =
         Daemon::with("", "[mount-defaults]\ngap_after = \"1s\"\nsource_timeout = \"10s\"\n");
-    // One source that has always been there, and one that was away before: it may not make up for lost time.
+    // One source that was always connected, and one that was away before, which may not catch up.
     let whole = Live::start(Source::connect(&server, "/whole", 1), 0);
     let whole_heard = hear(&server, "/whole");
     let mut early = Source::connect(&server, "/back", 1);
     early.send(1, 160);
     early.leave();
     server.wait_for_line(&["event=\"gap-began\"", "/back"]);
-    // As most programs do, it lets its kernel gather what is small.
+    // With Nagle's algorithm, as most programs have it.
     let back = Live::start(Source::connect(&server, "/back", 2).with_delay(), 0);
     server.wait_for_line(&["event=\"gap-ended\"", "/back"]);
     let back_heard = hear(&server, "/back");
-    until("both are heard", || {
-        [&whole_heard, &back_heard].iter().all(|heard| heard.lock().unwrap().numbers.len() > 50)
+    until("50 pages of both", PATIENCE, || {
+        let pages = [&whole_heard, &back_heard].map(|heard| heard.lock().unwrap().numbers.len());
+        when(pages.iter().all(|&pages| pages > 50), pages)
     });
     let silence = [&whole_heard, &back_heard].map(|heard| heard.lock().unwrap().silence);
 
     server.signal(Signal::SIGSTOP);
     thread::sleep(Duration::from_millis(milliseconds));
     server.signal(Signal::SIGCONT);
-    // What comes after it is heard as well. A kernel that was kept waiting looks for room again after as long.
+    // The audio after it is heard as well. A sender's kernel probes a closed window again after as long a time.
     thread::sleep(Duration::from_secs(2) + Duration::from_millis(milliseconds));
     for (what, live, heard, silence) in [
         ("always there", whole, &whole_heard, silence[0]),
         ("away before", back, &back_heard, silence[1]),
     ] {
         let (source, sent) = live.stop();
-        until("the last page is heard", || {
+        until("the last page", PATIENCE, || {
             let heard = heard.lock().unwrap();
-            heard.ended || heard.numbers.last() == Some(&(sent - 1))
+            let last = heard.numbers.last();
+            when(heard.ended || last == Some(&(sent - 1)), last)
         });
         let heard = heard.lock().unwrap();
         let first = heard.numbers[0];
@@ -154,7 +149,7 @@ fn standstill(report: &mut Report, milliseconds: u64) {
     report.measured("seconds that the line says", tenths(said.unwrap_or(f64::NAN)));
 }
 
-/// Nobody reads the service manager's socket, as when it is busy or debugged.
+/// The service manager does not read its socket, because it is busy or in a debugger.
 fn nobody_hears(report: &mut Report, _: Effort) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
@@ -164,12 +159,12 @@ fn nobody_hears(report: &mut Report, _: Effort) {
         std::fs::set_permissions(path, mode).unwrap();
     }
     let mut command = Command::new("env");
-    // A ping every 50 ms: what the socket holds is full at once.
+    // A ping every 50 ms fills the socket's buffer soon.
     command
         .arg(format!("NOTIFY_SOCKET={}", path.display()))
         .arg("WATCHDOG_USEC=200000")
         .arg(binary());
-    let mut server = Daemon::of(command, 0, "", "");
+    let mut server = Daemon::of(command, "", "");
     thread::sleep(Duration::from_secs(3));
     server.signal(Signal::SIGHUP);
     let began = Instant::now();
@@ -182,7 +177,7 @@ fn nobody_hears(report: &mut Report, _: Effort) {
     report.at_most("seconds until SIGTERM ends it", 10.0, until_end(&mut server));
 }
 
-/// A file of the configuration may be a pipe, or on a disk that is gone.
+/// A file that the configuration names can be a pipe, or on a disk that does not answer.
 fn hanging_configuration(report: &mut Report, _: Effort) {
     let mut server = Daemon::start();
     let pipe = server.file().with_file_name("pipe");

@@ -1,4 +1,4 @@
-//! Who may listen, and who may push.
+//! Who may listen, and who may send.
 
 use std::process::Command;
 
@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::client::{Listener, Source, get, get_with, login, login_as, read_head, request};
 use crate::daemon::{Daemon, PASSWORD, silvacast};
+use crate::process::Run;
 
 const TOKEN: &str = "0123456789abcdef-token";
 
@@ -33,10 +34,9 @@ fn server(directory: &TempDir) -> Daemon {
     )
 }
 
-/// A line as htpasswd itself writes it.
+/// A line that htpasswd wrote.
 fn htpasswd(user: &str, password: &str) -> String {
-    let output = Command::new("htpasswd").args(["-nbB", "-C", "5", user, password]).output();
-    let output = output.expect("htpasswd is needed here");
+    let output = Command::new("htpasswd").args(["-nbB", "-C", "5", user, password]).run();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }
@@ -45,7 +45,7 @@ fn from(address: &str) -> String {
     format!("X-Forwarded-For: {address}\r\n")
 }
 
-/// What a listener gets to hear first, without listening on.
+/// The status of a listener's request, by HEAD and by GET.
 fn status(server: &Daemon, target: &str, fields: &str) -> u16 {
     let head = format!("HEAD {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     let asked = request(server, &head).status;
@@ -58,7 +58,7 @@ fn status(server: &Daemon, target: &str, fields: &str) -> u16 {
 }
 
 #[test]
-fn each_mount_opens_to_those_whom_it_is_for() {
+fn each_mount_admits_the_listeners_that_it_is_configured_for() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(&directory);
     let _sources: Vec<_> = ["/password", "/token", "/closed", "/near", "/hidden", "/open"]
@@ -86,7 +86,7 @@ fn each_mount_opens_to_those_whom_it_is_for() {
     assert_eq!(status(&server, "/near", &from("100.64.0.9")), 403);
     assert!(server.lines().iter().all(|line| !line.contains(TOKEN) && !line.contains("vögel")));
 
-    // What is hidden can be heard by who knows of it, and is nowhere to be seen.
+    // A hidden mount can be heard, and no page lists it.
     assert_eq!(status(&server, "/hidden", ""), 200);
     for page in ["/status-json.xsl", "/api/v1/mounts", "/metrics"] {
         let text = get(&server, page).text();
@@ -107,7 +107,7 @@ fn guessing_locks_out_the_guesser_and_no_source() {
     }
     assert_eq!(get_with(&server, "/password", &right).status, 429);
     assert_eq!(get_with(&server, "/token?token=guessed", &guesser).status, 429);
-    assert_eq!(status(&server, "/password", &login_as("anna", "vögel")), 200, "anybody else");
+    assert_eq!(status(&server, "/password", &login_as("anna", "vögel")), 200, "another client");
     let push =
         format!("PUT /x HTTP/1.0\r\n{}{guesser}Content-Length: 4\r\n\r\nRIFF", login(PASSWORD));
     assert_eq!(request(&server, &push).status, 415, "a Recorder at the same address");
@@ -120,7 +120,7 @@ fn passwords_are_checked_while_streams_go_on() {
     let mut source = Source::connect(&server, "/password", 1);
     let mut listener = Listener::join_with(&server, "/password", &login_as("anna", "vögel"));
     listener.headers();
-    // Each of these takes a while; pages do not wait for them.
+    // Each check of a password takes long; pages do not wait for it.
     let mut waiting = Vec::new();
     for n in 0..40 {
         let mut socket = crate::client::connect(&server);
@@ -156,13 +156,8 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     let server = server(&directory);
     let _sources = ["/token", "/password"].map(|mount| Source::connect(&server, mount, 1));
     let share = |arguments: &[&str]| {
-        let output = silvacast()
-            .arg("share")
-            .arg("--config")
-            .arg(server.file())
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output =
+            silvacast().arg("share").arg("--config").arg(server.file()).args(arguments).run();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     };
     let (code, url) =
@@ -180,7 +175,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
         let (code, text) = share(&wrong);
         assert!(code == Some(2) && text.contains(said), "{text}");
     }
-    // Whoever came in by one goes when its time is over.
+    // A listener that came by a link is disconnected when the link expires.
     let (_, short) = share(&["--mount", "/token", "--for", "2s", "--url", "http://x"]);
     let mut listener = Listener::join(&server, short.trim().strip_prefix("http://x").unwrap());
     listener.headers();
@@ -194,7 +189,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
 }
 
 #[test]
-fn who_may_not_connect_at_all_gets_nothing() {
+fn clients_in_a_denied_network_are_refused() {
     let server = Daemon::with("trusted_proxies = [\"127.0.0.1\"]\ndeny = [\"192.0.2.0/24\"]", "");
     assert_eq!(get_with(&server, "/healthz", &from("192.0.2.1")).status, 403);
     assert_eq!(get_with(&server, "/healthz", &from("198.51.100.1")).status, 200);

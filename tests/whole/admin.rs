@@ -9,6 +9,7 @@ use crate::client::{
 };
 use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
 use crate::ogg;
+use crate::wait::{PATIENCE, until, when};
 
 /// The text of the first element of this name.
 fn value<'x>(xml: &'x str, name: &str) -> &'x str {
@@ -38,7 +39,7 @@ fn only_the_administrator_gets_in_and_guessing_is_stopped() {
 }
 
 #[test]
-fn an_administrator_who_was_in_is_not_kept_out_by_who_guesses_beside_him() {
+fn an_administrator_who_has_logged_in_is_not_locked_out_by_a_guesser() {
     let server = Daemon::start();
     assert_eq!(get_with(&server, "/admin/stats", &admin()).status, 200);
     let guess = || get_with(&server, "/admin/listmounts", &login_as("admin", "x")).status;
@@ -48,7 +49,7 @@ fn an_administrator_who_was_in_is_not_kept_out_by_who_guesses_beside_him() {
 }
 
 #[test]
-fn stats_and_lists_tell_what_is_there() {
+fn stats_and_lists_have_every_source_and_listener() {
     let server = Daemon::start();
     let _a = Source::connect(&server, "/a.opus", 1);
     let _b = Source::connect(&server, "/b.opus", 1);
@@ -87,7 +88,7 @@ fn a_listener_and_a_source_can_be_ended() {
     for (id, listener) in ids.iter().zip(&mut listeners) {
         let killed = ask(&server, &format!("killclient?mount=/m&id={id}"));
         assert_eq!(value(&killed, "return"), "1");
-        assert_eq!(listener.page(), None, "on whichever thread it was");
+        assert_eq!(listener.page(), None, "a killed listener gets no more pages");
     }
     server.wait_for_lines(&["listener-left", "the administrator ended it"], 4);
     assert_eq!(value(&ask(&server, "killclient?mount=/m&id=4711"), "return"), "0");
@@ -96,7 +97,7 @@ fn a_listener_and_a_source_can_be_ended() {
 }
 
 #[test]
-fn a_title_can_be_given_by_its_source_and_is_seen() {
+fn a_source_can_set_its_title() {
     let server = Daemon::with("", "[[mount]]\nname = \"/own\"\nsource_password = \"its own\"");
     let _source = Source::connect(&server, "/m", 1);
     let update = |fields: &str| {
@@ -108,11 +109,9 @@ fn a_title_can_be_given_by_its_source_and_is_seen() {
         let status: Value = serde_json::from_slice(&get(&server, "/status-json.xsl").body).unwrap();
         status["icestats"]["source"]["title"].clone()
     };
-    while title() != "Winter wren & <co>" {
-        std::thread::yield_now();
-    }
+    until("the new title", PATIENCE, || when(title() == "Winter wren & <co>", title()));
     assert_eq!(update(&admin()), 200);
-    assert_eq!(update(&login("its own")), 401, "another mount's");
+    assert_eq!(update(&login("its own")), 401, "the password of another mount");
     let mut own = connect(&server);
     write!(own, "SOURCE /own HTTP/1.0\r\n{}\r\n", login("its own")).unwrap();
     assert_eq!(read_head(&mut own).status, 200);
@@ -164,14 +163,14 @@ fn no_page_of_another_site_can_send_a_command() {
         assert_eq!(kill(foreign), 403, "{foreign}");
     }
     assert_eq!(server.count_lines(&["source-ended"]), 0);
-    // To look is no command.
+    // Reading is not a command.
     let look = format!("{}Origin: http://evil.example\r\n", admin());
     assert_eq!(get_with(&server, "/admin/stats", &look).status, 200);
-    assert_eq!(kill("Origin: http://x\r\n"), 200, "its own");
+    assert_eq!(kill("Origin: http://x\r\n"), 200, "a page of this server");
 }
 
 #[test]
-fn what_is_not_there_is_said_in_a_sentence() {
+fn unsupported_commands_are_refused_with_a_sentence() {
     let server = Daemon::start();
     for (what, status, said) in [
         ("moveclients?mount=/m&destination=/n", 400, "silvacast has no moveclients"),

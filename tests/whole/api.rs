@@ -3,16 +3,17 @@
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::client::{
-    Chunked, Listener, Source, admin, connect, get, get_with, login, read_head, read_to_end,
-    request,
+    Chunked, Listener, Source, admin, connect, connect_with_little_room, get, get_with, login,
+    read_head, read_to_end, request,
 };
-use crate::daemon::{Daemon, PASSWORD, PATIENCE};
+use crate::daemon::{Daemon, PASSWORD};
 use crate::ogg;
+use crate::wait::{PATIENCE, join, until, until_received, when};
 
 fn json(server: &Daemon, path: &str) -> Value {
     let answer = get(server, path);
@@ -25,7 +26,7 @@ fn json(server: &Daemon, path: &str) -> Value {
 }
 
 #[test]
-fn a_mount_says_how_it_is() {
+fn a_mount_has_every_documented_field() {
     let server = Daemon::start();
     assert_eq!(json(&server, "/api/v1/mounts"), serde_json::json!({"mounts": []}));
     let mut source = Source::connect(&server, "/mic%20%C3%B6.opus", 1);
@@ -68,7 +69,7 @@ fn a_mount_says_how_it_is() {
 }
 
 #[test]
-fn listeners_are_told_to_the_administrator_only() {
+fn only_the_administrator_can_list_listeners() {
     let server = Daemon::start();
     let _source = Source::connect(&server, "/m", 1);
     let _listener = Listener::join_with(&server, "/m", "User-Agent: ear\r\n");
@@ -82,11 +83,11 @@ fn listeners_are_told_to_the_administrator_only() {
     );
 }
 
-/// A reader of events.
+/// A client that reads events.
 struct Events {
     socket: TcpStream,
     reader: BufReader<Chunked<BufReader<Box<dyn Read>>>>,
-    /// The newest event's identity.
+    /// The ID of the newest event.
     last: String,
 }
 
@@ -99,7 +100,7 @@ impl Events {
         Self::of(Vec::new(), socket)
     }
 
-    /// One that has read so much already.
+    /// A client that has read these bytes already.
     fn of(read: Vec<u8>, socket: TcpStream) -> Self {
         let all = Cursor::new(read).chain(socket.try_clone().unwrap());
         let all: Box<dyn Read> = Box::new(all);
@@ -107,41 +108,49 @@ impl Events {
         Self { socket, reader, last: String::new() }
     }
 
-    /// The next event that is no clock.
+    /// The next event that is not a clock.
     fn next(&mut self) -> (String, Value) {
-        // Clocks come for ever.
-        let end = Instant::now() + PATIENCE;
-        loop {
+        self.find("an event", |(kind, _)| kind != "clock")
+    }
+
+    /// Reads until an event is wanted, and returns it.
+    fn find(&mut self, what: &str, wanted: impl Fn(&(String, Value)) -> bool) -> (String, Value) {
+        until_received(what, PATIENCE, || {
             let event = self.any();
-            if event.0 != "clock" {
-                return event;
-            }
-            assert!(Instant::now() < end, "nothing but clocks");
-        }
+            if wanted(&event) { Ok(event) } else { Err(event.0) }
+        })
+    }
+
+    /// Reads until the mount has this title.
+    fn find_title(&mut self, title: &str) {
+        self.find(title, |(_, data)| data["title"] == title);
     }
 
     fn any(&mut self) -> (String, Value) {
         let mut kind = String::new();
-        loop {
+        until_received("an event's data", PATIENCE, || {
             let mut line = String::new();
             assert!(self.reader.read_line(&mut line).unwrap() > 0, "the events ended");
             match line.trim_end().split_once(": ") {
                 Some(("id", id)) => id.clone_into(&mut self.last),
                 Some(("event", event)) => event.clone_into(&mut kind),
-                Some(("data", data)) => return (kind, serde_json::from_str(data).unwrap()),
+                Some(("data", data)) => {
+                    return Ok((kind.clone(), serde_json::from_str(data).unwrap()));
+                }
                 _ => {}
             }
-        }
+            Err(line)
+        })
     }
 }
 
 #[test]
-fn events_tell_what_happens_and_where_to_go_on() {
+fn events_report_what_happens_and_resume_after_the_last_one_read() {
     let server = Daemon::with("", "[mount-defaults]\ngap_after = \"100ms\"\nhold = \"1s\"");
     let mut events = Events::open(&server, "");
     assert_eq!(events.next(), ("mounts".into(), serde_json::json!({"mounts": []})));
     let mut source = Source::connect(&server, "/m", 1);
-    // It goes on in real time until it is told to leave: without it there would be a gap, and then the end.
+    // It sends in real time until it is told to leave; without audio there would be a gap, and then the end.
     let (leave, told) = std::sync::mpsc::sync_channel::<()>(0);
     let source = std::thread::spawn(move || {
         while told
@@ -155,50 +164,46 @@ fn events_tell_what_happens_and_where_to_go_on() {
     let (kind, up) = events.next();
     assert_eq!((&*kind, &up["name"], &up["title"]), ("up", &"/m".into(), &"Dusk".into()));
     let listener = Listener::join(&server, "/m");
-    let mut seen = Vec::new();
-    let mut until = |events: &mut Events, wanted: &str| loop {
-        let (kind, data) = events.next();
-        seen.push(kind.clone());
-        if kind == wanted {
-            return data;
-        }
-    };
-    assert_eq!(until(&mut events, "listeners"), serde_json::json!({"name": "/m", "listeners": 1}));
+    let find =
+        |events: &mut Events, wanted: &str| events.find(wanted, |(kind, _)| kind == wanted).1;
+    assert_eq!(find(&mut events, "listeners"), serde_json::json!({"name": "/m", "listeners": 1}));
     let here = events.last.clone();
-    // Another reader sees all there is at its beginning, and the time now and then.
+    // Another client gets all mounts first, and a clock now and then.
     let mut late = Events::open(&server, "");
     let (kind, all) = late.next();
     assert_eq!((&*kind, &all["mounts"][0]["name"]), ("mounts", &"/m".into()));
-    loop {
-        let (kind, data) = late.any();
-        if kind == "clock" {
-            assert!(data["name"] == "/m" && data["granule"].is_u64() && data["unix_ms"].is_u64());
-            break;
-        }
-    }
+    let clock = find(&mut late, "clock");
+    assert!(clock["name"] == "/m" && clock["granule"].is_u64() && clock["unix_ms"].is_u64());
     get_with(&server, "/admin/metadata?mount=/m&mode=updinfo&song=Wren", &login(PASSWORD));
-    assert_eq!(until(&mut events, "title")["title"], "Wren");
+    assert_eq!(find(&mut events, "title")["title"], "Wren");
     drop(leave);
-    source.join().unwrap();
-    until(&mut events, "gap");
+    join("the source to leave", source);
+    find(&mut events, "gap");
     drop(listener);
-    until(&mut events, "listeners");
-    assert_eq!(until(&mut events, "down"), serde_json::json!({"name": "/m"}));
-    // Who was away hears what it has missed, in the same order, and nothing twice.
+    find(&mut events, "listeners");
+    assert_eq!(find(&mut events, "down"), serde_json::json!({"name": "/m"}));
+    // A client that was away gets the events that it missed, and not the list of all mounts.
     let mut back = Events::open(&server, &format!("Last-Event-ID: {here}\r\n"));
-    let missed: Vec<_> =
-        std::iter::from_fn(|| Some(back.next().0)).take_while(|kind| kind != "down").collect();
+    let mut missed = Vec::new();
+    until_received("the event `down`", PATIENCE, || {
+        let kind = back.next().0;
+        if kind == "down" {
+            return Ok(());
+        }
+        missed.push(kind.clone());
+        Err(kind)
+    });
     assert!(!missed.contains(&"mounts".to_owned()), "{missed:?}");
     assert!(
         missed.contains(&"gap".to_owned()) && missed.contains(&"title".to_owned()),
         "{missed:?}"
     );
     let mut stranger = Events::open(&server, "Last-Event-ID: 1-1\r\n");
-    assert_eq!(stranger.next().0, "mounts", "of another process");
+    assert_eq!(stranger.next().0, "mounts", "the ID is from another process");
 }
 
 #[test]
-fn places_for_readers_are_limited_and_whoever_has_most_of_them_loses_one() {
+fn places_for_readers_are_limited_and_the_client_with_most_of_them_loses_one() {
     let server = Daemon::with("trusted_proxies = [\"127.0.0.1\"]", "");
     let from = |host: usize| format!("X-Forwarded-For: 192.0.2.{host}\r\n");
     let mut greedy: Vec<_> = (0..63).map(|_| Events::open(&server, &from(1))).collect();
@@ -209,28 +214,26 @@ fn places_for_readers_are_limited_and_whoever_has_most_of_them_loses_one() {
     let mut newcomer = Events::open(&server, &from(3));
     assert_eq!(newcomer.next().0, "mounts");
     let mut oldest = greedy.remove(0);
-    assert!(read_to_end(&mut oldest.socket).len() < 4096, "it is hung up on");
-    // And nobody else is.
+    assert!(
+        read_to_end(&mut oldest.socket).len() < 4096,
+        "the oldest reader of the greedy client is disconnected"
+    );
+    // Nobody else is disconnected.
     let _source = Source::connect(&server, "/m", 1);
     for reader in greedy.iter_mut().chain([&mut modest, &mut newcomer]) {
         assert_eq!(reader.next().0, "up");
     }
 }
 
-/// A reader of events that has little room for what it does not read, and does not read.
+/// A client that asks for events and does not read them, with a small receive buffer.
 fn stuck_reader(server: &Daemon) -> TcpStream {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
-    socket.connect(&address.into()).unwrap();
-    let mut stuck = TcpStream::from(socket);
-    stuck.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stuck = connect_with_little_room(server);
     write!(stuck, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     assert_eq!(read_head(&mut stuck).status, 200);
     stuck
 }
 
-/// Gives the mount a title of this number and as long as may be.
+/// Gives the mount a title with this number and of the greatest length.
 fn retitle(server: &Daemon, number: usize) -> String {
     let title = format!("{number}-{}", "x".repeat(240));
     let target = format!("/admin/metadata?mount=/m&mode=updinfo&song={title}");
@@ -239,63 +242,51 @@ fn retitle(server: &Daemon, number: usize) -> String {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_dropped_and_delays_nobody() {
+fn a_reader_of_events_that_does_not_read_is_dropped_and_delays_nobody() {
     let server = Daemon::start();
     let _source = Source::connect(&server, "/m", 1);
     let stuck = stuck_reader(&server);
     let mut reading = Events::open(&server, "");
     reading.next();
-    let end = Instant::now() + PATIENCE;
-    // More than any buffer holds, until the kernel says that the server has reset the connection.
-    for number in 0.. {
-        let title = retitle(&server, number);
-        while reading.next().1["title"] != *title {}
-        if stuck.take_error().unwrap().is_some() {
-            break;
-        }
-        assert!(Instant::now() < end, "it is still connected");
-    }
+    // More events than any buffer holds, until the kernel reports that the server has reset the connection.
+    let mut numbers = 0..;
+    until("the server to reset the connection", PATIENCE, || {
+        reading.find_title(&retitle(&server, numbers.next().unwrap()));
+        when(stuck.take_error().unwrap().is_some(), "it is connected")
+    });
 }
 
 #[test]
-fn a_reader_that_falls_behind_is_told_how_things_are_and_goes_on() {
+fn a_reader_of_events_that_falls_behind_gets_all_mounts_and_continues() {
     let server = Daemon::start();
     let _source = Source::connect(&server, "/m", 1);
     let mut slow = stuck_reader(&server);
     let mut reading = Events::open(&server, "");
     reading.next();
-    // More than is kept, and more than any buffer holds; it takes a fifth of it.
+    // More events than the server keeps and than any buffer holds; the slow client reads a fifth of them.
     let mut taken = Vec::new();
     for number in 0..300 {
-        let title = retitle(&server, number);
-        while reading.next().1["title"] != *title {}
+        reading.find_title(&retitle(&server, number));
         let mut some = [0; 64];
         let n = slow.read(&mut some).unwrap();
         taken.extend_from_slice(&some[..n]);
     }
     let mut slow = Events::of(taken, slow);
     let last = retitle(&server, 300);
-    let (mut snapshots, mut end) = (0, Instant::now() + PATIENCE);
-    loop {
+    let mut snapshots = 0;
+    until_received("the last title", PATIENCE, || {
         let (kind, data) = slow.next();
         snapshots += usize::from(kind == "mounts");
         let mount = if kind == "mounts" { &data["mounts"][0] } else { &data };
-        if mount["title"] == *last {
-            break;
-        }
-        assert!(Instant::now() < end, "it was never told of the last title");
-    }
-    assert!(snapshots >= 2, "at the beginning, and when it had fallen behind");
-    // And it is as good a reader as any.
-    end = Instant::now() + PATIENCE;
-    let title = retitle(&server, 301);
-    while slow.next().1["title"] != *title {
-        assert!(Instant::now() < end, "nothing comes any more");
-    }
+        when(mount["title"] == *last, mount)
+    });
+    assert!(snapshots >= 2, "one at the start, one when it had fallen behind: {snapshots}");
+    // From here on it gets single events again.
+    slow.find_title(&retitle(&server, 301));
 }
 
 #[test]
-fn metrics_are_what_a_prometheus_reads() {
+fn prometheus_can_read_the_metrics() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m%22", 1);
     let mut listener = Listener::join(&server, "/m%22");
@@ -322,7 +313,7 @@ fn metrics_are_what_a_prometheus_reads() {
 }
 
 #[test]
-fn a_playlist_has_the_url_by_which_it_was_asked_for() {
+fn a_playlist_has_the_url_that_the_client_used() {
     let server = Daemon::with("path_prefix = \"/stream\"\ntrusted_proxies = [\"127.0.0.1\"]", "");
     let login = login(PASSWORD);
     let mut socket = connect(&server);
@@ -339,7 +330,7 @@ fn a_playlist_has_the_url_by_which_it_was_asked_for() {
 }
 
 #[test]
-fn a_combined_log_is_written_where_it_is_asked_for() {
+fn a_combined_log_is_written_if_configured() {
     let mut command = crate::daemon::silvacast();
     let output = tempfile::NamedTempFile::new().unwrap();
     command.stdout(output.reopen().unwrap());
@@ -347,13 +338,10 @@ fn a_combined_log_is_written_where_it_is_asked_for() {
     let _source = Source::connect(&server, "/m", 1);
     drop(Listener::join_with(&server, "/m", "User-Agent: an \"ear\"\r\n"));
     server.wait_for_line(&["listener-left"]);
-    let line = loop {
+    let line = until("a whole line", PATIENCE, || {
         let text = std::fs::read_to_string(output.path()).unwrap();
-        if text.ends_with('\n') {
-            break text;
-        }
-        std::thread::yield_now();
-    };
+        if text.ends_with('\n') { Ok(text) } else { Err(text) }
+    });
     assert!(
         line.starts_with("127.0.0.1 - - [") && line.contains(" +0000] \"GET /m HTTP/1.0\" 200 "),
         "{line}"
@@ -362,7 +350,7 @@ fn a_combined_log_is_written_where_it_is_asked_for() {
 }
 
 #[test]
-fn whatever_a_source_calls_itself_harms_nothing() {
+fn a_source_s_names_are_escaped_everywhere() {
     let server = Daemon::start();
     for (number, name) in
         ["\"><script>alert(1)</script>", "123", "-", "&amp;]]>", &"🦉".repeat(400)]

@@ -1,22 +1,27 @@
-//! A real browser, headless, that plays a mount in an `<audio>` element and says what it hears.
+//! A real headless browser that plays a mount in an `<audio>` element and reports what it hears.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::daemon::PATIENCE;
+use crate::process::Running;
+use crate::wait::{PATIENCE, until};
 
-/// Plays, and reports ten times a second: where it is, how loud it is, and its loudest frequency.
+/// How long a browser may take to start and to hear something, while others use the machine.
+pub(crate) const BROWSER: Duration = Duration::from_mins(3);
+
+/// A page that plays, and reports ten times a second: its position, its loudness and its loudest frequency.
 const PAGE: &str = r#"<!doctype html><meta charset=utf-8><audio id=a crossorigin=anonymous></audio><script>
 let analyser, samples, spectrum, order = Promise.resolve();
 function say(what) {
   const text = "/said?" + [what, a.currentTime.toFixed(3), ...listen()].join("&");
-  // One after the other: requests side by side may arrive in any order.
+  // One request after the other: parallel requests may arrive in any order.
   order = order.then(() => fetch(text)).catch(() => {});
 }
 function listen() {
@@ -40,7 +45,7 @@ a.src = MOUNT;
 a.play().catch(error => say("refused"));
 </script>"#;
 
-/// What makes a Firefox without a sound card, a user or a network of its own play at its own speed.
+/// Preferences with which Firefox plays in real time without a sound card, a user or the network.
 const FIREFOX: &str = r#"
 user_pref("media.autoplay.default", 0);
 user_pref("media.autoplay.blocking_policy", 0);
@@ -67,7 +72,8 @@ user_pref("fission.autostart", false);
 user_pref("layers.acceleration.disabled", true);
 "#;
 
-const CHROMIUM: [&str; 14] = [
+/// Options with which Chromium does the same.
+pub(crate) const CHROMIUM: [&str; 14] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -84,7 +90,7 @@ const CHROMIUM: [&str; 14] = [
     "--autoplay-policy=no-user-gesture-required",
 ];
 
-/// Something that the page said.
+/// A report of the page.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Said {
     /// `hears`, or the name of an event.
@@ -93,7 +99,7 @@ pub(crate) struct Said {
     pub time: f64,
     /// Root mean square, 1 is full scale.
     pub loudness: f64,
-    /// Of the loudest part, in Hz.
+    /// Of the loudest part of the spectrum, in Hz.
     pub frequency: f64,
 }
 
@@ -102,7 +108,7 @@ impl Said {
         self.loudness > 0.01
     }
 
-    /// Whether it is this tone, as far as the spectrum tells tones apart.
+    /// Whether it is this tone, within the resolution of the spectrum.
     pub(crate) fn is_tone(&self, frequency: f64) -> bool {
         self.is_loud() && (self.frequency - frequency).abs() < 50.0
     }
@@ -110,8 +116,8 @@ impl Said {
 
 pub(crate) struct Browser {
     name: &'static str,
-    child: Child,
-    said: Arc<(Mutex<Vec<Said>>, Condvar)>,
+    process: Running,
+    said: Arc<Mutex<Vec<Said>>>,
     _profile: TempDir,
 }
 
@@ -129,7 +135,7 @@ impl Browser {
             std::fs::write(profile.join("user.js"), FIREFOX).unwrap();
             let mut command = Command::new("firefox-esr");
             command.args(["--headless", "--no-remote", "--profile"]).arg(profile).arg(url);
-            // It must not touch a profile of whoever runs the tests.
+            // Keeps it away from the profile of the user who runs the tests.
             command.env("HOME", profile).env_remove("DISPLAY");
             command
         })
@@ -140,24 +146,21 @@ impl Browser {
         mount: &str,
         command: impl FnOnce(&Path, &str) -> Command,
     ) -> Self {
-        let web = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = web.local_addr().unwrap();
-        let said = Arc::new((Mutex::default(), Condvar::new()));
+        let said = Arc::<Mutex<Vec<Said>>>::default();
         let (page, sink) = (PAGE.replace("MOUNT", &format!("{mount:?}")), Arc::clone(&said));
-        thread::spawn(move || serve(&web, &page, &sink));
+        let address = serve(page, move |text| {
+            sink.lock().unwrap().extend(read(text));
+        });
         let profile = tempfile::tempdir().unwrap();
-        let mut command = command(profile.path(), &url(address));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child =
-            command.spawn().unwrap_or_else(|error| panic!("{name} is needed here: {error}"));
-        Self { name, child, said, _profile: profile }
+        let mut command = command(profile.path(), &format!("http://{address}/"));
+        let process = Running::start_quietly(&mut command);
+        Self { name, process, said, _profile: profile }
     }
 
-    /// Waits for something that it says from `since` on; the number of it.
+    /// Waits for a report that is wanted, from number `since` on, and returns its number.
     pub(crate) fn wait_for(&self, since: usize, wanted: impl Fn(&Said) -> bool) -> usize {
-        let (said, more) = &*self.said;
-        let mut said = said.lock().unwrap();
-        loop {
+        until(&format!("a report of {}", self.name), BROWSER, || {
+            let said = self.said.lock().unwrap();
             for (number, said) in said.iter().enumerate().skip(since) {
                 assert!(
                     !matches!(&*said.what, "ended" | "error" | "refused"),
@@ -165,32 +168,27 @@ impl Browser {
                     self.name
                 );
                 if wanted(said) {
-                    return number;
+                    return Ok(number);
                 }
             }
-            let (guard, waited) = more.wait_timeout(said, PATIENCE).unwrap();
-            said = guard;
-            let last = said.last();
-            assert!(!waited.timed_out(), "{} said nothing more after {last:?}", self.name);
-            assert!(said.len() < since + 6_000, "{} hears something else: {last:?}", self.name);
-        }
+            Err(format!("{:?}", said.last()))
+        })
     }
 
-    /// All that it said so far.
+    /// All its reports so far.
     pub(crate) fn said(&self) -> Vec<Said> {
-        self.said.0.lock().unwrap().clone()
+        self.said.lock().unwrap().clone()
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
         if thread::panicking() {
             let said = self.said();
             let events: Vec<_> = said.iter().filter(|said| said.what != "hears").collect();
             eprintln!(
-                "{} said {} things, last {:?}: {events:#?}",
+                "{} reported {} times, last {:?}: {events:#?}",
                 self.name,
                 said.len(),
                 said.last()
@@ -199,26 +197,33 @@ impl Drop for Browser {
     }
 }
 
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}/")
+/// Serves a page to a browser, and passes on the text of each request for `/said?TEXT`.
+pub(crate) fn serve(page: String, said: impl Fn(&str) + Clone + Send + 'static) -> SocketAddr {
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = web.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in web.incoming().map_while(Result::ok) {
+            let (page, said) = (page.clone(), said.clone());
+            // Each connection has a thread, because a browser opens some that it does not use.
+            thread::spawn(move || answer(&socket, &page, &said));
+        }
+    });
+    address
 }
 
-fn serve(web: &TcpListener, page: &str, sink: &(Mutex<Vec<Said>>, Condvar)) {
-    for socket in web.incoming().map_while(Result::ok) {
-        let mut line = String::new();
-        // It may open connections that it never uses.
-        let _ = BufReader::new(&socket).read_line(&mut line);
-        let body = if line.starts_with("GET / ") { page } else { "" };
-        let _ = write!(
-            &socket,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if let Some(said) = line.strip_prefix("GET /said?").and_then(read) {
-            sink.0.lock().unwrap().push(said);
-            sink.1.notify_all();
-        }
+fn answer(mut socket: &TcpStream, page: &str, said: &impl Fn(&str)) {
+    let mut line = String::new();
+    let _ = socket.set_read_timeout(Some(PATIENCE));
+    let _ = BufReader::new(socket).read_line(&mut line);
+    if let Some(text) = line.strip_prefix("GET /said?") {
+        said(text);
     }
+    let body = if line.starts_with("GET / ") { page } else { "" };
+    let _ = write!(
+        socket,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
 }
 
 fn read(line: &str) -> Option<Said> {

@@ -1,10 +1,14 @@
 //! The commands, as a person or a script calls them.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::process::{Output, Stdio};
 
 use crate::client::{Listener, Source, get};
 use crate::daemon::{Daemon, PASSWORD, silvacast};
+use crate::port::Port;
+use crate::process::{Pipe, Run, Running};
+use crate::wait::{PATIENCE, until_received};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -14,22 +18,22 @@ fn check(file: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("silvacast.toml");
     std::fs::write(&path, file).unwrap();
-    silvacast().args(["check", "--config"]).arg(path).output().unwrap()
+    silvacast().args(["check", "--config"]).arg(path).run()
 }
 
 #[test]
 fn version_and_help_are_there_with_examples_and_exit_codes() {
-    let version = silvacast().arg("--version").output().unwrap();
+    let version = silvacast().arg("--version").run();
     assert_eq!(text(&version.stdout), format!("silvacast {}\n", env!("CARGO_PKG_VERSION")));
-    let help = text(&silvacast().arg("--help").output().unwrap().stdout);
+    let help = text(&silvacast().arg("--help").run().stdout);
     for part in ["Examples:", "Exit codes:", "check", "health", "push", "demo", "--config"] {
         assert!(help.contains(part), "{part}");
     }
-    assert_eq!(silvacast().arg("--cofnig").output().unwrap().status.code(), Some(2));
+    assert_eq!(silvacast().arg("--cofnig").run().status.code(), Some(2));
 }
 
 #[test]
-fn check_says_every_error_at_once() {
+fn check_reports_every_error_at_once() {
     let output = check(
         "listne = []\nworkers = 0\n[auth]\nsource_password = 5\nadmin_password_file = \"/nonexistent/x\"\n\
          [limits]\nlisteners = \"many\"\nring = \"1MiB\"\nhead_timeout = \"10\"\n\
@@ -56,7 +60,7 @@ fn check_says_every_error_at_once() {
 }
 
 #[test]
-fn check_says_syntax_errors_with_their_lines() {
+fn check_reports_syntax_errors_with_line_numbers() {
     let output = check("listen = [\n\n[auth\nsource_password = \"x\"\nworkers = = 1\n");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("line 5"), "{}", text(&output.stderr));
@@ -87,7 +91,7 @@ fn a_missing_password_is_an_error_and_credentials_are_found() {
     std::fs::write(&file, "").unwrap();
     let mut command = silvacast();
     command.env("CREDENTIALS_DIRECTORY", directory.path()).args(["check", "--config"]).arg(file);
-    let output = command.output().unwrap();
+    let output = command.run();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(!text(&output.stdout).contains("geheim"));
 }
@@ -95,69 +99,57 @@ fn a_missing_password_is_an_error_and_credentials_are_found() {
 #[test]
 fn health_is_zero_or_one() {
     let server = Daemon::start();
-    let health = |url: &str| silvacast().args(["health", "--url", url]).output().unwrap();
+    let health = |url: &str| silvacast().args(["health", "--url", url]).run();
     assert_eq!(health(&server.url("/healthz")).status.code(), Some(0));
     let sick = health(&server.url("/nothing"));
     assert_eq!(sick.status.code(), Some(1));
     assert!(text(&sick.stderr).contains("it answers 404"));
-    assert_eq!(health("http://127.0.0.1:1/healthz").status.code(), Some(1));
+    let free = Port::reserve();
+    let nobody = format!("http://127.0.0.1:{}/healthz", free.number());
+    assert_eq!(health(&nobody).status.code(), Some(1));
     assert_eq!(health("nonsense").status.code(), Some(2));
     let by_port =
-        silvacast().arg("health").env("SILVASONIC_ICECAST_PORT", server.port.to_string()).output();
-    assert_eq!(by_port.unwrap().status.code(), Some(0));
+        silvacast().arg("health").env("SILVASONIC_ICECAST_PORT", server.port.to_string()).run();
+    assert_eq!(by_port.status.code(), Some(0));
 }
 
 #[test]
-fn a_busy_address_is_said_with_the_way_out() {
+fn an_address_in_use_is_reported_with_a_remedy() {
     let server = Daemon::start();
-    let output = silvacast()
-        .arg("demo")
-        .env("SILVASONIC_ICECAST_PORT", server.port.to_string())
-        .output()
-        .unwrap();
+    let output =
+        silvacast().arg("demo").env("SILVASONIC_ICECAST_PORT", server.port.to_string()).run();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("SILVASONIC_ICECAST_PORT chooses another port"));
 }
 
-/// A command that runs on, and its standard output.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// Reads its output until a line holds `part`.
-    fn line(&mut self, part: &str) -> String {
-        let mut lines = BufReader::new(self.0.stdout.as_mut().unwrap()).lines();
-        lines.find_map(|line| line.ok().filter(|line| line.contains(part))).expect(part)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Reads lines until `count` of them contain `part`, and returns the last one.
+fn line(pipe: Pipe<impl Read + AsFd>, part: &str, count: usize) -> String {
+    let (mut lines, mut found) = (BufReader::new(pipe).lines(), 0);
+    until_received(&format!("{count} lines with {part:?}"), PATIENCE, || {
+        let line = lines.next().expect("the output has ended").unwrap();
+        found += usize::from(line.contains(part));
+        if found == count { Ok(line) } else { Err(line) }
+    })
 }
 
 #[test]
 fn without_a_configuration_it_prints_what_to_paste() {
-    let mut server = Running::start(silvacast().env("SILVASONIC_ICECAST_PORT", "0"));
-    let line = server.line("ffmpeg ");
+    let mut command = silvacast();
+    command.env("SILVASONIC_ICECAST_PORT", "0").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut server = Running::start(&mut command);
+    let line = line(server.stdout(), "ffmpeg ", 1);
     let url = line.split("icecast://source:").nth(1).unwrap();
     let (password, rest) = url.split_once('@').unwrap();
     assert!(password.len() >= 20 && rest.starts_with("127.0.0.1:"), "{line}");
     let output = silvacast()
         .args(["push", concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/missing.opus")])
         .arg(format!("icecast://source:{password}@{rest}"))
-        .output()
-        .unwrap();
+        .run();
     assert_eq!(output.status.code(), Some(2), "a file that is not there");
 }
 
 #[test]
-fn push_plays_a_clip_to_a_mount_and_around_its_end_without_a_break() {
+fn push_loops_a_clip_without_a_break() {
     let server = Daemon::start();
     let directory = tempfile::tempdir().unwrap();
     let clip = directory.path().join("clip.opus");
@@ -172,7 +164,7 @@ fn push_plays_a_clip_to_a_mount_and_around_its_end_without_a_break() {
         .arg(&password)
         .arg(&clip)
         .arg(server.url("/clip.opus"));
-    let _push = Running::start(&mut command);
+    let _push = Running::start_quietly(&mut command);
     server.wait_for_line(&["stream-began", "/clip.opus"]);
     let mut listener = Listener::join(&server, "/clip.opus?burst=0ms");
     assert_eq!(listener.headers(), crate::ogg::headers(9));
@@ -189,16 +181,15 @@ fn push_plays_a_clip_to_a_mount_and_around_its_end_without_a_break() {
 }
 
 #[test]
-fn push_comes_back_and_gives_up_only_where_it_is_refused() {
+fn push_reconnects_and_gives_up_only_when_refused() {
     let server = Daemon::start();
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/dawn.opus");
     let wrong = silvacast()
         .args(["push", clip, &server.url("/m").replace("http://", "http://source:bad@")])
-        .output()
-        .unwrap();
+        .run();
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stderr).contains("Wrong user or password"));
-    let _push = Running::start(silvacast().args(["push", clip, &server.push_url("/m")]));
+    let _push = Running::start_quietly(silvacast().args(["push", clip, &server.push_url("/m")]));
     server.wait_for_line(&["stream-began"]);
     let _other = Source::connect(&server, "/m", 1);
     server.wait_for_line(&["source-ended", "took the mount over"]);
@@ -207,13 +198,12 @@ fn push_comes_back_and_gives_up_only_where_it_is_refused() {
 
 #[test]
 fn the_demo_has_two_microphones() {
-    let mut demo = Running::start(silvacast().arg("demo").env("SILVASONIC_ICECAST_PORT", "0"));
-    let line = demo.line("/mic-demo-night.opus");
-    let port: u16 = line.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
-    let mut log = BufReader::new(demo.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    for _ in 0..2 {
-        log.find(|line| line.contains("stream-began")).unwrap();
-    }
+    let mut command = silvacast();
+    command.arg("demo").env("SILVASONIC_ICECAST_PORT", "0");
+    let mut demo = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let url = line(demo.stdout(), "/mic-demo-night.opus", 1);
+    let port: u16 = url.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
+    line(demo.stderr(), "stream-began", 2);
     for mount in ["/mic-demo-dawn.opus", "/mic-demo-night.opus"] {
         let mut listener = Listener::join(&port, mount);
         listener.headers();

@@ -1,15 +1,16 @@
-//! Clients made by hand, where a test must know every byte.
+//! Clients that a test drives by hand, where it must know every byte.
 
-use std::io::{BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use base64::Engine;
 use socket2::{Domain, Socket, Type};
 
-use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
 use crate::ogg;
+use crate::wait::{PATIENCE, until_received};
 
-/// An answer's status, its head, and what of the body was read with it.
+/// An answer: its status, its head and the part of its body that was read.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: u16,
@@ -37,12 +38,12 @@ pub(crate) fn login_as(user: &str, password: &str) -> String {
     format!("Authorization: Basic {pair}\r\n")
 }
 
-/// The administrator's.
+/// The administrator's login.
 pub(crate) fn admin() -> String {
     login_as("admin", ADMIN_PASSWORD)
 }
 
-/// Something that listens on loopback.
+/// A server that listens on loopback.
 pub(crate) trait Server {
     fn port(&self) -> u16;
 }
@@ -59,21 +60,35 @@ impl Server for u16 {
     }
 }
 
+/// Connects; connecting, reads and writes fail if they take longer than [`PATIENCE`].
+fn dial(port: u16, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    prepare(&socket)?;
+    socket.connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)).into(), PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
 pub(crate) fn connect(server: &impl Server) -> TcpStream {
-    let socket = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let socket = try_connect(server).unwrap();
     socket.set_nodelay(true).unwrap();
     socket
 }
 
-/// Connects from an address of this machine's own.
+/// Connects, if somebody listens there.
+pub(crate) fn try_connect(server: &impl Server) -> io::Result<TcpStream> {
+    dial(server.port(), |_| Ok(()))
+}
+
+/// Connects from one of this machine's addresses.
 pub(crate) fn connect_from(address: [u8; 4], server: &impl Server) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
-    socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port())).into()).unwrap();
-    let socket = TcpStream::from(socket);
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
+    dial(server.port(), |socket| socket.bind(&SocketAddr::from((address, 0)).into())).unwrap()
+}
+
+/// Connects with a small receive buffer: what the client does not read soon stays with the server.
+pub(crate) fn connect_with_little_room(server: &impl Server) -> TcpStream {
+    dial(server.port(), |socket| socket.set_recv_buffer_size(4096)).unwrap()
 }
 
 /// Reads one answer's head, byte by byte so that nothing after it is lost.
@@ -81,12 +96,10 @@ pub(crate) fn read_head(socket: &mut TcpStream) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        assert_eq!(
-            socket.read(&mut byte).unwrap(),
-            1,
-            "cut after {:?}",
-            String::from_utf8_lossy(&head)
-        );
+        let read = socket.read(&mut byte).unwrap();
+        let text = || String::from_utf8_lossy(&head);
+        assert_eq!(read, 1, "the connection was closed within a head: {:?}", text());
+        assert!(head.len() < 64 * 1024, "a head without an end: {:?}", text());
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
@@ -132,23 +145,25 @@ pub(crate) fn get_with(server: &impl Server, path: &str, fields: &str) -> Answer
     request(server, &head)
 }
 
-/// What comes until the connection ends; a reset is an end too.
+/// Reads until the connection ends, in order or by a reset.
 pub(crate) fn read_to_end(socket: &mut TcpStream) -> Vec<u8> {
     let (mut all, mut some) = (Vec::new(), [0; 4096]);
-    loop {
+    until_received("the end of a connection", PATIENCE, || {
         match socket.read(&mut some) {
-            Ok(0) => return all,
+            Ok(0) => return Ok(()),
             Ok(n) => all.extend_from_slice(&some[..n]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return all,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
             Err(error) => panic!("{error} after {} bytes", all.len()),
         }
-    }
+        Err(format!("{} bytes so far", all.len()))
+    });
+    all
 }
 
-/// What a chunked body holds (RFC 9112, section 7.1).
+/// Decodes a chunked body (RFC 9112, section 7.1).
 pub(crate) struct Chunked<R> {
     pub inner: R,
-    /// Of the chunk that is being read.
+    /// Bytes left in the chunk that is being read.
     left: usize,
 }
 
@@ -159,17 +174,18 @@ impl<R: BufRead> Chunked<R> {
 }
 
 impl<R: BufRead> Read for Chunked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while self.left == 0 {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
             let mut line = String::new();
-            if self.inner.read_line(&mut line)? == 0 {
-                return Ok(0);
+            // The line end of the previous chunk comes first, if there was one.
+            while line.trim_end().is_empty() && line.len() < 4 {
+                if self.inner.read_line(&mut line)? == 0 {
+                    return Ok(0);
+                }
             }
-            match line.trim_end() {
-                // It ends the chunk before.
-                "" => {}
-                "0" => return Ok(0),
-                size => self.left = usize::from_str_radix(size, 16).unwrap(),
+            self.left = usize::from_str_radix(line.trim(), 16).expect("a chunk's size");
+            if self.left == 0 {
+                return Ok(0);
             }
         }
         let most = self.left.min(buffer.len());
@@ -187,7 +203,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Connects as FFmpeg does, sends the headers and waits until they have been heard of.
+    /// Connects as FFmpeg does, sends the headers and waits until the server has read them.
     pub(crate) fn connect(server: &Daemon, mount: &str, serial: u32) -> Self {
         let name = percent_encoding::percent_decode_str(mount).decode_utf8().unwrap();
         let began = ["event=\"stream-", "codec=", &format!("mount={name:?}")];
@@ -210,7 +226,7 @@ impl Source {
         Self { socket, serial, next: 0 }
     }
 
-    /// Lets the kernel hold small pages back while others are on their way, as it does unless a program asks otherwise.
+    /// Turns Nagle's algorithm on again, as it is unless a program sets `TCP_NODELAY`.
     #[allow(dead_code, reason = "for tests/hostile")]
     pub(crate) fn with_delay(self) -> Self {
         self.socket.set_nodelay(false).unwrap();
@@ -233,7 +249,7 @@ impl Source {
     }
 }
 
-/// A listener that takes pages one by one.
+/// A listener that reads one page at a time.
 pub(crate) struct Listener {
     pub socket: TcpStream,
     pub answer: Answer,
@@ -252,19 +268,16 @@ impl Listener {
         Self { socket, answer }
     }
 
-    /// One that will not read, with little room for what it does not read.
+    /// A listener that the test does not read from, with a small receive buffer.
     pub(crate) fn join_stuck(server: &impl Server, target: &str) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], server.port())).into()).unwrap();
-        let mut socket = TcpStream::from(socket);
+        let mut socket = connect_with_little_room(server);
         write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let answer = read_head(&mut socket);
         assert_eq!(answer.status, 200);
         Self { socket, answer }
     }
 
-    /// The next page's bytes; `None` at the end of the stream. A reset is an end too.
+    /// The next page's bytes; `None` if the connection has ended, in order or by a reset.
     pub(crate) fn page(&mut self) -> Option<Vec<u8>> {
         let mut bytes = vec![0; 27];
         match self.socket.read(&mut bytes[..1]) {
@@ -283,15 +296,27 @@ impl Listener {
         Some(bytes)
     }
 
-    /// The next page that is not silence, as a number made by [`ogg::audio`]; the page must be valid.
+    /// Skips pages of silence and returns the number that [`ogg::audio`] gave the next page, which must be valid.
     pub(crate) fn number(&mut self) -> u32 {
-        loop {
+        until_received("a page of audio", PATIENCE, || {
             let bytes = self.page().expect("the stream ended");
             let page = ogg::next_page(&mut &bytes[..]).expect("an invalid page");
-            if !ogg::is_silence(&page) {
-                return ogg::number(&page);
+            if ogg::is_silence(&page) { Err("silence") } else { Ok(ogg::number(&page)) }
+        })
+    }
+
+    /// Reads to the end of the stream and returns the last page, if there was any.
+    pub(crate) fn last_page(&mut self) -> Option<Vec<u8>> {
+        let (mut last, mut pages) = (None, 0);
+        until_received("the end of a stream", PATIENCE, || {
+            match self.page() {
+                None => return Ok(()),
+                page => last = page,
             }
-        }
+            pages += 1;
+            Err(format!("{pages} pages so far"))
+        });
+        last
     }
 
     /// The two header pages.

@@ -1,4 +1,4 @@
-//! The binaries for other machines: static, and as good as the one that the other tests try.
+//! The static binaries, also for other machines.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,24 +12,25 @@ use crate::daemon::Daemon;
 use crate::needs::{Need, needs};
 use crate::ogg;
 use crate::players::{OPUS, assert_unbroken_tone, decode, ffmpeg_source};
+use crate::process::Run;
 
-/// What a binary may weigh, in bytes: an update goes over a field station's mobile link.
+/// The greatest size of a binary, in bytes: updates go over a field station's mobile link.
 const HEAVIEST: u64 = 4_000_000;
 
 fn binary(variable: &str) -> PathBuf {
     std::env::var_os(variable).unwrap().into()
 }
 
-/// A command with the aarch64 binary.
+/// The aarch64 binary under QEMU.
 fn aarch64() -> Command {
     let mut command = Command::new("qemu-aarch64-static");
     command.arg(binary("SILVACAST_AARCH64"));
     command
 }
 
-/// All that a command prints.
+/// Everything that a command prints.
 fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.run();
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
@@ -62,7 +63,7 @@ fn the_aarch64_server_relays_what_ffmpeg_sends() {
     if !needs(&[Need::Static]) {
         return;
     }
-    let mut server = Daemon::of(aarch64(), 0, "", "");
+    let mut server = Daemon::of(aarch64(), "", "");
     let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m.opus")]);
     server.wait_for_line(&["stream-began", "/m.opus"]);
     let mut listener = Listener::join(&server, "/m.opus");
@@ -70,7 +71,7 @@ fn the_aarch64_server_relays_what_ffmpeg_sends() {
     for _ in 0..100 {
         let bytes = listener.page().unwrap();
         let page = ogg::next_page(&mut &bytes[..]).expect("an invalid page");
-        // Between the headers and the burst is what the listener came too late for.
+        // The numbers of pages that are older than the burst are missing.
         assert!(last.is_none_or(|last| page.sequence() > last));
         last = Some(page.sequence());
     }

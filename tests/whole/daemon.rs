@@ -1,18 +1,19 @@
-//! The real binary with a configuration of its own, on a port of its own.
+//! The real binary as a child process, with its own configuration and port.
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
-/// How long a test waits for what must come. Long, as only a failure takes so long.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+use crate::port::Port;
+use crate::process::Running;
+use crate::wait::PATIENCE;
 
 pub(crate) const PASSWORD: &str = "test-source-secret";
 pub(crate) const ADMIN_PASSWORD: &str = "test-admin-secret";
@@ -23,12 +24,12 @@ pub(crate) fn binary() -> PathBuf {
     std::env::var_os("SILVACAST_BINARY").map_or_else(built, PathBuf::from)
 }
 
-/// Starts it.
+/// A command that starts it.
 pub(crate) fn silvacast() -> Command {
     unmanaged(Command::new(binary()))
 }
 
-/// A command without what a service manager or a station may have set for this process.
+/// Removes the environment variables that a service manager or a station may have set for this process.
 fn unmanaged(mut command: Command) -> Command {
     for variable in [
         "SILVASONIC_ICECAST_PORT",
@@ -45,7 +46,7 @@ fn unmanaged(mut command: Command) -> Command {
 
 const FILE: &str = "silvacast.toml";
 
-/// A configuration file, which goes with its directory. Whoever the process becomes can read it.
+/// A configuration file; dropping its directory deletes it. The user that the server changes to can read it.
 pub(crate) fn configuration(
     port: u16,
     password: &str,
@@ -55,7 +56,7 @@ pub(crate) fn configuration(
     holding(&text(port, password, top, sections))
 }
 
-/// A configuration file of this text.
+/// A configuration file with this text.
 fn holding(text: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
@@ -79,7 +80,7 @@ fn text(port: u16, password: &str, top: &str, sections: &str) -> String {
 
 /// A running server; killed when dropped.
 pub(crate) struct Daemon {
-    child: Child,
+    process: Running,
     pub port: u16,
     log: Arc<Log>,
     directory: TempDir,
@@ -87,8 +88,15 @@ pub(crate) struct Daemon {
 
 #[derive(Default)]
 struct Log {
-    lines: Mutex<Vec<String>>,
+    text: Mutex<Text>,
     more: Condvar,
+}
+
+#[derive(Default)]
+struct Text {
+    lines: Vec<String>,
+    /// No line will follow: the server has closed its standard error.
+    ended: bool,
 }
 
 impl Daemon {
@@ -97,36 +105,35 @@ impl Daemon {
         Self::with("", "")
     }
 
-    /// Starts with further top-level keys and further sections. Sources made by hand pause as long as
-    /// a test takes to look at what came of it, so a gap is none unless a test wants it to be.
+    /// Starts with these top-level keys and sections added. Sources that a test drives by hand pause while the test
+    /// looks at the result, so `gap_after` is long unless the test sets it.
     pub(crate) fn with(top: &str, sections: &str) -> Self {
-        Self::on(0, PASSWORD, top, sections)
+        Self::start_with(silvacast(), configuration(0, PASSWORD, top, sections))
     }
 
-    /// Starts on a port that an earlier one had, or any (0), with the password that sources need.
-    pub(crate) fn on(port: u16, password: &str, top: &str, sections: &str) -> Self {
-        let files = configuration(port, password, top, sections);
-        Self::start_with(silvacast(), files)
+    /// Starts on a port that the test has reserved, with this password for sources.
+    pub(crate) fn on(port: &Port, password: &str, top: &str, sections: &str) -> Self {
+        Self::start_with(silvacast(), configuration(port.number(), password, top, sections))
     }
 
-    /// Starts by a command of the test's own, which is given the configuration.
-    pub(crate) fn of(command: Command, port: u16, top: &str, sections: &str) -> Self {
-        Self::start_with(unmanaged(command), configuration(port, PASSWORD, top, sections))
+    /// Starts this command with the configuration.
+    pub(crate) fn of(command: Command, top: &str, sections: &str) -> Self {
+        Self::start_with(unmanaged(command), configuration(0, PASSWORD, top, sections))
     }
 
-    /// The same, with the command's own standard output.
+    /// The same, with the standard output that the command has.
     pub(crate) fn of_with_output(command: Command, top: &str, sections: &str) -> Self {
         Self::launch(unmanaged(command), configuration(0, PASSWORD, top, sections))
     }
 
-    /// Starts with a whole configuration of the test's own, on any port.
+    /// Starts with this text as the whole configuration, on any port.
     pub(crate) fn of_text(text: &str) -> Self {
         let mut command = silvacast();
         command.env("SILVASONIC_ICECAST_PORT", "0");
         Self::start_with(command, holding(text))
     }
 
-    /// Starts by a command of the test's own, with a whole configuration of its own.
+    /// Starts this command with this text as the whole configuration.
     #[allow(dead_code, reason = "for tests/hostile")]
     pub(crate) fn of_command_with_text(command: Command, text: &str) -> Self {
         Self::start_with(unmanaged(command), holding(text))
@@ -135,7 +142,7 @@ impl Daemon {
     /// Whether the process still runs.
     #[allow(dead_code, reason = "for tests/hostile")]
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.process.is_running()
     }
 
     fn start_with(mut command: Command, files: (TempDir, PathBuf)) -> Self {
@@ -145,23 +152,26 @@ impl Daemon {
 
     fn launch(mut command: Command, (directory, file): (TempDir, PathBuf)) -> Self {
         command.arg("--config").arg(&file);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = Running::start(command.stderr(Stdio::piped()));
         let log = Arc::new(Log::default());
-        let (stderr, sink) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        // Not a pipe with a deadline: a server may have nothing to log for longer.
+        let (stderr, sink) = (process.0.stderr.take().unwrap(), Arc::clone(&log));
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                sink.lines.lock().unwrap().push(line);
+                sink.text.lock().unwrap().lines.push(line);
                 sink.more.notify_all();
             }
+            sink.text.lock().unwrap().ended = true;
+            sink.more.notify_all();
         });
-        let mut daemon = Self { child, port: 0, log, directory };
+        let mut daemon = Self { process, port: 0, log, directory };
         let ready = daemon.wait_for_line(&["event=\"ready\""]);
         let address = ready.split("listen=[").nth(1).unwrap().split([',', ']']).next().unwrap();
         daemon.port = address.rsplit(':').next().unwrap().parse().unwrap();
         daemon
     }
 
-    /// Writes its configuration anew, for it to be read again.
+    /// Replaces the text of its configuration file; the server reads it at the next reload.
     pub(crate) fn configure(&self, password: &str, top: &str, sections: &str) {
         let text = text(0, password, top, sections);
         std::fs::write(self.directory.path().join(FILE), text).unwrap();
@@ -173,7 +183,7 @@ impl Daemon {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -185,48 +195,56 @@ impl Daemon {
         format!("icecast://source:{PASSWORD}@127.0.0.1:{}{mount}", self.port)
     }
 
-    /// Waits for a log line that holds all of these.
+    /// Waits for a log line that contains all of these parts.
     pub(crate) fn wait_for_line(&self, parts: &[&str]) -> String {
         self.wait_for_lines(parts, 1).pop().unwrap()
     }
 
-    /// Waits for so many log lines that hold all of these.
+    /// Waits until `count` log lines contain all of these parts.
     pub(crate) fn wait_for_lines(&self, parts: &[&str], count: usize) -> Vec<String> {
-        let mut lines = self.log.lines.lock().unwrap();
+        let end = Instant::now() + PATIENCE;
+        let mut text = self.log.text.lock().unwrap();
         loop {
-            let found: Vec<_> =
-                lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).cloned().collect();
+            let matches = |line: &&String| parts.iter().all(|part| line.contains(part));
+            let found: Vec<_> = text.lines.iter().filter(matches).cloned().collect();
             if found.len() >= count {
                 return found;
             }
-            let (guard, waited) = self.log.more.wait_timeout(lines, PATIENCE).unwrap();
-            lines = guard;
-            if waited.timed_out() {
-                drop(lines);
-                panic!("no {count} lines with {parts:?}");
+            let (ended, left) = (text.ended, end.saturating_duration_since(Instant::now()));
+            if ended || left.is_zero() {
+                drop(text);
+                let why = if ended {
+                    "the server closed its log".into()
+                } else {
+                    format!("waited {PATIENCE:?}")
+                };
+                panic!(
+                    "{why}; wanted {count} lines with {parts:?}, seen {}: {found:#?}",
+                    found.len()
+                );
             }
+            text = self.log.more.wait_timeout(text, left).unwrap().0;
         }
     }
 
-    /// How many log lines hold all of these by now.
+    /// How many log lines contain all of these parts by now.
     pub(crate) fn count_lines(&self, parts: &[&str]) -> usize {
         self.lines().iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
     }
 
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.log.lines.lock().unwrap().clone()
+        self.log.text.lock().unwrap().lines.clone()
     }
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().cast_signed()), signal)
-            .unwrap();
+        self.process.signal(signal);
     }
 
-    /// Waits for its end and gives its exit code.
+    /// Waits for it to end and returns its exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        self.process.wait(PATIENCE).code()
     }
 
     /// Open file descriptors.
@@ -234,7 +252,7 @@ impl Daemon {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// Resident memory that no file backs, in bytes: what the program itself has allocated.
+    /// Resident memory (`VmRSS`), in bytes.
     pub(crate) fn resident(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -244,10 +262,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
         if thread::panicking() {
-            eprintln!("the server said: {:#?}", self.lines());
+            eprintln!("the server logged: {:#?}", self.lines());
         }
     }
 }

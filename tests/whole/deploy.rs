@@ -1,4 +1,4 @@
-//! `cross/deploy`, to a host with a real systemd and a real sshd.
+//! `cross/deploy` to a host with a real systemd and a real sshd.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,15 +12,17 @@ use tempfile::TempDir;
 
 use crate::needs::{Need, needs};
 use crate::pen::Pen;
+use crate::process::{Run, Running};
+use crate::wait::{PATIENCE, when};
 
 const NEEDS: [Need; 3] = [Need::Root, Need::Systemd, Need::Static];
 const UNIT: &str = "silvacast.service";
 const UNIT_FILE: &str = "/usr/lib/systemd/system/silvacast.service";
 
-/// A host, and one who may log in there.
+/// A host, and a user who may log in there.
 struct Station {
     pen: Pen,
-    /// Keys, ssh's configuration, and what was built.
+    /// Keys, the configuration of ssh, and the binary.
     home: TempDir,
 }
 
@@ -31,7 +33,7 @@ impl Station {
         for key in ["user", "host"] {
             let mut keygen = Command::new("ssh-keygen");
             keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path(key));
-            assert!(keygen.status().expect("ssh-keygen is needed here").success());
+            assert!(keygen.run().status.success());
         }
         let read = |name: &str| fs::read_to_string(path(name)).unwrap();
         station.pen.put("/run/ssh/host", read("host").as_bytes(), 0o600);
@@ -42,7 +44,7 @@ impl Station {
             0o600,
         );
         station.pen.ok(&["mkdir", "/run/sshd"]);
-        // sshd as inetd runs it: each connection has one of its own, and no port.
+        // sshd as inetd runs it: one process per connection, and no port.
         let sshd = station.pen.command(&["/usr/sbin/sshd", "-i", "-f", "/run/ssh/config"]);
         let mut proxy = sshd.get_program().to_str().unwrap().to_owned();
         for argument in sshd.get_args() {
@@ -56,7 +58,7 @@ impl Station {
             path("known").display()
         );
         fs::write(path("config"), config).unwrap();
-        // The real ssh, which looks for its configuration in no place that a test could choose.
+        // The real ssh with this configuration, which it would not look for in a place that a test can choose.
         let wrapper =
             format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", path("config").display());
         fs::create_dir(path("bin")).unwrap();
@@ -64,7 +66,7 @@ impl Station {
         station
     }
 
-    /// What deploys a binary.
+    /// The command that deploys a binary.
     fn deployment(&self, binary: &[u8]) -> Command {
         let built = self.home.path().join("target/any/release");
         fs::create_dir_all(&built).unwrap();
@@ -77,7 +79,7 @@ impl Station {
     }
 
     fn deploy(&self, binary: &[u8]) -> Output {
-        self.deployment(binary).output().unwrap()
+        self.deployment(binary).run()
     }
 
     fn deploy_well(&self, binary: &[u8]) {
@@ -106,7 +108,7 @@ impl Station {
         self.pen.run(&["cat", path]).stdout
     }
 
-    /// Where what was sent is unpacked, while it is needed.
+    /// The temporary folder in which a deployment unpacks its files.
     fn temporary(&self) -> String {
         self.pen.ok(&["find", "/tmp", "-name", "tmp.*"])
     }
@@ -115,7 +117,7 @@ impl Station {
         self.pen.property(UNIT, "ActiveState") == "active"
     }
 
-    /// The program that runs, as the service; nothing where none does.
+    /// The program that the service runs; empty if it does not run.
     fn running(&self) -> Vec<u8> {
         self.read(&format!("/proc/{}/exe", self.pen.property(UNIT, "MainPID")))
     }
@@ -134,16 +136,16 @@ fn good() -> Vec<u8> {
     fs::read(PathBuf::from(std::env::var_os("SILVACAST_STATIC").unwrap())).unwrap()
 }
 
-/// Another version: nobody reads what stands behind the last section.
+/// Another version: bytes after the last section change nothing.
 fn better() -> Vec<u8> {
     [&good()[..], b"better"].concat()
 }
 
-/// One that finds the configuration right, and never serves.
+/// A program that accepts every configuration and then ends instead of serving.
 const BAD: &[u8] = b"#!/bin/sh\n[ \"$1\" != --config ]\n";
 
 #[test]
-fn the_first_makes_what_is_missing_and_the_next_leaves_it_alone() {
+fn the_first_deployment_creates_missing_files_and_the_next_keeps_them() {
     if !needs(&NEEDS) {
         return;
     }
@@ -168,13 +170,13 @@ fn the_first_makes_what_is_missing_and_the_next_leaves_it_alone() {
     assert_eq!(station.read("/etc/silvacast/silvacast.toml"), changed.as_bytes());
     assert_eq!(station.read(passwords[0]), b"chosen by a person");
     assert_eq!(station.read(passwords[1]), admin);
-    assert!(station.active() && station.running() == better(), "the old one runs");
-    assert!(station.read("/usr/bin/silvacast.old") == good(), "the old one is not kept");
+    assert!(station.active() && station.running() == better(), "the old version runs");
+    assert!(station.read("/usr/bin/silvacast.old") == good(), "the old version is not kept");
     assert!(!station.files().contains(".new"), "{}", station.files());
 }
 
 #[test]
-fn what_refuses_the_configuration_is_not_deployed() {
+fn a_version_that_refuses_the_configuration_is_not_deployed() {
     if !needs(&NEEDS) {
         return;
     }
@@ -187,11 +189,11 @@ fn what_refuses_the_configuration_is_not_deployed() {
     assert!(said(&output).contains("workers = 0 is not allowed"), "{}", said(&output));
     assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
     assert_eq!(station.files(), files);
-    assert_eq!(station.pen.property(UNIT, "MainPID"), pid, "it was restarted");
+    assert_eq!(station.pen.property(UNIT, "MainPID"), pid, "the service was restarted");
 }
 
 #[test]
-fn what_does_not_start_gives_way_to_what_was_there() {
+fn a_version_that_does_not_start_is_rolled_back() {
     if !needs(&NEEDS) {
         return;
     }
@@ -207,18 +209,18 @@ fn what_does_not_start_gives_way_to_what_was_there() {
     assert!(!output.status.success());
     assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
     assert_eq!(station.files(), files);
-    assert!(station.active() && station.running() == better(), "another one runs");
+    assert!(station.active() && station.running() == better(), "another version runs");
     assert_eq!(station.pen.property(UNIT, "NeedDaemonReload"), "no");
 }
 
 #[test]
-fn a_host_where_nothing_starts_is_said_to_be_one() {
+fn if_the_old_version_does_not_start_either_the_message_says_so() {
     if !needs(&NEEDS) {
         return;
     }
     let station = Station::start();
     station.deploy_well(&good());
-    // Root reads it, the service's user does not.
+    // Root can read it, the service's user cannot.
     station.pen.put("/etc/silvacast/silvacast.toml", b"", 0o600);
     let files = station.files();
     let output = station.deploy(&better());
@@ -227,7 +229,7 @@ fn a_host_where_nothing_starts_is_said_to_be_one() {
     assert_eq!(station.files(), files);
 }
 
-/// One that waits, before it finds the configuration right, for a file.
+/// A program that accepts the configuration only when a file exists.
 const SLOW: &str = "#!/bin/sh
 if [ \"$1\" = check ]; then
   touch /run/reached
@@ -237,36 +239,40 @@ exec /usr/bin/silvacast-itself \"$@\"
 ";
 
 #[test]
-fn it_goes_on_when_the_connection_is_lost() {
+fn a_deployment_continues_when_the_connection_is_lost() {
     if !needs(&NEEDS) {
         return;
     }
     let station = Station::start();
     station.pen.put("/usr/bin/silvacast-itself", &better(), 0o755);
     station.deploy_well(&good());
-    let there = |path: &str| station.pen.run(&["test", "-e", path]).status.success().then_some(());
-    let mut deployment = station.deployment(SLOW.as_bytes());
-    let mut deployment =
-        deployment.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    station.pen.wait_for("the check of the configuration", |_| there("/run/reached"));
-    killpg(Pid::from_raw(deployment.id().cast_signed()), Signal::SIGKILL).unwrap();
-    deployment.wait().unwrap();
-    station.pen.wait_for("the end of the connection", |pen| {
-        (!pen.run(&["pgrep", "--exact", "sshd"]).status.success()).then_some(())
+    let mut command = station.deployment(SLOW.as_bytes());
+    command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut deployment = Running::start(&mut command);
+    station.pen.wait_for("the check of the configuration", |pen| {
+        when(pen.run(&["test", "-e", "/run/reached"]).status.success(), "no /run/reached")
     });
-    // As the end of a terminal would do it, where there is one.
+    killpg(Pid::from_raw(deployment.0.id().cast_signed()), Signal::SIGKILL).unwrap();
+    deployment.wait(PATIENCE);
+    station.pen.wait_for("the end of the connection", |pen| {
+        let processes = pen.run(&["pgrep", "--exact", "sshd"]);
+        when(!processes.status.success(), String::from_utf8_lossy(&processes.stdout))
+    });
+    // A terminal would send this signal at its end.
     station.pen.ok(&["pkill", "--signal", "HUP", "--full", "cross/install"]);
     station.pen.put("/run/further", b"", 0o644);
-    station.pen.wait_for("the new one", |_| {
-        (station.active() && station.running() == better()).then_some(())
+    station.pen.wait_for("the new version to run", |_| {
+        when(station.active() && station.running() == better(), station.active())
     });
     assert!(station.read("/usr/bin/silvacast") == SLOW.as_bytes());
-    station.pen.wait_for("the end", |_| station.temporary().is_empty().then_some(()));
+    station.pen.wait_for("the temporary folder to be deleted", |_| {
+        when(station.temporary().is_empty(), station.temporary())
+    });
     assert!(!station.files().contains(".new"), "{}", station.files());
 }
 
 #[test]
-fn a_first_one_that_does_not_start_leaves_nothing_behind() {
+fn a_first_deployment_that_does_not_start_leaves_nothing_behind() {
     if !needs(&NEEDS) {
         return;
     }
@@ -276,7 +282,7 @@ fn a_first_one_that_does_not_start_leaves_nothing_behind() {
     assert!(!output.status.success());
     assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
     assert_eq!(station.files(), files);
-    assert_eq!(station.pen.property(UNIT, "ActiveState"), "inactive", "it is tried again");
+    assert_eq!(station.pen.property(UNIT, "ActiveState"), "inactive", "systemd retries it");
     assert_eq!(station.pen.property(UNIT, "LoadState"), "not-found");
-    assert_eq!(station.temporary(), "", "what was sent is still there");
+    assert_eq!(station.temporary(), "", "the files that were sent are still there");
 }

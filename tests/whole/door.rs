@@ -1,4 +1,4 @@
-//! What is refused, how, and that the log says so.
+//! Requests that are refused: the answer and the log line.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use crate::client::{
 use crate::daemon::{Daemon, PASSWORD};
 use crate::ogg;
 
-/// Each refusal: what is sent, the status, and a part of the sentence.
+/// Asserts that a request is refused with this status, and that the answer and the log have this text.
 fn refused(server: &Daemon, sent: &str, status: u16, says: &str) {
     let answer = request(server, sent);
     assert_eq!(answer.status, status, "{sent:?}: {}", answer.text());
@@ -19,7 +19,7 @@ fn refused(server: &Daemon, sent: &str, status: u16, says: &str) {
 }
 
 #[test]
-fn every_refusal_is_a_status_a_sentence_and_a_line() {
+fn every_refusal_has_a_status_a_sentence_and_a_log_line() {
     let server = Daemon::start();
     let login = login(PASSWORD);
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000));
@@ -55,7 +55,7 @@ fn every_refusal_is_a_status_a_sentence_and_a_line() {
 }
 
 #[test]
-fn what_is_no_ogg_is_named() {
+fn a_body_that_is_not_ogg_is_named_in_the_answer() {
     let server = Daemon::start();
     let mut two = ogg::headers(1)[..47].to_vec();
     two.extend(ogg::headers(2));
@@ -81,16 +81,16 @@ fn what_is_no_ogg_is_named() {
 }
 
 #[test]
-fn a_source_of_nothing_but_noise_is_sent_away() {
+fn a_source_that_sends_only_noise_is_disconnected() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
-    // It may be gone before all of it is sent.
+    // The server may close the connection before all of it is sent.
     let _ = source.socket.write_all(&vec![b'x'; 400 * 1024]);
     server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
 }
 
 #[test]
-fn what_only_looks_like_pages_is_sent_away_before_it_costs_much() {
+fn bytes_that_only_look_like_pages_are_refused_before_they_cost_much() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     // Each of these claims to be a page of some 56,000 bytes, and every one has to be checked.
@@ -100,7 +100,7 @@ fn what_only_looks_like_pages_is_sent_away_before_it_costs_much() {
 }
 
 #[test]
-fn a_push_that_is_no_stream_takes_nothing_from_the_one_that_is() {
+fn a_push_that_is_not_a_stream_does_not_disturb_the_source() {
     let server = Daemon::start();
     let mut good = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m");
@@ -116,7 +116,7 @@ fn a_push_that_is_no_stream_takes_nothing_from_the_one_that_is() {
 }
 
 #[test]
-fn a_newcomer_that_shows_nothing_makes_room_for_the_next() {
+fn a_source_without_a_stream_gives_way_to_the_next() {
     let server = Daemon::start();
     let mut silent = connect(&server);
     let login = login(PASSWORD);
@@ -154,14 +154,14 @@ fn a_flood_of_refusals_is_not_a_flood_of_lines() {
 }
 
 #[test]
-fn a_source_that_goes_silent_is_gone() {
+fn a_source_that_sends_nothing_is_disconnected() {
     let server = Daemon::with("", "[mount-defaults]\nsource_timeout = \"1s\"");
     let _source = Source::connect(&server, "/m", 1);
     server.wait_for_line(&["source-ended", "sent nothing for 1 s"]);
 }
 
 #[test]
-fn full_is_full_and_a_takeover_needs_no_new_place() {
+fn limits_hold_and_a_takeover_needs_no_second_place() {
     let server = Daemon::with(
         "",
         "[limits]\nsources = 1\nlisteners = 2\n[[mount]]\nname = \"/one\"\nmax_listeners = 1",
@@ -174,7 +174,7 @@ fn full_is_full_and_a_takeover_needs_no_new_place() {
     let full = get(&server, "/one");
     assert_eq!((full.status, full.field("retry-after")), (503, Some("10")));
     drop(first);
-    // Its seat comes back once the server has noticed: at the next page at the latest.
+    // Its seat is free once the server has noticed, at the next page at the latest.
     let mut source = Source::connect(&server, "/one", 3);
     source.send(1, 100);
     server.wait_for_line(&["listener-left"]);
@@ -215,7 +215,7 @@ fn five_wrong_passwords_lock_a_client_out_and_no_other() {
 }
 
 #[test]
-fn a_client_has_its_own_number_of_connections() {
+fn connections_of_one_client_are_limited() {
     let server = Daemon::with("", "[limits]\nconnections_per_ip = 2");
     let _source = Source::connect(&server, "/m", 1);
     let listener = Listener::join(&server, "/m");
@@ -239,7 +239,7 @@ fn clients_behind_one_proxy_connection_have_their_own_seats() {
 }
 
 #[test]
-fn a_head_that_never_ends_gets_its_answer_and_is_gone() {
+fn an_incomplete_head_is_answered_and_the_connection_closed() {
     let server = Daemon::with("", "[limits]\nhead_timeout = \"300ms\"");
     let mut socket = connect(&server);
     socket.write_all(b"GET /m HTTP/1.1\r\nHost: ").unwrap();
@@ -248,7 +248,7 @@ fn a_head_that_never_ends_gets_its_answer_and_is_gone() {
 }
 
 #[test]
-fn options_are_answered_and_the_connection_goes_on() {
+fn options_are_answered_and_the_connection_stays_open() {
     let server = Daemon::start();
     let mut socket = connect(&server);
     let mount = "GET, HEAD, OPTIONS, PUT, SOURCE";
@@ -262,7 +262,7 @@ fn options_are_answered_and_the_connection_goes_on() {
 }
 
 #[test]
-fn what_clients_say_of_themselves_cannot_forge_the_log() {
+fn clients_cannot_forge_log_lines() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     let agent = "x\" event=\"ready\\n\u{9b}31m";

@@ -1,4 +1,4 @@
-//! What listeners and status see while a source is away, when it comes back, and when another one comes.
+//! What listeners and status see while a source is away, when it returns and when another source replaces it.
 
 use std::io::Write;
 
@@ -7,29 +7,33 @@ use serde_json::Value;
 use crate::client::{Listener, Source, get};
 use crate::daemon::Daemon;
 use crate::ogg;
+use crate::wait::{PATIENCE, until, until_received, when};
 
 const SHORT: &str = "[mount-defaults]\ngap_after = \"100ms\"\nhold = \"5m\"";
+/// Where a test must read the status before a gap begins, also on a busy machine.
+const LONGER: &str = "[mount-defaults]\ngap_after = \"1s\"\nhold = \"5m\"";
 
-/// What status says of the only mount.
+/// The status of the only mount.
 fn source(server: &Daemon) -> Value {
     let answer = get(server, "/status-json.xsl");
     serde_json::from_slice::<Value>(&answer.body).unwrap()["icestats"]["source"].clone()
 }
 
-/// A listener that checks the one stream as it comes: numbers by one, granule positions by what is heard.
-struct Heard {
+/// A listener that checks the stream as it arrives: each page number is one more than the last, and each granule
+/// position grows by the duration of its page.
+struct CheckedListener {
     listener: Listener,
     newest: Option<(u32, u64)>,
 }
 
-impl Heard {
+impl CheckedListener {
     fn join(server: &Daemon) -> Self {
         let mut listener = Listener::join(server, "/m?burst=0ms");
         listener.headers();
         Self { listener, newest: None }
     }
 
-    /// The next page: its number, or `None` for silence.
+    /// The number of the next page, or `None` if it is silence.
     fn next(&mut self) -> Option<u32> {
         let bytes = self.listener.page().expect("the stream ended");
         let page = ogg::next_page(&mut &bytes[..]).unwrap();
@@ -47,15 +51,18 @@ impl Heard {
     }
 
     fn audio(&mut self, number: u32) {
-        while self.next() != Some(number) {}
+        until_received(&format!("page {number}"), PATIENCE, || {
+            let next = self.next();
+            when(next == Some(number), next)
+        });
     }
 }
 
 #[test]
-fn silence_stands_in_for_a_source_until_it_is_back() {
-    let server = Daemon::with("", SHORT);
+fn silence_replaces_a_source_until_it_returns() {
+    let server = Daemon::with("", LONGER);
     let mut first = Source::connect(&server, "/m", 1);
-    let mut heard = Heard::join(&server);
+    let mut heard = CheckedListener::join(&server);
     first.send(3, 100);
     (0..3).for_each(|number| heard.audio(number));
     assert_eq!(source(&server)["state"], "live");
@@ -65,8 +72,8 @@ fn silence_stands_in_for_a_source_until_it_is_back() {
     assert_eq!(status["state"], "gap");
     assert!(status["state_since_iso8601"].as_str().unwrap().ends_with("+0000"));
     assert!(status["silence_inserted_seconds"].as_f64().unwrap() >= 0.4, "{status}");
-    // Who joins now hears the silence.
-    let mut late = Heard::join(&server);
+    // A listener that joins now hears the silence.
+    let mut late = CheckedListener::join(&server);
     late.silence(3);
     let mut second = Source::connect(&server, "/m", 2);
     second.send(1, 100);
@@ -74,7 +81,7 @@ fn silence_stands_in_for_a_source_until_it_is_back() {
     late.audio(0);
     server.wait_for_line(&["gap-ended", "mount=\"/m\"", "seconds="]);
     assert_eq!(source(&server)["state"], "live");
-    // Silent without leaving: the same.
+    // A source that stops sending without leaving is replaced by silence too.
     heard.silence(5);
 }
 
@@ -86,19 +93,22 @@ fn after_the_hold_time_the_stream_ends_and_the_mount_is_gone() {
     listener.headers();
     first.send(1, 100);
     assert_eq!(listener.number(), 0);
-    let last = std::iter::from_fn(|| listener.page()).last().unwrap();
+    let last = listener.last_page().unwrap();
     assert!(ogg::next_page(&mut &last[..]).unwrap().is_last());
     assert_eq!(get(&server, "/m").status, 404);
-    // Its source was there all the time: when it sends again there is a stream again.
+    // The source is still connected: when it sends again, a new stream begins.
     first.send(1, 100);
-    while !get(&server, "/status-json.xsl").text().contains("listenurl") {}
+    until("the mount in the status", PATIENCE, || {
+        let status = get(&server, "/status-json.xsl").text();
+        when(status.contains("listenurl"), status)
+    });
 }
 
 #[test]
-fn a_pause_is_nothing_at_all() {
+fn with_gap_pause_listeners_get_nothing_in_a_gap() {
     let server = Daemon::with("", &format!("{SHORT}\ngap = \"pause\""));
     let mut first = Source::connect(&server, "/m", 1);
-    let mut heard = Heard::join(&server);
+    let mut heard = CheckedListener::join(&server);
     first.send(2, 100);
     first.leave();
     server.wait_for_line(&["gap-began"]);
@@ -111,19 +121,19 @@ fn a_pause_is_nothing_at_all() {
 #[test]
 fn a_new_title_within_a_connection_is_shown_and_breaks_nothing() {
     let server = Daemon::with("", SHORT);
-    let mut source_ = Source::connect(&server, "/m", 1);
-    let mut heard = Heard::join(&server);
-    source_.send(1, 100);
+    let mut sender = Source::connect(&server, "/m", 1);
+    let mut heard = CheckedListener::join(&server);
+    sender.send(1, 100);
     heard.audio(0);
     assert_eq!(source(&server)["title"], "Dusk");
     let tags = b"OpusTags\x04\0\0\0test\x02\0\0\0\x0a\0\0\0TITLE=Dawn\x09\0\0\0ARTIST=Me";
     let wire = [&ogg::headers_with(2, ogg::HEAD, tags)[..], &ogg::audio(2, 7, 100)].concat();
-    source_.socket.write_all(&wire).unwrap();
+    sender.socket.write_all(&wire).unwrap();
     heard.audio(7);
     let status = source(&server);
     assert_eq!((&status["title"], &status["artist"]), (&"Dawn".into(), &"Me".into()));
     server.wait_for_line(&["stream-spliced"]);
-    // Who joins now has the new title in its headers.
+    // A listener that joins now gets the new title in its headers.
     let mut late = Listener::join(&server, "/m");
     assert!(late.headers().windows(4).any(|text| text == b"Dawn"));
 }
@@ -132,7 +142,7 @@ fn a_new_title_within_a_connection_is_shown_and_breaks_nothing() {
 fn another_channel_mapping_is_a_chain_on_the_same_connection() {
     let server = Daemon::with("workers = 2", SHORT);
     let mut mono = Source::connect(&server, "/m", 1);
-    // One on each thread.
+    // One listener on each thread.
     let mut listeners = [Listener::join(&server, "/m"), Listener::join(&server, "/m")];
     mono.send(1, 100);
     for listener in &mut listeners {
@@ -140,12 +150,14 @@ fn another_channel_mapping_is_a_chain_on_the_same_connection() {
         assert_eq!(listener.number(), 0);
     }
     let stereo = b"OpusHead\x01\x02\x38\x01\x80\xbb\x00\x00\x00\x00\x00";
-    // The same serial: two streams in a row must not look like one.
+    // With the same serial: two consecutive streams must not look like one.
     let wire = [&ogg::headers_with(1, stereo, ogg::TAGS)[..], &ogg::audio(1, 7, 100)].concat();
     mono.socket.write_all(&wire).unwrap();
     for listener in &mut listeners {
         let ends = |bytes: &[u8]| ogg::next_page(&mut &bytes[..]).unwrap().is_last();
-        while !ends(&listener.page().unwrap()) {}
+        until_received("the end of the first stream", PATIENCE, || {
+            when(ends(&listener.page().unwrap()), "another page")
+        });
         assert_eq!(listener.headers(), ogg::headers_with(2, stereo, ogg::TAGS));
         assert_eq!(listener.number(), 7);
     }
@@ -161,7 +173,7 @@ fn a_stop_ends_streams_that_no_source_feeds() {
     first.leave();
     server.wait_for_line(&["gap-began"]);
     server.signal(nix::sys::signal::Signal::SIGTERM);
-    let last = std::iter::from_fn(|| listener.page()).last().unwrap();
+    let last = listener.last_page().unwrap();
     assert!(ogg::next_page(&mut &last[..]).unwrap().is_last());
     assert_eq!(server.wait(), Some(0));
 }

@@ -1,28 +1,29 @@
-//! Debian's Icecast beside silvacast, under the same load: whoever reads the one can read the other.
+//! Debian's Icecast beside silvacast under the same load: a client that can read one can read the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Command;
 
+use nix::sys::signal::Signal;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::client::{Answer, Listener, Server, admin, get, get_with, read_to_end};
-use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE};
-use crate::players::{Running, finish, start};
+use crate::client::{Answer, Listener, Server, admin, get, get_with, read_to_end, try_connect};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
+use crate::players::finish;
+use crate::port::Port;
+use crate::process::Running;
+use crate::wait::{PATIENCE, until};
 
 const MOUNTS: [&str; 2] = ["/a.opus", "/b.opus"];
 
-/// Where what is read there may differ, and why: the page, the name of the value, how, and the reason.
+/// Permitted differences: the page, the name of the value, the kind of difference, and the reason.
 const ACCEPTED: &[(&str, &str, How, &str)] = {
     use How::{Added, Value};
     &[
@@ -69,13 +70,13 @@ const ACCEPTED: &[(&str, &str, How, &str)] = {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
-    /// Only silvacast has it.
+    /// Only silvacast has the value.
     Added,
-    /// Both have it, of the same kind, with other values.
+    /// Both have a value of the same kind, but not the same value.
     Value,
 }
 
-/// What a request that is refused gets from Icecast, what from silvacast, and why that is something else.
+/// A request that is refused, the status from Icecast, the status from silvacast, and why they differ.
 const REFUSALS: &[(&str, u16, u16, &str)] = &[
     ("listclients?mount=/nothing.opus", 400, 400, ""),
     ("listclients", 400, 400, ""),
@@ -90,78 +91,68 @@ const REFUSALS: &[(&str, u16, u16, &str)] = &[
     ("nonsense", 400, 404, "there is no such page"),
 ];
 
-/// A running Icecast of Debian's; killed when dropped.
+/// A running Icecast from Debian's package; killed when dropped.
 struct Icecast {
-    child: Child,
-    port: u16,
+    process: Running,
+    port: Port,
     _directory: TempDir,
 }
 
 impl Server for Icecast {
     fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl Drop for Icecast {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.port.number()
     }
 }
 
 impl Icecast {
     fn start() -> Self {
-        // Somebody may take a port that was free a moment ago; Icecast ends then.
-        (0..5).find_map(|_| Self::try_to_start()).expect("icecast2 does not start")
+        // Icecast 2.4.4 itself crashes in about one of fifty starts if a request arrives in its first moments.
+        (0..5).find_map(|_| Self::start_unless_it_crashes()).expect("icecast2 crashed five times")
     }
 
-    fn try_to_start() -> Option<Self> {
+    fn start_unless_it_crashes() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        // Its logs are written by whoever it runs as.
+        // It writes its logs as the user it runs as.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = Port::reserve();
         let file = directory.path().join("icecast.xml");
         let text = format!(
             "<icecast><location>Wood</location><admin>me@station.example</admin><hostname>station.example</hostname>\
              <limits><clients>100</clients><sources>10</sources></limits>\
              <authentication><source-password>{PASSWORD}</source-password><admin-user>admin</admin-user>\
              <admin-password>{ADMIN_PASSWORD}</admin-password></authentication>\
-             <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
+             <listen-socket><port>{}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
              <paths><logdir>{}</logdir><webroot>/usr/share/icecast2/web</webroot>\
              <adminroot>/usr/share/icecast2/admin</adminroot></paths></icecast>",
+            port.number(),
             directory.path().display()
         );
         fs::write(&file, text).unwrap();
         let mut command = Command::new("icecast2");
-        command.arg("-c").arg(file).stdin(Stdio::null()).stdout(Stdio::null());
+        command.arg("-c").arg(file);
         if nix::unistd::geteuid().is_root() {
-            // It refuses to be root.
+            // It refuses to run as root.
             command.uid(65_534).gid(65_534);
         }
-        let child = command.stderr(Stdio::null()).spawn().expect("icecast2 is needed here");
-        let mut icecast = Self { child, port, _directory: directory };
-        let until = Instant::now() + PATIENCE;
-        while !is_well(port) {
-            if icecast.child.try_wait().unwrap().is_some() || Instant::now() > until {
-                return None;
+        let process = Running::start_quietly(&mut command);
+        let mut icecast = Self { process, port, _directory: directory };
+        // In its first moments it may close a connection without an answer, or leave half of its status out.
+        let is_well = until("Icecast's whole status", PATIENCE, || {
+            if let Some(status) = icecast.process.0.try_wait().unwrap() {
+                assert_eq!(status.signal(), Some(Signal::SIGSEGV as i32), "icecast2 has ended");
+                return Ok(false);
             }
-            thread::sleep(POLL);
-        }
-        Some(icecast)
+            let mut socket = try_connect(&icecast).map_err(|error| error.to_string())?;
+            let asked = socket.write_all(b"GET /status-json.xsl HTTP/1.0\r\n\r\n");
+            asked.map_err(|error| error.to_string())?;
+            let answer = String::from_utf8_lossy(&read_to_end(&mut socket)).into_owned();
+            if answer.contains("{\"admin\":") { Ok(true) } else { Err(answer) }
+        });
+        is_well.then_some(icecast)
     }
 }
 
-/// Whether Icecast says all of its status: in its first moments it may hang up, or leave half of it out.
-fn is_well(port: u16) -> bool {
-    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let asked = socket.write_all(b"GET /status-json.xsl HTTP/1.0\r\n\r\n");
-    asked.is_ok() && String::from_utf8_lossy(&read_to_end(&mut socket)).contains("{\"admin\":")
-}
-
-const POLL: Duration = Duration::from_millis(20);
-
-/// Both, and what they are given.
+/// Both servers and their load.
 struct Pair {
     icecast: Icecast,
     silvacast: Daemon,
@@ -177,7 +168,7 @@ impl Pair {
         make.args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "sine=997:r=48000"]);
         make.args(["-t", "5", "-c:a", "libopus", "-metadata", "title=Dusk", "-f", "ogg"]);
         finish(make.arg(audio.path().join("a")));
-        // Icecast has no silence to stand in for a source.
+        // Icecast has no silence that replaces a source.
         let silvacast = Daemon::with(
             "",
             "[server]\nhostname = \"station.example\"\nlocation = \"Wood\"\nadmin = \"me@station.example\"\n\
@@ -187,9 +178,9 @@ impl Pair {
         Self { icecast, silvacast, audio, encoders: Vec::new(), listeners: Vec::new() }
     }
 
-    /// The same audio with the same words to both; then a listener at each.
+    /// Sends the same audio with the same headers to both; then a listener joins each.
     fn push(&mut self, mount: &str) {
-        for port in [self.icecast.port, self.silvacast.port] {
+        for port in [self.icecast.port(), self.silvacast.port()] {
             let mut encoder = Command::new("ffmpeg");
             encoder.args(["-nostdin", "-re", "-stream_loop", "-1", "-i"]);
             encoder.arg(self.audio.path().join("a")).args([
@@ -210,10 +201,10 @@ impl Pair {
                 encoder.arg(format!("-{option}")).arg(value);
             }
             let url = format!("icecast://source:{PASSWORD}@127.0.0.1:{port}{mount}");
-            self.encoders.push(start(encoder.args(["-f", "ogg", &url])));
+            self.encoders.push(Running::start_quietly(encoder.args(["-f", "ogg", &url])));
         }
-        for port in [self.icecast.port, self.silvacast.port] {
-            until(&format!("a source at {mount}"), || {
+        for port in [self.icecast.port(), self.silvacast.port()] {
+            until(&format!("a source at {mount}"), PATIENCE, || {
                 let said = get(&port, "/status-json.xsl").text();
                 if said.contains(mount) { Ok(()) } else { Err(said) }
             });
@@ -221,10 +212,10 @@ impl Pair {
         }
     }
 
-    /// Asks both until what they say differs only where it may; notes which lines of the table that took.
+    /// Reads a page of both until only permitted differences are left; adds the lines of the table that these need.
     fn agree(&self, page: &str, used: &mut BTreeSet<usize>) {
-        until(page, || {
-            let [theirs, ours] = [self.icecast.port, self.silvacast.port].map(|port| {
+        until(&format!("{page} to agree"), PATIENCE, || {
+            let [theirs, ours] = [self.icecast.port(), self.silvacast.port()].map(|port| {
                 let answer = get_with(&port, &target(page), &admin());
                 let kind = answer.field("content-type").map(ToOwned::to_owned);
                 read(&answer, port).map(|document| (kind, document))
@@ -266,22 +257,13 @@ fn target(page: &str) -> String {
     if page.starts_with("status") { format!("/{page}") } else { format!("/admin/{page}") }
 }
 
-/// Tries until it is well; a test's patience later, says why it is not.
-fn until(what: &str, mut attempt: impl FnMut() -> Result<(), String>) {
-    let end = Instant::now() + PATIENCE;
-    while let Err(why) = attempt() {
-        assert!(Instant::now() < end, "{what}: {why}");
-        thread::sleep(POLL);
-    }
-}
-
 /// A value of a document.
 #[derive(Clone, Debug, PartialEq)]
 enum Said {
     Null,
     Number(String),
     Text(String),
-    /// There are others in it.
+    /// It contains other values.
     Object,
 }
 
@@ -317,7 +299,7 @@ impl Said {
         }
     }
 
-    /// A text of an XML document, where nothing else tells a number.
+    /// A text of an XML document, which does not mark numbers.
     fn of(text: &str, port: u16) -> Self {
         if text.parse::<f64>().is_ok() {
             Self::Number(text.to_owned())
@@ -327,10 +309,10 @@ impl Said {
     }
 }
 
-/// All values of a document by their paths, with the server's port made the same for both.
+/// All values of a document by their paths; `PORT` replaces the server's port.
 ///
 /// # Errors
-/// What came instead of a document.
+/// The text that came instead of a document.
 fn read(answer: &Answer, port: u16) -> Result<BTreeMap<String, Said>, String> {
     let mut all = BTreeMap::new();
     if answer.status != 200 {
@@ -381,7 +363,7 @@ fn of_xml(text: &str, port: u16, all: &mut BTreeMap<String, Said>) {
                 for attribute in start.attributes().map(Result::unwrap) {
                     let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
                     let value = value.unwrap().into_owned();
-                    // Sources are told apart by their mounts.
+                    // The mount identifies a source.
                     if attribute.key.as_ref() == "mount" {
                         name = format!("{name}({})", value.replace('/', ""));
                     } else {
@@ -411,7 +393,7 @@ fn of_xml(text: &str, port: u16, all: &mut BTreeMap<String, Said>) {
 }
 
 #[test]
-fn whatever_icecast_says_is_said_here_in_the_same_words() {
+fn every_page_of_icecast_has_the_same_values_here() {
     let mut used = BTreeSet::new();
     let mut pair = Pair::start();
     pair.agree("status-json.xsl", &mut used);
@@ -426,7 +408,7 @@ fn whatever_icecast_says_is_said_here_in_the_same_words() {
         pair.agree(&format!("listclients?mount={mount}"), &mut used);
     }
     for (line, (page, name, how, _)) in ACCEPTED.iter().enumerate() {
-        // Values may be the same by chance.
+        // Two values may be equal by chance.
         assert!(used.contains(&line) || *how == How::Value, "{name} is nowhere in {page}");
     }
 }
@@ -441,13 +423,13 @@ fn what_icecast_refuses_is_refused_here() {
         assert!(ours == theirs || !why.is_empty(), "{what}");
         let answer = get_with(&pair.silvacast, &target, &admin());
         assert_eq!(answer.status, ours, "{what}: {}", answer.text());
-        // The one sentence that programs look for.
+        // The sentence that clients look for.
         if get_with(&pair.icecast, &target, &admin()).text().contains("Source does not exist") {
             assert!(answer.text().contains("Source does not exist"), "{what}: {}", answer.text());
         }
     }
     for page in ["stats", "listmounts", "listclients?mount=/a.opus", "killsource?mount=/a.opus"] {
-        for port in [pair.icecast.port, pair.silvacast.port] {
+        for port in [pair.icecast.port(), pair.silvacast.port()] {
             let answer = get(&port, &target(page));
             assert_eq!(answer.status, 401, "{page}");
             assert!(answer.field("www-authenticate").unwrap().starts_with("Basic realm=\""));
@@ -456,10 +438,10 @@ fn what_icecast_refuses_is_refused_here() {
 }
 
 #[test]
-fn a_listener_and_a_source_end_with_the_same_words() {
+fn killing_a_listener_and_a_source_gives_the_same_answers() {
     let mut pair = Pair::start();
     pair.push(MOUNTS[0]);
-    let ports = [pair.icecast.port, pair.silvacast.port];
+    let ports = [pair.icecast.port(), pair.silvacast.port()];
     let ask =
         |port: u16, what: &str| read(&get_with(&port, &target(what), &admin()), port).unwrap();
     let same = |what: &str| {
@@ -474,7 +456,7 @@ fn a_listener_and_a_source_end_with_the_same_words() {
         let (_, id) = clients.iter().find(|(path, _)| path.ends_with("/ID")).unwrap();
         let Said::Number(id) = id else { panic!("{id:?} is no number") };
         let killed = ask(port, &format!("killclient?mount=/a.opus&id={id}"));
-        while pair.listeners[which].page().is_some() {}
+        pair.listeners[which].last_page();
         let message = killed["/iceresponse/message"].clone();
         let Said::Text(message) = message else { panic!("{message:?}") };
         (message.replace(id, "ID"), killed["/iceresponse/return"].clone())
@@ -483,7 +465,7 @@ fn a_listener_and_a_source_end_with_the_same_words() {
     assert_eq!(ours, ("Client ID removed".into(), Said::Number("1".into())));
     let killed = same("killsource?mount=/a.opus");
     assert_eq!(killed["/iceresponse/message"], Said::Text("Source Removed".into()));
-    until("no source is left", || {
+    until("the end of the source", PATIENCE, || {
         let [theirs, ours] = ports.map(|port| get(&port, "/status-json.xsl").text());
         if [&theirs, &ours].iter().any(|text| text.contains("/a.opus")) {
             return Err(format!("{theirs}\n{ours}"));

@@ -1,4 +1,4 @@
-//! Icecast's own configuration: files that are there today run as they stand, and what cannot be honoured is said.
+//! Icecast's configuration files: they work unchanged, and an unsupported setting is an error or a warning.
 
 use std::fs;
 use std::io::Write;
@@ -13,11 +13,12 @@ use crate::client::{Source, connect_from, get, get_with, login, login_as, read_h
 use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::needs::had;
 use crate::players::{OPUS, ffmpeg_source};
+use crate::process::Run;
 
-/// A station's file, as it is.
+/// The file of a station.
 const STATION: &str = r#"<icecast><location>Earth</location><admin>admin@silvasonic.local</admin><limits><clients>100</clients><sources>10</sources></limits><authentication><source-password>silvasonic-source-secret</source-password><admin-password>silvasonic-admin-secret</admin-password></authentication><listen-socket><port>8080</port></listen-socket><mount type="normal"><mount-name>/mic-*.opus</mount-name><public>1</public></mount></icecast>"#;
 
-/// The one that Debian's package has, with other passwords and any port.
+/// The file of Debian's package, with other passwords and any port.
 fn debian() -> Option<String> {
     let text = had("Icecast's own file", fs::read_to_string("/etc/icecast2/icecast.xml"))?;
     let text = text.replace("hackme", "no longer so").replace("<port>8000<", "<port>0<");
@@ -25,7 +26,7 @@ fn debian() -> Option<String> {
     Some(text)
 }
 
-/// A file with just what is needed, and something more.
+/// A minimal file with `more` added.
 fn with(more: &str) -> String {
     format!(
         "<icecast>\n<authentication><source-password>{PASSWORD}</source-password>\
@@ -40,14 +41,14 @@ fn file(directory: &TempDir, name: &str, text: &str) -> String {
 }
 
 fn check(path: &str, more: &[&str]) -> Output {
-    silvacast().args(["check", "--config", path]).args(more).output().unwrap()
+    silvacast().args(["check", "--config", path]).args(more).run()
 }
 
 fn said(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Pushes and is heard of, looks as the administrator, and is refused with another password.
+/// Asserts that a source and the administrator can log in, and that another password is refused.
 fn works(server: &Daemon, mount: &str, source: &str, administrator: &str) {
     let url = |password: &str| {
         let password =
@@ -64,7 +65,7 @@ fn works(server: &Daemon, mount: &str, source: &str, administrator: &str) {
 }
 
 #[test]
-fn the_station_s_file_runs_as_it_stands() {
+fn the_station_s_file_works_unchanged() {
     let server = Daemon::of_text(STATION);
     works(&server, "/mic-ultramic.opus", "silvasonic-source-secret", "silvasonic-admin-secret");
     let status = get(&server, "/status-json.xsl").text();
@@ -77,7 +78,7 @@ fn the_station_s_file_runs_as_it_stands() {
 }
 
 #[test]
-fn debian_s_file_runs_as_it_stands() {
+fn debian_s_file_works_unchanged() {
     let Some(text) = debian() else { return };
     let server = Daemon::of_text(&text);
     works(&server, "/mic.opus", "no longer so", "no longer so");
@@ -86,7 +87,7 @@ fn debian_s_file_runs_as_it_stands() {
 }
 
 #[test]
-fn the_same_in_toml_means_the_same() {
+fn the_printed_toml_means_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let addresses = file(&directory, "addresses", "127.0.0.1\n# a remark\n\n192.0.2.7\n");
     let everything = with(&format!(
@@ -116,14 +117,14 @@ fn the_same_in_toml_means_the_same() {
         assert_eq!(budgets[0], budgets[1]);
         let load = |path: &str| Config::load(Path::new(path), &Environment::default()).unwrap();
         let (mut from_xml, from_toml) = (load(&xml), load(&toml));
-        // What has no meaning here has not made it into the other.
+        // Settings that are ignored are not in the TOML.
         from_xml.ignored.clear();
         assert_eq!(format!("{from_xml:?}"), format!("{from_toml:?}"));
     }
 }
 
 #[test]
-fn what_cannot_be_honoured_is_an_error_with_its_line() {
+fn a_setting_that_cannot_be_honoured_is_an_error_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let empty = file(&directory, "empty", "# nobody\n");
     let nonsense = file(&directory, "nonsense", "127.0.0.1\nsomewhere\n");
@@ -209,7 +210,7 @@ fn what_cannot_be_honoured_is_an_error_with_its_line() {
     for (text, wanted) in cases {
         let path = file(&directory, "icecast.xml", &text);
         for more in [&[][..], &["--print-toml"][..]] {
-            // What the TOML would say no to is only found when it is read.
+            // `--print-toml` does not check values; reading the TOML does.
             if more.is_empty() || !wanted.contains(" = ") && !wanted.contains("allow =") {
                 let output = check(&path, more);
                 let stderr = said(&output.stderr);
@@ -221,7 +222,7 @@ fn what_cannot_be_honoured_is_an_error_with_its_line() {
     }
 }
 
-/// The status of a listener's request from one of this machine's own addresses.
+/// The status of a request from one of this machine's addresses.
 fn asked_from(address: [u8; 4], server: &Daemon, target: &str) -> u16 {
     let mut socket = connect_from(address, server);
     write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -232,7 +233,7 @@ const ONE: [u8; 4] = [127, 0, 0, 1];
 const TWO: [u8; 4] = [127, 0, 0, 2];
 
 #[test]
-fn addresses_are_let_in_and_kept_out_by_their_files() {
+fn address_files_allow_and_deny_clients() {
     let directory = tempfile::tempdir().unwrap();
     let one = file(&directory, "one", "# this one\n127.0.0.1\n");
     let two = file(&directory, "two", "127.0.0.2\n");
@@ -255,7 +256,7 @@ fn addresses_are_let_in_and_kept_out_by_their_files() {
 }
 
 #[test]
-fn a_mount_is_what_its_element_makes_it() {
+fn a_mount_element_configures_its_mount() {
     let server = Daemon::of_text(&with(
         "<limits><source-timeout>9</source-timeout></limits>\n\
          <paths><alias source=\"/stream/open\" destination=\"/open\"/></paths>\n\

@@ -1,7 +1,7 @@
-//! The whole server, tried from outside: the real binary, real encoders, real players.
+//! Tests of the whole server from outside: the real binary, real encoders, real players.
 //!
-//! Nothing here waits for a time to pass: a test waits for what it needs to see, and only a
-//! failure takes long.
+//! A test waits for what it needs to see, not for time to pass, and every wait has a deadline (`wait`, `process`): a
+//! test that waits in vain fails and says what it saw.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,6 +10,7 @@ mod admin;
 mod allocations;
 mod api;
 mod browser;
+mod circles;
 mod cli;
 mod client;
 mod code;
@@ -29,7 +30,9 @@ mod package;
 mod pen;
 mod players;
 mod podman;
+mod port;
 mod power;
+mod process;
 mod proxy;
 mod quadlet;
 mod readers;
@@ -43,5 +46,6 @@ mod storm;
 mod through;
 mod units;
 mod valve;
+mod wait;
 
 use ogg_splice::testing as ogg;

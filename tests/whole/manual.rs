@@ -5,29 +5,27 @@ use std::process::Command;
 
 use silvacast::config::KEYS;
 
+use crate::process::Run;
+
 #[path = "../../docs/manual/main.rs"]
 #[allow(dead_code, reason = "its main is for the example")]
 mod generator;
 
 #[test]
-fn the_pages_have_every_command_and_key_and_nothing_that_a_formatter_minds() {
+fn the_pages_have_every_command_and_key_and_no_formatting_errors() {
     let directory = tempfile::tempdir().unwrap();
     generator::write(directory.path()).unwrap();
     let page = |name: &str| {
         let path = directory.path().join("man").join(name);
-        // It says that there is no date, on purpose, and nothing else.
-        let lint = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&path).output();
-        let lint = String::from_utf8(lint.expect("mandoc is needed here").stdout).unwrap();
+        // The missing date is on purpose; there must be no other complaint.
+        let lint = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&path).run();
+        let lint = String::from_utf8(lint.stdout).unwrap();
         let complaints: Vec<_> =
             lint.lines().filter(|line| !line.contains("missing date")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
-        let text = Command::new("mandoc")
-            .args(["-T", "ascii", "-O", "width=200"])
-            .arg(&path)
-            .output()
-            .unwrap()
-            .stdout;
-        // As for a typewriter: bold is each letter twice, with a backspace between.
+        let text =
+            Command::new("mandoc").args(["-T", "ascii", "-O", "width=200"]).arg(&path).run().stdout;
+        // Bold text has each letter twice, with a backspace in between.
         let text = String::from_utf8(text).unwrap();
         text.split('\u{8}').fold(String::new(), |mut all, part| {
             all.pop();
@@ -57,7 +55,7 @@ fn the_pages_have_every_command_and_key_and_nothing_that_a_formatter_minds() {
     }
 }
 
-/// Whether a page has a line that begins with this: short explanations stand in the same line.
+/// Whether a line of the page begins with this; a short explanation may follow on the same line.
 fn has(page: &str, head: &str) -> bool {
     page.lines().any(|line| line.trim_start().starts_with(head))
 }

@@ -1,4 +1,4 @@
-//! What Prometheus and Grafana are given in `docs`, against what the server has for them.
+//! The alerts and the dashboard in `docs`, checked against the metrics that the server has.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::client::{Listener, Source, get};
 use crate::daemon::Daemon;
 use crate::players::finish;
+use crate::process::Run;
 use crate::readers::readers;
 
 const ALERTS: &str = "docs/alerts.yaml";
@@ -23,14 +24,14 @@ fn file(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap()
 }
 
-/// Every metric that a text names.
+/// Every metric in a text.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("silvacast_")).collect()
 }
 
 #[test]
-fn every_metric_that_is_watched_is_there() {
+fn every_metric_in_alerts_and_dashboard_exists() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m");
@@ -70,7 +71,7 @@ fn each_alert_is_explained_and_the_dashboard_is_whole() {
     }
 }
 
-/// What Prometheus makes of the alerts while these things happen, a minute apart.
+/// A test for promtool: series with a value per minute, and the alerts that must fire.
 const SCENE: &str = r#"
 rule_files: [ALERTS]
 evaluation_interval: 1m
@@ -106,14 +107,14 @@ tests:
 "#;
 
 #[test]
-fn prometheus_raises_each_alert_where_it_is_due_and_nowhere_else() {
+fn prometheus_raises_each_alert_only_where_it_is_due() {
     let Some(place) = readers() else { return };
     let promtool = || Command::new(place.join("usr/bin/promtool"));
     finish(promtool().args(["check", "rules"]).arg(path(ALERTS)));
     let directory = tempfile::tempdir().unwrap();
     let scene = directory.path().join("scene.yaml");
     fs::write(&scene, SCENE.replace("ALERTS]", &format!("{:?}]", path(ALERTS)))).unwrap();
-    let output = promtool().args(["test", "rules"]).arg(scene).output().unwrap();
+    let output = promtool().args(["test", "rules"]).arg(scene).run();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{said}");
 }

@@ -1,21 +1,21 @@
-//! What a test needs of the machine that not every machine has. A test that cannot run says so, past the harness that
-//! keeps the output of what passes; under CI it fails instead, as a Debian with root has all of this.
+//! What a test needs that not every machine has. A test that cannot run prints a line that the test harness does not
+//! capture; under CI it fails instead, because a Debian machine with root has everything.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Something that a machine may lack.
+/// A requirement of a test.
 pub(crate) enum Need {
     /// The rights to make namespaces and to mount.
     Root,
-    /// What `tests/pen` is made of.
+    /// The programs that `tests/pen` uses.
     Systemd,
     /// A Podman with a runtime and a network.
     Podman,
-    /// A program that some Debian package has.
+    /// A program from a Debian package.
     Program(&'static str),
-    /// The Debian package of this source, which takes longer to build than a test may.
+    /// The Debian package of this source, which takes too long to build in a test.
     Package,
     /// The binaries for other machines, which `tests/all` builds.
     Static,
@@ -82,7 +82,7 @@ pub(crate) fn needs(all: &[Need]) -> bool {
     all.iter().all(|need| had(need.name(), need.lacking().map_or(Ok(()), Err)).is_some())
 }
 
-/// What was to be had, unless there is a reason why this machine lacks it.
+/// The value that was found. If it was not, prints why the test is skipped, or fails under CI.
 pub(crate) fn had<T>(what: &str, found: Result<T, impl std::fmt::Display>) -> Option<T> {
     let why = match found {
         Ok(found) => return Some(found),
@@ -92,7 +92,14 @@ pub(crate) fn had<T>(what: &str, found: Result<T, impl std::fmt::Display>) -> Op
     let test = current.name().unwrap_or("a test");
     let said = format!("{test}: needs {what}, which this machine lacks because {why}");
     assert!(std::env::var_os("CI").is_none(), "{said}");
-    // Not eprintln!, which the harness keeps to itself.
-    std::io::stderr().write_all(format!("SKIPPED {said}\n").as_bytes()).unwrap();
+    let line = format!("SKIPPED {said}\n");
+    // Not eprintln!, which the harness captures.
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if std::env::var_os("NEXTEST").is_some() {
+        // Nextest captures all output of a test that passes; this is nextest's own standard error.
+        let runner = format!("/proc/{}/fd/2", nix::unistd::getppid());
+        let terminal = std::fs::File::options().append(true).open(runner);
+        terminal.and_then(|mut terminal| terminal.write_all(line.as_bytes())).unwrap();
+    }
     None
 }

@@ -1,56 +1,54 @@
-//! What the service manager is told, word by word: here the test is the service manager.
+//! The messages to the service manager, word by word. The test plays the service manager.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::time::Instant;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::client::{Source, get};
-use crate::daemon::{Daemon, PASSWORD, PATIENCE};
+use crate::daemon::{Daemon, PASSWORD};
 use crate::power::begun_by;
+use crate::wait::{PATIENCE, join, until_received};
 
-/// Where a service manager listens.
+/// The socket of a service manager.
 struct Manager {
     socket: UnixDatagram,
     _directory: tempfile::TempDir,
 }
 
 impl Manager {
-    /// Starts a server that tells it, and that has a watchdog.
-    fn start() -> (Self, Daemon) {
+    /// Starts a server that sends its messages there, and that has a watchdog.
+    fn start(watchdog: Duration) -> (Self, Daemon) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        // Whoever the server becomes must reach it.
+        // The user that the server changes to must reach it.
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
         let variable = format!("NOTIFY_SOCKET={}", path.display());
-        let command = begun_by(&["env", &variable, "WATCHDOG_USEC=400000"]);
-        (Self { socket, _directory: directory }, Daemon::of(command, 0, "", ""))
+        let watchdog = format!("WATCHDOG_USEC={}", watchdog.as_micros());
+        let command = begun_by(&["env", &variable, &watchdog]);
+        (Self { socket, _directory: directory }, Daemon::of(command, "", ""))
     }
 
-    /// The next message that holds this, its lines.
+    /// The lines of the next message that contains `part`.
     fn wait_for(&self, part: &str) -> Vec<String> {
         let mut bytes = [0; 4096];
-        // Pings come for ever.
-        let end = Instant::now() + PATIENCE;
-        loop {
-            assert!(Instant::now() < end, "nothing with {part}");
+        let text = until_received(part, PATIENCE, || {
             let length = self.socket.recv(&mut bytes).unwrap_or_else(|e| panic!("no {part}: {e}"));
-            let text = std::str::from_utf8(&bytes[..length]).unwrap();
-            if text.contains(part) {
-                return text.lines().map(ToOwned::to_owned).collect();
-            }
-        }
+            let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+            if text.contains(part) { Ok(text) } else { Err(text) }
+        });
+        text.lines().map(ToOwned::to_owned).collect()
     }
 }
 
 #[test]
-fn it_is_told_of_the_beginning_of_life_of_reloads_and_of_the_end() {
-    let (manager, mut server) = Manager::start();
+fn it_is_told_of_the_start_the_heartbeat_reloads_and_the_end() {
+    let (manager, mut server) = Manager::start(Duration::from_millis(400));
     let ready = manager.wait_for("READY=1");
     assert_eq!(get(&server, "/healthz").status, 200);
     assert!(ready.iter().any(|line| line.starts_with("STATUS=0 microphones, ")), "{ready:?}");
@@ -65,7 +63,7 @@ fn it_is_told_of_the_beginning_of_life_of_reloads_and_of_the_end() {
     assert!(since.expect("MONOTONIC_USEC").parse::<u64>().unwrap() > 0, "{reloading:?}");
     assert_eq!(manager.wait_for("READY=1"), ["READY=1"]);
     let status = manager.wait_for("STATUS=configuration not taken over (line 2: workers = ");
-    assert_eq!(status.len(), 1, "one line whatever the file says: {status:?}");
+    assert_eq!(status.len(), 1, "a file cannot add lines to the message: {status:?}");
 
     server.signal(Signal::SIGTERM);
     assert_eq!(manager.wait_for("STOPPING=1"), ["STOPPING=1"]);
@@ -73,16 +71,18 @@ fn it_is_told_of_the_beginning_of_life_of_reloads_and_of_the_end() {
 }
 
 #[test]
-fn a_source_that_never_lets_it_rest_is_no_loop_that_stands_still() {
-    let (manager, server) = Manager::start();
+fn a_source_that_sends_without_pause_does_not_look_like_a_stuck_loop() {
+    // Long enough that a busy machine does not hold a loop up for as long.
+    let (manager, server) = Manager::start(Duration::from_secs(2));
     manager.wait_for("READY=1");
     let mut source = Source::connect(&server, "/m", 1);
     let pings = std::thread::spawn(move || {
-        (0..20).for_each(|_| _ = manager.wait_for("WATCHDOG=1"));
+        (0..6).for_each(|_| _ = manager.wait_for("WATCHDOG=1"));
     });
-    while !pings.is_finished() {
+    until_received("six pings", PATIENCE, || {
         source.send(50, 1000);
-    }
-    pings.join().unwrap();
+        if pings.is_finished() { Ok(()) } else { Err("fewer") }
+    });
+    join("the thread that reads them", pings);
     assert_eq!(server.count_lines(&["event=\"loop-stuck\""]), 0);
 }

@@ -1,9 +1,11 @@
 //! The Debian package, from its installation to its purge.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::needs::{Need, needs, package};
 use crate::pen::Pen;
+use crate::process::{Run, Running};
+use crate::wait::when;
 
 const UNIT: &str = "silvacast.service";
 const CONFIGURATION: &str = "/etc/silvacast/silvacast.toml";
@@ -19,7 +21,7 @@ fn read(pen: &Pen, file: &str) -> String {
     pen.ok(&["cat", file])
 }
 
-/// Everything on the machine that bears its name.
+/// Every path on the machine with `silvacast` in it.
 fn traces(pen: &Pen) -> String {
     pen.ok(&["find", "/etc", "/usr", "/var", "/run", "-path", "*silvacast*"])
 }
@@ -28,7 +30,7 @@ fn catalog_knows_it(pen: &Pen) -> bool {
     pen.ok(&["journalctl", "--list-catalog"]).contains("silvacast")
 }
 
-/// A pen with the package in it, and what bore its name before.
+/// A pen with the package installed, and the traces that were there before.
 fn pen_with_package() -> (Pen, String) {
     let pen = Pen::start();
     let before = traces(&pen);
@@ -49,7 +51,7 @@ fn repack(pen: &Pen, version: &str, file: &str, edit: &str) -> String {
 }
 
 #[test]
-fn installed_it_serves_on_loopback_with_passwords_of_its_own() {
+fn installed_it_serves_on_loopback_with_generated_passwords() {
     if !needs(&[Need::Root, Need::Systemd, Need::Program("dpkg"), Need::Package]) {
         return;
     }
@@ -78,25 +80,22 @@ fn installed_it_serves_on_loopback_with_passwords_of_its_own() {
 
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/dawn.opus");
     pen.put("/tmp/dawn.opus", &std::fs::read(clip).unwrap(), 0o644);
-    let mut push = pen
-        .command(&["silvacast", "push", "--loop", "--password-file", PASSWORDS[0]])
-        .args(["/tmp/dawn.opus", "http://127.0.0.1:8080/dawn.opus"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    pen.wait_for("a source with that password", |pen| {
-        curl(pen, "/status-json.xsl").contains("dawn.opus").then_some(())
-    });
-    push.kill().unwrap();
-    push.wait().unwrap();
-    pen.wait_for("the gap that it leaves", |pen| {
-        curl(pen, "/status-json.xsl").contains("\"gap\"").then_some(())
-    });
+    let mut push = pen.command(&["silvacast", "push", "--loop", "--password-file", PASSWORDS[0]]);
+    push.args(["/tmp/dawn.opus", "http://127.0.0.1:8080/dawn.opus"]);
+    let push = Running::start_quietly(&mut push);
+    let status_with = |part: &str| {
+        pen.wait_for(part, |pen| {
+            let status = curl(pen, "/status-json.xsl");
+            when(status.contains(part), status)
+        });
+    };
+    status_with("dawn.opus");
+    drop(push);
+    status_with("\"gap\"");
 }
 
 #[test]
-fn an_upgrade_keeps_what_is_the_administrators() {
+fn an_upgrade_keeps_the_administrator_s_changes() {
     if !needs(&[Need::Root, Need::Systemd, Need::Program("dpkg"), Need::Package]) {
         return;
     }
@@ -107,7 +106,7 @@ fn an_upgrade_keeps_what_is_the_administrators() {
     let edited = read(&pen, CONFIGURATION);
     assert!(edited.contains("Fen"));
 
-    // A package with the same configuration has nothing to ask, and the new version runs.
+    // A package with the same configuration does not ask, and the new version runs.
     let unit = "/usr/lib/systemd/system/silvacast.service";
     let same = repack(&pen, "9.0.0-1", unit, "s/^Description=.*/Description=The new one/");
     pen.ok(&["dpkg", "--install", &same]);
@@ -117,11 +116,10 @@ fn an_upgrade_keeps_what_is_the_administrators() {
     assert_ne!(pen.property(UNIT, "MainPID"), first);
     assert!(curl(&pen, "/status-json.xsl").contains("Fen"));
 
-    // One with another configuration asks; nobody answers here, so it is not configured, and the old one runs on.
+    // A package with another configuration asks. Without an answer it is not configured, and the old version runs on.
     let running = pen.property(UNIT, "MainPID");
     let other = repack(&pen, "9.0.1-1", CONFIGURATION, "s/Earth/Moor/");
-    let mut asking = pen.command(&["dpkg", "--install", &other]);
-    let asked = asking.stdin(Stdio::null()).output().unwrap();
+    let asked = pen.run(&["dpkg", "--install", &other]);
     assert!(!asked.status.success());
     let question = String::from_utf8_lossy(&asked.stderr);
     assert!(question.contains("Modified (by you or by a script) since installation"), "{question}");
@@ -143,7 +141,7 @@ fn removed_it_leaves_its_configuration_and_purged_it_leaves_nothing() {
     }
     let (pen, before) = pen_with_package();
     let secrets = PASSWORDS.map(|file| read(&pen, file));
-    // Left open, it would start the service again.
+    // The socket would start the service again if it stayed open.
     pen.ok(&["systemctl", "stop", UNIT]);
     pen.ok(&["systemctl", "enable", "--now", "silvacast.socket", UNIT]);
 
@@ -166,7 +164,7 @@ fn removed_it_leaves_its_configuration_and_purged_it_leaves_nothing() {
 }
 
 #[test]
-fn what_the_administrator_put_beside_it_survives_a_purge() {
+fn files_that_the_administrator_added_survive_a_purge() {
     if !needs(&[Need::Root, Need::Systemd, Need::Program("dpkg"), Need::Package]) {
         return;
     }
@@ -177,13 +175,12 @@ fn what_the_administrator_put_beside_it_survives_a_purge() {
 }
 
 #[test]
-fn lintian_has_nothing_to_say() {
+fn lintian_does_not_complain() {
     if !needs(&[Need::Program("lintian"), Need::Package]) {
         return;
     }
     let mut lintian = Command::new("lintian");
-    let output =
-        lintian.args(["--fail-on", "error,warning"]).arg(package().unwrap()).output().unwrap();
+    let output = lintian.args(["--fail-on", "error,warning"]).arg(package().unwrap()).run();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 

@@ -1,21 +1,23 @@
-//! A systemd and a journal of a test's own: `tests/pen`, and this build installed in it as the package would.
+//! A systemd and a journal in namespaces of their own (`tests/pen`), with this build installed as the package would
+//! install it.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::daemon::{PASSWORD, PATIENCE};
+use crate::daemon::PASSWORD;
+use crate::process::Run;
+use crate::wait::{PATIENCE, until, when};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A running pen; ended when dropped, or when this process is no more.
+/// A running pen; it ends when it is dropped or when this process ends.
 pub(crate) struct Pen {
     state: TempDir,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Pen {
 impl Pen {
     pub(crate) fn start() -> Self {
         let pen = Self { state: tempfile::tempdir().unwrap() };
-        let output = pen.tool("start").arg(std::process::id().to_string()).output().unwrap();
+        let output = pen.tool("start").arg(std::process::id().to_string()).run();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         pen
     }
@@ -34,7 +36,7 @@ impl Pen {
         tool
     }
 
-    /// A command that will run in it, and end when the child that it becomes here is killed.
+    /// A command in the pen; it ends when its child process here is killed.
     pub(crate) fn command(&self, line: &[&str]) -> Command {
         let mut tool = self.tool("exec");
         tool.args(line);
@@ -43,10 +45,10 @@ impl Pen {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, line: &[&str]) -> Output {
-        self.command(line).output().unwrap()
+        self.command(line).run()
     }
 
-    /// Runs a command that must succeed, and gives what it printed.
+    /// Runs a command that must succeed, and returns its standard output.
     pub(crate) fn ok(&self, line: &[&str]) -> String {
         let output = self.run(line);
         let (said, complaints) =
@@ -58,15 +60,13 @@ impl Pen {
     /// Writes a file.
     pub(crate) fn put(&self, path: &str, bytes: &[u8], mode: u32) {
         let mut tool = self.tool("put");
-        let mut child =
-            tool.arg(path).arg(format!("{mode:o}")).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(bytes).unwrap();
-        assert!(child.wait().unwrap().success(), "{path} cannot be written");
+        let output = tool.arg(path).arg(format!("{mode:o}")).run_with_input(bytes);
+        assert!(output.status.success(), "{path} cannot be written: {output:?}");
     }
 
-    /// The journal's entries for these arguments of journalctl, the oldest first.
+    /// The journal's entries that journalctl selects with these arguments, the oldest first.
     pub(crate) fn journal(&self, arguments: &[&str]) -> Vec<Value> {
-        // Until then the journal may not have read what was sent to it.
+        // Until then the journal may not have read everything that was sent to it.
         self.ok(&["journalctl", "--sync"]);
         let line = [&["journalctl", "--no-pager", "--output=json"], arguments].concat();
         self.ok(&line).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -77,19 +77,26 @@ impl Pen {
         self.ok(&["systemctl", "show", "--value", "--property", name, unit]).trim().to_owned()
     }
 
-    /// Looks again and again until there is something to see.
-    pub(crate) fn wait_for<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(seen) = look(self) {
-                return seen;
-            }
-            assert!(Instant::now() < end, "waited in vain for {what}");
-            thread::sleep(Duration::from_millis(20));
-        }
+    /// Looks into the pen until `look` returns `Ok`; see [`until`].
+    #[track_caller]
+    pub(crate) fn wait_for<T, S: Display>(
+        &self,
+        what: &str,
+        look: impl Fn(&Self) -> Result<T, S>,
+    ) -> T {
+        until(what, PATIENCE, || look(self))
     }
 
-    /// What a thread of this process finds out in the pen's network.
+    /// Waits until a unit has been restarted this many times and is active.
+    #[track_caller]
+    pub(crate) fn wait_for_restarts(&self, unit: &str, count: usize) {
+        self.wait_for(&format!("restart {count} of {unit}"), |pen| {
+            let seen = ["NRestarts", "ActiveState"].map(|name| pen.property(unit, name));
+            when(seen == [count.to_string(), "active".to_owned()], seen)
+        });
+    }
+
+    /// Runs `work` in a thread that is in the pen's network.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let network = File::open(format!("/proc/{}/ns/net", self.init())).unwrap();
         thread::scope(|scope| {
@@ -105,7 +112,7 @@ impl Pen {
         std::fs::read_to_string(self.state.path().join("init")).unwrap().trim().to_owned()
     }
 
-    /// The number that a process of the pen has outside of it.
+    /// The process ID outside of the pen of a process in the pen.
     pub(crate) fn outside(&self, process: &str) -> u32 {
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
         let pen = namespace(&self.init()).unwrap();
@@ -120,7 +127,7 @@ impl Pen {
         all.find(is_it).expect("no such process in the pen").parse().unwrap()
     }
 
-    /// Puts this build, its units, its configuration and two passwords where the package has them.
+    /// Puts this build, its units, its configuration and two passwords where the package puts them.
     pub(crate) fn install(&self) {
         let read = |path: &Path| std::fs::read(path).unwrap();
         self.put("/usr/bin/silvacast", &read(Path::new(env!("CARGO_BIN_EXE_silvacast"))), 0o755);
@@ -145,9 +152,10 @@ impl Pen {
 impl Drop for Pen {
     fn drop(&mut self) {
         if thread::panicking() {
-            let said = self.run(&["journalctl", "--no-pager", "--output=short-monotonic"]);
+            let journal = ["journalctl", "--no-pager", "--output=short-monotonic"];
+            let said = self.command(&journal).try_run(PATIENCE).unwrap();
             eprintln!("the pen's journal:\n{}", String::from_utf8_lossy(&said.stdout));
         }
-        let _ = self.tool("stop").status();
+        let _ = self.tool("stop").try_run(PATIENCE);
     }
 }

@@ -1,38 +1,26 @@
-//! Real encoders in, real players out. `tests/all` installs them; where one is missing, its test fails.
+//! Real encoders and real players. `tests/all` installs them; a test fails if its program is missing.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::sync_channel;
 
+use nix::sys::signal::Signal;
+
+use crate::browser::{self, BROWSER, CHROMIUM};
 use crate::client::{Listener, get};
 use crate::daemon::Daemon;
+use crate::process::{Run, Running};
+use crate::wait::{PATIENCE, until_received};
 
-/// Something that runs until the test is over.
-pub(crate) struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The tone that encoders send: no whole number of periods in a packet, so that a lost one shows.
+/// The tone that encoders send. A packet does not hold a whole number of its periods, so a lost packet shifts its phase.
 const TONE: f64 = 997.0;
 
-pub(crate) fn start(command: &mut Command) -> Running {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Running(quiet.spawn().unwrap_or_else(|error| panic!("{name} is needed here: {error}")))
-}
-
+/// Runs a command that must succeed.
 pub(crate) fn finish(command: &mut Command) -> Output {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("{name} is needed here: {error}"));
+    let output = command.run();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}: {}\n{said}", output.status);
+    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
     output
 }
 
@@ -40,14 +28,14 @@ pub(crate) fn finish(command: &mut Command) -> Output {
 pub(crate) fn ffmpeg_source(codec: &[&str], output: &[&str]) -> Running {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-re", "-f", "lavfi", "-i", &format!("sine={TONE}:r=48000")]);
-    start(command.args(codec).args(output))
+    Running::start_quietly(command.args(codec).args(output))
 }
 
 pub(crate) const OPUS: [&str; 6] = ["-c:a", "libopus", "-b:a", "64k", "-page_duration", "20000"];
 
-/// Checks decoded mono samples at 48 kHz: the tone, and no sample of it missing or added.
+/// Asserts that decoded mono samples at 48 kHz are the tone, with no sample missing or added.
 pub(crate) fn assert_unbroken_tone(name: &str, samples: &[i16]) {
-    // A decoder that joins in mid-stream needs its time to converge (RFC 7845: 80 ms).
+    // A decoder that joins in mid-stream needs time to converge (RFC 7845: 80 ms).
     let samples = &samples[9_600..];
     assert!(samples.len() > 48_000, "{name}: only {} samples", samples.len());
     let omega = std::f64::consts::TAU * TONE / 48_000.0;
@@ -74,16 +62,16 @@ pub(crate) fn assert_unbroken_tone(name: &str, samples: &[i16]) {
 pub(crate) fn decode(server: &Daemon, mount: &str) -> Vec<i16> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-loglevel", "warning", "-i", &server.url(mount)]);
-    // Counted in samples: FFmpeg's clock jumps after the first page of FLAC joined in mid-stream.
+    // Timestamps counted in samples: FFmpeg's clock jumps after the first page of FLAC that is joined in mid-stream.
     command.args(["-af", "asetpts=N/SR/TB"]);
     let output = finish(command.args(["-t", "3", "-f", "s16le", "-ac", "1", "-ar", "48000", "-"]));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "ffmpeg has nothing to complain of");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "FFmpeg complains");
     let (samples, _) = output.stdout.as_chunks::<2>();
     samples.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
 #[test]
-fn ffmpeg_pushes_in_every_manner_and_what_is_decoded_is_what_was_sent() {
+fn ffmpeg_pushes_in_every_manner_and_a_listener_decodes_what_it_sent() {
     let server = Daemon::start();
     let url = |mount: &str| server.push_url(mount);
     let _sources = [
@@ -108,11 +96,7 @@ fn ffmpeg_leaves_with_a_reset_and_that_is_a_normal_end() {
     let server = Daemon::start();
     let source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m")]);
     server.wait_for_line(&["stream-began"]);
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(source.0.id().cast_signed()),
-        nix::sys::signal::SIGINT,
-    )
-    .unwrap();
+    source.signal(Signal::SIGINT);
     let line = server.wait_for_line(&["source-ended"]);
     assert!(line.contains("INFO") && line.contains("the source hung up"), "{line}");
 }
@@ -122,8 +106,7 @@ fn ffmpeg_is_told_of_a_wrong_password_and_ends() {
     let server = Daemon::start();
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-f", "lavfi", "-i", "sine"]).args(OPUS).args(["-f", "ogg"]);
-    let output =
-        command.arg(server.push_url("/m").replace("test-source", "wrong")).output().unwrap();
+    let output = command.arg(server.push_url("/m").replace("test-source", "wrong")).run();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("401"));
 }
@@ -139,29 +122,28 @@ fn curl_uploads_a_file_in_chunks() {
     let bytes = std::fs::read(&file).unwrap();
     let mut curl = Command::new("curl");
     curl.args(["-sS", "-T", "-", &server.push_url("/m").replace("icecast:", "http:")]);
-    let mut curl =
-        curl.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("curl is needed here");
-    let mut input = curl.stdin.take().unwrap();
+    let mut curl = Running::start(curl.stdin(Stdio::piped()).stdout(Stdio::null()));
+    let mut input = curl.0.stdin.take().unwrap();
+    assert!(bytes.len() < 64 * 1024, "more than a pipe holds could block the test");
     input.write_all(&bytes).unwrap();
     server.wait_for_line(&["stream-began"]);
     let mut listener = Listener::join(&server, "/m?burst=10s");
     listener.headers();
     assert!((0..90).all(|_| listener.page().is_some()));
     drop(input);
-    assert!(curl.wait().unwrap().success());
+    assert!(curl.wait(PATIENCE).success());
     server.wait_for_line(&["source-ended", "ended its upload"]);
 }
 
 #[test]
-fn curl_hears_the_headers_and_the_pages() {
+fn curl_receives_the_headers_and_the_pages() {
     let server = Daemon::start();
     let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m")]);
     server.wait_for_line(&["stream-began"]);
     let mut curl = Command::new("curl");
-    curl.args(["-sSN", &server.url("/m")]).stdout(Stdio::piped());
-    let mut curl = Running(curl.spawn().expect("curl is needed here"));
+    let mut curl = Running::start(curl.args(["-sSN", &server.url("/m")]).stdout(Stdio::piped()));
     let mut heard = vec![0; 10_000];
-    curl.0.stdout.as_mut().unwrap().read_exact(&mut heard).unwrap();
+    curl.stdout().read_exact(&mut heard).unwrap();
     assert!(heard.starts_with(b"OggS") && &heard[28..36] == b"OpusHead");
 }
 
@@ -189,15 +171,17 @@ fn ffplay_plays() {
         "-stats",
         &server.url("/m"),
     ]);
-    let mut ffplay = Running(ffplay.stderr(Stdio::piped()).spawn().expect("ffplay is needed here"));
-    let lines = BufReader::new(ffplay.0.stderr.as_mut().unwrap()).split(b'\r');
-    // It says "nan" until it plays.
-    let mut clock = lines.filter_map(|line| {
-        let line = String::from_utf8(line.unwrap()).unwrap();
-        line.split_whitespace().next()?.parse::<f64>().ok().filter(|now| now.is_finite())
+    let mut ffplay = Running::start(ffplay.stderr(Stdio::piped()));
+    let mut lines = BufReader::new(ffplay.stderr()).split(b'\r');
+    let mut first = None;
+    until_received("ffplay's clock to advance by a second", PATIENCE, || {
+        let line = lines.next().expect("ffplay has ended").unwrap();
+        let line = String::from_utf8(line).unwrap();
+        // Each line begins with the clock, which is "nan" until ffplay plays.
+        let word = line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+        let Some(now) = word.filter(|now| now.is_finite()) else { return Err(line) };
+        if now > *first.get_or_insert(now) + 1.0 { Ok(()) } else { Err(line) }
     });
-    let first = clock.next().unwrap();
-    assert!(clock.any(|now| now > first + 1.0), "its clock stands still");
 }
 
 #[test]
@@ -214,7 +198,7 @@ fn vlc_plays() {
     );
     let mut vlc = Command::new("cvlc");
     if nix::unistd::geteuid().is_root() {
-        // VLC does not run as root.
+        // VLC refuses to run as root.
         vlc = Command::new("setpriv");
         vlc.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "cvlc"]);
     }
@@ -229,7 +213,7 @@ fn vlc_plays() {
     );
 }
 
-/// A page that plays a mount and reports, by asking for a URL, how far it got.
+/// A page that plays a mount, fetches it, and reports the outcome.
 const PAGE: &str = r#"<!doctype html><audio id=a></audio><script>
 const say = text => fetch("/said?" + encodeURIComponent(text));
 a.onerror = () => say("error " + a.error.code);
@@ -248,41 +232,15 @@ fn chromium_plays_the_mount_and_fetches_it() {
     let server = Daemon::start();
     let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m")]);
     server.wait_for_line(&["stream-began"]);
-    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (sender, said) = sync_channel(8);
+    let page = PAGE.replace("MOUNT", &format!("{:?}", server.url("/m")));
+    let address = browser::serve(page, move |text| {
+        let _ = sender.try_send(text.to_owned());
+    });
     let profile = tempfile::tempdir().unwrap();
     let mut chromium = Command::new("chromium");
-    chromium.args([
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-    ]);
-    chromium.args([
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]);
-    chromium.arg("--autoplay-policy=no-user-gesture-required");
-    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
-    let _chromium = start(chromium.arg(format!("http://{}/", web.local_addr().unwrap())));
-    let page = PAGE.replace("MOUNT", &format!("{:?}", server.url("/m")));
-    let said = web.incoming().find_map(|socket| {
-        let mut socket = socket.unwrap();
-        let mut line = String::new();
-        BufReader::new(&socket).read_line(&mut line).unwrap();
-        let said = line.strip_prefix("GET /said?").map(ToOwned::to_owned);
-        let body = if line.starts_with("GET / ") { page.as_str() } else { "" };
-        // It may open connections that it never uses.
-        let _ = write!(
-            socket,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        said
-    });
-    assert!(
-        said.as_deref().is_some_and(|said| said.starts_with("played%20and%20fetched%20OggS")),
-        "{said:?}"
-    );
+    chromium.args(CHROMIUM).arg(format!("--user-data-dir={}", profile.path().display()));
+    let _chromium = Running::start_quietly(chromium.arg(format!("http://{address}/")));
+    let said = said.recv_timeout(BROWSER).expect("the page reports nothing");
+    assert!(said.starts_with("played%20and%20fetched%20OggS"), "{said:?}");
 }

@@ -1,32 +1,34 @@
-//! A Podman of the test's own, and the static binary that its images are made of.
+//! A Podman in namespaces of its own, and the static binary for its images.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
 
-/// Cargo's target folder, where what was fetched or built once is found again.
+use crate::process::{BUILD, Run, Running};
+
+/// Cargo's target folder, which keeps what was fetched or built once.
 pub(crate) fn target() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_silvacast")).ancestors().nth(2).unwrap()
 }
 
-/// What a program printed.
+/// Output of a program as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A static silvacast for an image that has no libraries; the reason why there is none, else.
+/// A static silvacast, for an image without libraries; or the reason why there is none.
 pub(crate) fn static_binary() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("SILVACAST_STATIC") {
         return Ok(PathBuf::from(path));
     }
     let triple = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let run = |command: &mut Command| {
-        let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+        let output = command.try_run(BUILD).map_err(|error| format!("{command:?}: {error}"))?;
         let said = text(&output.stderr);
         if output.status.success() { Ok(()) } else { Err(format!("{command:?} failed: {said}")) }
     };
@@ -39,15 +41,15 @@ pub(crate) fn static_binary() -> Result<PathBuf, String> {
     Ok(target().join(triple).join("debug/silvacast"))
 }
 
-/// A Podman with namespaces, storage and a network of its own: nothing of the machine's Podman is seen or changed, and all
-/// of it is gone with the process that holds the namespaces.
+/// A Podman with namespaces, storage and a network of its own. It neither sees nor changes the machine's Podman, and all
+/// of it ends with the process that holds the namespaces.
 pub(crate) struct Podman {
-    holder: Child,
+    holder: Running,
     directory: TempDir,
 }
 
 impl Podman {
-    /// What the holder does: mounts first, then it stays until its input ends.
+    /// The holder's script: it mounts, and then stays until its input ends.
     const HOLD: &str = "set -e
         mount -t tmpfs tmpfs /run
         mount -t tmpfs tmpfs /sys/fs/cgroup
@@ -58,21 +60,24 @@ impl Podman {
         echo ready
         exec cat";
 
-    /// Starts it; the reason why this machine cannot, else.
+    /// Starts it, or returns the reason why this machine cannot.
     pub(crate) fn start() -> Result<Self, String> {
         let directory = tempfile::tempdir().unwrap();
-        let mut holder = Command::new("unshare")
+        let mut unshare = Command::new("unshare");
+        unshare
             .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
             .args(["--propagation", "private", "sh", "-c", Self::HOLD, "sh"])
             .arg(directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        let mut holder = Running::start(&mut unshare);
         let mut ready = [0; 6];
-        if holder.stdout.as_mut().unwrap().read_exact(&mut ready).is_err() {
-            return Err(text(holder.wait_with_output().unwrap().stderr.trim_ascii()));
+        if let Err(error) = holder.stdout().read_exact(&mut ready) {
+            holder.kill();
+            let mut why = String::new();
+            let _ = holder.stderr().read_to_string(&mut why);
+            return Err(format!("{error}: {}", why.trim()));
         }
         let podman = Self { holder, directory };
         let place = podman.place("storage");
@@ -101,7 +106,7 @@ impl Podman {
     }
 
     fn namespace(&self, name: &str) -> String {
-        format!("/proc/{}/ns/{name}", self.holder.id())
+        format!("/proc/{}/ns/{name}", self.holder.0.id())
     }
 
     /// A command in its namespaces.
@@ -118,22 +123,21 @@ impl Podman {
         command
     }
 
-    /// Runs Podman with these arguments and gives what it prints; it must succeed.
+    /// Runs Podman with these arguments; it must succeed. Returns its standard output.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let output = self.inside("podman").args(arguments).output().unwrap();
+        let output = self.inside("podman").args(arguments).run();
         assert!(output.status.success(), "podman {arguments:?}: {}", text(&output.stderr));
         text(&output.stdout).trim().to_owned()
     }
 
     pub(crate) fn secret(&self, name: &str, password: &str) {
         let mut create = self.inside("podman");
-        create.args(["secret", "create", name, "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut create = create.spawn().unwrap();
-        create.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
-        assert!(create.wait().unwrap().success());
+        create.args(["secret", "create", name, "-"]);
+        let output = create.run_with_input(password.as_bytes());
+        assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
-    /// Does something from a thread that has this network.
+    /// Runs `work` in a thread that is in this network.
     pub(crate) fn on_its_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let network = File::open(self.namespace("net")).unwrap();
         thread::scope(|scope| {
@@ -143,13 +147,5 @@ impl Podman {
             });
             thread.join().unwrap()
         })
-    }
-}
-
-impl Drop for Podman {
-    fn drop(&mut self) {
-        // The first process in there goes with it and takes all others along.
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
     }
 }

@@ -1,12 +1,14 @@
-//! What the process may still do once it serves: nothing that it does not need.
+//! The privileges that the process keeps while it serves.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::daemon::{Daemon, configuration, silvacast};
 use crate::needs::{Need, needs};
+use crate::process::Run;
+use crate::wait::{PATIENCE, until, when};
 
-/// What the kernel says of each thread: the values of these fields, one thread after the other.
+/// These fields of `/proc/PID/task/*/status`, one thread after the other.
 fn of_threads(pid: u32, fields: &[&str]) -> Vec<(String, String)> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let statuses =
@@ -42,12 +44,13 @@ fn started_as_root_it_has_no_capability_no_group_and_no_way_back() {
             Ok(())
         });
     }
-    let server = Daemon::of(command, 0, "", "");
+    let server = Daemon::of(command, "", "");
     server.wait_for_line(&["privileges", "uid=65534", "gid=65534"]);
-    // Main, log, notify, audio-0, control and passwords are there by now; the last one begins as that line is written.
-    while !of_threads(server.pid(), &["Name"]).iter().any(|(_, name)| name == "manager") {
-        std::thread::yield_now();
-    }
+    // The other six run by now: main, log, notify, audio-0, control and passwords.
+    until("the thread `manager`", PATIENCE, || {
+        let names = of_threads(server.pid(), &["Name"]);
+        when(names.iter().any(|(_, name)| name == "manager"), names)
+    });
     let threads = of_threads(server.pid(), &["Name"]).len();
     assert_eq!(threads, 7);
     for name in CAPABILITIES {
@@ -68,7 +71,7 @@ fn started_as_root_it_has_no_capability_no_group_and_no_way_back() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "no core dumps");
-    // Undumpable: what is in /proc of it belongs to root, and no other process of nobody can look into it.
+    // Not dumpable: its files in /proc belong to root, so no other process of the user `nobody` can read its memory.
     let memory = std::fs::metadata(format!("/proc/{}/mem", server.pid())).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&memory), 0);
     let adjust = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", server.pid())).unwrap();
@@ -92,17 +95,17 @@ fn another_user_is_taken_by_name_or_number_and_root_is_refused() {
     }
 }
 
-/// Starts a server that must not start, with this exit code, and gives what it said.
+/// Starts a server that must refuse to start with this exit code, and returns what it printed.
 fn refused(command: &mut Command, sections: &str, code: i32) -> String {
     let (_directory, file) = configuration(0, "x", "", sections);
-    let output: Output = command.arg("--config").arg(file).output().unwrap();
+    let output = command.arg("--config").arg(file).run();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(!said.contains("\"ready\""), "{said}");
     said
 }
 
-/// The program under test, begun by another one.
+/// The program under test, started by another program.
 pub(crate) fn begun_by(line: &[&str]) -> Command {
     let mut command = Command::new(line[0]);
     command.args(&line[1..]).arg(silvacast().get_program());
@@ -110,7 +113,7 @@ pub(crate) fn begun_by(line: &[&str]) -> Command {
 }
 
 #[test]
-fn root_that_cannot_become_anybody_does_not_serve() {
+fn root_that_cannot_change_its_user_does_not_serve() {
     if !needs(&[Need::Root]) {
         return;
     }
@@ -123,11 +126,11 @@ fn root_that_cannot_become_anybody_does_not_serve() {
 }
 
 #[test]
-fn root_of_a_namespace_with_one_user_drops_what_it_can_and_says_so() {
+fn root_of_a_namespace_with_one_user_drops_what_it_can_and_logs_the_rest() {
     if !needs(&[Need::Root]) {
         return;
     }
-    let server = Daemon::of(begun_by(&["unshare", "--user", "--map-root-user", "--"]), 0, "", "");
+    let server = Daemon::of(begun_by(&["unshare", "--user", "--map-root-user", "--"]), "", "");
     server.wait_for_line(&["privileges", "user 65534 is not mapped", "nobody special outside"]);
     server.wait_for_line(&["privileges", "supplementary groups", "setgroups is denied"]);
     for name in CAPABILITIES {
@@ -138,13 +141,13 @@ fn root_of_a_namespace_with_one_user_drops_what_it_can_and_says_so() {
 }
 
 #[test]
-fn who_is_not_root_has_its_capabilities_taken_as_well() {
+fn another_user_than_root_loses_its_capabilities_too() {
     if !needs(&[Need::Root]) {
         return;
     }
     let ambient = ["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups"];
     let capable = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--"];
-    let server = Daemon::of(begun_by(&[&ambient[..], &capable].concat()), 0, "", "");
+    let server = Daemon::of(begun_by(&[&ambient[..], &capable].concat()), "", "");
     server.wait_for_line(&["privileges", "uid=1234", "gid=1234"]);
     for name in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         let all = of_threads(server.pid(), &[name]);
@@ -157,7 +160,7 @@ fn too_few_open_files_are_an_error_and_a_low_soft_limit_is_raised() {
     let said = refused(&mut begun_by(&["prlimit", "--nofile=256:256", "--"]), "", 1);
     assert!(said.contains("files open at once, and the system allows 256"), "{said}");
     assert!(said.contains("LimitNOFILE="), "{said}");
-    let server = Daemon::of(begun_by(&["prlimit", "--nofile=256:4096", "--"]), 0, "", "");
+    let server = Daemon::of(begun_by(&["prlimit", "--nofile=256:4096", "--"]), "", "");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let soft: u64 = files.split_whitespace().nth(3).unwrap().parse().unwrap();

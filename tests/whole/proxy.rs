@@ -1,22 +1,22 @@
-//! Debian's Caddy in front, as a station has it: it passes on what is below `/stream`, with that prefix.
+//! Debian's Caddy in front of the server, as on a station: it forwards requests below `/stream` with that prefix.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{
     Answer, Listener, Server, Source, admin, connect, connect_from, exchange, get_with, login,
-    login_as, read_head,
+    login_as, read_head, try_connect,
 };
-use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, PATIENCE};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
 use crate::ogg;
 use crate::players::{OPUS, ffmpeg_source, finish};
+use crate::port::Port;
+use crate::process::Running;
+use crate::wait::{PATIENCE, until, until_received, when};
 
 /// Clients' addresses; none of them is the proxy's.
 const ANNA: [u8; 4] = [127, 0, 0, 2];
@@ -24,37 +24,27 @@ const BERT: [u8; 4] = [127, 0, 0, 3];
 
 /// A running Caddy; killed when dropped.
 struct Caddy {
-    child: Child,
-    port: u16,
+    process: Running,
+    port: Port,
     _home: TempDir,
 }
 
 impl Server for Caddy {
     fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl Drop for Caddy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.port.number()
     }
 }
 
 impl Caddy {
     fn before(server: &Daemon) -> Self {
-        // Somebody may take a port that was free a moment ago; Caddy ends then.
-        (0..5).find_map(|_| Self::try_to_start(server.port)).expect("caddy does not start")
-    }
-
-    fn try_to_start(behind: u16) -> Option<Self> {
         let home = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = Port::reserve();
         let file = home.path().join("Caddyfile");
         let text = format!(
-            "{{\n admin off\n auto_https off\n}}\nhttp://:{port} {{\n bind 127.0.0.1\n \
-             handle /stream/* {{\n  reverse_proxy 127.0.0.1:{behind}\n }}\n}}\n"
+            "{{\n admin off\n auto_https off\n}}\nhttp://:{} {{\n bind 127.0.0.1\n \
+             handle /stream/* {{\n  reverse_proxy 127.0.0.1:{}\n }}\n}}\n",
+            port.number(),
+            server.port
         );
         fs::write(&file, text).unwrap();
         let mut command = Command::new("caddy");
@@ -62,21 +52,17 @@ impl Caddy {
         for folder in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
             command.env(folder, home.path());
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("caddy is needed here");
-        let mut caddy = Self { child, port, _home: home };
-        let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if caddy.child.try_wait().unwrap().is_some() || Instant::now() > end {
-                return None;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Some(caddy)
+        let process = Running::start_quietly(&mut command);
+        let mut caddy = Self { process, port, _home: home };
+        until("Caddy to listen", PATIENCE, || {
+            assert!(caddy.process.is_running(), "caddy has ended");
+            try_connect(&caddy)
+        });
+        caddy
     }
 }
 
-/// A server that trusts the proxy, and the proxy.
+/// The proxy, and a server that trusts it.
 fn station(sections: &str) -> (Daemon, Caddy) {
     let top = "path_prefix = \"/stream\"\ntrusted_proxies = [\"127.0.0.1\"]";
     let server = Daemon::with(top, sections);
@@ -84,7 +70,7 @@ fn station(sections: &str) -> (Daemon, Caddy) {
     (server, caddy)
 }
 
-/// One request from an address, for a host by which the station is known outside.
+/// One request from an address, with the host name by which clients know the station.
 fn ask(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Answer {
     let head = format!(
         "GET {target} HTTP/1.1\r\nHost: birds.example\r\n{fields}Connection: close\r\n\r\n"
@@ -92,7 +78,7 @@ fn ask(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Answe
     exchange(&mut connect_from(from, server), &head)
 }
 
-/// A listener from an address. In HTTP/1.0, so that nothing stands between the pages.
+/// A listener from an address. HTTP/1.0 avoids chunks between the pages.
 fn listen(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Listener {
     let mut socket = connect_from(from, server);
     write!(socket, "GET {target} HTTP/1.0\r\nHost: birds.example\r\n{fields}\r\n").unwrap();
@@ -102,7 +88,7 @@ fn listen(from: [u8; 4], server: &impl Server, target: &str, fields: &str) -> Li
 }
 
 #[test]
-fn documents_have_the_urls_of_outside() {
+fn documents_have_the_urls_that_clients_outside_use() {
     let (server, caddy) = station("");
     let _source = Source::connect(&server, "/mic%20a.opus", 1);
     let url = "http://birds.example/stream/mic%20a.opus";
@@ -116,8 +102,8 @@ fn documents_have_the_urls_of_outside() {
     assert_eq!(ask(ANNA, &caddy, "/stream/admin/stats", "").status, 401);
     let mounts = ask(ANNA, &caddy, "/stream/api/v1/mounts/mic%20a.opus", "");
     assert_eq!(mounts.status, 200);
-    assert!(ask(ANNA, &caddy, "/status-json.xsl", "").body.is_empty(), "it is not passed on");
-    // A page of the station itself sends commands; one of elsewhere does not.
+    assert!(ask(ANNA, &caddy, "/status-json.xsl", "").body.is_empty(), "Caddy must not forward it");
+    // A page of the station may send commands; a page of another site may not.
     let kill = |origin: &str| {
         let fields = format!("{}Origin: {origin}\r\n", admin());
         ask(ANNA, &caddy, "/stream/admin/killsource?mount=/mic%20a.opus", &fields).status
@@ -130,7 +116,7 @@ fn audio_flows_page_by_page() {
     let (server, caddy) = station("");
     let mut source = Source::connect(&server, "/m", 1);
     source.send(1, 100);
-    // All there is has come before there is more.
+    // Each page arrives before the next one is sent.
     let mut listener = listen(ANNA, &caddy, "/stream/m", "");
     listener.headers();
     assert_eq!(listener.number(), 0);
@@ -151,7 +137,7 @@ fn a_player_hears_an_encoder_through_it() {
     server.wait_for_line(&["stream-began"]);
     let mut player = Command::new("ffmpeg");
     player.args(["-nostdin", "-loglevel", "warning", "-i"]);
-    player.arg(format!("http://127.0.0.1:{}/stream/m", caddy.port));
+    player.arg(format!("http://127.0.0.1:{}/stream/m", caddy.port()));
     let played = finish(player.args(["-t", "1", "-f", "null", "-"]));
     assert_eq!(String::from_utf8_lossy(&played.stderr), "");
 }
@@ -166,10 +152,13 @@ fn events_arrive_when_they_happen() {
     let mut lines = BufReader::new(socket).lines().map(Result::unwrap);
     let mut next = |kind: &str| {
         let wanted = format!("event: {kind}");
-        lines.find(|line| *line == wanted).expect("the events ended");
+        until_received(&wanted, PATIENCE, || {
+            let line = lines.next().expect("the events ended");
+            when(line == wanted, line)
+        });
         lines.next().unwrap()
     };
-    // Each comes before the next thing happens.
+    // Each event arrives before the next thing happens.
     assert_eq!(next("mounts"), "data: {\"mounts\":[]}");
     let _source = Source::connect(&server, "/m", 1);
     assert!(next("up").contains("\"name\":\"/m\""));
@@ -219,7 +208,7 @@ fn clients_are_known_by_their_own_addresses() {
     let counts = ["127.0.0.2", "127.0.0.3", "127.0.0.1", "192.0.2.66"]
         .map(|address| clients.matches(&format!("<IP>{address}</IP>")).count());
     assert_eq!(counts, [2, 1, 0, 0], "{clients}");
-    // Her seats are taken, his is not.
+    // The first client has used up its connections, the second has not.
     assert_eq!(ask(ANNA, &caddy, "/stream/healthz", forged).status, 429);
     assert_eq!(ask(BERT, &caddy, "/stream/healthz", "").status, 200);
     let refused = server.wait_for_line(&["event=\"refused\""]);
@@ -227,14 +216,14 @@ fn clients_are_known_by_their_own_addresses() {
 }
 
 #[test]
-fn who_guesses_through_it_locks_out_nobody_else() {
+fn a_guesser_behind_the_proxy_locks_out_nobody_else() {
     let (server, caddy) = station("");
     let stats = |from, password: &str, fields: &str| {
         let fields = format!("{}{fields}", login_as("admin", password));
         ask(from, &caddy, "/stream/admin/stats", &fields).status
     };
     for guess in 0..5 {
-        // However often she says that she is somebody else.
+        // Whatever address the client claims to have.
         let forged = format!("X-Forwarded-For: 192.0.2.{guess}\r\n");
         assert_eq!(stats(ANNA, "guessed", &forged), 401);
     }

@@ -1,4 +1,4 @@
-//! The container: what Podman's own generator makes of our file, and what the image does in a real Podman.
+//! The container: the unit that Podman's generator makes from our file, and the image in a real Podman.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,14 +6,14 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::client::{Listener, connect, get, login, read_head, request};
-use crate::daemon::{PATIENCE, silvacast};
+use crate::daemon::silvacast;
 use crate::needs::{Need, had, needs};
 use crate::ogg;
 use crate::podman::{Podman, static_binary, target, text};
+use crate::process::{BUILD, Run, Running};
+use crate::wait::{PATIENCE, until, until_received, when};
 
 const PORT: u16 = 8080;
 const SOURCE_PASSWORD: &str = "quadlet-source-secret";
@@ -27,7 +27,7 @@ fn container() -> String {
     file("quadlet/silvasonic-icecast.container")
 }
 
-/// What stands behind `key` in the only line that begins with it, blanks aside.
+/// The rest of the only line that begins with `key`, without surrounding blanks.
 fn value<'a>(text: &'a str, key: &str) -> &'a str {
     let mut found = text.lines().filter_map(|line| line.trim_start().strip_prefix(key));
     let value = found.next().unwrap_or_else(|| panic!("no line begins with {key}"));
@@ -56,7 +56,7 @@ fn unit_container_and_compose_have_the_same_figures() {
 }
 
 #[test]
-fn the_container_is_told_what_its_watchdog_waits_for() {
+fn the_container_knows_its_watchdog_s_interval() {
     let container = container();
     let seconds: u64 = value(&container, "WatchdogSec=").parse().unwrap();
     let told: u64 = value(&container, "Environment=WATCHDOG_USEC=").parse().unwrap();
@@ -64,13 +64,13 @@ fn the_container_is_told_what_its_watchdog_waits_for() {
 }
 
 #[test]
-fn the_image_s_configuration_is_right_and_fits_into_its_memory() {
+fn the_image_s_configuration_is_valid_and_fits_into_its_memory() {
     let directory = tempfile::tempdir().unwrap();
     let mut configuration = file("quadlet/silvacast.toml");
     for name in ["source-password", "admin-password"] {
         let secret = directory.path().join(name);
         fs::write(&secret, "secret\n").unwrap();
-        // Where Podman mounts it is where the configuration looks for it.
+        // Podman mounts it where the configuration reads it.
         assert!(container().contains(&format!("type=mount,target={name},")), "{name}");
         let mounted = format!("/run/secrets/{name}");
         assert!(configuration.contains(&mounted), "{mounted}");
@@ -78,7 +78,7 @@ fn the_image_s_configuration_is_right_and_fits_into_its_memory() {
     }
     let path = directory.path().join("silvacast.toml");
     fs::write(&path, configuration).unwrap();
-    let output = silvacast().args(["check", "--config"]).arg(path).output().unwrap();
+    let output = silvacast().args(["check", "--config"]).arg(path).run();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     let total = said.lines().find_map(|line| line.split_once(" MiB  in all")).unwrap().0;
@@ -90,11 +90,12 @@ fn the_image_s_configuration_is_right_and_fits_into_its_memory() {
     assert!(total <= limit, "{total} MiB in the worst case, {limit} allowed");
 }
 
-/// Podman's own Quadlet generator, if the machine can have it; fetched once for all tests.
+/// Podman's Quadlet generator, if this machine can have it. It is fetched once for all tests.
 fn generator() -> Option<&'static Path> {
     static GENERATOR: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-quadlet");
-        let output = Command::new(script).env("CARGO_TARGET_DIR", target()).output().unwrap();
+        let mut script = Command::new(script);
+        let output = script.env("CARGO_TARGET_DIR", target()).try_run(BUILD).unwrap();
         if !output.status.success() {
             return Err(format!("tests/get-quadlet failed: {}", text(&output.stderr)));
         }
@@ -103,16 +104,16 @@ fn generator() -> Option<&'static Path> {
     had("Podman's generator", GENERATOR.as_deref())
 }
 
-/// What the generator makes of a file.
+/// Runs the generator on a file.
 fn generate(generator: &Path, container: &str, options: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("silvasonic-icecast.container"), container).unwrap();
     let mut command = Command::new(generator);
     command.arg("--dryrun").args(options).env("QUADLET_UNIT_DIRS", directory.path());
-    command.output().unwrap()
+    command.run()
 }
 
-/// The unit that the generator makes of a file that has nothing wrong.
+/// The unit that the generator makes from a file; it must not complain.
 fn unit(generator: &Path, container: &str) -> String {
     let output = generate(generator, container, &[]);
     let said = text(&output.stderr);
@@ -123,7 +124,7 @@ fn unit(generator: &Path, container: &str) -> String {
     made.strip_prefix("---silvasonic-icecast.service---\n").unwrap().to_owned()
 }
 
-/// The arguments of a unit's command.
+/// The arguments in a unit's `ExecStart`.
 fn arguments(unit: &str) -> Vec<String> {
     let mut arguments = vec![String::new()];
     let (mut quoted, mut letters) = (false, value(unit, "ExecStart=").chars());
@@ -140,7 +141,7 @@ fn arguments(unit: &str) -> Vec<String> {
 }
 
 #[test]
-fn quadlet_makes_a_unit_of_it_with_every_lock_in_place() {
+fn quadlet_makes_a_unit_with_every_restriction() {
     let Some(generator) = generator() else { return };
     let unit = unit(generator, &container());
     let command = arguments(&unit).join(" ");
@@ -171,7 +172,7 @@ fn quadlet_makes_a_unit_of_it_with_every_lock_in_place() {
     for line in ["Type=notify", "NotifyAccess=all", "WatchdogSec=30", "Restart=always"] {
         assert!(unit.lines().any(|l| l == line), "{line}\n{unit}");
     }
-    // A station without an uplink must not wait for one.
+    // A station without an uplink must not wait for it.
     let mut keys = unit.lines().filter(|line| !line.starts_with('#'));
     assert!(!keys.any(|line| line.contains("network-online.target")), "{unit}");
     assert!(generate(generator, &container(), &["--user"]).status.success());
@@ -187,33 +188,24 @@ fn quadlet_refuses_a_key_that_it_does_not_know() {
 }
 
 #[test]
-fn systemd_has_nothing_to_say_against_the_unit() {
+fn systemd_does_not_complain_about_the_unit() {
     let Some(generator) = generator().filter(|_| needs(&[Need::Podman])) else { return };
     let directory = tempfile::tempdir().unwrap();
     let verify = |unit: &str| {
         let path = directory.path().join("silvasonic-icecast.service");
         fs::write(&path, unit).unwrap();
-        let output = Command::new("systemd-analyze").arg("verify").arg(path).output().unwrap();
+        let output = Command::new("systemd-analyze").arg("verify").arg(path).run();
         text(&output.stderr)
     };
     let unit = unit(generator, &container());
     assert_eq!(verify(&unit), "");
-    // It says what it does not know, or its silence would say nothing.
+    // It does complain about an unknown key.
     let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
     assert!(verify(&wrong).contains("WatchdogSecs"));
 }
 
-/// Tries until it is so.
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// The command that the unit runs, with what this kind of machine lacks left out: a manager that hands out control groups,
-/// and the right to raise limits.
+/// The command that the unit runs, without what this kind of machine lacks: a manager of control groups, and the right
+/// to raise limits.
 fn start_command(unit: &str, cidfile: &str) -> Vec<String> {
     let mut command = arguments(unit);
     let mut change = |from: &str, to: &str| {
@@ -246,7 +238,7 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
     let recipe = format!("{context}/quadlet/Containerfile");
     let image = "localhost/silvacast:latest";
     podman.run(&["build", "--build-arg=BINARY=silvacast", "-t", image, "-f", &recipe, &context]);
-    // Whoever runs it without our files gets no root either.
+    // The image alone, without our files, does not run as root either.
     let inspect = ["image", "inspect", "--format", "{{.Config.User}} {{.Config.ExposedPorts}}"];
     let said = podman.run(&[&inspect[..], &[image]].concat());
     assert_eq!(said, "65534:65534 map[8080/tcp:{}]");
@@ -254,7 +246,7 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
     podman.secret("silvasonic-icecast-source-password", SOURCE_PASSWORD);
     podman.secret("silvasonic-icecast-admin-password", ADMIN_PASSWORD);
 
-    // As on a station that publishes the port: the line is there to be taken in.
+    // As on a station that publishes the port: the file has that line as a comment.
     let published = container().replace("\n#PublishPort=", "\nPublishPort=");
     let unit = unit(generator, &published);
     let command = start_command(&unit, &format!("--cidfile={}", podman.place("cid")));
@@ -265,19 +257,22 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
     let mut start = podman.inside(&command[0]);
     start.args(&command[1..]).env("NOTIFY_SOCKET", &notify);
     start.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
-    assert!(start.status().unwrap().success(), "{}", fs::read_to_string(&log).unwrap());
-    // Alone, as silvacast says it: Podman would name its own process along with it.
+    let started = Running::start(&mut start).wait(PATIENCE);
+    assert!(started.success(), "{}", fs::read_to_string(&log).unwrap());
+    // The whole message, as silvacast sends it: Podman would add the ID of its own process.
     let mut told = [0; 4096];
-    let ready = |told: &mut [u8]| match manager.recv(told) {
-        Ok(length) => &told[..length] == b"READY=1",
-        Err(error) => panic!("{error}; it said: {}", fs::read_to_string(&log).unwrap()),
-    };
-    while !ready(&mut told) {}
+    until_received("READY=1", PATIENCE, || match manager.recv(&mut told) {
+        Ok(length) => {
+            let message = String::from_utf8_lossy(&told[..length]);
+            when(message == "READY=1", message)
+        }
+        Err(error) => panic!("{error}; its log: {}", fs::read_to_string(&log).unwrap()),
+    });
 
-    // What the kernel says of the process: no user, no power, nothing to write to.
+    // What /proc shows: an unprivileged user, no capabilities, a read-only file system.
     let pid = podman.run(&["inspect", "--format", "{{.State.Pid}}", "silvasonic-icecast"]);
     let of_process = |name: &str| {
-        let output = podman.inside("cat").arg(format!("/proc/{pid}/{name}")).output().unwrap();
+        let output = podman.inside("cat").arg(format!("/proc/{pid}/{name}")).run();
         text(&output.stdout)
     };
     let status = of_process("status");
@@ -293,7 +288,7 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
 
     podman.run(&["exec", "silvasonic-icecast", "/silvacast", "health"]);
     podman.run(&["healthcheck", "run", "silvasonic-icecast"]);
-    // A neighbour finds it by its alias, as a Recorder does.
+    // Another container finds it by its alias, as a Recorder does.
     let ask = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000", "--network=silvasonic-net"];
     let health = [image, "health", "--url", "http://icecast:8080/healthz"];
     podman.run(&[&["run", "--rm", "--cgroups=disabled"], &ask[..], &health[..]].concat());
@@ -314,16 +309,19 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
         source.write_all(&ogg::headers(1)).unwrap();
         source.write_all(&ogg::audio(1, 0, 100)).unwrap();
         assert_eq!(read_head(&mut source).status, 200);
-        // With Caddy's prefix, and with what Recorders say.
+        // With the prefix that Caddy passes on.
         let probe = "HEAD /mic.opus HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        until("the mount is there", || request(&PORT, probe).status == 200);
+        until("the mount", PATIENCE, || {
+            let status = request(&PORT, probe).status;
+            when(status == 200, status)
+        });
         let mut listener = Listener::join(&PORT, "/stream/mic.opus");
         listener.headers();
         assert!(listener.page().is_some());
     });
 
     podman.run(&["stop", "silvasonic-icecast"]);
-    // The last thing that it does; one that is killed does not come to it.
+    // The last line of an orderly end; a killed server does not write it.
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("event=\"stopped\""), "{said}");
 }

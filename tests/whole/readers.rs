@@ -1,4 +1,4 @@
-//! What others have written to read such a server, on the real server.
+//! Clients by other authors that read an Icecast server, on the real server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,15 +8,16 @@ use serde_json::Value;
 
 use crate::daemon::{ADMIN_PASSWORD, Daemon};
 use crate::needs::had;
-use crate::players::{OPUS, Running, ffmpeg_source, finish};
+use crate::players::{OPUS, ffmpeg_source, finish};
+use crate::process::{BUILD, Run, Running};
 
 /// Where `tests/get-readers` has put them.
 pub(crate) fn readers() -> Option<PathBuf> {
-    // Fetched once, whichever test comes first.
+    // The first test that needs them fetches them.
     static PLACE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let fetched = PLACE.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-readers");
-        let output = Command::new(script).output().unwrap();
+        let output = Command::new(script).try_run(BUILD).unwrap();
         if !output.status.success() {
             return Err(format!(
                 "tests/get-readers failed: {}",
@@ -38,7 +39,7 @@ fn station() -> (Daemon, Running) {
     (server, source)
 }
 
-/// What a program of a few lines says that uses a package of npm's.
+/// The output of a short program that uses a package from npm.
 fn node(place: &Path, program: &str, url: &str) -> String {
     let mut command = Command::new("node");
     command.current_dir(place).args(["--input-type=module", "-e", program, url]);
@@ -63,7 +64,7 @@ fn icecast_metadata_stats_reads_the_status_and_the_stream() {
 fn icecast_parser_finds_a_stream_without_titles_in_it() {
     let Some(place) = readers() else { return };
     let (server, _source) = station();
-    // Titles between the bytes are for MP3; Icecast sends none in Ogg either.
+    // Titles between the bytes of audio are for MP3; Icecast does not send them in Ogg either.
     let program = "import { Parser } from 'icecast-parser';\
         const parser = new Parser({ url: process.argv[1], autoUpdate: false });\
         const end = (said) => { console.log(said); process.exit(); };\
@@ -79,12 +80,12 @@ fn the_interface_is_what_its_description_says() {
     let (server, _source) = station();
     let mut command = Command::new(place.join("python/bin/schemathesis"));
     command.current_dir(place).arg("run").arg(server.url("/api/v1/openapi.json"));
-    // Events never end.
+    // A response with events does not end.
     command.args(["--exclude-path", "/api/v1/events", "--checks", "all"]);
     command.args(["--auth", &format!("admin:{ADMIN_PASSWORD}")]);
-    // The same requests each time, and as many as that takes.
+    // A fixed seed gives the same requests each time.
     command.args(["--seed", "1", "--max-examples", "30", "--suppress-health-check", "all"]);
-    let output = command.arg("--no-color").output().unwrap();
+    let output = command.arg("--no-color").run();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains(" passed"), "{said}");
     assert!(said.contains("Tested: 4"), "{said}");

@@ -1,24 +1,26 @@
-//! The recording contract: one FFmpeg writes WAV and sends live, and whatever happens to the server, the WAV
-//! has every sample and the live mount comes back by itself.
+//! The recording contract: one FFmpeg writes WAV files and sends live audio. Whatever happens to the server, the WAV
+//! files have every sample, and the live mount returns without help.
 
 use std::fs::read_dir;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::client::{Listener, get};
 use crate::daemon::{Daemon, PASSWORD};
+use crate::port::Port;
+use crate::process::Running;
 use crate::valve::Valve;
+use crate::wait::{PATIENCE, until, when};
 
 const LIVE: [&str; 3] = ["event=\"stream-", "codec=", "mount=\"/mic.opus\""];
 
-/// What `docs/recorder.md` recommends, recording a ramp: each sample is one more than the last.
+/// The command that `docs/recorder.md` recommends, recording a ramp: each sample is one more than the last.
 struct Recorder {
-    ffmpeg: Child,
+    ffmpeg: Running,
     directory: TempDir,
     seconds: usize,
 }
@@ -42,26 +44,18 @@ impl Recorder {
             &ramp,
         ]);
         command.args(recommended(&directory.path().join("%03d.wav").display().to_string(), &url));
-        let ffmpeg = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
-        Self { ffmpeg: ffmpeg.expect("ffmpeg is needed here"), directory, seconds }
+        Self { ffmpeg: Running::start_quietly(&mut command), directory, seconds }
     }
 
-    /// Waits for the recording's own end, and counts its samples.
+    /// Waits until the recording ends by itself, and counts its samples.
     fn finish(mut self) {
-        assert!(self.ffmpeg.try_wait().unwrap().is_none(), "it should be recording still");
-        self.ffmpeg.wait().unwrap();
+        assert!(self.ffmpeg.is_running(), "the recording ended too early for this test");
+        self.ffmpeg.wait(PATIENCE);
         assert_eq!(samples(self.directory.path()), self.seconds * 48_000);
     }
 }
 
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        let _ = self.ffmpeg.kill();
-        let _ = self.ffmpeg.wait();
-    }
-}
-
-/// The arguments of the manual's first command line, from the file it stands in.
+/// The arguments of the first command line in `docs/recorder.md`, after its input.
 fn recommended(wav: &str, url: &str) -> Vec<String> {
     let manual = include_str!("../../docs/recorder.md");
     let line = manual.split("```").nth(1).expect("a command line");
@@ -74,7 +68,7 @@ fn recommended(wav: &str, url: &str) -> Vec<String> {
     words.collect()
 }
 
-/// How many samples all segments have together; none of them may be missing in between.
+/// The number of samples in all segments together; asserts that none is missing between them.
 fn samples(directory: &Path) -> usize {
     let mut files: Vec<_> = read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -83,7 +77,7 @@ fn samples(directory: &Path) -> usize {
         let wav = std::fs::read(&file).unwrap();
         let data = wav.windows(4).position(|bytes| bytes == b"data").unwrap() + 8;
         for pair in wav[data..].as_chunks::<2>().0 {
-            // From the lowest value to the highest, and over.
+            // The ramp goes from the lowest value to the highest and wraps.
             let wanted = (count as u16 ^ 0x8000).cast_signed();
             assert_eq!(i16::from_le_bytes(*pair), wanted, "sample {count} in {}", file.display());
             count += 1;
@@ -94,47 +88,41 @@ fn samples(directory: &Path) -> usize {
 
 fn wait_until_live(server: &Daemon, times: usize) {
     server.wait_for_lines(&LIVE, times);
-    while !get(server, "/status-json.xsl").text().contains("\"state\":\"live\"") {
-        thread::yield_now();
-    }
+    until("a live mount", PATIENCE, || {
+        let status = get(server, "/status-json.xsl").text();
+        when(status.contains("\"state\":\"live\""), status)
+    });
 }
 
-/// A server, once for its port and once for real.
-fn restart(server: Daemon) -> Daemon {
-    let port = server.port;
-    drop(server);
+fn start(port: &Port) -> Daemon {
     Daemon::on(port, PASSWORD, "", "")
 }
 
 #[test]
 fn the_server_is_absent_at_first() {
-    let server = Daemon::start();
-    let port = server.port;
-    drop(server);
-    let recorder = Recorder::start(port, 12);
-    // It is recording before there is a server.
-    while !samples_begun(&recorder) {
-        thread::yield_now();
-    }
-    let server = Daemon::on(port, PASSWORD, "", "");
+    let port = Port::reserve();
+    let recorder = Recorder::start(port.number(), 12);
+    until("half a second of audio in a file", PATIENCE, || {
+        let files = read_dir(recorder.directory.path()).unwrap();
+        let sizes: Vec<_> = files.map(|file| file.unwrap().metadata().unwrap().len()).collect();
+        when(sizes.iter().any(|&size| size > 48_000), sizes)
+    });
+    let server = start(&port);
     wait_until_live(&server, 1);
     recorder.finish();
 }
 
-fn samples_begun(recorder: &Recorder) -> bool {
-    let files = read_dir(recorder.directory.path()).unwrap();
-    files.into_iter().any(|file| file.unwrap().metadata().unwrap().len() > 48_000)
-}
-
 #[test]
 fn the_server_is_killed_and_comes_back() {
-    let server = Daemon::start();
-    let recorder = Recorder::start(server.port, 15);
+    let port = Port::reserve();
+    let server = start(&port);
+    let recorder = Recorder::start(port.number(), 15);
     wait_until_live(&server, 1);
-    // Dropping it kills it.
-    let server = restart(server);
+    drop(server);
+    let server = start(&port);
     wait_until_live(&server, 1);
-    let server = restart(server);
+    drop(server);
+    let server = start(&port);
     wait_until_live(&server, 1);
     recorder.finish();
 }
@@ -145,11 +133,9 @@ fn the_server_is_stopped_for_twenty_seconds() {
     let recorder = Recorder::start(server.port, 32);
     wait_until_live(&server, 1);
     server.signal(Signal::SIGSTOP);
-    // The recorder's own clock: this much has been recorded meanwhile.
-    let segment = |number: usize| recorder.directory.path().join(format!("{number:03}.wav"));
-    while !segment(5).exists() {
-        thread::yield_now();
-    }
+    // The Recorder's files are the clock: each segment is 5 s long.
+    let segment = recorder.directory.path().join("005.wav");
+    until("the sixth segment", PATIENCE, || when(segment.exists(), "no such file"));
     server.signal(Signal::SIGCONT);
     wait_until_live(&server, 2);
     recorder.finish();
@@ -169,24 +155,31 @@ fn something_accepts_and_never_reads() {
     valve.open();
     wait_until_live(&server, 1);
     recorder.finish();
-    // And from the beginning, and without an answer.
-    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = deaf.local_addr().unwrap().port();
-    let recorder = Recorder::start(port, 15);
-    // Until it has given up on one connection and tries another.
-    let _held = [deaf.accept().unwrap(), deaf.accept().unwrap()];
+    // The same from the start of a recording, from a server that never answers.
+    let port = Port::reserve();
+    let deaf = TcpListener::bind(("127.0.0.1", port.number())).unwrap();
+    deaf.set_nonblocking(true).unwrap();
+    let recorder = Recorder::start(port.number(), 15);
+    // The second connection shows that the Recorder has given up on the first.
+    let mut held = Vec::new();
+    until("two connections of the Recorder", PATIENCE, || {
+        held.extend(deaf.accept().ok());
+        when(held.len() == 2, held.len())
+    });
     drop(deaf);
-    let server = Daemon::on(port, PASSWORD, "", "");
+    let server = start(&port);
     wait_until_live(&server, 1);
     recorder.finish();
 }
 
 #[test]
 fn the_password_is_wrong_for_a_while() {
-    let server = Daemon::on(0, "another password", "", "");
-    let recorder = Recorder::start(server.port, 15);
+    let port = Port::reserve();
+    let server = Daemon::on(&port, "another password", "", "");
+    let recorder = Recorder::start(port.number(), 15);
     server.wait_for_lines(&["401"], 2);
-    let server = restart(server);
+    drop(server);
+    let server = start(&port);
     wait_until_live(&server, 1);
     recorder.finish();
 }
@@ -196,13 +189,13 @@ fn the_mount_is_taken_over() {
     let server = Daemon::start();
     let recorder = Recorder::start(server.port, 12);
     wait_until_live(&server, 1);
-    // Somebody who does not come back.
+    // An encoder that does not reconnect.
     let mut other = Command::new("ffmpeg");
     other.args(["-nostdin", "-re", "-f", "lavfi", "-i", "sine", "-c:a", "libopus", "-f", "ogg"]);
     let url = server.push_url("/mic.opus");
-    let mut other = other.arg(url).stderr(Stdio::null()).spawn().unwrap();
+    let mut other = Running::start_quietly(other.arg(url));
     server.wait_for_lines(&["source-ended", "took the mount over"], 2);
-    other.wait().unwrap();
+    other.wait(PATIENCE);
     wait_until_live(&server, 3);
     recorder.finish();
 }

@@ -1,4 +1,4 @@
-//! Pages in, pages out: joining, bursts, takeover, falling behind, two mounts, two threads.
+//! Pages from a source to listeners: joining, bursts, takeover, falling behind, several mounts and threads.
 
 use std::io::{Read, Write};
 
@@ -7,9 +7,10 @@ use crate::client::{
 };
 use crate::daemon::{Daemon, PASSWORD};
 use crate::ogg;
+use crate::wait::{PATIENCE, until_received};
 
 #[test]
-fn a_listener_gets_the_headers_then_the_burst_then_what_comes() {
+fn a_listener_gets_the_headers_then_the_burst_then_live_pages() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/mic.opus", 7);
     let mut first = Listener::join(&server, "/mic.opus?burst=0ms");
@@ -29,7 +30,7 @@ fn a_listener_gets_the_headers_then_the_burst_then_what_comes() {
 }
 
 #[test]
-fn bursts_are_what_was_asked_for_and_what_suits_the_player() {
+fn the_burst_is_what_the_listener_asks_for_or_suits_its_player() {
     let server = Daemon::with(
         "",
         "[mount-defaults]\nburst = \"100ms\"\n[[mount]]\nname = \"/auto-*\"\nburst = \"auto\"",
@@ -61,7 +62,7 @@ fn bursts_are_what_was_asked_for_and_what_suits_the_player() {
 }
 
 #[test]
-fn whatever_the_body_is_framed_with_its_pages_come_out() {
+fn pages_arrive_with_every_framing_of_the_body() {
     let server = Daemon::start();
     let login = login(PASSWORD);
     let mut body = ogg::headers(1);
@@ -97,7 +98,7 @@ fn whatever_the_body_is_framed_with_its_pages_come_out() {
     for (name, head, wire, answered) in cases {
         let mut socket = connect(&server);
         socket.write_all(format!("{head}{login}\r\n").as_bytes()).unwrap();
-        // In pieces of any size: the first page may come split over several writes.
+        // In small pieces: the first page comes split over several writes.
         for piece in wire.chunks(61) {
             socket.write_all(piece).unwrap();
         }
@@ -139,7 +140,7 @@ fn an_old_encoder_gets_its_second_try_on_the_same_connection() {
 }
 
 #[test]
-fn a_takeover_goes_unnoticed_and_the_old_connection_is_dead() {
+fn listeners_do_not_notice_a_takeover_and_the_old_connection_ends() {
     let server = Daemon::start();
     let mut old = Source::connect(&server, "/m", 1);
     let mut before = Listener::join(&server, "/m");
@@ -148,18 +149,17 @@ fn a_takeover_goes_unnoticed_and_the_old_connection_is_dead() {
     (0..3).for_each(|n| assert_eq!(before.number(), n));
     let mut new = Source::connect(&server, "/m", 2);
     server.wait_for_line(&["source-ended", "took the mount over"]);
-    // Whatever the old one still delivers is not heard: its connection is dead.
+    // Pages of the old source are discarded, and its connection ends.
     let _ = old.socket.write_all(&ogg::audio(1, 3, 100));
-    let mut left = Vec::new();
-    let _ = old.socket.read_to_end(&mut left);
+    read_to_end(&mut old.socket);
     new.send(2, 100);
     assert_eq!((before.number(), before.number()), (0, 1));
     let mut after = Listener::join(&server, "/m?burst=1s");
-    assert_eq!(after.headers(), ogg::headers(1), "one stream, whoever sends it");
+    assert_eq!(after.headers(), ogg::headers(1), "the stream has the first source's headers");
 }
 
 #[test]
-fn a_source_that_leaves_ends_its_stream_and_the_mount_where_that_is_wanted() {
+fn with_gap_end_a_source_that_leaves_ends_its_stream_and_the_mount() {
     let server = Daemon::with("", "[mount-defaults]\ngap = \"end\"");
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m");
@@ -190,20 +190,21 @@ fn a_listener_that_stops_reading_loses_pages_and_nobody_else_does() {
         source.send(10, 1000);
         (0..10).for_each(|n| assert_eq!(reading.number(), batch * 10 + n));
     }
-    // It reads again: pages whole and in order, with holes, and never more than one torn page a hole.
+    // When it reads again it gets whole pages in order, with holes, and at most one torn page per hole.
     let (mut last, mut holes, mut torn) = (None, 0, 0);
-    while last != Some(total - 1) {
+    until_received("the last page", PATIENCE, || {
         let bytes = stuck.page().unwrap();
         let Some(page) = ogg::next_page(&mut &bytes[..]) else {
             torn += 1;
-            continue;
+            return Err("a torn page".to_owned());
         };
         let number = ogg::number(&page);
         assert!(last.is_none_or(|last| number > last));
         holes += u32::from(last.is_some_and(|last| number > last + 1));
         last = Some(number);
-    }
-    assert!(holes >= 1, "it was never overtaken");
+        if number == total - 1 { Ok(()) } else { Err(format!("page {number}")) }
+    });
+    assert!(holes >= 1, "the ring never overtook the listener");
     assert!(torn <= holes, "{torn} torn pages in {holes} holes");
     drop(stuck);
     source.send(1, 100);
@@ -221,7 +222,7 @@ fn a_listener_that_leaves_frees_its_seat_without_another_page() {
 }
 
 #[test]
-fn torn_pages_keep_their_length_however_often_the_ring_goes_past() {
+fn torn_pages_keep_their_length_each_time_the_ring_overtakes_a_listener() {
     let server = Daemon::with(
         "",
         "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nring = \"128KiB\"",
@@ -232,7 +233,7 @@ fn torn_pages_keep_their_length_however_often_the_ring_goes_past() {
     stuck.headers();
     reading.headers();
     let mut heard = Vec::new();
-    // Long pages, of which the stuck one takes a little each time the ring has gone past it.
+    // Long pages; the stuck listener reads a little each time the ring has overtaken it.
     for number in 0..60 {
         source.send(1, 50_000);
         assert_eq!(reading.number(), number);
@@ -246,7 +247,7 @@ fn torn_pages_keep_their_length_however_often_the_ring_goes_past() {
     server.wait_for_line(&["source-ended"]);
     server.signal(nix::sys::signal::Signal::SIGTERM);
     heard.extend(read_to_end(&mut stuck.socket));
-    // Every page is framed to its end, whole or torn.
+    // Every page, whole or torn, has the length that its header states.
     let mut rest = &heard[..];
     while !rest.is_empty() {
         assert!(rest.starts_with(b"OggS"), "a page begins within another");
@@ -257,7 +258,7 @@ fn torn_pages_keep_their_length_however_often_the_ring_goes_past() {
 }
 
 #[test]
-fn a_listener_that_never_reads_is_dropped_after_its_time() {
+fn a_listener_that_never_reads_is_dropped_after_its_timeout() {
     let server = Daemon::with(
         "",
         "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nlistener_timeout = \"1s\"",
@@ -269,7 +270,7 @@ fn a_listener_that_never_reads_is_dropped_after_its_time() {
 }
 
 #[test]
-fn held_back_pages_come_together_and_none_is_lost() {
+fn coalesced_pages_all_arrive() {
     let server = Daemon::with("", "[mount-defaults]\ncoalesce = \"100ms\"");
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m?burst=0ms");
@@ -281,13 +282,13 @@ fn held_back_pages_come_together_and_none_is_lost() {
 }
 
 #[test]
-fn listeners_on_all_threads_hear_the_same() {
+fn listeners_on_all_threads_get_the_same_pages() {
     let server = Daemon::with("workers = 4", "");
     let mut mounts: Vec<_> = (0..4)
         .map(|n| {
             let mount = format!("/mic-{n}.opus");
             let source = Source::connect(&server, &mount, n);
-            // Twice around the threads: each has two, one of them beside another.
+            // Eight listeners: two on each thread.
             let mut listeners: Vec<_> = (0..8).map(|_| Listener::join(&server, &mount)).collect();
             for listener in &mut listeners {
                 assert_eq!(listener.headers(), ogg::headers(n));
@@ -302,13 +303,13 @@ fn listeners_on_all_threads_hear_the_same() {
         }
     }
     for (mount, source, mut listeners) in mounts {
-        // Those that join now get their burst wherever they are.
+        // Listeners that join now get their burst on every thread.
         let mut late: Vec<_> = (0..4).map(|_| Listener::join(&server, &mount)).collect();
         for listener in &mut late {
             listener.headers();
             (40..50).for_each(|n| assert_eq!(listener.number(), n));
         }
-        // After a takeover all of them hear the next source, and so do those who come.
+        // After a takeover all of them, and new ones, get the next source's pages.
         let mut next = Source::connect(&server, &mount, 99);
         next.send(1, 100);
         for listener in listeners.iter_mut().chain(&mut late) {
@@ -323,7 +324,7 @@ fn listeners_on_all_threads_hear_the_same() {
 }
 
 #[test]
-fn damage_costs_the_pages_it_hits_and_is_said() {
+fn a_damaged_page_is_dropped_and_logged() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m");
@@ -338,7 +339,7 @@ fn damage_costs_the_pages_it_hits_and_is_said() {
 }
 
 #[test]
-fn a_probe_learns_what_a_listener_would_get() {
+fn a_head_request_gets_the_headers_that_a_listener_would_get() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     source.send(1, 100);

@@ -1,11 +1,11 @@
-//! SIGHUP: what a changed file changes, and that it touches nobody.
+//! SIGHUP: a changed configuration takes effect, and no connection is disturbed.
 
 use nix::sys::signal::Signal;
 
 use crate::client::{Listener, Source, get, login, request};
 use crate::daemon::{Daemon, PASSWORD};
 
-/// Writes the file anew and waits until the server has taken it over, or not.
+/// Replaces the file, reloads it and waits for this outcome.
 fn reload(server: &Daemon, password: &str, top: &str, sections: &str, outcome: &str) {
     let before = server.count_lines(&[outcome]);
     server.configure(password, top, sections);
@@ -43,7 +43,7 @@ fn limits_passwords_rules_and_the_prefix_change_under_running_streams() {
     let full = get(&server, "/m");
     assert_eq!(full.status, 503);
     assert!(full.text().contains("This microphone has all of its 1 listeners"), "{}", full.text());
-    // Whoever was there is there, and hears on.
+    // Source and listener stay connected.
     source.send(1, 100);
     assert_eq!(listener.number(), 1);
     assert_eq!(server.count_lines(&["event=\"source-ended\"", "mount=\"/m\""]), 0);
@@ -51,7 +51,7 @@ fn limits_passwords_rules_and_the_prefix_change_under_running_streams() {
 }
 
 #[test]
-fn a_wrong_file_changes_nothing_and_every_mistake_is_said() {
+fn an_invalid_file_changes_nothing_and_every_error_is_logged() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     reload(&server, "another", "workers = 0\nlistne = []", "", "event=\"reload-failed\"");
@@ -62,20 +62,20 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_said() {
     ]);
     server.wait_for_line(&["reload-failed", "the nearest is listen"]);
     assert_eq!((put(&server, PASSWORD), put(&server, "another")), (415, 401));
-    // And a right one is taken again afterwards.
+    // A valid file is accepted afterwards.
     reload(&server, "another", "", "", "event=\"reloaded\"");
     assert_eq!((put(&server, PASSWORD), put(&server, "another")), (401, 415));
     source.send(1, 100);
 }
 
 #[test]
-fn what_needs_a_restart_is_named() {
+fn settings_that_need_a_restart_are_logged() {
     let server = Daemon::start();
     let sections = "[process]\nuser = \"1234\"";
     reload(&server, PASSWORD, "workers = 2", sections, "event=\"reloaded\"");
     server.wait_for_line(&["reload-later", "key=\"workers\""]);
     server.wait_for_line(&["reload-later", "key=\"[process] user\""]);
-    assert_eq!(server.count_lines(&["event=\"reload-later\""]), 2, "not the address");
+    assert_eq!(server.count_lines(&["event=\"reload-later\""]), 2, "no line for the address");
     reload(&server, PASSWORD, "workers = 2", sections, "event=\"reloaded\"");
     server.wait_for_lines(&["reload-later", "key=\"workers\""], 2);
 }
@@ -87,7 +87,7 @@ fn a_limit_that_the_system_does_not_allow_is_refused() {
     let hard =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1;
     if hard > 101_000 {
-        // As many as this machine may have at all.
+        // This machine allows more than the greatest configuration.
         reload(&server, PASSWORD, "", sections, "event=\"reloaded\"");
     } else {
         reload(&server, PASSWORD, "", sections, "event=\"reload-failed\"");

@@ -6,24 +6,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
 use silvacast::log::journal::{self, JournalEvent};
 
-use crate::client::{Listener, Source, get, get_with, login, request};
+use crate::client::{Listener, Source, get, get_with, login, request, try_connect};
 use crate::daemon::PASSWORD;
 use crate::needs::{Need, needs};
 use crate::pen::Pen;
+use crate::process::Running;
+use crate::wait::{PATIENCE, Stop, until, when};
 
 const UNIT: &str = "silvacast.service";
 const CONFIGURATION: &str = "/etc/silvacast/silvacast.toml";
 const HEALTH: &str = "http://127.0.0.1:8080/healthz";
 const PORT: u16 = 8080;
-/// A command that is a line in the log.
+/// A command that the server logs.
 const RETITLE: &str = "/admin/metadata?mount=/mic.opus&mode=updinfo&song=Dusk";
 
-/// A pen with the unit and these drop-ins; `None` where there can be none.
+/// A pen with the unit and these drop-ins; `None` if this machine cannot have one.
 fn pen(drop_ins: &[&str]) -> Option<Pen> {
     if !needs(&[Need::Root, Need::Systemd]) {
         return None;
@@ -44,20 +46,20 @@ fn started(drop_ins: &[&str]) -> Option<Pen> {
     Some(pen)
 }
 
-/// What the journal has of an event, found as a program would find it.
+/// The journal's entries of an event, found by its message ID as a program would find them.
 fn told(pen: &Pen, event: JournalEvent) -> Vec<Value> {
     pen.journal(&[&format!("MESSAGE_ID={}", event.id)])
 }
 
 fn wait_until_told(pen: &Pen, event: JournalEvent) -> Value {
-    pen.wait_for(event.name, |pen| told(pen, event).pop())
+    pen.wait_for(event.name, |pen| told(pen, event).pop().ok_or("no entry"))
 }
 
 #[test]
 fn the_shipped_unit_starts_serves_and_stops() {
     let Some(pen) = pen(&[]) else { return };
     pen.ok(&["systemctl", "enable", "--now", UNIT]);
-    // Started means that it said READY: it must accept.
+    // Once it is started it has reported READY, so it must accept.
     assert_eq!(pen.ok(&["curl", "--silent", "--show-error", "--fail", HEALTH]).trim(), "ok");
     let process = format!("/proc/{}", pen.property(UNIT, "MainPID"));
     let user = pen.ok(&["stat", "--format=%U", &process]);
@@ -73,27 +75,23 @@ fn the_shipped_unit_starts_serves_and_stops() {
 }
 
 #[test]
-fn it_comes_back_however_it_ends_but_not_with_a_wrong_configuration() {
+fn systemd_restarts_it_unless_its_configuration_is_invalid() {
     let Some(pen) = started(&[]) else { return };
     let first = pen.property(UNIT, "MainPID");
     pen.ok(&["systemctl", "kill", "--signal=KILL", UNIT]);
-    let second = pen.wait_for("another start", |pen| {
-        let restarted = pen.property(UNIT, "NRestarts") == "1";
-        (restarted && pen.property(UNIT, "ActiveState") == "active")
-            .then(|| pen.property(UNIT, "MainPID"))
-    });
-    assert_ne!(first, second);
+    pen.wait_for_restarts(UNIT, 1);
+    assert_ne!(first, pen.property(UNIT, "MainPID"));
     assert_eq!(pen.ok(&["curl", "--silent", "--show-error", "--fail", HEALTH]).trim(), "ok");
 
     pen.put(CONFIGURATION, b"workers = 0\n", 0o644);
     assert!(!pen.run(&["systemctl", "restart", UNIT]).status.success());
-    assert_eq!(pen.property(UNIT, "ActiveState"), "failed", "it is not tried again and again");
+    assert_eq!(pen.property(UNIT, "ActiveState"), "failed", "systemd must not retry");
     let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
     assert!(said.contains("line 1: workers = 0 is not allowed"), "{said}");
 }
 
 #[test]
-fn the_status_says_what_is_live() {
+fn the_unit_s_status_shows_sources_and_listeners() {
     let Some(pen) = started(&[]) else { return };
     let status = |pen: &Pen| pen.property(UNIT, "StatusText");
     let idle = status(&pen);
@@ -106,29 +104,28 @@ fn the_status_says_what_is_live() {
         (source, joined("/mic.opus"))
     });
     pen.wait_for("a microphone and a listener", |pen| {
-        status(pen).starts_with("1 microphone, 1 listener, ").then_some(())
+        when(status(pen).starts_with("1 microphone, 1 listener, "), status(pen))
     });
 }
 
-/// A listener of a mount whose source may have connected this very moment.
+/// Joins a mount whose source may have connected only just now.
 fn joined(mount: &str) -> Listener {
     let head = format!("HEAD {mount} HTTP/1.1\r\nHost: x\r\n\r\n");
-    let end = Instant::now() + crate::daemon::PATIENCE;
-    while request(&PORT, &head).status != 200 {
-        assert!(Instant::now() < end, "{mount} is not on the air");
-        thread::yield_now();
-    }
+    until(&format!("{mount} on the air"), PATIENCE, || {
+        let status = request(&PORT, &head).status;
+        when(status == 200, status)
+    });
     Listener::join(&PORT, mount)
 }
 
-/// What the unit allows, from the unit.
+/// The memory that the unit allows.
 fn memory_max() -> String {
     let unit = include_str!("../../systemd/silvacast.service");
     unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")).unwrap().to_owned()
 }
 
 #[test]
-fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
+fn a_stuck_loop_is_logged_and_the_watchdog_restarts_the_service() {
     let short = "[Service]\nWatchdogSec=2\nRestartSec=0\n";
     let Some(pen) = started(&[short]) else { return };
     let _source = pen.inside(|| {
@@ -136,11 +133,12 @@ fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
         joined("/mic.opus");
         source
     });
-    // A healthy one, with a source that says nothing, is left alone for longer than the watchdog's time: it is asked for it.
+    // A healthy service whose source sends nothing keeps running for three times the watchdog's interval.
     let pings = || pen.property(UNIT, "WatchdogTimestampMonotonic").parse::<u64>().unwrap();
     let began = pings();
-    pen.wait_for("three times the watchdog's time", |_| {
-        (pings() > began + 6_000_000).then_some(())
+    pen.wait_for("pings for three times the watchdog's interval", |_| {
+        let newest = pings();
+        when(newest > began + 6_000_000, newest - began)
     });
     assert_eq!(pen.property(UNIT, "NRestarts"), "0");
 
@@ -154,12 +152,11 @@ fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
     {
         let process = pen.outside(&pen.property(UNIT, "MainPID"));
         let stopped = stop_thread(process, thread);
-        pen.wait_for(thread, |pen| {
-            // Its end has to be taken notice of, as a debugger would.
+        pen.wait_for(&format!("a restart because of {thread}"), |pen| {
+            // A traced thread stays until its tracer has waited for it.
             let _ = waitpid(stopped, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
-            (pen.property(UNIT, "NRestarts") == (restarts + 1).to_string()
-                && pen.property(UNIT, "ActiveState") == "active")
-                .then_some(())
+            let seen = ["NRestarts", "ActiveState"].map(|name| pen.property(UNIT, name));
+            when(seen == [(restarts + 1).to_string(), "active".to_owned()], seen)
         });
         let named: Vec<_> = told(&pen, journal::LOOP_STUCK)
             .iter()
@@ -168,11 +165,14 @@ fn a_loop_that_stands_still_is_named_and_the_watchdog_restarts_the_service() {
         for name in names {
             assert!(named.iter().any(|n| n == name), "{name} in {named:?}");
         }
-        assert!(named.len() == names.len() + [0, 2, 3][restarts], "and no other: {named:?}");
+        assert!(
+            named.len() == names.len() + [0, 2, 3][restarts],
+            "no other loop is named: {named:?}"
+        );
     }
 }
 
-/// Stops one thread of a process, as a debugger does, and the others not.
+/// Stops one thread of a process, as a debugger does; the others run on.
 fn stop_thread(process: u32, name: &str) -> Pid {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut tasks = tasks.map(|task| task.unwrap().path());
@@ -183,7 +183,10 @@ fn stop_thread(process: u32, name: &str) -> Pid {
     let task = Pid::from_raw(number);
     ptrace::seize(task, ptrace::Options::empty()).unwrap();
     ptrace::interrupt(task).unwrap();
-    waitpid(task, Some(WaitPidFlag::__WALL)).unwrap();
+    until(&format!("thread {name} to stop"), PATIENCE, || {
+        let status = waitpid(task, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap();
+        when(status != WaitStatus::StillAlive, status)
+    });
     task
 }
 
@@ -191,10 +194,7 @@ fn stop_thread(process: u32, name: &str) -> Pid {
 fn a_process_that_is_stopped_is_restarted() {
     let Some(pen) = started(&["[Service]\nWatchdogSec=1\nRestartSec=0\n"]) else { return };
     pen.ok(&["kill", "-STOP", &pen.property(UNIT, "MainPID")]);
-    pen.wait_for("another start", |pen| {
-        (pen.property(UNIT, "NRestarts") == "1" && pen.property(UNIT, "ActiveState") == "active")
-            .then_some(())
-    });
+    pen.wait_for_restarts(UNIT, 1);
     let said = pen.journal(&["--unit", UNIT]);
     let timeout =
         |entry: &Value| entry["MESSAGE"].as_str().is_some_and(|m| m.contains("Watchdog timeout"));
@@ -202,7 +202,7 @@ fn a_process_that_is_stopped_is_restarted() {
 }
 
 #[test]
-fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
+fn a_reload_applies_a_valid_file_and_reports_an_invalid_one() {
     let Some(pen) = started(&[]) else { return };
     let mut source = pen.inside(|| Source::introduce(&PORT, "/mic.opus", 1));
     let mut listener = pen.inside(|| joined("/mic.opus"));
@@ -224,11 +224,15 @@ fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
     pen.wait_for("the status", |pen| {
         let status = pen.property(UNIT, "StatusText");
         let wanted = "configuration not taken over (line 1: workers = 0 is not allowed";
-        (status.starts_with(wanted) && status.contains("1 microphone")).then_some(())
+        when(status.starts_with(wanted) && status.contains("1 microphone"), status)
     });
-    assert_eq!(pen.inside(|| get(&PORT, "/stream/healthz").status), 200, "as it was");
+    assert_eq!(
+        pen.inside(|| get(&PORT, "/stream/healthz").status),
+        200,
+        "the old configuration stays"
+    );
 
-    // And nobody noticed: same process, same connections.
+    // The process and its connections are the same as before.
     assert_eq!(pen.property(UNIT, "ActiveState"), "active");
     assert_eq!(pen.property(UNIT, "MainPID"), process);
     source.send(1, 100);
@@ -241,11 +245,11 @@ fn no_connection_is_refused_over_restarts_with_the_socket() {
     pen.ok(&["systemctl", "enable", "--now", "silvacast.socket"]);
     pen.ok(&["systemctl", "start", UNIT]);
     let (over, answers) = (AtomicBool::new(false), std::sync::atomic::AtomicU32::new(0));
-    // Each client connects again and again; a refused connection would be a panic.
+    // Each client connects again and again, and panics if a connection is refused.
     let knock = || {
         while !over.load(SeqCst) {
-            // An answer may be cut short by the end of the process; what counts is getting in.
-            let mut socket = std::net::TcpStream::connect(("127.0.0.1", PORT)).expect("refused");
+            // The end of the process may cut an answer short; what counts is that the connection is accepted.
+            let mut socket = try_connect(&PORT).expect("refused");
             let mut answer = String::new();
             let asked = std::io::Write::write_all(&mut socket, b"GET /healthz HTTP/1.0\r\n\r\n");
             let read = std::io::Read::read_to_string(&mut socket, &mut answer);
@@ -254,34 +258,34 @@ fn no_connection_is_refused_over_restarts_with_the_socket() {
             }
         }
     };
+    let more_answers = || {
+        let before = answers.load(SeqCst);
+        until("20 answers", PATIENCE, || {
+            let more = answers.load(SeqCst) - before;
+            when(more > 20, more)
+        });
+    };
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| pen.inside(knock));
         }
         let stop = Stop(&over);
         for restart in 0..5 {
-            let before = answers.load(SeqCst);
-            pen.wait_for("answers", |_| (answers.load(SeqCst) > before + 20).then_some(()));
+            more_answers();
             if restart % 2 == 0 {
                 pen.ok(&["systemctl", "restart", UNIT]);
             } else {
                 pen.ok(&["systemctl", "kill", "--signal=KILL", UNIT]);
             }
         }
-        let before = answers.load(SeqCst);
-        pen.wait_for("answers", |_| (answers.load(SeqCst) > before + 20).then_some(()));
+        more_answers();
         drop(stop);
     });
-    assert_eq!(pen.property("silvacast.socket", "NAccepted"), "0", "it accepts by itself");
-}
-
-/// Ends the clients also where the test fails before they are done.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
+    assert_eq!(
+        pen.property("silvacast.socket", "NAccepted"),
+        "0",
+        "the service accepts, not systemd"
+    );
 }
 
 #[test]
@@ -344,7 +348,7 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
         assert_eq!(ended[field], wanted, "{field} in {ended}");
     }
     assert!(ended["BYTES"].as_str().unwrap().parse::<u64>().unwrap() > 200, "{ended}");
-    // Who reads without fields reads all of it, too.
+    // The message alone, without the fields, has all of it too.
     let message = ended["MESSAGE"].as_str().unwrap();
     assert!(
         message.contains("source ended") && message.contains("mount=\"/mic ö.opus\""),
@@ -356,7 +360,8 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
     pen.inside(|| get(&PORT, "/\u{1b}[31m\nMOUNT=/fake"));
     pen.inside(|| request(&PORT, "PUT /m HTTP/1.0\r\nAuthorization: Basic eDp5\r\n\r\n"));
     let refused = pen.wait_for("a refusal", |pen| {
-        told(pen, journal::REFUSED).into_iter().find(|entry| entry["STATUS"] == "401")
+        let entries = told(pen, journal::REFUSED);
+        entries.iter().find(|entry| entry["STATUS"] == "401").cloned().ok_or(format!("{entries:?}"))
     });
     assert_eq!((&refused["PATH"], &refused["CLIENT"]), (&"/m".into(), &"127.0.0.1".into()));
     let unit = pen.journal(&["--unit", UNIT]);
@@ -370,9 +375,9 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
 }
 
 #[test]
-fn a_journal_that_stands_still_costs_no_page() {
+fn a_stopped_journal_delays_no_page() {
     let Some(pen) = pen(&[]) else { return };
-    // All of them come from one address.
+    // All listeners have the same address.
     let shipped = include_str!("../../systemd/silvacast.toml");
     let open = shipped.replace("listeners = 100", "listeners = 100\nconnections_per_ip = 0");
     pen.put(CONFIGURATION, open.as_bytes(), 0o644);
@@ -387,12 +392,12 @@ fn a_journal_that_stands_still_costs_no_page() {
     }
     let journal = pen.property("systemd-journald.service", "MainPID");
     pen.ok(&["kill", "-STOP", &journal]);
-    // Ten seconds of audio in real time, and more to say than can wait anywhere.
+    // Ten seconds of audio in real time, and more log lines than any buffer holds.
     let began = Instant::now();
     pen.inside(|| {
         for number in 0..500u32 {
             for _ in 0..2 {
-                // Three kinds of lines: of each kind only so many are taken.
+                // Three kinds of lines, because the number of lines of each kind is limited.
                 drop(Listener::join(&PORT, "/mic.opus"));
                 assert_eq!(get(&PORT, "/nothing").status, 404);
                 assert_eq!(get_with(&PORT, RETITLE, &login(PASSWORD)).status, 200);
@@ -405,12 +410,15 @@ fn a_journal_that_stands_still_costs_no_page() {
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     });
-    assert!(began.elapsed() >= Duration::from_secs(10));
+    // It has stood still the whole time: nobody has continued or restarted it.
+    assert_eq!(pen.property("systemd-journald.service", "MainPID"), journal);
+    let state = pen.ok(&["cat", &format!("/proc/{journal}/status")]);
+    assert!(state.lines().any(|line| line.starts_with("State:\tT")), "{state}");
     pen.ok(&["kill", "-CONT", &journal]);
     let dropped = wait_until_told(&pen, journal::LOG_DROPPED);
     assert!(dropped["LINES"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{dropped}");
     assert_eq!(dropped["PRIORITY"], "4");
-    // What was not dropped has arrived, what was left out is counted, and what is said now arrives.
+    // The lines that were not dropped have arrived, the others are counted, and new lines arrive.
     assert!(told(&pen, journal::LISTENER_LEFT).len() >= 100);
     wait_until_told(&pen, journal::MORE_LINES);
     source.leave();
@@ -419,12 +427,15 @@ fn a_journal_that_stands_still_costs_no_page() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_a_journal_that_stands_still() {
+fn a_stop_does_not_wait_for_a_stopped_journal() {
     let Some(pen) = started(&[]) else { return };
     let journal = pen.property("systemd-journald.service", "MainPID");
     pen.ok(&["kill", "-STOP", &journal]);
     pen.ok(&["kill", &pen.property(UNIT, "MainPID")]);
-    pen.wait_for("its end", |pen| (pen.property(UNIT, "ActiveState") != "active").then_some(()));
+    pen.wait_for("the end of the service", |pen| {
+        let state = pen.property(UNIT, "ActiveState");
+        when(state != "active", state)
+    });
     pen.ok(&["kill", "-CONT", &journal]);
     assert_eq!(pen.property(UNIT, "ExecMainStatus"), "0");
 }
@@ -453,7 +464,7 @@ fn the_hardened_unit_serves_a_real_encoder_and_a_real_player() {
         "ogg",
         &url,
     ]);
-    let mut encoder = encoder.stdin(Stdio::null()).spawn().unwrap();
+    let encoder = Running::start(encoder.stdin(Stdio::null()));
     wait_until_told(&pen, journal::STREAM_BEGAN);
     let heard = pen.ok(&[
         "ffmpeg",
@@ -476,7 +487,6 @@ fn the_hardened_unit_serves_a_real_encoder_and_a_real_player() {
         "-",
     ]);
     assert!(heard.starts_with("MD5="), "{heard}");
-    encoder.kill().unwrap();
-    encoder.wait().unwrap();
+    drop(encoder);
     assert_eq!(wait_until_told(&pen, journal::SOURCE_ENDED)["REASON"], "the source hung up");
 }

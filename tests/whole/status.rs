@@ -1,4 +1,4 @@
-//! `status-json.xsl` in Icecast's shape, and what else the control plane answers.
+//! `status-json.xsl` in Icecast's format, and the other answers of the control plane.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -18,7 +18,7 @@ fn status(server: &Daemon) -> Value {
 }
 
 #[test]
-fn none_is_no_key_one_is_an_object_and_more_are_an_array() {
+fn no_source_is_no_key_one_is_an_object_and_more_are_an_array() {
     let server = Daemon::with(
         "",
         "[server]\nhostname = \"station.example\"\nlocation = \"Wood\"\nadmin = \"me\"",
@@ -47,7 +47,7 @@ fn none_is_no_key_one_is_an_object_and_more_are_an_array() {
 }
 
 #[test]
-fn text_stays_text_and_numbers_are_numbers() {
+fn texts_are_strings_and_numbers_are_numbers() {
     let server = Daemon::start();
     let login = login(PASSWORD);
     let mut socket = connect(&server);
@@ -89,7 +89,7 @@ fn the_control_plane_closes_and_the_door_sees_every_head() {
 }
 
 #[test]
-fn a_client_that_ends_its_side_with_the_request_is_answered() {
+fn a_client_that_shuts_down_its_side_after_the_request_is_answered() {
     let server = Daemon::start();
     let _source = Source::connect(&server, "/m", 1);
     for path in

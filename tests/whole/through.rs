@@ -1,33 +1,25 @@
-//! Listeners through it all: real players keep playing while their source restarts and is taken over.
+//! Real players keep playing while their source restarts, is taken over, or cannot reach them.
 
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::browser::Browser;
 use crate::client::{Listener, get};
-use crate::daemon::{Daemon, PATIENCE};
+use crate::daemon::Daemon;
+use crate::process::Running;
 use crate::valve::Valve;
+use crate::wait::{PATIENCE, until, until_received, when};
 
-/// One for each source, so that it is known whom a player hears.
+/// One tone per source, so that a test knows which source a player hears.
 const TONES: [f64; 5] = [500.0, 900.0, 1300.0, 1700.0, 2100.0];
 /// Samples in 20 ms.
 const BLOCK: usize = 960;
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A Recorder's FFmpeg, sending a tone.
+/// A Recorder's FFmpeg that sends a tone.
 fn recorder(server: &Daemon, tone: f64) -> Running {
     recorder_with(server, tone, "64k")
 }
@@ -38,20 +30,19 @@ fn recorder_with(server: &Daemon, tone: f64, bitrate: &str) -> Running {
     command.args(["-af", "volume=4", "-c:a", "libopus", "-b:a", bitrate, "-vbr", "off"]);
     command.args(["-page_duration", "20000"]);
     command.args(["-content_type", "audio/ogg", "-f", "ogg", &server.push_url("/m")]);
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Running(quiet.spawn().expect("ffmpeg is needed here"))
+    Running::start_quietly(&mut command)
 }
 
-/// A player that writes what it plays, as samples, to its standard output.
+/// A player that writes the samples it plays to its standard output.
 struct Ear {
     name: &'static str,
     player: Running,
-    heard: Arc<(Mutex<Heard>, Condvar)>,
+    played: Arc<Mutex<Played>>,
 }
 
 #[derive(Default)]
-struct Heard {
-    /// For each 20 ms the tone, or `None` for silence.
+struct Played {
+    /// The tone of each 20 ms, or `None` for silence.
     blocks: Vec<Option<usize>>,
     ended: bool,
 }
@@ -59,59 +50,53 @@ struct Heard {
 impl Ear {
     fn open(name: &'static str, command: &mut Command) -> Self {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut player = Running(
-            command.spawn().unwrap_or_else(|error| panic!("{name} is needed here: {error}")),
-        );
+        let mut player = Running::start(command);
         let mut sound = player.0.stdout.take().unwrap();
-        let heard = Arc::<(Mutex<Heard>, Condvar)>::default();
-        let sink = Arc::clone(&heard);
+        let played = Arc::<Mutex<Played>>::default();
+        let sink = Arc::clone(&played);
         thread::spawn(move || {
             let mut block = [0; BLOCK * 2];
             while sound.read_exact(&mut block).is_ok() {
                 let (samples, _) = block.as_chunks::<2>();
                 let samples: Vec<_> =
                     samples.iter().map(|pair| f64::from(i16::from_le_bytes(*pair))).collect();
-                sink.0.lock().unwrap().blocks.push(tone_of(&samples));
-                sink.1.notify_all();
+                sink.lock().unwrap().blocks.push(tone_of(&samples));
             }
-            sink.0.lock().unwrap().ended = true;
-            sink.1.notify_all();
+            sink.lock().unwrap().ended = true;
         });
-        Self { name, player, heard }
+        Self { name, player, played }
     }
 
-    /// Waits until half a second of a tone has been heard.
+    /// Waits until it has played half a second of a tone.
     fn wait_for(&self, tone: usize) {
         self.wait_for_more(tone, 0);
     }
 
-    /// The same, after so many blocks.
+    /// The same, not counting the first `after` blocks.
     fn wait_for_more(&self, tone: usize, after: usize) {
-        let mut heard = self.heard.0.lock().unwrap();
-        while heard.blocks.iter().skip(after).filter(|&&block| block == Some(tone)).count() < 25 {
-            assert!(!heard.ended, "{} stopped playing", self.name);
-            let (guard, waited) = self.heard.1.wait_timeout(heard, PATIENCE).unwrap();
-            heard = guard;
-            assert!(!waited.timed_out(), "{} does not hear tone {tone}", self.name);
-        }
+        until(&format!("{} to play tone {tone}", self.name), PATIENCE, || {
+            let played = self.played.lock().unwrap();
+            assert!(!played.ended, "{} stopped playing", self.name);
+            let blocks = played.blocks.iter().skip(after);
+            when(blocks.filter(|&&block| block == Some(tone)).count() >= 25, played.blocks.last())
+        });
     }
 
-    /// How many blocks have been heard.
+    /// How many blocks it has played.
     fn blocks(&self) -> usize {
-        self.heard.0.lock().unwrap().blocks.len()
+        self.played.lock().unwrap().blocks.len()
     }
 
     fn close(self) -> Vec<Option<usize>> {
-        kill(Pid::from_raw(self.player.0.id().cast_signed()), Signal::SIGTERM).unwrap();
-        let mut heard = self.heard.0.lock().unwrap();
-        while !heard.ended {
-            heard = self.heard.1.wait(heard).unwrap();
-        }
-        heard.blocks.clone()
+        self.player.signal(Signal::SIGTERM);
+        until(&format!("{} to end", self.name), PATIENCE, || {
+            let played = self.played.lock().unwrap();
+            if played.ended { Ok(played.blocks.clone()) } else { Err("it is playing") }
+        })
     }
 }
 
-/// Which of the tones this is, if it is one.
+/// Which of the tones these samples are, if any.
 fn tone_of(samples: &[f64]) -> Option<usize> {
     let strength = |tone: f64| {
         let omega = std::f64::consts::TAU * tone / 48_000.0;
@@ -125,14 +110,14 @@ fn tone_of(samples: &[f64]) -> Option<usize> {
     (strength(TONES[loudest]) > 200.0).then_some(loudest)
 }
 
-/// The seconds of silence that were put in.
+/// Seconds of silence that the server has inserted.
 fn silence(server: &Daemon) -> f64 {
     let status = get(server, "/status-json.xsl");
     let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
     status["icestats"]["source"]["silence_inserted_seconds"].as_f64().unwrap()
 }
 
-/// Players that write what they hear, at this URL.
+/// Players of this URL that write their samples.
 fn ears(url: &str) -> [Ear; 2] {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-i", url, "-f", "s16le", "-ac", "1", "-flush_packets", "1", "-"]);
@@ -144,7 +129,7 @@ fn ears(url: &str) -> [Ear; 2] {
 }
 
 #[test]
-fn three_restarts_and_a_takeover_do_not_end_the_listening() {
+fn listeners_stay_through_three_restarts_and_a_takeover() {
     let server = Daemon::with("", "[mount-defaults]\ngap_after = \"1s\"");
     let mut source = recorder(&server, TONES[0]);
     server.wait_for_line(&["stream-began"]);
@@ -157,14 +142,17 @@ fn three_restarts_and_a_takeover_do_not_end_the_listening() {
             if round < 4 {
                 drop(source);
                 server.wait_for_lines(&["gap-began"], round);
-                // One absence longer than any player's stock.
-                while round == 2 && silence(&server) < 10.0 {
-                    thread::yield_now();
+                if round == 2 {
+                    // One absence that is longer than any player's buffer.
+                    until("ten seconds of silence", PATIENCE, || {
+                        let inserted = silence(&server);
+                        when(inserted >= 10.0, inserted)
+                    });
                 }
                 source = recorder(&server, tone);
                 server.wait_for_lines(&["stream-spliced"], round);
             } else {
-                // While the other one still sends.
+                // The other source still sends.
                 let next = recorder(&server, tone);
                 server.wait_for_line(&["source-ended", "took the mount over"]);
                 source = next;
@@ -178,36 +166,42 @@ fn three_restarts_and_a_takeover_do_not_end_the_listening() {
         }
     }
     let silence = silence(&server);
-    assert!(silence > 3.0, "there was silence in between: {silence} s");
+    assert!(silence > 3.0, "the server inserted only {silence} s of silence");
     for ear in ears {
         let name = ear.name;
         let blocks = ear.close();
         let mut order = blocks.iter().flatten().copied().collect::<Vec<_>>();
         order.dedup();
         assert_eq!(order, [0, 1, 2, 3, 4], "{name}");
-        // The silence heard is the silence put in: each source is heard at once.
+        // A player hears no more silence than the server inserted: each source is heard at once.
         let from = blocks.iter().position(Option::is_some).unwrap();
         let quiet = blocks[from..].iter().filter(|block| block.is_none()).count() as f64 * 0.02;
-        assert!((quiet - silence).abs() < 1.0, "{name}: {quiet} s of silence, {silence} s put in");
+        assert!(
+            (quiet - silence).abs() < 1.0,
+            "{name}: {quiet} s of silence, {silence} s inserted"
+        );
     }
     for (browser, name) in browsers.iter().zip(["chromium", "firefox"]) {
         let said = browser.said();
         let from = said.iter().position(super::browser::Said::is_loud).unwrap();
         let times: Vec<_> = said[from..].iter().map(|said| said.time).collect();
         assert!(times.is_sorted(), "{name}: its clock runs backwards");
-        // Measured by its own clock, which stands still while it waits for data.
+        // Measured by the browser's own clock, which stops while it waits for data.
         let quiet: f64 = said[from..]
             .windows(2)
             .filter(|pair| !pair[1].is_loud())
             .map(|pair| pair[1].time - pair[0].time)
             .sum();
-        assert!((quiet - silence).abs() < 1.5, "{name}: {quiet} s of silence, {silence} s put in");
+        assert!(
+            (quiet - silence).abs() < 1.5,
+            "{name}: {quiet} s of silence, {silence} s inserted"
+        );
     }
     drop(source);
 }
 
 #[test]
-fn a_listener_that_was_stuck_goes_on_at_the_live_edge() {
+fn a_listener_that_was_stuck_continues_at_the_live_edge() {
     let server = Daemon::with(
         "",
         "[limits]\nlistener_send_buffer = \"8KiB\"\n[mount-defaults]\nring = \"128KiB\"\ngap_after = \"1s\"",
@@ -225,17 +219,18 @@ fn a_listener_that_was_stuck_goes_on_at_the_live_edge() {
         browser.wait_for(0, |said| said.is_tone(TONES[1]) && said.time > 1.0);
     }
     valve.close();
-    // Until more than the ring and what lies on the way has gone by.
+    // Wait until more has passed than the ring and all buffers on the way can hold.
     let mut other = Listener::join(&server, "/m?burst=0ms");
     let mut bytes = 0;
-    while bytes < 400_000 {
-        bytes += other.page().unwrap().len();
-    }
+    until_received("400,000 bytes of audio", PATIENCE, || {
+        bytes += other.page().expect("the stream ended").len();
+        when(bytes >= 400_000, bytes)
+    });
     let before: Vec<_> = ears.iter().map(Ear::blocks).collect();
     let said: Vec<_> = browsers.iter().map(|browser| browser.said().len()).collect();
     valve.open();
     for (ear, before) in ears.iter().zip(before) {
-        // What it had in stock may still come first.
+        // It may play what it has buffered first.
         ear.wait_for_more(1, before + 250);
     }
     for (browser, from) in browsers.iter().zip(said) {
@@ -246,7 +241,7 @@ fn a_listener_that_was_stuck_goes_on_at_the_live_edge() {
         let name = ear.name;
         let blocks = ear.close();
         let quiet = blocks.iter().skip_while(|b| b.is_none()).filter(|b| **b != Some(1)).count();
-        // A block or two at the hole; the tone is as clean after it as before.
+        // One or two blocks differ at the hole; after it the tone is as clean as before.
         assert!(quiet <= 5, "{name}: {quiet} blocks are not the tone");
     }
     drop((browsers, source, valve));

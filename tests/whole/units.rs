@@ -1,4 +1,4 @@
-//! What is shipped beside the program says what the program does.
+//! The shipped unit and catalog agree with the program.
 
 use std::process::Command;
 
@@ -6,12 +6,13 @@ use silvacast::log::journal;
 
 use crate::daemon::silvacast;
 use crate::needs::{Need, needs};
+use crate::process::Run;
 
 const SERVICE: &str = include_str!("../../systemd/silvacast.service");
 const CATALOG: &str = include_str!("../../systemd/silvacast.catalog");
 const NO_NETWORK: &str = include_str!("../../systemd/silvacast.service.d/no-network.conf.example");
 
-/// What `check` says of the configuration that is shipped.
+/// The output of `check` for the shipped configuration.
 fn check() -> String {
     let directory = tempfile::tempdir().unwrap();
     for name in ["source-password", "admin-password"] {
@@ -24,7 +25,7 @@ fn check() -> String {
         "--config",
         concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/silvacast.toml"),
     ]);
-    let output = command.output().unwrap();
+    let output = command.run();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -35,14 +36,14 @@ fn setting(name: &str) -> &'static str {
 }
 
 #[test]
-fn the_unit_allows_what_the_shipped_configuration_can_take() {
+fn the_unit_s_limits_fit_the_shipped_configuration() {
     let said = check();
     let total = said.lines().find(|line| line.contains(" MiB  in all")).unwrap();
     let total: f64 = total.split_whitespace().next().unwrap().parse().unwrap();
     assert_eq!(setting("MemoryMax"), format!("{}M", total.ceil()));
     let files = said.split("open files, at the most: ").nth(1).unwrap().trim();
     assert!(files.parse::<u64>().unwrap() <= setting("LimitNOFILE").parse().unwrap(), "{files}");
-    // Main, log, notify, control, passwords, manager, one for audio, and one that reads the configuration again.
+    // Threads: main, log, notify, control, passwords, manager, one for audio, and one during a reload.
     assert!(setting("TasksMax").parse::<u32>().unwrap() >= 8);
 }
 
@@ -61,7 +62,7 @@ fn the_catalog_explains_every_event_and_no_other() {
     }
 }
 
-/// A directory with the unit under its name, as systemd-analyze wants it.
+/// A directory with the unit under its name, as systemd-analyze needs it.
 fn unit(text: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("silvacast.service");
@@ -75,13 +76,12 @@ fn unit(text: &str) -> (tempfile::TempDir, String) {
     (directory, path)
 }
 
-/// How exposed systemd finds a unit, from 0 to 10.
+/// The exposure of a unit according to systemd, from 0 to 10.
 fn exposure(text: &str) -> f64 {
     let (_directory, path) = unit(text);
     let output = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", &path])
-        .output()
-        .unwrap();
+        .run();
     let said = String::from_utf8(output.stdout).unwrap();
     let line =
         said.lines().find(|line| line.contains("Overall exposure level")).expect("a verdict");
@@ -89,7 +89,7 @@ fn exposure(text: &str) -> f64 {
 }
 
 #[test]
-fn systemd_finds_little_exposed() {
+fn systemd_reports_a_low_exposure() {
     if !needs(&[Need::Program("systemd-analyze")]) {
         return;
     }
@@ -97,17 +97,19 @@ fn systemd_finds_little_exposed() {
     let service = NO_NETWORK.split_once("[Service]\n").unwrap().1;
     let alone = SERVICE.replace("[Install]", &format!("{service}\n[Install]"));
     assert!(exposure(&alone) <= 0.3, "{}", exposure(&alone));
-    assert!(exposure("[Service]\nExecStart=/bin/true\n") > 9.0, "the measure measures");
+    assert!(
+        exposure("[Service]\nExecStart=/bin/true\n") > 9.0,
+        "an unhardened unit must have a high exposure"
+    );
 }
 
-/// What systemd has to say about a unit.
+/// The complaints of systemd about a unit.
 fn complaints(text: &str) -> String {
-    // The programs that it names need not be here.
+    // Without the programs and manual pages that it names, which this machine need not have.
     let text =
         text.replace("/usr/bin/silvacast ", "/bin/true ").replace("Documentation=man", "# man");
     let (_directory, path) = unit(&text);
-    let output =
-        Command::new("systemd-analyze").args(["verify", "--man=no", &path]).output().unwrap();
+    let output = Command::new("systemd-analyze").args(["verify", "--man=no", &path]).run();
     String::from_utf8(output.stderr).unwrap()
 }
 
@@ -118,5 +120,5 @@ fn systemd_understands_every_line() {
     }
     assert_eq!(complaints(SERVICE), "");
     let wrong = complaints(&SERVICE.replace("[Install]", "NoSuchKey=yes\n[Install]"));
-    assert!(wrong.contains("NoSuchKey"), "it exits with 0 all the same: {wrong}");
+    assert!(wrong.contains("NoSuchKey"), "the complaint about an unknown key is missing: {wrong}");
 }

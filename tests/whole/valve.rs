@@ -1,4 +1,4 @@
-//! A fault in front of a server: connections that are accepted and, while it is closed, neither read nor served.
+//! A proxy that simulates a fault: while it is closed it accepts connections but forwards nothing.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,10 +13,10 @@ pub(crate) struct Valve {
 }
 
 impl Valve {
-    /// An open one.
+    /// Starts an open one in front of a server.
     pub(crate) fn before(server: u16) -> Self {
         let front = TcpListener::bind("127.0.0.1:0").unwrap();
-        // What it does not read fills little more than the other side's buffers.
+        // With a small receive buffer, the other side notices soon that nothing is read.
         SockRef::from(&front).set_recv_buffer_size(4096).unwrap();
         let port = front.local_addr().unwrap().port();
         let state = Arc::new((Mutex::new(true), Condvar::new()));
@@ -47,10 +47,8 @@ impl Valve {
 }
 
 fn wait_until_open(state: &(Mutex<bool>, Condvar)) {
-    let mut open = state.0.lock().unwrap();
-    while !*open {
-        open = state.1.wait(open).unwrap();
-    }
+    // Without a deadline, because no test waits for the threads that wait here.
+    drop(state.1.wait_while(state.0.lock().unwrap(), |open| !*open).unwrap());
 }
 
 fn pass(mut from: &TcpStream, mut to: &TcpStream, valve: &(Mutex<bool>, Condvar)) {
