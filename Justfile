@@ -14,15 +14,17 @@ demo:
 check FILE:
     cargo run --release -- check --config {{FILE}}
 
-# Everything that can fail
-test:
-    tests/all
+# Every test, or only some stages (tests/all --help lists them)
+test *STAGES:
+    tests/all {{STAGES}}
 
-# Style, lints, and the licences and sources of what is used (needs cargo-deny)
+# Style, lints, documentation, licences, scripts, links
 lint:
-    cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
-    cargo deny check
+    tests/all lint
+
+# Known vulnerabilities of what is used (needs cargo-deny and the network)
+advisories:
+    cargo deny check advisories
 
 # Attacks and faults against the server, and what was seen; --long takes ten minutes and more
 hostile *ARGS:
@@ -58,6 +60,10 @@ cross TARGET="aarch64-unknown-linux-musl":
 # Debian packages in target/debian, for a Raspberry Pi and for a PC (installs cargo-deb where it is missing)
 deb *TARGETS="aarch64-unknown-linux-musl x86_64-unknown-linux-musl":
     systemd/debian/build {{TARGETS}}
+
+# Everything that a release consists of, in target/dist, with checksums (installs cargo-cyclonedx where it is missing)
+release *TARGETS:
+    cross/release {{TARGETS}}
 
 # Put the static binary and its units on a host; what does not start there changes nothing
 deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
