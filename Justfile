@@ -1,44 +1,46 @@
-# The recipes; `just` alone lists them.
+# `just` alone lists the recipes.
 _default:
     @just --list
 
-# Serve on loopback with passwords made for this run
+# Run a server on loopback with passwords generated for this run
 run *ARGS:
-    cargo run --release -- {{ARGS}}
+    cargo run --locked --release -- {{ARGS}}
 
-# Serve with two built-in microphones
+# Run a server with two built-in microphones
 demo:
-    cargo run --release -- demo
+    cargo run --locked --release -- demo
 
-# Say every error of a configuration, and the memory it can take
+# Print all errors of a configuration, and its worst-case memory
 check FILE:
-    cargo run --release -- check --config {{FILE}}
+    cargo run --locked --release -- check --config {{FILE}}
 
-# Everything that can fail
-test:
-    tests/all
+# All tests, or only the named stages (tests/all --help lists them)
+test *STAGES:
+    tests/all {{STAGES}}
 
-# Style, lints, and the licences and sources of what is used (needs cargo-deny)
+# Style, lints, documentation, licences, scripts, links
 lint:
-    cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
-    cargo deny check
+    tests/all lint
 
-# Attacks and faults against the server, and what was seen; --long takes ten minutes and more
+# Known vulnerabilities of what is used (needs cargo-deny and the network)
+advisories:
+    cargo deny check advisories
+
+# Attacks and faults against the server, with a report; --long takes ten minutes and more
 hostile *ARGS:
     cargo test --locked --test hostile -- {{ARGS}}
 
-# CPU, latency and memory beside a bare fan-out and Icecast, in one run
+# CPU, latency and memory beside a bare fan-out loop and Icecast, in one run
 bench *ARGS:
-    cargo bench --bench fanout -- {{ARGS}}
+    cargo bench --locked --bench fanout -- {{ARGS}}
 
-# What a page costs on its way into the ring
+# The time that one page takes to get into the ring
 bench-splice:
-    cargo bench --bench splice
+    cargo bench --locked --bench splice
 
-# How far behind live mpv, ffplay and Chromium are
+# How far mpv, ffplay and Chromium are behind live
 latency:
-    cargo build --release
+    cargo build --locked --release
     benches/latency
 
 # Fuzz one target: head, scan, splice, config, icecast, chunked, link, token or forwarded
@@ -48,17 +50,21 @@ fuzz TARGET SECONDS="60":
 
 # Write the manual pages and the shells' completions
 manual DIR="target/manual":
-    cargo run --example manual -- {{DIR}}
+    cargo run --locked --example manual -- {{DIR}}
 
-# A static binary for another machine, without Docker (cross/Cross.toml is for those who have it)
+# Build a static binary for another machine, without Docker (with Docker: cross/Cross.toml)
 cross TARGET="aarch64-unknown-linux-musl":
     rustup target add {{TARGET}}
-    cargo build --config cross/cargo.toml --release --target {{TARGET}}
+    cargo build --locked --config cross/cargo.toml --release --target {{TARGET}}
 
-# Debian packages in target/debian, for a Raspberry Pi and for a PC (installs cargo-deb where it is missing)
+# Build Debian packages in target/debian, for a Raspberry Pi and for a PC (installs cargo-deb if it is missing)
 deb *TARGETS="aarch64-unknown-linux-musl x86_64-unknown-linux-musl":
     systemd/debian/build {{TARGETS}}
 
-# Put the static binary and its units on a host; what does not start there changes nothing
+# Build everything that a release consists of, in target/dist (installs cargo-cyclonedx if it is missing)
+release *TARGETS:
+    cross/release {{TARGETS}}
+
+# Put the static binary and its units on a host; if it does not start there, nothing changes
 deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
     cross/deploy {{HOST}} {{TARGET}}

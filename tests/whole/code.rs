@@ -83,6 +83,14 @@ fn arrows_run_one_way() {
 }
 
 #[test]
+fn contributing_has_the_same_arrows() {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let arrows = ARROWS.map(|names| names.join(", ")).join(" → ");
+    assert!(words.contains(&arrows), "CONTRIBUTING.md does not say: {arrows}");
+}
+
+#[test]
 fn every_module_says_why_it_exists() {
     for file in sources(&root().join("src")) {
         let text = fs::read_to_string(&file).unwrap();
