@@ -1,17 +1,17 @@
 // The player for other people's pages: one microphone, its picture, and a way to the whole page.
 
-import { ask } from "./asking.js";
-import { Instrument } from "./instrument.js";
-import { Listening } from "./listening.js";
-import { absent, Mounts, title } from "./mounts.js";
-import { announce } from "./session.js";
-import { pageAddress } from "./sharing.js";
+import { ask } from "./view/login-dialog.js";
+import { PlayerPanel } from "./view/player-panel.js";
+import { Listening } from "./model/listening.js";
+import { absent, Mounts, title } from "./model/mounts.js";
+import { announce } from "./view/media-session.js";
+import { pageAddress } from "./view/share-dialog.js";
 
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts);
-const instrument = new Instrument(document.getElementById("instrument"), listening, mounts);
+const panel = new PlayerPanel(document.getElementById("instrument"), listening, mounts);
 ask(document.getElementById("asking"), listening);
-announce(listening, { play: () => listening.listen(instrument.chosen), step: () => {} });
+announce(listening, { play: () => listening.listen(panel.chosen), step: () => {} });
 
 const wanted = new URLSearchParams(location.search).get("mount");
 
@@ -20,7 +20,7 @@ mounts.addEventListener("change", () => {
   const first = mounts.all.values().next().value;
   const mount = wanted ? (mounts.all.get(wanted) ?? absent(wanted)) : first;
   if (!mount) return;
-  instrument.choose(mount);
+  panel.choose(mount);
   document.title = `${title(mount)} · live`;
   document.getElementById("whole").href = pageAddress(mount);
 });

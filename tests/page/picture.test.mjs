@@ -29,8 +29,8 @@ after(async () => {
 
 /** In the page: for each column of the picture, from the left, the frequency that stands out most from the ground, or null. */
 async function brightest(kind) {
-  const { MARGIN } = await import(new URL("web/spectrogram.js", location.href).href);
-  const { Scale } = await import(new URL("web/scale.js", location.href).href);
+  const { MARGIN } = await import(new URL("web/view/spectrogram.js", location.href).href);
+  const { Scale } = await import(new URL("web/view/scale.js", location.href).href);
   const canvas = document.querySelector("canvas");
   const ratio = canvas.width / canvas.clientWidth;
   const width = Math.floor(canvas.clientWidth - MARGIN.left - MARGIN.right);

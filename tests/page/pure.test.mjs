@@ -1,20 +1,20 @@
-// The parts of the page that need no browser: containers, pace, clock, scale and code.
+// The parts of the page that need no browser: containers, catching up, clock, scale and code.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { LiveClock } from "../../src/web/clock.js";
-import { History } from "../../src/web/history.js";
-import { recall, remember } from "../../src/web/memory.js";
-import * as mp4 from "../../src/web/mp4.js";
-import { join, Pages } from "../../src/web/ogg.js";
-import { readHead, sameDecoder, samples } from "../../src/web/opus.js";
-import { Pace } from "../../src/web/pace.js";
-import { palette } from "../../src/web/palette.js";
-import { encode } from "../../src/web/qr.js";
-import * as webm from "../../src/web/webm.js";
-import { hertz, look, rows, Scale } from "../../src/web/scale.js";
+import { LiveClock } from "../../src/web/model/clock.js";
+import { History } from "../../src/web/model/history.js";
+import { recall, remember } from "../../src/web/model/preferences.js";
+import * as mp4 from "../../src/web/media/mp4.js";
+import { join, Pages } from "../../src/web/media/ogg.js";
+import { readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
+import { CatchUp } from "../../src/web/media/catch-up.js";
+import { palette } from "../../src/web/view/palette.js";
+import { encode } from "../../src/web/view/qr.js";
+import * as webm from "../../src/web/media/webm.js";
+import { hertz, look, rows, Scale } from "../../src/web/view/scale.js";
 
 const readCode = createRequire(import.meta.url)("jsqr");
 
@@ -103,7 +103,7 @@ for (const [name, { init, fragment }] of Object.entries({ MP4: mp4, WebM: webm }
 }
 
 /** A link that delivers a page each 20 ms, `delay(i)` late; what a player makes of it. */
-function play(seconds, delay, pace = new Pace(), lead = 0.2) {
+function play(seconds, delay, catchUp = new CatchUp(), lead = 0.2) {
   let position = -lead;
   let last = 0;
   let starved = 0;
@@ -113,33 +113,33 @@ function play(seconds, delay, pace = new Pace(), lead = 0.2) {
   arrivals.forEach((at, i) => (arrivals[i] = Math.max(at, arrivals[i - 1] ?? 0)));
   arrivals.forEach((now, i) => {
     const end = i * 0.02;
-    position += (now - last) * pace.rate;
+    position += (now - last) * catchUp.rate;
     last = now;
     if (position > end) {
       position = end;
       starved += 1;
-      pace.starved(now);
+      catchUp.starved(now);
     }
-    pace.arrived(now, end, position);
+    catchUp.arrived(now, end, position);
     behind.push(now - position);
   });
-  return { behind, starved, pace };
+  return { behind, starved, catchUp };
 }
 
 test("on a good link it stays near live, at exactly the right speed", () => {
-  const { behind, starved, pace } = play(120, () => 0.01);
+  const { behind, starved, catchUp } = play(120, () => 0.01);
   assert.equal(starved, 0);
-  assert.equal(pace.rate, 1);
+  assert.equal(catchUp.rate, 1);
   assert.ok(behind.at(-1) < 0.25, `${behind.at(-1)}`);
 });
 
 test("after a stall it catches up by playing faster, never by much", () => {
   let fastest = 0;
-  const pace = new Pace();
+  const catchUp = new CatchUp();
   const { behind } = play(120, (i) => {
-    fastest = Math.max(fastest, pace.rate);
+    fastest = Math.max(fastest, catchUp.rate);
     return i > 500 && i < 650 ? (650 - i) * 0.02 : 0;
-  }, pace);
+  }, catchUp);
   assert.ok(behind[651] > 2, "it did stall");
   assert.ok(fastest <= 1.08);
   assert.ok(behind.at(-1) < 0.5, `${behind.at(-1)}`);

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Pages } from "../../src/web/ogg.js";
+import { Pages } from "../../src/web/media/ogg.js";
 
 /** A path in the repository. */
 export const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));

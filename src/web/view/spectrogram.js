@@ -4,10 +4,10 @@
 // `History` keeps, so the axis, the range and the colours can be chosen afterwards. Where motion is
 // not wanted the picture moves on once a second.
 
-import { History, LOUDEST, QUIETEST, RATE } from "./history.js";
+import { History, LOUDEST, QUIETEST, RATE } from "../model/history.js";
 import { palette } from "./palette.js";
 import { Scale, hertz, look, rows } from "./scale.js";
-import { clock } from "./words.js";
+import { clock } from "../model/messages.js";
 
 /** Room for the labels, in CSS pixels. */
 export const MARGIN = { left: 58, bottom: 24, top: 8, right: 8 };

@@ -1,6 +1,6 @@
 // What the system shows of it, on a lock screen or a headset: which microphone, and a way to stop and to switch.
 
-import { title } from "./mounts.js";
+import { title } from "../model/mounts.js";
 
 export function announce(listening, { play, step }) {
   const { mediaSession: session } = navigator;

@@ -2,7 +2,7 @@
 //
 // What counts is the lowest that the buffer falls to before the next pages come: on a good link
 // that is steady, on a bad one it is ragged. How late pages come is the link's affair alone, so it
-// says this at any speed and from any place. `Pace` holds that low mark at a small margin by playing
+// says this at any speed and from any place. `CatchUp` holds that low mark at a small margin by playing
 // a little faster or slower, which nobody hears as a click. When sound ran out in spite of it, the
 // margin grows; after a calm time it shrinks again. Times are in seconds. Pure: the caller has the
 // clock.
@@ -16,7 +16,7 @@ const CALM = 8;
 const FASTEST = 1.08;
 const SLOWEST = 0.97;
 
-export class Pace {
+export class CatchUp {
   margin = LEAST;
   rate = 1;
   #late = []; // { second, most }: how late pages came at most, against what they continue

@@ -3,10 +3,10 @@
 // A button stays the same element for as long as its microphone is on the air, so that nobody
 // loses the keyboard's focus because something else has changed.
 
-import { title } from "./mounts.js";
-import { ACCESS, format, overview } from "./words.js";
+import { title } from "../model/mounts.js";
+import { ACCESS, format, overview } from "../model/messages.js";
 
-export class List {
+export class MicrophoneList {
   #root;
   #nobody;
   #mounts;

@@ -3,19 +3,19 @@
 // The listening page has all of its parts, an embedded player some of them; a part that is not
 // there is left out. It draws once a frame while something sounds, and never otherwise.
 
-import { recall, remember } from "./memory.js";
-import { Meter } from "./meter.js";
-import { snapshot } from "./picture.js";
+import { recall, remember } from "../model/preferences.js";
+import { LevelMeter } from "./level-meter.js";
+import { snapshot } from "./snapshot.js";
 import { hertz } from "./scale.js";
 import { Spectrogram } from "./spectrogram.js";
-import { title } from "./mounts.js";
-import * as words from "./words.js";
+import { title } from "../model/mounts.js";
+import * as messages from "../model/messages.js";
 
 // From here on it is worth while to go back to live.
 const LATE = 1;
 const FIGURE = 500;
 
-export class Instrument {
+export class PlayerPanel {
   #root;
   #parts;
   #listening;
@@ -35,7 +35,7 @@ export class Instrument {
     const parts = [...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]);
     this.#parts = Object.fromEntries(parts);
     this.#spectrogram = new Spectrogram(this.#parts.spectrogram);
-    this.#meter = new Meter(this.#parts.meter);
+    this.#meter = new LevelMeter(this.#parts.meter);
     this.#control();
     this.#view();
     listening.addEventListener("change", () => this.show());
@@ -67,8 +67,8 @@ export class Instrument {
     set(play, idle ? "Listen" : "Stop");
     play.classList.toggle("on", !idle);
     play.disabled = !mount;
-    const sentence = words.sentence(this.#listening, known);
-    set(said, sentence || (mount ? "" : words.overview(this.#mounts)));
+    const sentence = messages.sentence(this.#listening, known);
+    set(said, sentence || (mount ? "" : messages.overview(this.#mounts)));
     said.dataset.state = state === "playing" && known?.state === "gap" ? "gap" : state;
     if (idle && this.#parts.live) this.#parts.live.hidden = true;
     this.#see();
@@ -113,7 +113,7 @@ export class Instrument {
     const seconds = this.#listening.behind();
     live.hidden = seconds === null;
     if (seconds === null) return;
-    set(behind, words.behind(seconds));
+    set(behind, messages.behind(seconds));
     live.classList.toggle("late", seconds > LATE);
     // Somebody who has just pressed it with the keyboard is not left without a place.
     if (seconds <= LATE && document.activeElement === back) this.#parts.play.focus();
@@ -182,7 +182,7 @@ export class Instrument {
     });
     canvas.addEventListener("pointermove", (event) => {
       const place = spectrogram.at(event.offsetX, event.offsetY);
-      const parts = place ? [hertz(place.frequency), place.time && words.clock(place.time)] : [];
+      const parts = place ? [hertz(place.frequency), place.time && messages.clock(place.time)] : [];
       set(cursor, parts.filter(Boolean).join(" · "));
     });
     canvas.addEventListener("pointerleave", () => set(cursor, ""));

@@ -2,7 +2,7 @@
 //
 // It is kept for as long as the page is open, and nowhere else.
 
-import { title } from "./mounts.js";
+import { title } from "../model/mounts.js";
 
 export function ask(dialog, listening) {
   const part = (id) => dialog.querySelector(`#${id}`);

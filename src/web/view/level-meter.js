@@ -5,7 +5,7 @@ const FLOOR = -60;
 const HOLD = 1500;
 const FALL = 24;
 
-export class Meter {
+export class LevelMeter {
   #root;
   #bar;
   #peak;

@@ -1,7 +1,7 @@
 // Sharing a microphone: addresses that stay, a QR code for the phone beside you, a playlist.
 
-import { ACCESS } from "./words.js";
-import { address, title } from "./mounts.js";
+import { ACCESS } from "../model/messages.js";
+import { address, title } from "../model/mounts.js";
 import { encode, path } from "./qr.js";
 
 /** The address of the listening page, with this microphone chosen. */
@@ -11,7 +11,7 @@ export function pageAddress(mount) {
 
 const choice = (mount) => `mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`;
 
-export class Sharing {
+export class ShareDialog {
   #dialog;
 
   constructor(dialog) {

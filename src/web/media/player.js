@@ -2,11 +2,11 @@
 //
 // These need no secure context, which a station on plain http is not, and the sound goes on when the
 // screen is locked. The element's time is gapless whatever the stream does; `position` says which
-// granule it is at. Playing faster or slower is `Pace`'s decision. What was played is thrown away.
+// granule it is at. Playing faster or slower is `CatchUp`'s decision. What was played is thrown away.
 
 import { join } from "./ogg.js";
 import * as mp4 from "./mp4.js";
-import { LEAST, Pace } from "./pace.js";
+import { LEAST, CatchUp } from "./catch-up.js";
 import * as webm from "./webm.js";
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
@@ -29,7 +29,7 @@ export class Player {
   #time = 0; // end of what was given, in samples
   #sequence = 0;
   #places = []; // { time, granule }: where the stream jumped
-  #pace = new Pace();
+  #catchUp = new CatchUp();
   #closed = false;
 
   constructor(element) {
@@ -52,7 +52,7 @@ export class Player {
   }
 
   #starved = () => {
-    if (this.#element.currentTime > 0) this.#pace.starved(seconds());
+    if (this.#element.currentTime > 0) this.#catchUp.starved(seconds());
   };
 
   head(head) {
@@ -70,7 +70,7 @@ export class Player {
     this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
     const position = this.#element.currentTime;
     if (position > 0 && !this.#element.paused) {
-      const rate = this.#pace.arrived(seconds(), end, position);
+      const rate = this.#catchUp.arrived(seconds(), end, position);
       if (this.#element.playbackRate !== rate) this.#element.playbackRate = rate;
       if (end - position > HOPELESS) this.toLive();
     }
@@ -86,7 +86,7 @@ export class Player {
 
   /** Leaves out what has not been played yet, but for the margin. */
   toLive() {
-    const target = this.#time / RATE - this.#pace.margin - 0.1;
+    const target = this.#time / RATE - this.#catchUp.margin - 0.1;
     if (target <= this.#element.currentTime) return;
     this.#element.currentTime = target;
   }

@@ -1,16 +1,16 @@
 // Listening to one microphone at a time: from the click on, through everything that can happen to it.
 //
 // `state` is one of the words below and `change` is dispatched with each of them; what they mean to
-// a person is in words.js. Whatever happens, it goes on trying until somebody stops it, or the
+// a person is in messages.js. Whatever happens, it goes on trying until somebody stops it, or the
 // server says no.
 //
 //   idle · connecting · playing · waiting (the buffer ran dry) · lost (reconnecting) · absent · full · patience
 //   password · token (asks for it) · closed · blocked (the browser wants a click) · broken
 
 import { address } from "./mounts.js";
-import { canPlay, Player } from "./player.js";
-import { Sound } from "./sound.js";
-import { NoSound, receive } from "./stream.js";
+import { canPlay, Player } from "../media/player.js";
+import { Sound } from "../media/sound.js";
+import { NoSound, receive } from "../media/stream.js";
 
 const OPUS_RATE = 48_000;
 const FIRST_WAIT = 250;
