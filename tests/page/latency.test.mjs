@@ -18,7 +18,7 @@ before(async () => {
 after(() => station?.stop());
 
 /** Waits until the page said truly of the last beeps how long ago they had left. */
-async function judge(source, noted, test) {
+async function judge(source, noted, context) {
   const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
   let behind, off;
   await until(async () => {
@@ -33,7 +33,7 @@ async function judge(source, noted, test) {
     const told = `${behind.toFixed(3)} s behind the source, its own figure off by ${off.toFixed(3)} s`;
     assert.ok(behind > 0.05, `${behind} s cannot be`);
     if (off <= 0.3) {
-      test.diagnostic(`${told}: medians of beeps ${beeps.length - COUNTED + 1} to ${beeps.length}`);
+      context.diagnostic(`${told}: medians of beeps ${beeps.length - COUNTED + 1} to ${beeps.length}`);
       return true;
     }
     assert.ok(beeps.length < SETTLING, told);
@@ -41,20 +41,20 @@ async function judge(source, noted, test) {
   }, "beeps", 2.5 * SETTLING * 1000);
 }
 
-test("Chromium says truly how far behind live it is", async (test) => {
+test("Chromium says truly how far behind live it is", async (context) => {
   const browser = await launch();
   const source = await station.beep("/beep.opus");
   const visitor = await Visitor.open(browser, station.url());
   await visitor.page.evaluate(noteBeeps);
   await visitor.microphone("/beep.opus").click();
   const noted = () => visitor.page.evaluate(() => globalThis.ear.beeps);
-  await judge(source, noted, test);
+  await judge(source, noted, context);
   await visitor.close();
   await browser.close();
   await source.stop();
 });
 
-test("Firefox says truly how far behind live it is", async (test) => {
+test("Firefox says truly how far behind live it is", async (context) => {
   const firefox = await Firefox.start(listenIn);
   const source = await station.beep("/beep.opus");
   await firefox.goto(station.url());
@@ -62,7 +62,7 @@ test("Firefox says truly how far behind live it is", async (test) => {
   await until(() => firefox.evaluate(() => Boolean(document.querySelector("[data-mount='/beep.opus']"))), "a list");
   await firefox.evaluate(() => document.querySelector("[data-mount='/beep.opus'] button").click());
   const noted = () => firefox.evaluate(() => globalThis.ear.beeps);
-  await judge(source, noted, test);
+  await judge(source, noted, context);
   assert.deepEqual(await firefox.evaluate(() => globalThis.ear.forbidden), []);
   await firefox.close();
   await source.stop();

@@ -60,7 +60,7 @@ test("what is heard survives its recorder's restart", async () => {
   await visitor.microphone("/restart.opus").click();
   await visitor.hears(1000);
   await first.stop();
-  await visitor.says("Nothing comes from the recorder");
+  await visitor.says("No signal from the recorder");
   await visitor.page.locator("[data-mount='/restart.opus'] .status", { hasText: "no signal" }).waitFor();
   const second = station.push("/restart.opus", tone(2000));
   await visitor.hears(2000);
@@ -92,22 +92,60 @@ test("a microphone that vanishes leaves the list, and plays on when it is back",
 test("no microphone, and a server that goes and comes back", async () => {
   const alone = await (await Station.start(CONFIG)).up();
   const visitor = await Visitor.open(browser, alone.url());
-  await visitor.page.locator("#nobody", { hasText: "No microphone is on the air" }).waitFor();
+  await visitor.page.locator("#empty", { hasText: "No microphone is on the air" }).waitFor();
   assert.ok(await visitor.part("play").isDisabled());
-  let source = alone.push("/mic.opus", tone(1000));
+  const source = alone.push("/mic.opus", tone(1000));
   await visitor.microphone("/mic.opus").click();
   await visitor.hears(1000);
   await alone.down();
-  await visitor.page.locator("#overview", { hasText: "The server does not answer" }).waitFor();
+  await visitor.page.locator("#overview", { hasText: "The server does not respond" }).waitFor();
   await visitor.says("Reconnecting");
   await source.stop();
   await alone.up(alone.port);
   await visitor.page.locator("#overview", { hasText: "No microphone" }).waitFor();
-  source = alone.push("/mic.opus", tone(2000));
+  alone.push("/mic.opus", tone(2000));
   await visitor.hears(2000);
   await visitor.says(/^Live$/);
   await visitor.close();
   await alone.stop();
+});
+
+test("the only microphone can be played again after it was stopped, vanished and came back", async () => {
+  const alone = await (await Station.start(CONFIG)).up();
+  const first = alone.push("/brief.opus", tone(1000));
+  const visitor = await Visitor.open(browser, alone.url());
+  await visitor.microphone("/brief.opus").click();
+  await visitor.hears(1000);
+  await visitor.part("play").click();
+  await first.stop();
+  await visitor.says("No microphone is on the air");
+  assert.ok(await visitor.part("play").isDisabled());
+  alone.push("/brief.opus", tone(2000));
+  await visitor.part("play").click();
+  await visitor.hears(2000);
+  await visitor.close();
+  await alone.stop();
+});
+
+test("a file that the server refuses at first is loaded later, and the page says so", async () => {
+  const source = station.push("/files.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url(), {
+    refuse: { "/web/*/page.js": 1, "/web/*/view/palette.js": 2, "/web/*/style.css": 1 },
+  });
+  assert.ok(await visitor.part("play").isDisabled());
+  await visitor.says("could not be loaded");
+  await visitor.microphone("/files.opus").click();
+  await visitor.hears(1000);
+  const loaded = () => [...document.styleSheets].some(({ href }) => href.endsWith("/style.css"));
+  await until(() => visitor.page.evaluate(loaded), "a style sheet");
+  await visitor.close();
+  await source.stop();
+});
+
+test("while nothing of the page has been loaded it says that it is loading", async () => {
+  const visitor = await Visitor.open(browser, station.url(), { refuse: { "/web/*/*.js": Infinity } });
+  await visitor.says("Loading …");
+  await visitor.close();
 });
 
 test("the keyboard is enough, and keeps its place", async () => {
@@ -141,7 +179,7 @@ test("it works where storage is forbidden, and where there is no Media Source", 
   });
   await visitor.microphone("/plain.opus").click();
   await visitor.hears(1000);
-  await visitor.says("in its own way");
+  await visitor.says("built-in player");
   await visitor.close();
   await source.stop();
 });

@@ -1,38 +1,56 @@
-// Opus packets as fragmented MP4, which is how Media Source Extensions take them.
+// @ts-check
+// Opus packets as fragmented MP4, for Media Source Extensions.
 //
-// Two pure functions: `init` for the beginning, `fragment` for some packets. Times are in
-// samples at 48 kHz, the same scale as Ogg's granule positions, so nothing is ever rounded.
-// (ISO/IEC 14496-12; Encapsulation of Opus in ISO Base Media File Format.)
+// Two pure functions: `init` for the beginning, `fragment` for some packets. Times are in samples at 48 kHz, the scale
+// of Ogg's granule positions, so nothing is rounded. (ISO/IEC 14496-12; Encapsulation of Opus in ISO Base Media File
+// Format.)
 
-import { join } from "./ogg.js";
+import { ascii, join } from "./bytes.js";
+
+/** @typedef {import("./bytes.js").Bytes} Bytes */
 
 export const TYPE = 'audio/mp4; codecs="opus"';
 
 const SCALE = 48_000;
-const u8 = (...bytes) => Uint8Array.from(bytes);
-const u16 = (value) => u8(value >> 8, value);
-const u32 = (value) => u8(value >>> 24, value >>> 16, value >>> 8, value);
-const u64 = (value) => join([u32(Math.floor(value / 2 ** 32)), u32(value >>> 0)]);
-const zeros = (count) => new Uint8Array(count);
-const text = (value) => Uint8Array.from(value, (c) => c.charCodeAt(0));
+const u8 = (/** @type {number[]} */ ...bytes) => Uint8Array.from(bytes);
+const u16 = (/** @type {number} */ value) => u8(value >> 8, value);
+const u32 = (/** @type {number} */ value) => u8(value >>> 24, value >>> 16, value >>> 8, value);
+const u64 = (/** @type {number} */ value) => join([u32(Math.floor(value / 2 ** 32)), u32(value >>> 0)]);
+const zeros = (/** @type {number} */ count) => new Uint8Array(count);
 
+/**
+ * @param {string} type
+ * @param {Bytes[]} parts
+ */
 function box(type, ...parts) {
-  const body = join([zeros(0), ...parts]);
-  return join([u32(body.length + 8), text(type), body]);
+  const body = join(parts);
+  return join([u32(body.length + 8), ascii(type), body]);
 }
 
-/** A box with a version and flags. */
+/**
+ * A box with a version and flags.
+ *
+ * @param {string} type
+ * @param {number} version
+ * @param {number} flags
+ * @param {Bytes[]} parts
+ */
 function full(type, version, flags, ...parts) {
   return box(type, u32((version << 24) | flags), ...parts);
 }
 
 const IDENTITY = join([0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000].map(u32));
 
-/** The beginning of a stream with this header. */
+/**
+ * The beginning of a stream with this header.
+ *
+ * @param {import("./opus.js").Head} head
+ * @returns {Bytes}
+ */
 export function init(head) {
   const decoder = box(
     "dOps",
-    // The pre-skip is for the beginning of a recording; a listener joins in its middle.
+    // The pre-skip applies to the beginning of a recording. A listener joins in the middle.
     u8(0, head.channels), u16(0), u32(head.inputRate), u16(head.gain), u8(head.family),
     head.family === 0 ? zeros(0) : head.mapping,
   );
@@ -52,7 +70,7 @@ export function init(head) {
   const media = box(
     "mdia",
     full("mdhd", 0, 0, zeros(8), u32(SCALE), empty, u16(0x55c4), u16(0)),
-    full("hdlr", 0, 0, empty, text("soun"), zeros(12), text("\0")),
+    full("hdlr", 0, 0, empty, ascii("soun"), zeros(12), ascii("\0")),
     box(
       "minf",
       full("smhd", 0, 0, zeros(4)),
@@ -67,7 +85,7 @@ export function init(head) {
     media,
   );
   return join([
-    box("ftyp", text("iso6"), u32(0), text("iso6mp41")),
+    box("ftyp", ascii("iso6"), u32(0), ascii("iso6mp41")),
     box(
       "moov",
       full("mvhd", 0, 0, zeros(8), u32(SCALE), empty, u32(0x10000), u16(0x100), zeros(10),
@@ -78,11 +96,18 @@ export function init(head) {
   ]);
 }
 
-/** Packets `{ data, samples }`, the first of which is heard at `time`. */
+/**
+ * Packets, the first of which is heard at `time`.
+ *
+ * @param {number} sequence
+ * @param {number} time
+ * @param {import("./opus.js").Packet[]} packets
+ * @returns {Bytes}
+ */
 export function fragment(sequence, time, packets) {
   const entries = packets.flatMap(({ data, samples }) => [u32(samples), u32(data.length)]);
-  // Two passes, as the offset of the data is a part of what stands before it.
-  const before = (offset) =>
+  // Two passes: the offset of the data is a part of what precedes it.
+  const before = (/** @type {number} */ offset) =>
     box(
       "moof",
       full("mfhd", 0, 0, u32(sequence)),

@@ -1,19 +1,43 @@
-// Ogg pages, out of any cut of bytes.
+// @ts-check
+// Ogg pages, from bytes in pieces of any size (RFC 3533).
 //
-// A browser hands a stream over in pieces that know nothing of pages. `Pages` takes them as
-// they come and gives back every page that is complete, with its packets. The server has
-// checked the stream already, so no checksum is computed here; what is no page is skipped.
+// A browser delivers a stream in pieces that have nothing to do with pages. `Pages` takes them as they come and returns
+// every page that is complete, with its packets. The server has checked the stream already, so no checksum is computed
+// here; bytes that are not part of a page are skipped.
+
+import { join } from "./bytes.js";
+
+/** @typedef {import("./bytes.js").Bytes} Bytes */
+
+/**
+ * @typedef {object} Page
+ * @property {number} granule The granule position.
+ * @property {boolean} first Whether it begins a logical stream.
+ * @property {boolean} last Whether it ends one.
+ * @property {Bytes[]} packets Those that end on this page.
+ */
 
 const HEADER = 27;
 const CAPTURE = [0x4f, 0x67, 0x67, 0x53]; // "OggS"
-// The longest page there can be; more than this is never kept.
+// The longest possible page. No more than this is ever kept.
 const LONGEST = HEADER + 255 + 255 * 255;
 
 export class Pages {
+  /** @type {Bytes} */
   #kept = new Uint8Array(0);
-  #part = []; // of a packet that goes on on the next page
+  /**
+   * The beginning of a packet that continues on the next page.
+   *
+   * @type {Bytes[]}
+   */
+  #part = [];
 
-  /** The pages that `bytes` completes: `{ granule, first, last, packets }`. */
+  /**
+   * The pages that `bytes` completes.
+   *
+   * @param {Bytes} bytes
+   * @returns {Page[]}
+   */
   push(bytes) {
     const data = join([this.#kept, bytes]);
     const pages = [];
@@ -29,6 +53,10 @@ export class Pages {
     return pages;
   }
 
+  /**
+   * @param {Bytes} page
+   * @returns {Page}
+   */
   #page(page) {
     const view = new DataView(page.buffer, page.byteOffset);
     const flags = page[5];
@@ -50,7 +78,12 @@ export class Pages {
   }
 }
 
-/** Where the next page may begin, at or after `at`. */
+/**
+ * Where the next page may begin, at or after `at`.
+ *
+ * @param {Bytes} data
+ * @param {number} at
+ */
 function capture(data, at) {
   for (; at + 4 <= data.length; at += 1) {
     if (CAPTURE.every((byte, i) => data[at + i] === byte)) return at;
@@ -58,7 +91,12 @@ function capture(data, at) {
   return Math.max(at, 0);
 }
 
-/** The length of the page at `at`, or null while too little of it is there. */
+/**
+ * The length of the page at `at`, or null while too little of it has arrived.
+ *
+ * @param {Bytes} data
+ * @param {number} at
+ */
 function pageLength(data, at) {
   if (at + HEADER > data.length) return null;
   const segments = data[at + 26];
@@ -66,16 +104,4 @@ function pageLength(data, at) {
   let length = HEADER + segments;
   for (let i = 0; i < segments; i += 1) length += data[at + HEADER + i];
   return length;
-}
-
-/** One array out of several. */
-export function join(parts) {
-  if (parts.length === 1) return parts[0];
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -1,41 +1,57 @@
-// Plays Opus packets as they come, near live, through Media Source Extensions.
+// @ts-check
+// Plays Opus packets as they arrive, near live, with Media Source Extensions.
 //
-// These need no secure context, which a station on plain http is not, and the sound goes on when the
-// screen is locked. The element's time is gapless whatever the stream does; `position` says which
-// granule it is at. Playing faster or slower is `CatchUp`'s decision. What was played is thrown away.
+// These do not need a secure context, which a station on plain http is not, and playback continues while a phone's
+// screen is locked. The element's time has no gaps, whatever the stream does; `position` is the granule that it is at.
+// `CatchUp` decides how fast to play. What was played is removed.
 
-import { join } from "./ogg.js";
+import { join } from "./bytes.js";
+import { CatchUp, LEAST } from "./catch-up.js";
 import * as mp4 from "./mp4.js";
-import { LEAST, CatchUp } from "./catch-up.js";
 import * as webm from "./webm.js";
+
+/** @typedef {import("./bytes.js").Bytes} Bytes */
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 const RATE = 48_000;
-// Seconds that are kept after they were played, and how many more make it worth while to throw away.
-const BEHIND = 5;
+// Seconds that are kept after they were played, and how many more there must be before they are removed.
+const KEPT = 5;
 const WORTH = 10;
-// So far behind, catching up by playing faster would take more than a minute.
+// From this far behind, in seconds, catching up by playing faster would take more than a minute.
 const HOPELESS = 6;
 
-const container = [mp4, webm].find(({ TYPE }) => Source?.isTypeSupported(TYPE));
+const supported = [mp4, webm].find(({ TYPE }) => Source?.isTypeSupported(TYPE));
+const container = supported ?? mp4;
 
-export const canPlay = Boolean(container);
+export const canPlay = Boolean(supported);
 
 export class Player {
   #element;
   #url;
+  /** @type {SourceBuffer | null} */
   #buffer = null;
-  #waiting = []; // to be appended
-  #time = 0; // end of what was given, in samples
+  /**
+   * What is to be appended.
+   *
+   * @type {Bytes[]}
+   */
+  #waiting = [];
+  #time = 0; // where it ends, in samples
   #sequence = 0;
-  #places = []; // { time, granule }: where the stream jumped
+  /**
+   * Where the stream jumped.
+   *
+   * @type {{ time: number, granule: number }[]}
+   */
+  #places = [];
   #catchUp = new CatchUp();
   #closed = false;
 
+  /** @param {HTMLMediaElement} element */
   constructor(element) {
     this.#element = element;
     const source = new Source();
-    // Safari wants this said before it gives a managed source to an element.
+    // Safari requires this before an element gets a managed source.
     element.disableRemotePlayback = true;
     this.#url = URL.createObjectURL(source);
     source.addEventListener("sourceopen", () => this.#open(source), { once: true });
@@ -43,6 +59,7 @@ export class Player {
     element.src = this.#url;
   }
 
+  /** @param {MediaSource} source */
   #open(source) {
     URL.revokeObjectURL(this.#url);
     if (this.#closed) return;
@@ -55,10 +72,15 @@ export class Player {
     if (this.#element.currentTime > 0) this.#catchUp.starved(seconds());
   };
 
+  /** @param {import("./opus.js").Head} head */
   head(head) {
     this.#waiting.push(container.init(head));
   }
 
+  /**
+   * @param {import("./opus.js").Packet[]} packets
+   * @param {number} granule Where the first of them begins.
+   */
   packets(packets, granule) {
     const place = this.#places.at(-1);
     if (!place || place.granule + this.#time - place.time !== granule) {
@@ -77,14 +99,14 @@ export class Player {
     this.#pump();
   }
 
-  /** The granule that is heard now, or null before there is sound. */
+  /** The granule that is heard now, or null before playback has begun. */
   get position() {
     const time = this.#element.currentTime * RATE;
-    const place = this.#places.findLast((place) => place.time <= time);
+    const place = this.#places.findLast((one) => one.time <= time);
     return place && time > 0 ? place.granule + time - place.time : null;
   }
 
-  /** Leaves out what has not been played yet, but for the margin. */
+  /** Skips what has not been played yet, except for the margin. */
   toLive() {
     const target = this.#time / RATE - this.#catchUp.margin - 0.1;
     if (target <= this.#element.currentTime) return;
@@ -94,9 +116,9 @@ export class Player {
   #pump() {
     const buffer = this.#buffer;
     if (!buffer || buffer.updating || this.#closed || this.#waiting.length === 0) return;
-    // A browser that would begin with the first page would run out of sound before the second.
+    // A browser that began with the first page would run out of audio before the second.
     if (this.#time < LEAST * RATE) return;
-    const old = this.#element.currentTime - BEHIND;
+    const old = this.#element.currentTime - KEPT;
     try {
       if (buffer.buffered.length > 0 && buffer.buffered.start(0) < old - WORTH) {
         buffer.remove(0, old);
@@ -106,12 +128,12 @@ export class Player {
       this.#waiting = [];
       buffer.appendBuffer(join(given));
     } catch (error) {
-      // The element has failed, which it says itself, or was given another source.
+      // The element has failed, which it reports itself, or it has got another source.
       this.#waiting = [];
       this.#element.dispatchEvent(new CustomEvent("unplayable", { detail: error }));
     }
     const time = this.#element.currentTime * RATE;
-    const isOver = () => this.#places.length > 1 && this.#places[1].time < time - BEHIND * RATE;
+    const isOver = () => this.#places.length > 1 && this.#places[1].time < time - KEPT * RATE;
     while (isOver()) this.#places.shift();
   }
 

@@ -1,32 +1,36 @@
-// The way of the sound from an element to the ear, past the eyes.
+// @ts-check
+// The audio graph.
 //
-//   element ─► tap (what is seen) ─► volume ─► loudspeaker
+//   element ─► analyser (what is shown) ─► volume ─► loudspeaker
 //
-// What is seen does not depend on how loud it is played. There is one of these for the whole page, so
-// two microphones can never be heard at once; it is made at the first click, as browsers allow no
-// sound before, and again only for another sample rate.
+// What is shown does not depend on the volume. The page has one graph, so two microphones are never heard at once. It
+// is created at the first click, as browsers allow no sound before, and again only for another sample rate.
 
 const FFT = 2048;
 
 export class Sound {
   #volume;
 
+  /**
+   * @param {number} rate
+   * @param {number} volume From 0 to 1.
+   */
   constructor(rate, volume) {
     this.element = new Audio();
     this.element.preload = "none";
     this.element.preservesPitch = true;
     this.context = context(rate);
-    this.tap = this.context.createAnalyser();
-    this.tap.fftSize = FFT;
-    this.tap.smoothingTimeConstant = 0;
+    this.analyser = this.context.createAnalyser();
+    this.analyser.fftSize = FFT;
+    this.analyser.smoothingTimeConstant = 0;
     this.#volume = this.context.createGain();
     this.#volume.gain.value = gain(volume);
     this.context
       .createMediaElementSource(this.element)
-      .connect(this.tap)
+      .connect(this.analyser)
       .connect(this.#volume)
       .connect(this.context.destination);
-    // Else a phone takes this for a page's noises, and silences it with its screen.
+    // Otherwise a phone treats this as sound effects and mutes it with its screen.
     if (navigator.audioSession) navigator.audioSession.type = "playback";
   }
 
@@ -34,19 +38,19 @@ export class Sound {
     return this.context.sampleRate;
   }
 
-  /** From 0 to 1. A step in loudness would click. */
+  /** @param {number} volume From 0 to 1. A sudden change would be heard as a click. */
   set volume(volume) {
     this.#volume.gain.setTargetAtTime(gain(volume), this.context.currentTime, 0.015);
   }
 
-  /** Seconds from the element to the ear. */
+  /** Seconds from the element to the loudspeaker. */
   get delay() {
     return this.context.outputLatency || this.context.baseLatency || 0;
   }
 
-  /** Lets it sound. It must be called from a click. */
+  /** Starts playback. Must be called from a click. */
   async play() {
-    // Where there is no sound card a context never starts, and nobody should wait for it.
+    // Not awaited: without a sound card, a context never starts.
     this.context.resume().catch(() => {});
     await this.element.play();
   }
@@ -63,11 +67,13 @@ export class Sound {
   }
 }
 
-// Ears hear ratios: half of the way down is a quarter of the pressure.
+// Loudness is perceived as ratios: half of the slider is a quarter of the amplitude.
+/** @param {number} volume */
 function gain(volume) {
   return volume * volume;
 }
 
+/** @param {number} sampleRate */
 function context(sampleRate) {
   try {
     return new AudioContext({ sampleRate, latencyHint: "interactive" });

@@ -1,21 +1,29 @@
-// Where live is: which sample of a stream the server has just got.
+// @ts-check
+// Where live is: which sample of a stream the server has just received.
 //
-// The server says about once a second which granule is its newest and what time it is there. How
-// long ago that was is counted on this machine's monotonic clock, as its wall clock may be wrong
-// by minutes. An event that was held up on its way would make live seem earlier than it is, so
-// the promptest of the last few counts. Times are in milliseconds.
+// About once a second the server sends its newest granule and its time. How long ago that was is measured with this
+// machine's monotonic clock, as its wall clock may be wrong by minutes. An event that was delayed on its way makes live
+// seem earlier than it is, so the promptest of the last few events counts. Times are in milliseconds.
 
 export const PER_MS = 48;
 
 const KEPT = 10;
-// Further apart than this it is another stream, not another delay.
+// A larger difference means another stream, not another delay.
 const JUMP = 3_000;
 
 export class LiveClock {
+  /** @type {number[]} */
   #leads = [];
+  /** @type {number | null} */
   #wall = null;
 
-  /** The server said at `now` (monotonic) that its newest sample at `unix` was `granule`. */
+  /**
+   * An event has arrived: at `unix`, the server's newest sample was `granule`.
+   *
+   * @param {number} granule
+   * @param {number} unix
+   * @param {number} now Monotonic.
+   */
   heard(granule, unix, now) {
     const lead = granule / PER_MS - now;
     if (this.#leads.some((other) => Math.abs(other - lead) > JUMP)) this.#leads = [];
@@ -24,13 +32,21 @@ export class LiveClock {
     this.#wall = unix - granule / PER_MS;
   }
 
-  /** The newest sample at `now`, or null before the server has said anything. */
+  /**
+   * The newest sample at `now`, or null before the first event.
+   *
+   * @param {number} now
+   */
   live(now) {
     if (this.#leads.length === 0) return null;
     return (Math.max(...this.#leads) + now) * PER_MS;
   }
 
-  /** When a sample was live, as Unix time. */
+  /**
+   * The Unix time at which a sample was live.
+   *
+   * @param {number} granule
+   */
   wall(granule) {
     return this.#wall === null ? null : this.#wall + granule / PER_MS;
   }

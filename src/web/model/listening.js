@@ -1,55 +1,76 @@
-// Listening to one microphone at a time: from the click on, through everything that can happen to it.
+// @ts-check
+// Listening to one microphone at a time: a state machine from the click that starts it to the one that stops it.
 //
-// `state` is one of the words below and `change` is dispatched with each of them; what they mean to
-// a person is in messages.js. Whatever happens, it goes on trying until somebody stops it, or the
-// server says no.
-//
-//   idle · connecting · playing · waiting (the buffer ran dry) · lost (reconnecting) · absent · full · patience
-//   password · token (asks for it) · closed · blocked (the browser wants a click) · broken
+// `state` is one of those in states.js; `change` is dispatched when it changes. Whatever happens, this tries again
+// until it is stopped, or until the server refuses for good.
 
-import { address } from "./mounts.js";
 import { canPlay, Player } from "../media/player.js";
 import { Sound } from "../media/sound.js";
 import { NoSound, receive } from "../media/stream.js";
+import { address } from "./mounts.js";
+import { STATES } from "./states.js";
+
+/**
+ * @typedef {import("./mounts.js").Mount} Mount
+ * @typedef {import("./mounts.js").Mounts} Mounts
+ * @typedef {import("./states.js").State} State
+ */
+
+/**
+ * What a person has entered for a protected microphone.
+ *
+ * @typedef {{ user: string, password: string } | { token: string }} Secret
+ */
 
 const OPUS_RATE = 48_000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5_000;
 
 export class Listening extends EventTarget {
+  /** @type {Mount | null} */
   mount = null;
+  /** @type {State} */
   state = "idle";
-  /** Whether the browser plays it in its own way, seconds behind. */
+  /** Whether the browser's built-in player is used, which is seconds behind. */
   plain = false;
+  /** @type {Sound | null} */
   sound = null;
+  /** Whether what was entered last was wrong. */
+  refused = false;
 
   #mounts;
   #volume = 1;
+  /** @type {Player | null} */
   #player = null;
+  /** @type {Session | null} */
   #session = null;
+  /** @type {Map<string, Secret>} */
   #secrets = new Map();
-  #secretCame = () => {};
-  #refused = false;
+  #answered = () => {};
 
+  /** @param {Mounts} mounts */
   constructor(mounts) {
     super();
     this.#mounts = mounts;
-    // A microphone that has come back is not kept waiting.
+    // A microphone that is back is connected to at once.
     mounts.addEventListener("change", () => {
-      if (this.state === "absent" && mounts.all.has(this.mount?.name)) this.#session?.hurry();
+      if (this.state === "absent" && this.mount && mounts.all.has(this.mount.name)) this.#session?.hurry();
     });
   }
 
-  /** Plays this one and nothing else. Called from a click. */
+  /**
+   * Plays this microphone and no other. Must be called from a click.
+   *
+   * @param {Mount} mount
+   */
   listen(mount) {
     this.stop();
     this.mount = mount;
-    const session = new Session();
+    const session = new Session(mount, this.#prepare(mount));
     this.#session = session;
-    this.#refused = false;
-    this.#prepare(mount);
+    this.refused = false;
     this.plain = mount.codec !== "Opus" || !canPlay;
-    this.#say("connecting");
+    this.#enter("connecting");
     this.#run(session).catch((error) => {
       if (session.over) return;
       console.error(error);
@@ -61,30 +82,22 @@ export class Listening extends EventTarget {
     this.#end("idle");
   }
 
-  #end(state) {
-    this.#session?.end();
-    this.#session = null;
-    this.#release();
-    this.sound?.stop();
-    this.#say(state);
-  }
-
-  /** What the person answered to `password` or `token`. */
+  /**
+   * Continues with what the person entered in the state `password` or `token`.
+   *
+   * @param {Secret} secret
+   */
   answer(secret) {
-    this.#secrets.set(this.mount.name, secret);
-    this.#secretCame();
+    if (this.mount) this.#secrets.set(this.mount.name, secret);
+    this.#answered();
   }
 
   /** Whether nothing is played, and nothing will be without a click. */
   get silent() {
-    return ["idle", "closed", "blocked", "broken"].includes(this.state);
+    return STATES[this.state].action === "listen";
   }
 
-  /** Whether the last answer was wrong. */
-  get refused() {
-    return this.#refused;
-  }
-
+  /** @param {number} volume From 0 to 1. */
   set volume(volume) {
     this.#volume = volume;
     if (this.sound) this.sound.volume = volume;
@@ -94,62 +107,97 @@ export class Listening extends EventTarget {
     this.#player?.toLive();
   }
 
-  /** Seconds between the microphone's newest sample and the ear, or null if nobody can know. */
+  /** Seconds from the microphone's newest sample to the one that is heard, or null if that is not known. */
   behind() {
     const position = this.#player?.position ?? null;
     const live = this.mount && this.#mounts.clock(this.mount.name).live(performance.now());
-    if (position === null || live === null || this.state === "idle") return null;
+    if (!this.sound || position === null || live === null || this.state === "idle") return null;
     return Math.max(0, (live - position) / OPUS_RATE + this.sound.delay);
   }
 
-  /** The microphone's wall clock at what is heard, as Unix time in milliseconds. */
+  /** The microphone's wall clock at the sample that is heard, as Unix time in milliseconds. */
   wall() {
     const position = this.#player?.position ?? null;
-    const wall = position === null ? null : this.#mounts.clock(this.mount.name).wall(position);
+    const clock = this.mount && this.#mounts.clock(this.mount.name);
+    const wall = position === null ? null : clock?.wall(position);
     return wall ?? Date.now();
   }
 
-  #prepare(mount) {
-    const rate = mount.codec === "Opus" ? OPUS_RATE : mount.sample_rate || OPUS_RATE;
-    if (this.sound?.rate === rate) return;
-    this.sound?.close();
-    this.sound = new Sound(rate, this.#volume);
-    const { element } = this.sound;
-    const on = (type, work) => element.addEventListener(type, () => this.#session && work());
-    on("playing", () => this.#say("playing"));
-    on("waiting", () => this.state === "playing" && this.#say("waiting"));
-    on("pause", () => !element.ended && this.stop());
-    on("ended", () => this.#session.fail(new NoSound("lost")));
-    on("error", () => this.#session.fail(new NoSound("lost")));
-    on("unplayable", () => this.#session.fail(new NoSound("lost")));
+  /** @param {State} state */
+  #end(state) {
+    this.#session?.end();
+    this.#session = null;
+    this.#release();
+    this.sound?.stop();
+    this.#enter(state);
   }
 
+  /**
+   * @param {Mount} mount
+   * @returns {Sound}
+   */
+  #prepare(mount) {
+    const rate = mount.codec === "Opus" ? OPUS_RATE : mount.sample_rate || OPUS_RATE;
+    if (this.sound?.rate === rate) return this.sound;
+    this.sound?.close();
+    const sound = new Sound(rate, this.#volume);
+    this.sound = sound;
+    const { element } = sound;
+    /**
+     * @param {string} type
+     * @param {(session: Session) => void} work
+     */
+    const on = (type, work) =>
+      element.addEventListener(type, () => {
+        if (this.#session) work(this.#session);
+      });
+    on("playing", () => this.#enter("playing"));
+    on("waiting", () => {
+      if (this.state === "playing") this.#enter("waiting");
+    });
+    // By headphones or the system. An event that is late, from the session before, does not count: the element plays.
+    on("pause", () => {
+      if (element.paused && !element.ended) this.stop();
+    });
+    on("ended", (session) => session.fail(new NoSound("lost")));
+    on("error", (session) => session.fail(new NoSound("lost")));
+    on("unplayable", (session) => session.fail(new NoSound("lost")));
+    return sound;
+  }
+
+  /** @param {Session} session */
   async #run(session) {
     let wait = FIRST_WAIT;
     while (!session.over) {
       const begun = performance.now();
-      const reason = await this.#attempt(session);
+      const end = await this.#attempt(session);
       if (session.over) return;
       if (performance.now() - begun > LONGEST_WAIT) wait = FIRST_WAIT;
-      switch (reason.reason) {
+      switch (end.reason) {
         case "closed":
-          return this.#end("closed");
+          this.#end("closed");
+          return;
         case "foreign":
           this.plain = true;
           break;
         case "password":
         case "token":
-          await this.#ask(reason.reason, session);
+          await this.#ask(end.reason, session);
           break;
         default:
-          this.#say(reason.reason);
-          await session.pause(reason.wait * 1000 || wait);
+          this.#enter(end.reason);
+          await session.pause(end.wait * 1000 || wait);
           wait = Math.min(LONGEST_WAIT, wait * 2);
       }
     }
   }
 
-  /** Plays until it ends, and returns why it did. */
+  /**
+   * Plays until that ends, and returns why it did.
+   *
+   * @param {Session} session
+   * @returns {Promise<NoSound>}
+   */
   async #attempt(session) {
     try {
       if (this.plain) await this.#playPlainly(session);
@@ -161,25 +209,27 @@ export class Listening extends EventTarget {
     return new NoSound("lost");
   }
 
+  /** @param {Session} session */
   async #playLive(session) {
-    // The element goes on where it was, also over a connection that broke.
-    if (!this.#player || this.sound.element.error) {
+    const { mount, sound } = session;
+    // The element goes on where it was when a connection breaks.
+    if (!this.#player || sound.element.error) {
       this.#release();
-      this.#player = new Player(this.sound.element);
+      this.#player = new Player(sound.element);
       this.#start(session);
     }
     const player = this.#player;
-    const [headers, query] = this.#credentials();
-    // With the browser's own credentials it would put its own question before the page's.
-    const credentials = this.mount.access === "public" ? "same-origin" : "omit";
-    const url = address(this.mount.name, `?burst=0ms${query}`);
+    const { headers, query } = this.#credentials(mount);
+    // With credentials of its own, the browser would open its own login dialog before the page's.
+    const credentials = mount.access === "public" ? "same-origin" : "omit";
+    const url = address(mount.name, `?burst=0ms${query}`);
     const attempt = new AbortController();
     session.signal.addEventListener("abort", () => attempt.abort(), { signal: attempt.signal });
     const received = receive(url, { headers, credentials }, attempt.signal, {
       head: (head) => player.head(head),
       packets: (packets, granule) => {
         player.packets(packets, granule);
-        this.#resumed();
+        this.#resumed(session);
       },
     });
     try {
@@ -189,40 +239,55 @@ export class Listening extends EventTarget {
     }
   }
 
-  // After a connection came back the element may never have stopped, and says nothing.
-  #resumed() {
-    if (!["lost", "absent", "full", "patience"].includes(this.state)) return;
-    this.#say(this.sound.element.readyState > 2 ? "playing" : "waiting");
+  // When a connection is back, the element may never have stopped, and then it dispatches nothing.
+  /** @param {Session} session */
+  #resumed({ sound }) {
+    if (!STATES[this.state].retries) return;
+    this.#enter(sound.element.readyState > 2 ? "playing" : "waiting");
   }
 
+  /** @param {Session} session */
   async #playPlainly(session) {
     this.#release();
-    const [, query] = this.#credentials();
-    this.sound.element.src = address(this.mount.name, query && `?${query.slice(1)}`);
+    const { mount, sound } = session;
+    const { query } = this.#credentials(mount);
+    sound.element.src = address(mount.name, query && `?${query.slice(1)}`);
     this.#start(session);
     await session.failed();
   }
 
+  /** @param {Session} session */
   #start(session) {
-    this.sound.play().catch((error) => {
+    session.sound.play().catch((error) => {
       if (!session.over && error.name === "NotAllowedError") this.#end("blocked");
     });
   }
 
-  #credentials() {
-    const secret = this.#secrets.get(this.mount.name);
-    if (!secret) return [{}, ""];
-    if (secret.token) return [{}, `&token=${encodeURIComponent(secret.token)}`];
+  /**
+   * @param {Mount} mount
+   * @returns {{ headers: Record<string, string>, query: string }}
+   */
+  #credentials(mount) {
+    const secret = this.#secrets.get(mount.name);
+    if (!secret) return { headers: {}, query: "" };
+    if ("token" in secret) return { headers: {}, query: `&token=${encodeURIComponent(secret.token)}` };
     const bytes = new TextEncoder().encode(`${secret.user}:${secret.password}`);
-    return [{ Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` }, ""];
+    return { headers: { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` }, query: "" };
   }
 
+  /**
+   * @param {"password" | "token"} kind
+   * @param {Session} session
+   */
   async #ask(kind, session) {
-    this.#refused = this.#secrets.delete(this.mount.name);
-    const answer = new Promise((resolve) => (this.#secretCame = resolve));
-    this.#say(kind);
-    await Promise.race([answer, session.ended()]);
-    if (!session.over) this.#say("connecting");
+    this.refused = this.#secrets.delete(session.mount.name);
+    /** @type {Promise<void>} */
+    const answered = new Promise((resolve) => {
+      this.#answered = resolve;
+    });
+    this.#enter(kind);
+    await Promise.race([answered, session.ended()]);
+    if (!session.over) this.#enter("connecting");
   }
 
   #release() {
@@ -230,7 +295,8 @@ export class Listening extends EventTarget {
     this.#player = null;
   }
 
-  #say(state) {
+  /** @param {State} state */
+  #enter(state) {
     if (this.state === state && state !== "connecting" && state !== "idle") return;
     this.state = state;
     this.dispatchEvent(new Event("change"));
@@ -240,8 +306,18 @@ export class Listening extends EventTarget {
 /** From one click to the next. */
 class Session {
   #abort = new AbortController();
+  /** @type {(error: NoSound) => void} */
   #fail = () => {};
   hurry = () => {};
+
+  /**
+   * @param {Mount} mount
+   * @param {Sound} sound
+   */
+  constructor(mount, sound) {
+    this.mount = mount;
+    this.sound = sound;
+  }
 
   get signal() {
     return this.#abort.signal;
@@ -253,7 +329,7 @@ class Session {
 
   end() {
     this.#abort.abort();
-    this.#fail(new NoSound("lost"));
+    this.fail(new NoSound("lost"));
     this.hurry();
   }
 
@@ -261,15 +337,26 @@ class Session {
     return new Promise((resolve) => this.signal.addEventListener("abort", resolve, { once: true }));
   }
 
-  /** Rejects when the element fails. */
+  /**
+   * Rejects when the element fails.
+   *
+   * @returns {Promise<never>}
+   */
   failed() {
-    return new Promise((_, reject) => (this.#fail = reject));
+    return new Promise((_, reject) => {
+      this.#fail = reject;
+    });
   }
 
+  /** @param {NoSound} error */
   fail(error) {
     this.#fail(error);
   }
 
+  /**
+   * @param {number} milliseconds
+   * @returns {Promise<void>}
+   */
   pause(milliseconds) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);

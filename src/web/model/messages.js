@@ -1,59 +1,39 @@
-// What the page says, in one place: each state as a plain sentence.
+// @ts-check
+// What the page says about microphones, and how it writes figures and times.
 
-import { title } from "./mounts.js";
+/** @typedef {import("./mounts.js").Mount} Mount */
 
-const IN_ITS_OWN_WAY = "this browser plays this stream in its own way only.";
+/** @type {Intl.DateTimeFormatOptions} */
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
 
-/** What is the matter with what is being heard. */
-export function sentence(listening, mount) {
-  const name = listening.mount ? title(listening.mount) : "";
-  switch (listening.state) {
-    case "idle":
-      if (mount?.state === "absent") return `${title(mount)} is not on the air.`;
-      return mount?.state === "gap" ? gap(mount) : "";
-    case "connecting":
-      return `Connecting to ${name} …`;
-    case "playing":
-      if (mount?.state === "gap") return gap(mount);
-      if (listening.plain) return `Playing, some seconds behind live: ${IN_ITS_OWN_WAY}`;
-      return "Live";
-    case "waiting":
-      return "Waiting for more sound …";
-    case "lost":
-      return "The connection was lost. Reconnecting …";
-    case "absent":
-      return `${name} is not on the air. It will play as soon as it is back.`;
-    case "full":
-      return "All seats are taken. Trying again shortly …";
-    case "patience":
-      return "Too many wrong answers came from here. Trying again in a minute …";
-    case "password":
-      return `${name} is protected by a password.`;
-    case "token":
-      return `${name} is open to those with a token.`;
-    case "closed":
-      return `${name} is closed to you.`;
-    case "blocked":
-      return "The browser wants another click before it plays sound.";
-    default:
-      return "This browser could not play the stream.";
-  }
+/** Where the page cannot take the stream apart itself. */
+export const PLAIN =
+  "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.";
+
+/**
+ * @param {Mount} mount
+ * @returns {string}
+ */
+export function gapMessage(mount) {
+  const since = mount.state_since ? ` since ${clock(Date.parse(mount.state_since))}` : "";
+  return `No signal from the recorder${since}. You hear silence until it returns.`;
 }
 
-function gap(mount) {
-  return `Nothing comes from the recorder since ${clock(mount.state_since)}; you hear silence until it is back.`;
-}
-
-/** How things are with all of them. */
+/**
+ * The state of the server and of all microphones.
+ *
+ * @param {{ all: ReadonlyMap<string, Mount>, online: boolean | null }} mounts
+ * @returns {string}
+ */
 export function overview(mounts) {
   if (mounts.online === null) return "Looking for microphones …";
-  if (!mounts.online) return "The server does not answer. Trying again …";
+  if (!mounts.online) return "The server does not respond. Trying again …";
   const count = mounts.all.size;
-  if (count === 0) return "No microphone is on the air. One that starts appears here by itself.";
+  if (count === 0) return "No microphone is on the air. New ones appear here automatically.";
   return count === 1 ? "1 microphone on the air" : `${count} microphones on the air`;
 }
 
+/** What a listener needs. */
 export const ACCESS = {
   public: "",
   password: "password",
@@ -61,21 +41,36 @@ export const ACCESS = {
   closed: "closed",
 };
 
-/** Seconds as people read them. */
+/**
+ * How far behind live, in seconds.
+ *
+ * @param {number} seconds
+ * @returns {string}
+ */
 export function behind(seconds) {
-  if (seconds === null) return "–";
   return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
 }
 
-/** A time of day where the person is. */
+/**
+ * A time of day in the person's time zone.
+ *
+ * @param {number} time Unix time in milliseconds.
+ * @returns {string}
+ */
 export function clock(time) {
   return new Date(time).toLocaleTimeString(undefined, TIME);
 }
 
-/** What a microphone sends, in short. */
+/**
+ * What a microphone sends, in short.
+ *
+ * @param {Mount} mount
+ * @returns {string}
+ */
 export function format(mount) {
   const parts = [mount.codec];
   if (mount.bitrate) parts.push(`${Math.round(mount.bitrate / 1000)} kbit/s`);
-  if (mount.channels > 1) parts.push(mount.channels === 2 ? "stereo" : `${mount.channels} channels`);
+  const { channels = 1 } = mount;
+  if (channels > 1) parts.push(channels === 2 ? "stereo" : `${channels} channels`);
   return parts.join(" · ");
 }

@@ -1,7 +1,10 @@
-// The level meter: how loud it is now, and how loud it was at most in the last seconds.
+// @ts-check
+// The level meter: the present level, and the peak of the last seconds.
+
+import { find, setText } from "./dom.js";
 
 const FLOOR = -60;
-// How long a peak is held, and how fast level and peak fall after it, in dB a second.
+// How long a peak is held, and how fast level and peak fall afterwards, in dB per second.
 const HOLD = 1500;
 const FALL = 24;
 
@@ -9,7 +12,7 @@ export class LevelMeter {
   #root;
   #bar;
   #peak;
-  #text;
+  #figure;
   #samples = new Float32Array(0);
   #level = FLOOR;
   #held = FLOOR;
@@ -17,13 +20,18 @@ export class LevelMeter {
   #last = 0;
   #said = 0;
 
+  /** @param {HTMLElement} root */
   constructor(root) {
     this.#root = root;
-    this.#bar = root.querySelector(".bar");
-    this.#peak = root.querySelector(".peak");
-    this.#text = root.querySelector(".figure");
+    this.#bar = find(root, ".bar", HTMLElement);
+    this.#peak = find(root, ".peak", HTMLElement);
+    this.#figure = find(root, ".figure", HTMLElement);
   }
 
+  /**
+   * @param {number} now
+   * @param {AnalyserNode | null} analyser
+   */
   frame(now, analyser) {
     const fallen = (Math.min(500, now - this.#last) / 1000) * FALL;
     this.#last = now;
@@ -42,27 +50,29 @@ export class LevelMeter {
     if (now - this.#said < 500) return;
     this.#said = now;
     const figure = this.#held <= FLOOR ? "silence" : `${Math.round(this.#held)} dB`;
-    this.#text.textContent = figure;
-    this.#root.setAttribute("aria-valuenow", Math.round(this.#held));
+    setText(this.#figure, figure);
+    this.#root.setAttribute("aria-valuenow", String(Math.round(this.#held)));
     this.#root.setAttribute("aria-valuetext", figure);
   }
 
-  /** Back to nothing, at once. */
+  /** Shows silence at once. */
   clear() {
     this.#level = this.#held = FLOOR;
     this.#said = 0;
     this.frame(performance.now(), null);
   }
 
+  /** @param {AnalyserNode} analyser */
   #measure(analyser) {
     if (this.#samples.length !== analyser.fftSize) this.#samples = new Float32Array(analyser.fftSize);
     analyser.getFloatTimeDomainData(this.#samples);
-    let most = 0;
-    for (const sample of this.#samples) most = Math.max(most, Math.abs(sample));
-    return most > 0 ? Math.max(FLOOR, 20 * Math.log10(most)) : FLOOR;
+    let peak = 0;
+    for (const sample of this.#samples) peak = Math.max(peak, Math.abs(sample));
+    return peak > 0 ? Math.max(FLOOR, 20 * Math.log10(peak)) : FLOOR;
   }
 }
 
+/** @param {number} level */
 function fraction(level) {
   return Math.max(0, Math.min(1, 1 - level / FLOOR));
 }

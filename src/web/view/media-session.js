@@ -1,15 +1,24 @@
-// What the system shows of it, on a lock screen or a headset: which microphone, and a way to stop and to switch.
+// @ts-check
+// What the system shows of the page on a lock screen or a headset: the microphone, and buttons to stop and to switch.
 
 import { title } from "../model/mounts.js";
 
-export function announce(listening, { play, step }) {
+/**
+ * @param {import("../model/listening.js").Listening} listening
+ * @param {{ play: () => void, step: (by: number) => void }} actions `step` switches to a microphone further down the list.
+ */
+export function followMediaSession(listening, { play, step }) {
   const { mediaSession: session } = navigator;
   if (!session) return;
+  /**
+   * @param {MediaSessionAction} action
+   * @param {() => void} work
+   */
   const on = (action, work) => {
     try {
       session.setActionHandler(action, work);
     } catch {
-      // An action that this browser does not know.
+      // This browser does not know the action.
     }
   };
   on("play", play);
@@ -18,8 +27,8 @@ export function announce(listening, { play, step }) {
   on("nexttrack", () => step(1));
   on("previoustrack", () => step(-1));
   listening.addEventListener("change", () => {
-    const { mount, state } = listening;
-    session.playbackState = state === "idle" ? "paused" : "playing";
+    const { mount, silent } = listening;
+    session.playbackState = silent ? "paused" : "playing";
     if (!mount) return;
     session.metadata = new MediaMetadata({
       title: title(mount),

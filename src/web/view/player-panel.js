@@ -1,98 +1,121 @@
-// The instrument: what a person sees of, and does with, the microphone that is heard.
+// @ts-check
+// The player panel: what is shown of the microphone that is heard, and the controls for it.
 //
-// The listening page has all of its parts, an embedded player some of them; a part that is not
-// there is left out. It draws once a frame while something sounds, and never otherwise.
+// The listening page has all of its parts, the embedded player some of them. It draws once per frame while something
+// may be heard, and not otherwise.
 
-import { recall, remember } from "../model/preferences.js";
-import { LevelMeter } from "./level-meter.js";
-import { snapshot } from "./snapshot.js";
-import { hertz } from "./scale.js";
-import { Spectrogram } from "./spectrogram.js";
-import { title } from "../model/mounts.js";
 import * as messages from "../model/messages.js";
+import { describe } from "../model/panel.js";
+import { recall, remember } from "../model/preferences.js";
+import { STATES } from "../model/states.js";
+import { find, setText } from "./dom.js";
+import { LevelMeter } from "./level-meter.js";
+import { hertz } from "./scale.js";
+import { saveSnapshot } from "./snapshot.js";
+import { Spectrogram } from "./spectrogram.js";
 
-// From here on it is worth while to go back to live.
+/**
+ * @typedef {import("../model/listening.js").Listening} Listening
+ * @typedef {import("../model/mounts.js").Mount} Mount
+ * @typedef {import("../model/mounts.js").Mounts} Mounts
+ */
+
+// From this many seconds on, the way back to live is offered.
 const LATE = 1;
+// Milliseconds between two updates of the figure.
 const FIGURE = 500;
 
 export class PlayerPanel {
   #root;
-  #parts;
   #listening;
   #mounts;
+  #play;
   #spectrogram;
   #meter;
-  #chosen = null; // what the play button plays
+  /**
+   * What the play button plays.
+   *
+   * @type {Mount | null}
+   */
+  #chosen = null;
+  /** @type {import("../media/sound.js").Sound | null} */
   #sound = null;
+  /** @type {number | null} */
   #wall = null;
   #figured = 0;
   #running = false;
 
+  /**
+   * @param {HTMLElement} root
+   * @param {Listening} listening
+   * @param {Mounts} mounts
+   */
   constructor(root, listening, mounts) {
     this.#root = root;
     this.#listening = listening;
     this.#mounts = mounts;
-    const parts = [...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]);
-    this.#parts = Object.fromEntries(parts);
-    this.#spectrogram = new Spectrogram(this.#parts.spectrogram);
-    this.#meter = new LevelMeter(this.#parts.meter);
-    this.#control();
-    this.#view();
+    this.#play = this.#part("play", HTMLButtonElement);
+    this.#spectrogram = new Spectrogram(this.#part("spectrogram", HTMLCanvasElement));
+    this.#meter = new LevelMeter(this.#part("meter", HTMLElement));
+    this.#controlPlayback();
+    this.#controlVolume();
+    this.#spectrogram.kind = recall("kind", /** @type {string} */ ("linear"));
+    this.#spectrogram.range = { floor: recall("floor", -105), ceiling: recall("ceiling", -35) };
+    if (this.#has("kind")) this.#controlView();
     listening.addEventListener("change", () => this.show());
     mounts.addEventListener("change", () => this.show());
+    this.show();
   }
 
-  /** What is played next, or has been played. */
+  /** @param {Mount | null} mount */
   choose(mount) {
     this.#chosen = mount;
     this.show();
   }
 
-  get chosen() {
-    return this.#chosen;
-  }
-
   show() {
-    const { state, mount: heard } = this.#listening;
-    const idle = this.#listening.silent;
-    const mount = (idle ? this.#chosen : heard) ?? null;
-    const known = mount && (this.#mounts.all.get(mount.name) ?? mount);
-    const { play, about, state: said } = this.#parts;
-    const name = this.#root.querySelector("h1");
-    set(name, known ? title(known) : "Listening");
-    if (about) {
-      const told = [known?.title, known?.description].filter(Boolean).join(" · ");
-      set(about, told || (known?.name ?? ""));
+    const panel = describe(this.#listening, this.#chosen, this.#mounts);
+    const state = this.#part("state", HTMLElement);
+    setText(find(this.#root, "h1", HTMLElement), panel.name);
+    if (this.#has("about")) setText(this.#part("about", HTMLElement), panel.about);
+    setText(this.#play, panel.action === "listen" ? "Listen" : "Stop");
+    this.#play.classList.toggle("on", panel.action === "stop");
+    this.#play.disabled = !panel.enabled;
+    setText(state, panel.message);
+    state.dataset.tone = panel.tone;
+    const { silent, sound } = this.#listening;
+    if (silent) this.#part("live", HTMLElement).hidden = true;
+    if (sound && sound !== this.#sound) {
+      this.#sound = sound;
+      this.#spectrogram.begin(sound.rate / 2, sound.analyser.frequencyBinCount);
     }
-    set(play, idle ? "Listen" : "Stop");
-    play.classList.toggle("on", !idle);
-    play.disabled = !mount;
-    const sentence = messages.sentence(this.#listening, known);
-    set(said, sentence || (mount ? "" : messages.overview(this.#mounts)));
-    said.dataset.state = state === "playing" && known?.state === "gap" ? "gap" : state;
-    if (idle && this.#parts.live) this.#parts.live.hidden = true;
-    this.#see();
-    if (!idle) this.#run();
+    if (!silent) this.#run();
   }
 
-  #see() {
-    const { sound } = this.#listening;
-    if (sound === this.#sound) return;
-    this.#sound = sound;
-    this.#spectrogram.begin(sound.rate / 2, sound.tap.frequencyBinCount);
+  /**
+   * @template {HTMLElement} T
+   * @param {string} name
+   * @param {new () => T} type
+   */
+  #part(name, type) {
+    return find(this.#root, `[data-part="${name}"]`, type);
+  }
+
+  /** @param {string} name */
+  #has(name) {
+    return this.#root.querySelector(`[data-part="${name}"]`) !== null;
   }
 
   #run() {
     if (this.#running) return;
     this.#running = true;
-    const frame = (now) => {
-      const heard = ["playing", "waiting", "lost", "absent"].includes(this.#listening.state);
-      const tap = heard ? this.#sound?.tap : null;
-      this.#spectrogram.frame(now, tap, this.#time(now));
-      this.#meter.frame(now, tap);
+    const frame = (/** @type {number} */ now) => {
+      const analyser = STATES[this.#listening.state].sounds ? (this.#sound?.analyser ?? null) : null;
+      this.#spectrogram.frame(now, analyser, this.#time(now));
+      this.#meter.frame(now, analyser);
       if (now - this.#figured > FIGURE) {
         this.#figured = now;
-        this.#figure();
+        this.#showFigure();
       }
       this.#running = !this.#listening.silent;
       if (this.#running) requestAnimationFrame(frame);
@@ -101,95 +124,96 @@ export class PlayerPanel {
     requestAnimationFrame(frame);
   }
 
-  /** The wall clock of what is heard; it goes on evenly, and is set right when it is off. */
+  /**
+   * The wall clock of what is heard. It runs evenly, and is corrected when it is off.
+   *
+   * @param {number} now
+   */
   #time(now) {
     const wall = this.#listening.wall();
     if (this.#wall === null || Math.abs(this.#wall + now - wall) > 150) this.#wall = wall - now;
     return this.#wall + now;
   }
 
-  #figure() {
-    const { live, behind, "to-live": back } = this.#parts;
+  #showFigure() {
+    const live = this.#part("live", HTMLElement);
+    const toLive = this.#part("to-live", HTMLButtonElement);
     const seconds = this.#listening.behind();
     live.hidden = seconds === null;
     if (seconds === null) return;
-    set(behind, messages.behind(seconds));
+    setText(this.#part("behind", HTMLElement), messages.behind(seconds));
     live.classList.toggle("late", seconds > LATE);
-    // Somebody who has just pressed it with the keyboard is not left without a place.
-    if (seconds <= LATE && document.activeElement === back) this.#parts.play.focus();
-    back.hidden = seconds <= LATE;
+    // The button vanishes: the keyboard's focus must not.
+    if (seconds <= LATE && document.activeElement === toLive) this.#play.focus();
+    toLive.hidden = seconds <= LATE;
   }
 
-  #control() {
-    const { play, volume, mute, "to-live": back } = this.#parts;
-    const listening = this.#listening;
-    play.addEventListener("click", () => {
-      if (play.classList.contains("on")) listening.stop();
-      else if (this.#chosen) listening.listen(this.#chosen);
+  #controlPlayback() {
+    this.#play.addEventListener("click", () => {
+      if (!this.#listening.silent) this.#listening.stop();
+      else if (this.#chosen) this.#listening.listen(this.#chosen);
     });
-    back.addEventListener("click", () => listening.toLive());
+    this.#part("to-live", HTMLButtonElement).addEventListener("click", () => this.#listening.toLive());
+  }
+
+  #controlVolume() {
+    const mute = this.#part("mute", HTMLButtonElement);
+    const volume = this.#has("volume") ? this.#part("volume", HTMLInputElement) : null;
     let muted = false;
     const apply = () => {
-      const loud = volume ? volume.value / 100 : 1;
-      listening.volume = muted ? 0 : loud;
-      mute.setAttribute("aria-pressed", muted);
+      const loud = volume ? volume.valueAsNumber / 100 : 1;
+      this.#listening.volume = muted ? 0 : loud;
+      mute.setAttribute("aria-pressed", String(muted));
     };
     mute.addEventListener("click", () => {
       muted = !muted;
       apply();
     });
     if (volume) {
-      volume.value = recall("volume", 100);
+      volume.valueAsNumber = recall("volume", 100);
       volume.addEventListener("input", () => {
         muted = false;
-        remember("volume", Number(volume.value));
+        remember("volume", volume.valueAsNumber);
         apply();
       });
     }
     apply();
   }
 
-  #view() {
-    const { kind, floor, ceiling, hold, save, cursor, spectrogram: canvas } = this.#parts;
+  #controlView() {
     const spectrogram = this.#spectrogram;
-    const kinds = recall("kind", "linear");
-    const range = { floor: recall("floor", -105), ceiling: recall("ceiling", -35) };
-    spectrogram.kind = kinds;
-    spectrogram.range = range;
-    if (!kind) return;
-    kind.value = kinds;
+    const kind = this.#part("kind", HTMLSelectElement);
+    kind.value = spectrogram.kind;
     kind.addEventListener("change", () => {
       remember("kind", kind.value);
       spectrogram.kind = kind.value;
     });
-    for (const [name, slider] of Object.entries({ floor, ceiling })) {
-      const show = () => set(this.#parts[`${name}-figure`], `${range[name]} dB`);
-      slider.value = range[name];
-      show();
+    for (const name of /** @type {const} */ (["floor", "ceiling"])) {
+      const slider = this.#part(name, HTMLInputElement);
+      const figure = this.#part(`${name}-figure`, HTMLElement);
+      slider.valueAsNumber = spectrogram.range[name];
+      setText(figure, `${slider.value} dB`);
       slider.addEventListener("input", () => {
-        range[name] = Number(slider.value);
-        remember(name, range[name]);
-        spectrogram.range = range;
-        show();
+        remember(name, slider.valueAsNumber);
+        spectrogram.range = { ...spectrogram.range, [name]: slider.valueAsNumber };
+        setText(figure, `${slider.value} dB`);
       });
     }
+    const hold = this.#part("hold", HTMLButtonElement);
     hold.addEventListener("click", () => {
       spectrogram.paused = !spectrogram.paused;
-      hold.setAttribute("aria-pressed", spectrogram.paused);
+      hold.setAttribute("aria-pressed", String(spectrogram.paused));
     });
-    save.addEventListener("click", () => {
-      snapshot(canvas, this.#root.querySelector("h1").textContent, spectrogram.wall);
+    const canvas = this.#part("spectrogram", HTMLCanvasElement);
+    this.#part("save", HTMLButtonElement).addEventListener("click", () => {
+      saveSnapshot(canvas, find(this.#root, "h1", HTMLElement).textContent ?? "", spectrogram.wall);
     });
+    const cursor = this.#part("cursor", HTMLElement);
     canvas.addEventListener("pointermove", (event) => {
       const place = spectrogram.at(event.offsetX, event.offsetY);
       const parts = place ? [hertz(place.frequency), place.time && messages.clock(place.time)] : [];
-      set(cursor, parts.filter(Boolean).join(" · "));
+      setText(cursor, parts.filter(Boolean).join(" · "));
     });
-    canvas.addEventListener("pointerleave", () => set(cursor, ""));
+    canvas.addEventListener("pointerleave", () => setText(cursor, ""));
   }
-}
-
-// What has not changed is not said again to those who hear the page.
-function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

@@ -1,15 +1,28 @@
-// A QR code of a text, for whoever has a phone in hand (ISO/IEC 18004).
+// @ts-check
+// QR codes (ISO/IEC 18004).
 //
-// Byte mode, error correction M, versions 1 to 20, which is up to 666 bytes. Pure: text in,
-// rows of true (dark) and false out.
+// Byte mode, error correction level M, versions 1 to 20, which is up to 666 bytes. Pure: from a text to rows of modules.
 
-// For each version: check bytes in a block, and blocks.
+/**
+ * Rows of modules, `true` for a dark one. While a code is drawn, `null` stands where data goes.
+ *
+ * @typedef {(boolean | null)[][]} Code
+ */
+
+/**
+ * Whether a mask leaves a module as it is, if 0.
+ *
+ * @typedef {(x: number, y: number) => number} Mask
+ */
+
+// For each version: error correction bytes in a block, and blocks.
 const CHECKS = [10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 28, 28, 26, 26, 26];
 const BLOCKS = [1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16];
 
+/** @type {Mask[]} */
 const MASKS = [
   (x, y) => (x + y) % 2,
-  (x, y) => y % 2,
+  (_x, y) => y % 2,
   (x) => x % 3,
   (x, y) => (x + y) % 3,
   (x, y) => (Math.floor(x / 3) + Math.floor(y / 2)) % 2,
@@ -18,7 +31,12 @@ const MASKS = [
   (x, y) => (((x + y) % 2) + ((x * y) % 3)) % 2,
 ];
 
-/** The code for a text, or null if it is too long for one. */
+/**
+ * The code for a text, or null if the text is too long.
+ *
+ * @param {string} text
+ * @returns {Code | null}
+ */
 export function encode(text) {
   const bytes = new TextEncoder().encode(text);
   const version = CHECKS.findIndex((_, i) => capacity(i + 1) >= bytes.length) + 1;
@@ -28,13 +46,18 @@ export function encode(text) {
   return codes.reduce((best, code) => (penalty(code) < penalty(best) ? code : best));
 }
 
-const size = (version) => version * 4 + 17;
-const countBits = (version) => (version < 10 ? 8 : 16);
-const checks = (version) => CHECKS[version - 1] * BLOCKS[version - 1];
-const dataBytes = (version) => Math.floor(modules(version) / 8) - checks(version);
-const capacity = (version) => Math.floor((dataBytes(version) * 8 - 4 - countBits(version)) / 8);
+const size = (/** @type {number} */ version) => version * 4 + 17;
+const countBits = (/** @type {number} */ version) => (version < 10 ? 8 : 16);
+const checks = (/** @type {number} */ version) => CHECKS[version - 1] * BLOCKS[version - 1];
+const dataBytes = (/** @type {number} */ version) => Math.floor(modules(version) / 8) - checks(version);
+const capacity = (/** @type {number} */ version) =>
+  Math.floor((dataBytes(version) * 8 - 4 - countBits(version)) / 8);
 
-/** Modules that carry data: all but the patterns. */
+/**
+ * The number of modules that carry data: all except the patterns.
+ *
+ * @param {number} version
+ */
 function modules(version) {
   let count = (16 * version + 128) * version + 64;
   if (version >= 2) {
@@ -44,9 +67,14 @@ function modules(version) {
   return version >= 7 ? count - 36 : count;
 }
 
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} version
+ */
 function payload(bytes, version) {
+  /** @type {number[]} */
   const bits = [];
-  const put = (value, count) => {
+  const put = (/** @type {number} */ value, /** @type {number} */ count) => {
     for (let i = count - 1; i >= 0; i -= 1) bits.push((value >> i) & 1);
   };
   put(4, 4); // byte mode
@@ -61,7 +89,12 @@ function payload(bytes, version) {
   );
 }
 
-/** Blocks with their check bytes, one byte of each in turn. */
+/**
+ * Blocks with their error correction bytes, one byte of each in turn.
+ *
+ * @param {number[]} data
+ * @param {number} version
+ */
 function interleave(data, version) {
   const blocks = BLOCKS[version - 1];
   const generator = polynomial(CHECKS[version - 1]);
@@ -74,13 +107,19 @@ function interleave(data, version) {
     at += length;
   }
   const ends = parts.map((part) => remainder(part, generator));
-  const inTurn = (lists) =>
+  const inTurn = (/** @type {number[][]} */ lists) =>
     Array.from({ length: Math.max(...lists.map((list) => list.length)) }, (_, i) =>
       lists.filter((list) => i < list.length).map((list) => list[i]),
     ).flat();
   return [...inTurn(parts), ...inTurn(ends)];
 }
 
+/**
+ * In the Galois field of 256 elements.
+ *
+ * @param {number} a
+ * @param {number} b
+ */
 function multiply(a, b) {
   let product = 0;
   for (let i = 7; i >= 0; i -= 1) {
@@ -90,6 +129,12 @@ function multiply(a, b) {
   return product;
 }
 
+/**
+ * The generator polynomial of this degree.
+ *
+ * @param {number} degree
+ * @returns {number[]}
+ */
 function polynomial(degree) {
   let result = [...Array(degree - 1).fill(0), 1];
   for (let i = 0, root = 1; i < degree; i += 1, root = multiply(root, 2)) {
@@ -98,6 +143,10 @@ function polynomial(degree) {
   return result;
 }
 
+/**
+ * @param {number[]} data
+ * @param {number[]} generator
+ */
 function remainder(data, generator) {
   return data.reduce(
     (rest, byte) => {
@@ -108,10 +157,22 @@ function remainder(data, generator) {
   );
 }
 
+/**
+ * @param {number} version
+ * @param {number[]} codewords
+ * @param {Mask} mask
+ * @param {number} number The mask's.
+ */
 function draw(version, codewords, mask, number) {
   const side = size(version);
-  // null is where data goes.
+  /** @type {Code} */
   const code = Array.from({ length: side }, () => Array(side).fill(null));
+  /**
+   * @param {number} left
+   * @param {number} top
+   * @param {number} extent
+   * @param {boolean} dark
+   */
   const square = (left, top, extent, dark) => {
     for (let y = 0; y < extent; y += 1) {
       for (let x = 0; x < extent; x += 1) {
@@ -119,6 +180,13 @@ function draw(version, codewords, mask, number) {
       }
     }
   };
+  /**
+   * Squares with the same centre, dark and light in turn.
+   *
+   * @param {number} x
+   * @param {number} y
+   * @param {number[]} extents
+   */
   const nest = (x, y, extents) => {
     extents.forEach((extent, i) => {
       square(x - (extent >> 1), y - (extent >> 1), extent, (extents.length + i) % 2 === 1);
@@ -138,6 +206,11 @@ function draw(version, codewords, mask, number) {
   return code;
 }
 
+/**
+ * The coordinates of the alignment patterns.
+ *
+ * @param {number} version
+ */
 function alignment(version) {
   if (version === 1) return [];
   const count = Math.floor(version / 7) + 2;
@@ -146,9 +219,20 @@ function alignment(version) {
   return [6, ...Array.from({ length: count - 1 }, (_, i) => side - 7 - (count - 2 - i) * step)];
 }
 
-/** Mask and version, where a reader looks for them. */
+/**
+ * Draws the format and version information.
+ *
+ * @param {Code} code
+ * @param {number} version
+ * @param {number} mask
+ */
 function inform(code, version, mask) {
   const side = code.length;
+  /**
+   * @param {number} value
+   * @param {number} generator
+   * @param {number} bits
+   */
   const check = (value, generator, bits) => {
     let rest = value;
     for (let i = 0; i < bits; i += 1) rest = (rest << 1) ^ ((rest >> (bits - 1)) * generator);
@@ -156,7 +240,7 @@ function inform(code, version, mask) {
   };
   // Level M is 00.
   const format = check(mask, 0x537, 10) ^ 0x5412;
-  const bit = (i) => ((format >> i) & 1) === 1;
+  const bit = (/** @type {number} */ i) => ((format >> i) & 1) === 1;
   for (let i = 0; i < 15; i += 1) {
     const [x, y] = i < 6 ? [8, i] : i < 8 ? [8, i + 1] : i === 8 ? [7, 8] : [14 - i, 8];
     code[y][x] = bit(i);
@@ -172,7 +256,13 @@ function inform(code, version, mask) {
   }
 }
 
-/** Data goes up and down in columns of two, from the right, around the patterns. */
+/**
+ * Places the data: up and down in columns of two, from the right, around the patterns.
+ *
+ * @param {Code} code
+ * @param {number[]} codewords
+ * @param {Mask} mask
+ */
 function fill(code, codewords, mask) {
   const side = code.length;
   let at = 0;
@@ -191,7 +281,11 @@ function fill(code, codewords, mask) {
   }
 }
 
-/** How hard a code is to read: long runs, blocks, what looks like a finder, imbalance. */
+/**
+ * How hard a code is to read: long runs, blocks, patterns like a finder's, imbalance.
+ *
+ * @param {Code} code
+ */
 function penalty(code) {
   const side = code.length;
   const lines = [...code, ...code.map((_, x) => code.map((row) => row[x]))];
@@ -201,18 +295,23 @@ function penalty(code) {
     for (const run of line.match(/0{5,}|1{5,}/g) ?? []) sum += run.length - 2;
     sum += 40 * (line.match(/(?=10111010000|00001011101)/g) ?? []).length;
   }
+  const at = (/** @type {number} */ x, /** @type {number} */ y) => Number(code[y][x]);
   let dark = 0;
   for (let y = 0; y < side; y += 1) {
     for (let x = 0; x < side; x += 1) {
-      dark += code[y][x];
-      const block = y > 0 && x > 0 ? code[y][x] + code[y - 1][x] + code[y][x - 1] + code[y - 1][x - 1] : 1;
+      dark += at(x, y);
+      const block = y > 0 && x > 0 ? at(x, y) + at(x, y - 1) + at(x - 1, y) + at(x - 1, y - 1) : 1;
       if (block === 0 || block === 4) sum += 3;
     }
   }
   return sum + 10 * Math.floor(Math.abs((dark / side ** 2) * 20 - 10));
 }
 
-/** The code as the path of an SVG image, `side` units wide and high, with the quiet zone. */
+/**
+ * The code as the path of an SVG image, `side` units wide and high, with the quiet zone.
+ *
+ * @param {Code} code
+ */
 export function path(code) {
   const quiet = 4;
   const dark = code.flatMap((row, y) =>

@@ -1,71 +1,103 @@
-// Sharing a microphone: addresses that stay, a QR code for the phone beside you, a playlist.
+// @ts-check
+// Sharing a microphone: permanent addresses, a QR code, a playlist.
 
 import { ACCESS } from "../model/messages.js";
 import { address, title } from "../model/mounts.js";
+import { find } from "./dom.js";
 import { encode, path } from "./qr.js";
 
-/** The address of the listening page, with this microphone chosen. */
+/** @typedef {import("../model/mounts.js").Mount} Mount */
+
+/**
+ * The address of the listening page with this microphone chosen.
+ *
+ * @param {Mount} mount
+ */
 export function pageAddress(mount) {
   return new URL(`./?${choice(mount)}`, location.href).href;
 }
 
-const choice = (mount) => `mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`;
+const choice = (/** @type {Mount} */ mount) => `mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`;
 
 export class ShareDialog {
   #dialog;
 
+  /** @param {HTMLDialogElement} dialog */
   constructor(dialog) {
     this.#dialog = dialog;
-    dialog.querySelector(".close").addEventListener("click", () => dialog.close());
-    for (const button of dialog.querySelectorAll("[data-copy]")) {
-      button.addEventListener("click", () => this.#copy(this.#part(button.dataset.copy)));
+    find(dialog, ".close", HTMLButtonElement).addEventListener("click", () => dialog.close());
+    for (const name of ["page", "stream", "embed"]) {
+      const button = find(dialog, `[data-copy=link-${name}]`, HTMLButtonElement);
+      button.addEventListener("click", () => this.#copy(this.#link(name)));
     }
   }
 
+  /** @param {Mount} mount */
   open(mount) {
     const page = pageAddress(mount);
     const stream = new URL(address(mount.name), location.href).href;
     const embed = new URL(`embed?${choice(mount)}`, location.href).href;
-    this.#part("sharing-title").textContent = `Share ${title(mount)}`;
-    this.#part("sharing-about").textContent = ACCESS[mount.access]
-      ? `Whoever opens one is asked for the ${ACCESS[mount.access]}, which is not part of these addresses.`
-      : "These addresses stay the same; who opens one hears the microphone whenever it is on the air.";
-    this.#part("link-page").value = page;
-    this.#part("link-stream").value = stream;
-    const name = title(mount).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
-    this.#part("link-embed").value =
+    this.#text("sharing-title", `Share ${title(mount)}`);
+    this.#text("sharing-about", about(mount));
+    this.#link("page").value = page;
+    this.#link("stream").value = stream;
+    const name = title(mount).replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+    this.#link("embed").value =
       `<iframe src="${embed}" width="480" height="320" title="${name}" allow="autoplay"></iframe>`;
-    this.#part("playlist").href = address(mount.name, ".m3u");
-    this.#part("copied").textContent = "";
+    find(this.#dialog, "#playlist", HTMLAnchorElement).href = address(mount.name, ".m3u");
+    this.#text("copied", "");
     this.#draw(page);
     this.#dialog.showModal();
   }
 
+  /** @param {string} text */
   #draw(text) {
-    const image = this.#part("code");
+    const image = find(this.#dialog, "#code", SVGSVGElement);
     const code = encode(text);
     image.toggleAttribute("hidden", !code);
     if (!code) return;
     const { side, d } = path(code);
     image.setAttribute("viewBox", `0 0 ${side} ${side}`);
-    image.firstElementChild.setAttribute("d", d);
+    find(image, "path", SVGPathElement).setAttribute("d", d);
   }
 
+  /** @param {HTMLInputElement} field */
   async #copy(field) {
     field.select();
     try {
       await navigator.clipboard.writeText(field.value);
     } catch {
-      // On plain http there is no clipboard to write to, but there still is the old way.
+      // The clipboard API is missing on plain http; the deprecated command works there.
       if (!document.execCommand("copy")) {
-        this.#part("copied").textContent = "It is selected: copy it with your keyboard.";
+        this.#text("copied", "The address is selected. Copy it with the keyboard.");
         return;
       }
     }
-    this.#part("copied").textContent = "Copied.";
+    this.#text("copied", "Copied.");
   }
 
-  #part(id) {
-    return this.#dialog.querySelector(`#${id}`);
+  /** @param {string} name */
+  #link(name) {
+    return find(this.#dialog, `#link-${name}`, HTMLInputElement);
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} text
+   */
+  #text(id, text) {
+    find(this.#dialog, `#${id}`, HTMLElement).textContent = text;
+  }
+}
+
+/** @param {Mount} mount */
+function about(mount) {
+  switch (mount.access) {
+    case "public":
+      return "These addresses are permanent. They work whenever the microphone is on the air.";
+    case "closed":
+      return "This microphone is closed to listeners.";
+    default:
+      return `Listeners are asked for the ${ACCESS[mount.access]}, which is not part of these addresses.`;
   }
 }

@@ -1,49 +1,69 @@
-// The live spectrogram: what is heard, as a picture that moves with time.
+// @ts-check
+// The live spectrogram: what is heard, moving with time.
 //
-// The newest sound is at the right. All of it is drawn again when the view changes, from what
-// `History` keeps, so the axis, the range and the colours can be chosen afterwards. Where motion is
-// not wanted the picture moves on once a second.
+// The newest column is at the right. All columns are drawn again from `History` when the view changes, so the axis, the
+// range and the colours can be chosen afterwards. Where reduced motion is preferred, it moves once per second.
 
 import { History, LOUDEST, QUIETEST, RATE } from "../model/history.js";
 import { palette } from "./palette.js";
 import { Scale, hertz, look, rows } from "./scale.js";
 import { clock } from "../model/messages.js";
 
-/** Room for the labels, in CSS pixels. */
+/** Space for the labels, in CSS pixels. */
 export const MARGIN = { left: 58, bottom: 24, top: 8, right: 8 };
-const STEADY = 1000;
+// Milliseconds between two updates where reduced motion is preferred.
+const STILL = 1000;
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export class Spectrogram {
-  /** Unix time at the right edge; set with each frame. */
+  /**
+   * Unix time at the right edge; set with each frame.
+   *
+   * @type {number | null}
+   */
   wall = null;
 
   #canvas;
   #context;
   #strip = document.createElement("canvas");
-  #column;
+  #stripContext;
+  #column = new ImageData(1, 1);
+  /** @type {History | null} */
   #history = null;
   #scale = new Scale("linear", 24_000);
+  /** @type {import("./scale.js").Row[]} */
   #rows = [];
   #colours = palette(true);
   #range = { floor: -110, ceiling: -40 };
-  #held = null; // the column that a paused picture ends with, and its time
+  /**
+   * Where it ends while it is paused: the column and its time.
+   *
+   * @type {{ column: number, wall: number | null } | null}
+   */
+  #held = null;
   #drawn = 0; // columns that are in the strip
   #next = 0; // when it may be drawn again
   #size = { width: 0, height: 0, ratio: 1 };
 
+  /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.#canvas = canvas;
-    this.#context = canvas.getContext("2d");
+    this.#context = context2d(canvas);
+    this.#stripContext = context2d(this.#strip);
     new ResizeObserver(() => this.#fit()).observe(canvas);
     dark.addEventListener("change", () => this.#restyle());
     this.#restyle();
     this.#fit();
   }
 
-  /** Begins anew, for sound with this Nyquist frequency and so many bins. */
+  /**
+   * Starts with an empty history.
+   *
+   * @param {number} nyquist
+   * @param {number} bins Of each spectrum.
+   */
   begin(nyquist, bins) {
     this.#history = new History(bins);
     this.#held = null;
@@ -51,9 +71,18 @@ export class Spectrogram {
     this.#redraw();
   }
 
+  get kind() {
+    return this.#scale.kind;
+  }
+
   set kind(kind) {
     this.#scale = new Scale(kind, this.#scale.nyquist);
     this.#redraw();
+  }
+
+  /** The loudness, in dB, of the first and the last colour. */
+  get range() {
+    return this.#range;
   }
 
   set range(range) {
@@ -70,11 +99,13 @@ export class Spectrogram {
     this.#redraw();
   }
 
-  get scale() {
-    return this.#scale;
-  }
-
-  /** Takes in what `analyser` hears and shows it; `null` while nothing is played. */
+  /**
+   * Adds the present spectrum and draws it.
+   *
+   * @param {number} now
+   * @param {AnalyserNode | null} analyser `null` while nothing is played.
+   * @param {number} wall Unix time of what is heard.
+   */
   frame(now, analyser, wall) {
     if (!analyser || !this.#history) {
       this.#history?.rest();
@@ -88,12 +119,17 @@ export class Spectrogram {
     this.wall = wall;
     if (this.paused || now < this.#next) return;
     this.#show();
-    // Most of a slow machine's time is left to the sound.
+    // On a slow machine, most of the time is left to the audio.
     const rest = (performance.now() - now) * 3;
-    this.#next = now + (still.matches ? STEADY : rest > 12 ? rest : 0);
+    this.#next = now + (still.matches ? STILL : rest > 12 ? rest : 0);
   }
 
-  /** Time and frequency at a place on the canvas, or null beside the picture. */
+  /**
+   * Time and frequency at a position on the canvas, or null outside of the plot.
+   *
+   * @param {number} x
+   * @param {number} y
+   */
   at(x, y) {
     const { width, height } = this.#plot();
     const [column, row] = [x - MARGIN.left, y - MARGIN.top];
@@ -143,10 +179,9 @@ export class Spectrogram {
   #show() {
     const { width, height } = this.#plot();
     const end = this.#end().column;
-    const strip = this.#strip.getContext("2d");
     for (let number = Math.max(this.#drawn, end - width); number < end; number += 1) {
       this.#paint(number);
-      strip.putImageData(this.#column, ((number % width) + width) % width, 0);
+      this.#stripContext.putImageData(this.#column, ((number % width) + width) % width, 0);
     }
     this.#drawn = end;
 
@@ -155,9 +190,9 @@ export class Spectrogram {
     context.clearRect(0, 0, this.#size.width, this.#size.height);
     context.fillStyle = css(this.#colours[0]);
     context.fillRect(MARGIN.left, MARGIN.top, width, height);
-    // The strip is a ring: its newest column is followed by its oldest.
+    // The strip is a ring: the oldest column follows the newest.
     const cut = ((end % width) + width) % width;
-    const part = (from, count, x) => {
+    const part = (/** @type {number} */ from, /** @type {number} */ count, /** @type {number} */ x) => {
       if (count <= 0) return;
       context.drawImage(this.#strip, from, 0, count, this.#strip.height,
         MARGIN.left + x, MARGIN.top, count, height);
@@ -167,6 +202,7 @@ export class Spectrogram {
     this.#label(width, height);
   }
 
+  /** @param {number} number */
   #paint(number) {
     const pixels = new Uint32Array(this.#column.data.buffer);
     if (!this.#history?.has(number)) {
@@ -183,6 +219,10 @@ export class Spectrogram {
     }
   }
 
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
   #label(width, height) {
     const context = this.#context;
     const style = getComputedStyle(this.#canvas);
@@ -216,6 +256,20 @@ export class Spectrogram {
   }
 }
 
+/** @param {HTMLCanvasElement} canvas */
+function context2d(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser has no canvas");
+  return context;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x1
+ * @param {number} y1
+ * @param {number} x2
+ * @param {number} y2
+ */
 function line(context, x1, y1, x2, y2) {
   context.beginPath();
   context.moveTo(x1, y1);
@@ -223,6 +277,7 @@ function line(context, x1, y1, x2, y2) {
   context.stroke();
 }
 
+/** @param {number} pixel */
 function css(pixel) {
   return `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
 }
