@@ -1,5 +1,5 @@
-// Whether the page says truly how near live it is: from the moment a page of sound leaves its source to the
-// moment it sounds, in Chromium and in Firefox. How near that is depends on the machine, and is reported.
+// Whether the page's figure for the delay is right, in Chromium and in Firefox. The delay is measured from the moment a
+// page of audio leaves its source to the moment it is heard. It depends on the machine, and is reported.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -7,7 +7,7 @@ import { launch, listenIn, noteBeeps, Visitor } from "./browser.mjs";
 import { Firefox } from "./firefox.mjs";
 import { Station, until } from "./station.mjs";
 
-// Beeps that are judged together; a machine that is busy with other things may need some to settle.
+// Beeps that are judged together. A busy machine may need some more to settle.
 const COUNTED = 9;
 const SETTLING = 40;
 
@@ -17,7 +17,7 @@ before(async () => {
 });
 after(() => station?.stop());
 
-/** Waits until the page said truly of the last beeps how long ago they had left. */
+/** Waits until the page's figure was right for the last beeps. */
 async function judge(source, noted, context) {
   const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
   let behind, off;
@@ -41,7 +41,7 @@ async function judge(source, noted, context) {
   }, "beeps", 2.5 * SETTLING * 1000);
 }
 
-test("Chromium says truly how far behind live it is", async (context) => {
+test("in Chromium, the page's figure for the delay is right", async (context) => {
   const browser = await launch();
   const source = await station.beep("/beep.opus");
   const visitor = await Visitor.open(browser, station.url());
@@ -54,7 +54,7 @@ test("Chromium says truly how far behind live it is", async (context) => {
   await source.stop();
 });
 
-test("Firefox says truly how far behind live it is", async (context) => {
+test("in Firefox, the page's figure for the delay is right", async (context) => {
   const firefox = await Firefox.start(listenIn);
   const source = await station.beep("/beep.opus");
   await firefox.goto(station.url());
