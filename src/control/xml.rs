@@ -1,6 +1,7 @@
 //! XML as Icecast's administration writes it: elements, attributes and text, nothing else.
 
-use quick_xml::escape::escape;
+// The page's documents use it as well.
+pub(super) use quick_xml::escape::escape;
 
 /// Stands where something is yet to be put in: no XML may have this character.
 const HOLE: char = '\0';

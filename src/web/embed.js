@@ -1,26 +1,32 @@
-// The player for other people's pages: one microphone, its picture, and a way to the whole page.
+// @ts-check
+// The player for other people's pages: one microphone, its spectrogram, and a link to the whole page.
 
-import { ask } from "./asking.js";
-import { Instrument } from "./instrument.js";
-import { Listening } from "./listening.js";
-import { absent, Mounts, title } from "./mounts.js";
-import { announce } from "./session.js";
-import { pageAddress } from "./sharing.js";
+import { Choice } from "./model/choice.js";
+import { Listening } from "./model/listening.js";
+import { Mounts, title } from "./model/mounts.js";
+import { find } from "./view/dom.js";
+import { LoginDialog } from "./view/login-dialog.js";
+import { followMediaSession } from "./view/media-session.js";
+import { PlayerPanel } from "./view/player-panel.js";
+import { pageAddress } from "./view/share-dialog.js";
 
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts);
-const instrument = new Instrument(document.getElementById("instrument"), listening, mounts);
-ask(document.getElementById("asking"), listening);
-announce(listening, { play: () => listening.listen(instrument.chosen), step: () => {} });
-
-const wanted = new URLSearchParams(location.search).get("mount");
+const panel = new PlayerPanel(find(document, "#player", HTMLElement), listening, mounts);
+// Without a name it is the first microphone, so that an embedded player can be tried quickly.
+const choice = new Choice(new URLSearchParams(location.search).get("mount"), "");
+new LoginDialog(listening);
+followMediaSession(listening, {
+  play: () => {
+    if (choice.mount) listening.listen(choice.mount);
+  },
+  step: () => {},
+});
 
 mounts.addEventListener("change", () => {
-  // Without a name it is the first one, so that an embed can be tried at all.
-  const first = mounts.all.values().next().value;
-  const mount = wanted ? (mounts.all.get(wanted) ?? absent(wanted)) : first;
-  if (!mount) return;
-  instrument.choose(mount);
-  document.title = `${title(mount)} · live`;
-  document.getElementById("whole").href = pageAddress(mount);
+  choice.follow(mounts.all, listening.state !== "idle");
+  panel.choose(choice.mount);
+  if (!choice.mount) return;
+  document.title = `${title(choice.mount)} · live`;
+  find(document, "#whole", HTMLAnchorElement).href = pageAddress(choice.mount);
 });

@@ -1,59 +1,60 @@
-// The listening page: the list of microphones, and one instrument for the one that is heard.
+// @ts-check
+// The listening page: the list of microphones, and the player panel for the one that is heard.
 
-import { ask } from "./asking.js";
-import { Instrument } from "./instrument.js";
-import { List } from "./list.js";
-import { Listening } from "./listening.js";
-import { recall, remember } from "./memory.js";
-import { absent, Mounts } from "./mounts.js";
-import { announce } from "./session.js";
-import { Sharing } from "./sharing.js";
-import { overview } from "./words.js";
+import { Choice } from "./model/choice.js";
+import { Listening } from "./model/listening.js";
+import { overview } from "./model/messages.js";
+import { Mounts } from "./model/mounts.js";
+import { recall, remember } from "./model/preferences.js";
+import { find, setText } from "./view/dom.js";
+import { LoginDialog } from "./view/login-dialog.js";
+import { followMediaSession } from "./view/media-session.js";
+import { MicrophoneList } from "./view/microphone-list.js";
+import { PlayerPanel } from "./view/player-panel.js";
+import { ShareDialog } from "./view/share-dialog.js";
 
-const part = (id) => document.getElementById(id);
+/** @typedef {import("./model/mounts.js").Mount} Mount */
+
+const part = (/** @type {string} */ id) => find(document, `#${id}`, HTMLElement);
 
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts);
-const instrument = new Instrument(part("main"), listening, mounts);
-const list = new List(part("list"), part("nobody"), mounts, listening, play);
-const sharing = new Sharing(part("sharing"));
-ask(part("asking"), listening);
-announce(listening, { play: () => instrument.chosen && play(instrument.chosen), step });
+const panel = new PlayerPanel(part("main"), listening, mounts);
+const list = new MicrophoneList(part("list"), part("empty"), mounts, listening, play);
+const choice = new Choice(new URLSearchParams(location.search).get("mount"), recall("mount", ""));
+const shareDialog = new ShareDialog(find(document, "#sharing", HTMLDialogElement));
+const share = find(document, "#share", HTMLButtonElement);
+new LoginDialog(listening);
+followMediaSession(listening, {
+  play: () => {
+    if (choice.mount) play(choice.mount);
+  },
+  step,
+});
 
-// An address that names a microphone means this one, on the air or not; what was heard last is a
-// suggestion only.
-const named = new URLSearchParams(location.search).get("mount");
-const wanted = named ?? recall("mount", "");
-let touched = false;
-
+/** @param {Mount} mount */
 function play(mount) {
-  touched = true;
-  instrument.choose(mount);
+  choice.pick(mount);
+  panel.choose(mount);
   remember("mount", mount.name);
   listening.listen(mount);
 }
 
+/** @param {number} by */
 function step(by) {
   const all = [...mounts.all.values()];
-  const at = all.findIndex(({ name }) => name === instrument.chosen?.name);
+  const at = all.findIndex(({ name }) => name === choice.mount?.name);
   if (all.length > 0) play(all[(at + by + all.length) % all.length]);
 }
 
-/** What is chosen while nobody has chosen: it follows what is on the air. */
-function choose() {
-  const { chosen } = instrument;
-  const { all } = mounts;
-  const stays = touched && (all.has(chosen.name) || listening.state !== "idle");
-  if (stays) instrument.choose(all.get(chosen.name) ?? chosen);
-  else instrument.choose(all.get(wanted) ?? (named ? absent(named) : all.values().next().value ?? null));
-}
-
 mounts.addEventListener("change", () => {
-  choose();
-  list.show(instrument.chosen);
-  const text = overview(mounts);
-  if (part("overview").textContent !== text) part("overview").textContent = text;
-  part("share").disabled = !instrument.chosen;
+  choice.follow(mounts.all, listening.state !== "idle");
+  panel.choose(choice.mount);
+  list.show(choice.mount);
+  setText(part("overview"), overview(mounts));
+  share.disabled = !choice.mount;
 });
-listening.addEventListener("change", () => list.show(instrument.chosen));
-part("share").addEventListener("click", () => sharing.open(instrument.chosen));
+listening.addEventListener("change", () => list.show(choice.mount));
+share.addEventListener("click", () => {
+  if (choice.mount) shareDialog.open(choice.mount);
+});

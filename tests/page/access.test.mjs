@@ -1,4 +1,4 @@
-// Microphones that are not for everybody, shared ones, and those in other people's pages.
+// Protected microphones, shared ones, and those embedded in other people's pages.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -12,8 +12,11 @@ const readCode = createRequire(import.meta.url)("jsqr");
 const CONFIG = `
 [limits]
 listeners = 1
+# Everything comes from one address: two browsers, each of which loads the page with six connections, and a recorder.
+connections_per_ip = 64
 [mount-defaults]
-gap_after = "100ms"
+# Ends soon after its source, but not because a busy machine keeps the source waiting.
+gap_after = "2s"
 hold = "100ms"
 [[mount]]
 name = "/password.opus"
@@ -45,23 +48,23 @@ after(async () => {
   await station?.stop();
 });
 
-test("a password is asked for, and asked for again when it is wrong", async () => {
+test("the page asks for a password, and again when it was wrong", async () => {
   const source = station.push("/password.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   const { page } = visitor;
   await page.locator("[data-mount='/password.opus'] .status", { hasText: "password" }).waitFor();
   await visitor.microphone("/password.opus").click();
-  await page.locator("#asking[open]").waitFor();
+  await page.locator("#login[open]").waitFor();
   await page.fill("#user", "ann");
   await page.fill("#secret", "wrong");
   await page.keyboard.press("Enter");
-  await page.locator("#asking-about", { hasText: "was refused" }).waitFor();
+  await page.locator("#login-about", { hasText: "was refused" }).waitFor();
   assert.equal(await page.inputValue("#user"), "ann");
   await page.fill("#secret", "nightingale");
-  await page.click("#asking button[type=submit]");
+  await page.click("#login button[type=submit]");
   await visitor.hears(1000);
-  await page.locator("#asking[open]").waitFor({ state: "detached" });
-  // It is known for as long as the page is open.
+  await page.locator("#login[open]").waitFor({ state: "detached" });
+  // It is kept while the page is open.
   await visitor.part("play").click();
   await visitor.part("play").click();
   await visitor.hears(1000);
@@ -69,12 +72,12 @@ test("a password is asked for, and asked for again when it is wrong", async () =
   await source.stop();
 });
 
-test("a token is asked for, and whoever has none may leave it", async () => {
+test("the page asks for a token, and the dialog can be cancelled", async () => {
   const source = station.push("/token.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   const { page } = visitor;
   await visitor.microphone("/token.opus").click();
-  await page.locator("#asking[open]").waitFor();
+  await page.locator("#login[open]").waitFor();
   assert.ok(await page.locator("#user").isHidden());
   await page.keyboard.press("Escape");
   await page.locator("[data-part=play]", { hasText: "Listen" }).waitFor();
@@ -86,31 +89,31 @@ test("a token is asked for, and whoever has none may leave it", async () => {
   await source.stop();
 });
 
-test("a closed one says so, and is left alone", async () => {
+test("a closed microphone is not tried again", async () => {
   const source = station.push("/closed.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/closed.opus").click();
-  await visitor.says("is closed to you");
+  await visitor.says("is closed to listeners");
   assert.equal(await visitor.part("play").textContent(), "Listen");
   await visitor.close();
   await source.stop();
 });
 
-test("when all seats are taken it waits for one", async () => {
+test("when all listener slots are taken, the page waits for one", async () => {
   const source = station.push("/full.opus", tone(1000));
   const first = await Visitor.open(browser, station.url());
   const second = await Visitor.open(browser, station.url());
   await first.microphone("/full.opus").click();
   await first.hears(1000);
   await second.microphone("/full.opus").click();
-  await second.says("All seats are taken");
+  await second.says("All listener slots are taken");
   await first.close();
   await second.hears(1000);
   await second.close();
   await source.stop();
 });
 
-test("sharing: addresses that work, a code that a phone can read, a playlist", async () => {
+test("the share dialog has working addresses, a readable QR code and a playlist", async () => {
   const source = station.push("/share%20me/mic.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url("?mount=/share%20me/mic.opus&from=x"));
   const { page } = visitor;
@@ -121,23 +124,23 @@ test("sharing: addresses that work, a code that a phone can read, a playlist", a
   assert.equal(await page.inputValue("#link-stream"), station.url("share%20me/mic.opus"));
   assert.match(await page.inputValue("#link-embed"), /^<iframe src="[^"]+embed\?mount=\/share%20me\/mic.opus" /);
 
-  // What a camera sees.
+  // The code as a camera sees it.
   const [side, pixels] = await page.evaluate(() => {
     const image = document.querySelector("#code");
-    const side = image.viewBox.baseVal.width * 4;
-    const context = Object.assign(document.createElement("canvas"), { width: side, height: side }).getContext("2d");
+    const width = image.viewBox.baseVal.width * 4;
+    const context = Object.assign(document.createElement("canvas"), { width, height: width }).getContext("2d");
     context.fillStyle = "#fff";
-    context.fillRect(0, 0, side, side);
+    context.fillRect(0, 0, width, width);
     context.scale(4, 4);
     context.fillStyle = "#000";
     context.fill(new Path2D(image.querySelector("path").getAttribute("d")));
-    return [side, [...context.getImageData(0, 0, side, side).data]];
+    return [width, [...context.getImageData(0, 0, width, width).data]];
   });
   assert.equal(readCode(Uint8ClampedArray.from(pixels), side, side)?.data, link);
 
   await page.click("[data-copy=link-stream]");
   await page.locator("#copied", { hasText: "Copied." }).waitFor();
-  // There is no clipboard to read on plain http either, but one can paste.
+  // The clipboard cannot be read on plain http, but it can be pasted.
   await page.click("#sharing .close");
   await page.evaluate(() => document.body.append(Object.assign(document.createElement("textarea"), { id: "paste" })));
   await page.focus("#paste");
@@ -152,7 +155,7 @@ test("sharing: addresses that work, a code that a phone can read, a playlist", a
   await source.stop();
 });
 
-test("an address means its microphone, also while that is not on the air", async () => {
+test("an address names its microphone, even while that is not on the air", async () => {
   const other = station.push("/a-first.opus", tone(500));
   const visitor = await Visitor.open(browser, station.url("?mount=/later.opus"));
   await visitor.microphone("/a-first.opus").waitFor();
@@ -165,7 +168,7 @@ test("an address means its microphone, also while that is not on the air", async
   await Promise.all([source.stop(), other.stop()]);
 });
 
-test("the embedded player works in a page of another site, and the whole page may not be framed", async () => {
+test("another site can embed the player, but not the whole page", async () => {
   const source = station.push("/embed.opus", tone(1000));
   const site = createServer((_, answer) => {
     answer.setHeader("Content-Type", "text/html");
@@ -183,17 +186,17 @@ test("the embedded player works in a page of another site, and the whole page ma
   assert.equal(await player.locator("#whole").getAttribute("href"), station.url("?mount=/embed.opus"));
   const framed = visitor.page.frames().find((one) => one.parentFrame() && one !== frame);
   assert.match(framed.url(), /^chrome-error:/);
-  // That one was forbidden is what was wanted.
+  // The browser had to block the whole page.
   visitor.errors.length = 0;
   await visitor.close();
   site.close();
   await source.stop();
 });
 
-test("below the prefix of a proxy everything is found too", async () => {
+test("everything works below the path prefix of a proxy", async () => {
   const behind = await (await Station.start()).under("/stream").up();
   const source = behind.push("/mic.opus", tone(1000));
-  // Without its slash it is sent to where the files are.
+  // Without the trailing slash, the browser is redirected.
   const visitor = await Visitor.open(browser, behind.url("stream?mount=/mic.opus"));
   assert.equal(visitor.page.url(), behind.url("stream/?mount=/mic.opus"));
   await visitor.microphone("/mic.opus").click();
@@ -204,7 +207,7 @@ test("below the prefix of a proxy everything is found too", async () => {
   await behind.stop();
 });
 
-test("without scripts there are players, with the names of the microphones", async () => {
+test("without scripts there are plain players with the names of the microphones", async () => {
   const source = station.push("/quiet.opus", tone(1000), { name: "<Reed> & bed" });
   await until(async () => (await station.mounts()).some(({ name }) => name === "/quiet.opus"));
   const visitor = await Visitor.open(browser, station.url(), { javaScriptEnabled: false });

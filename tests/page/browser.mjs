@@ -1,5 +1,4 @@
-// Chromium as Debian ships it, and pages in it that are watched: what they hear, and whether the
-// browser had to forbid them anything.
+// Debian's Chromium, and pages in it that are observed: what they hear, and whether the browser had to block anything.
 
 import assert from "node:assert/strict";
 import { after } from "node:test";
@@ -24,7 +23,7 @@ export async function launch() {
   return browser;
 }
 
-/** Put into a page before its scripts: remembers what is played and tapped. Firefox gets it as well. */
+/** Runs in a page before its scripts: records what is played and analysed. Also used for Firefox. */
 export function listenIn() {
   const ear = { analysers: [], elements: new Set(), forbidden: [] };
   globalThis.ear = ear;
@@ -77,7 +76,7 @@ export function noteBeeps() {
 
 export class Visitor {
   static async open(browser, url, options = {}) {
-    const { prepare, ...rest } = options;
+    const { prepare, refuse = {}, ...rest } = options;
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...rest });
     const page = await context.newPage();
     const visitor = new Visitor();
@@ -85,7 +84,7 @@ export class Visitor {
     page.setDefaultTimeout(PATIENCE);
     page.on("pageerror", (error) => visitor.errors.push(error.stack));
     page.on("console", (message) => {
-      // That a request failed is written to the console by the browser; whether that is right is the test's affair.
+      // The browser logs failed requests as errors. Whether they were expected is for the test to decide.
       if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
         visitor.errors.push(message.text());
       }
@@ -93,6 +92,11 @@ export class Visitor {
     page.on("request", (request) => visitor.requests.push(request.url()));
     if (rest.javaScriptEnabled !== false) await page.addInitScript(listenIn);
     if (prepare) await page.addInitScript(prepare);
+    for (const [path, times] of Object.entries(refuse)) {
+      // As the server does where an address has all its connections.
+      const answer = { status: 429, headers: { "Retry-After": "10" }, body: "refused by the test" };
+      await page.route(`**${path}`, (route) => route.fulfill(answer), { times });
+    }
     await page.goto(url);
     return visitor;
   }
@@ -118,7 +122,7 @@ export class Visitor {
     });
   }
 
-  /** Waits for a sentence of the page about what is heard. */
+  /** Waits for a message of the page about what is heard. */
   async says(words) {
     await this.page.locator("[data-part=state]", { hasText: words }).waitFor().catch(async (error) => {
       error.message += `; the page says: ${await this.part("state").allTextContents()}`;
@@ -129,7 +133,7 @@ export class Visitor {
   async close() {
     const forbidden = await this.page.evaluate(() => globalThis.ear?.forbidden ?? []);
     await this.context.close();
-    assert.deepEqual(forbidden, [], "the browser had to forbid this");
+    assert.deepEqual(forbidden, [], "the browser blocked this");
     assert.deepEqual(this.errors, [], "errors in the page");
   }
 }

@@ -1,7 +1,7 @@
-// Firefox as Debian ships it, through the protocol that it speaks itself (WebDriver BiDi).
+// Debian's Firefox, driven through WebDriver BiDi, which it speaks itself.
 //
-// playwright-core asks this Firefox for commands that it does not have yet; what the tests need of
-// it is little: a page, a script in it, and its console.
+// playwright-core uses commands that this Firefox does not have yet. The tests need little of it: a page, and scripts
+// in that page.
 
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -9,9 +9,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import WebSocket from "ws";
+import { announced, within } from "./station.mjs";
 
-// Plays without a user, a sound card or a network of its own. What stands for the sound card is slow: it
-// needs a sixteenth more to play at the speed of one.
+// Plays without a user, a sound card or requests of its own. The mock of a sound card is slow: it needs a sixteenth more
+// to play at normal speed.
 const PREFERENCES = {
   "media.autoplay.default": 0,
   "media.autoplay.blocking_policy": 0,
@@ -56,15 +57,6 @@ export class Firefox {
       ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"],
       { env: { ...process.env, HOME: profile, MOZ_HEADLESS: "1" }, stdio: ["ignore", "ignore", "pipe"], detached: true },
     );
-    const address = await new Promise((resolve, reject) => {
-      let said = "";
-      child.stderr.on("data", (data) => {
-        said += data;
-        const found = said.match(/WebDriver BiDi listening on (ws:\S+)/);
-        if (found) resolve(found[1]);
-      });
-      child.once("exit", () => reject(new Error(`firefox-esr ended: ${said}`)));
-    });
     const firefox = new Firefox();
     firefox.#end = async () => {
       const gone = new Promise((resolve) => child.once("exit", resolve));
@@ -74,6 +66,7 @@ export class Firefox {
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     };
     running.add(firefox);
+    const address = await announced(child, /WebDriver BiDi listening on (ws:\S+)/);
     await firefox.#connect(`${address}/session`);
     await firefox.#ask("script.addPreloadScript", { functionDeclaration: String(prepare) });
     return firefox;
@@ -81,9 +74,10 @@ export class Firefox {
 
   async #connect(address) {
     this.#socket = new WebSocket(address);
-    await new Promise((resolve, reject) => {
+    const open = new Promise((resolve, reject) => {
       this.#socket.once("open", resolve).once("error", reject);
     });
+    await within(open, () => "a connection to Firefox");
     this.#socket.on("message", (data) => {
       const message = JSON.parse(data);
       const asked = this.#asked.get(message.id);
@@ -99,10 +93,11 @@ export class Firefox {
   #ask(method, params) {
     this.#next += 1;
     const id = this.#next;
-    return new Promise((resolve, reject) => {
+    const answer = new Promise((resolve, reject) => {
       this.#asked.set(id, { resolve, reject });
       this.#socket.send(JSON.stringify({ id, method, params }));
     });
+    return within(answer, () => `Firefox's answer to ${method}`);
   }
 
   async goto(url) {

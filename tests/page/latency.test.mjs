@@ -1,5 +1,5 @@
-// Whether the page says truly how near live it is: from the moment a page of sound leaves its source to the
-// moment it sounds, in Chromium and in Firefox. How near that is depends on the machine, and is reported.
+// Whether the page's figure for the delay is right, in Chromium and in Firefox. The delay is measured from the moment a
+// page of audio leaves its source to the moment it is heard. It depends on the machine, and is reported.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -7,7 +7,7 @@ import { launch, listenIn, noteBeeps, Visitor } from "./browser.mjs";
 import { Firefox } from "./firefox.mjs";
 import { Station, until } from "./station.mjs";
 
-// Beeps that are judged together; a machine that is busy with other things may need some to settle.
+// Beeps that are judged together. A busy machine may need some more to settle.
 const COUNTED = 9;
 const SETTLING = 40;
 
@@ -17,8 +17,8 @@ before(async () => {
 });
 after(() => station?.stop());
 
-/** Waits until the page said truly of the last beeps how long ago they had left. */
-async function judge(source, noted, test) {
+/** Waits until the page's figure was right for the last beeps. */
+async function judge(source, noted, context) {
   const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
   let behind, off;
   await until(async () => {
@@ -33,7 +33,7 @@ async function judge(source, noted, test) {
     const told = `${behind.toFixed(3)} s behind the source, its own figure off by ${off.toFixed(3)} s`;
     assert.ok(behind > 0.05, `${behind} s cannot be`);
     if (off <= 0.3) {
-      test.diagnostic(`${told}: medians of beeps ${beeps.length - COUNTED + 1} to ${beeps.length}`);
+      context.diagnostic(`${told}: medians of beeps ${beeps.length - COUNTED + 1} to ${beeps.length}`);
       return true;
     }
     assert.ok(beeps.length < SETTLING, told);
@@ -41,20 +41,20 @@ async function judge(source, noted, test) {
   }, "beeps", 2.5 * SETTLING * 1000);
 }
 
-test("Chromium says truly how far behind live it is", async (test) => {
+test("in Chromium, the page's figure for the delay is right", async (context) => {
   const browser = await launch();
   const source = await station.beep("/beep.opus");
   const visitor = await Visitor.open(browser, station.url());
   await visitor.page.evaluate(noteBeeps);
   await visitor.microphone("/beep.opus").click();
   const noted = () => visitor.page.evaluate(() => globalThis.ear.beeps);
-  await judge(source, noted, test);
+  await judge(source, noted, context);
   await visitor.close();
   await browser.close();
   await source.stop();
 });
 
-test("Firefox says truly how far behind live it is", async (test) => {
+test("in Firefox, the page's figure for the delay is right", async (context) => {
   const firefox = await Firefox.start(listenIn);
   const source = await station.beep("/beep.opus");
   await firefox.goto(station.url());
@@ -62,7 +62,7 @@ test("Firefox says truly how far behind live it is", async (test) => {
   await until(() => firefox.evaluate(() => Boolean(document.querySelector("[data-mount='/beep.opus']"))), "a list");
   await firefox.evaluate(() => document.querySelector("[data-mount='/beep.opus'] button").click());
   const noted = () => firefox.evaluate(() => globalThis.ear.beeps);
-  await judge(source, noted, test);
+  await judge(source, noted, context);
   assert.deepEqual(await firefox.evaluate(() => globalThis.ear.forbidden), []);
   await firefox.close();
   await source.stop();

@@ -1,4 +1,4 @@
-// What a person does with the page, in Chromium, over plain http on a name of its own.
+// What a person does with the page, in Chromium, over plain http and on a name other than localhost.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -25,7 +25,7 @@ after(async () => {
   await station?.stop();
 });
 
-test("one click plays, another switches, and never are two heard", async () => {
+test("one click plays, another switches, and two microphones are never heard at once", async () => {
   const sources = [station.push("/a.opus", tone(1000), { name: "Pond & <reeds>" }), station.push("/b.opus", tone(3000))];
   const visitor = await Visitor.open(browser, station.url());
   assert.equal(await visitor.page.evaluate(() => isSecureContext), false);
@@ -43,7 +43,7 @@ test("one click plays, another switches, and never are two heard", async () => {
   await until(async () => (await listeners()).join() === "0,0", "nobody listens");
   assert.equal(await visitor.page.evaluate(playing), 0);
 
-  // The last choice is remembered, and volume too.
+  // The last microphone and the volume are remembered.
   await visitor.part("volume").fill("40");
   await visitor.page.reload();
   await visitor.page.locator("h1", { hasText: "b" }).waitFor();
@@ -54,13 +54,13 @@ test("one click plays, another switches, and never are two heard", async () => {
   await Promise.all(sources.map((source) => source.stop()));
 });
 
-test("what is heard survives its recorder's restart", async () => {
+test("playback continues when the recorder restarts", async () => {
   const first = station.push("/restart.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/restart.opus").click();
   await visitor.hears(1000);
   await first.stop();
-  await visitor.says("Nothing comes from the recorder");
+  await visitor.says("No signal from the recorder");
   await visitor.page.locator("[data-mount='/restart.opus'] .status", { hasText: "no signal" }).waitFor();
   const second = station.push("/restart.opus", tone(2000));
   await visitor.hears(2000);
@@ -71,7 +71,7 @@ test("what is heard survives its recorder's restart", async () => {
   await second.stop();
 });
 
-test("a microphone that vanishes leaves the list, and plays on when it is back", async () => {
+test("a microphone that vanishes leaves the list, and playback resumes when it is back", async () => {
   const other = station.push("/other.opus", tone(500));
   const first = station.push("/brief.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
@@ -89,28 +89,66 @@ test("a microphone that vanishes leaves the list, and plays on when it is back",
   await Promise.all([second.stop(), other.stop()]);
 });
 
-test("no microphone, and a server that goes and comes back", async () => {
+test("the page survives a restart of the server", async () => {
   const alone = await (await Station.start(CONFIG)).up();
   const visitor = await Visitor.open(browser, alone.url());
-  await visitor.page.locator("#nobody", { hasText: "No microphone is on the air" }).waitFor();
+  await visitor.page.locator("#empty", { hasText: "No microphone is on the air" }).waitFor();
   assert.ok(await visitor.part("play").isDisabled());
-  let source = alone.push("/mic.opus", tone(1000));
+  const source = alone.push("/mic.opus", tone(1000));
   await visitor.microphone("/mic.opus").click();
   await visitor.hears(1000);
   await alone.down();
-  await visitor.page.locator("#overview", { hasText: "The server does not answer" }).waitFor();
+  await visitor.page.locator("#overview", { hasText: "The server does not respond" }).waitFor();
   await visitor.says("Reconnecting");
   await source.stop();
   await alone.up(alone.port);
   await visitor.page.locator("#overview", { hasText: "No microphone" }).waitFor();
-  source = alone.push("/mic.opus", tone(2000));
+  alone.push("/mic.opus", tone(2000));
   await visitor.hears(2000);
   await visitor.says(/^Live$/);
   await visitor.close();
   await alone.stop();
 });
 
-test("the keyboard is enough, and keeps its place", async () => {
+test("the only microphone can be played again after it was stopped, vanished and came back", async () => {
+  const alone = await (await Station.start(CONFIG)).up();
+  const first = alone.push("/brief.opus", tone(1000));
+  const visitor = await Visitor.open(browser, alone.url());
+  await visitor.microphone("/brief.opus").click();
+  await visitor.hears(1000);
+  await visitor.part("play").click();
+  await first.stop();
+  await visitor.says("No microphone is on the air");
+  assert.ok(await visitor.part("play").isDisabled());
+  alone.push("/brief.opus", tone(2000));
+  await visitor.part("play").click();
+  await visitor.hears(2000);
+  await visitor.close();
+  await alone.stop();
+});
+
+test("a file that the server refuses at first is loaded later, and the page says so", async () => {
+  const source = station.push("/files.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url(), {
+    refuse: { "/web/*/page.js": 1, "/web/*/view/palette.js": 2, "/web/*/style.css": 1 },
+  });
+  assert.ok(await visitor.part("play").isDisabled());
+  await visitor.says("could not be loaded");
+  await visitor.microphone("/files.opus").click();
+  await visitor.hears(1000);
+  const loaded = () => [...document.styleSheets].some(({ href }) => href.endsWith("/style.css"));
+  await until(() => visitor.page.evaluate(loaded), "a style sheet");
+  await visitor.close();
+  await source.stop();
+});
+
+test("while nothing of the page has been loaded it says that it is loading", async () => {
+  const visitor = await Visitor.open(browser, station.url(), { refuse: { "/web/*/*.js": Infinity } });
+  await visitor.says("Loading …");
+  await visitor.close();
+});
+
+test("everything works with the keyboard, and the focus stays", async () => {
   const source = station.push("/keys.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/keys.opus").waitFor();
@@ -130,7 +168,7 @@ test("the keyboard is enough, and keeps its place", async () => {
   await source.stop();
 });
 
-test("it works where storage is forbidden, and where there is no Media Source", async () => {
+test("the page works without storage and without Media Source Extensions", async () => {
   const source = station.push("/plain.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url(), {
     prepare: () => {
@@ -141,12 +179,12 @@ test("it works where storage is forbidden, and where there is no Media Source", 
   });
   await visitor.microphone("/plain.opus").click();
   await visitor.hears(1000);
-  await visitor.says("in its own way");
+  await visitor.says("built-in player");
   await visitor.close();
   await source.stop();
 });
 
-test("a browser that takes no Opus in MP4 gets WebM", async () => {
+test("a browser without Opus in MP4 gets WebM", async () => {
   const source = station.push("/webm.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url(), {
     prepare: () => {
@@ -161,7 +199,7 @@ test("a browser that takes no Opus in MP4 gets WebM", async () => {
   await source.stop();
 });
 
-test("a recorder that comes back in stereo is played on", async () => {
+test("playback continues when the recorder comes back in stereo", async () => {
   const first = station.push("/stereo.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/stereo.opus").click();
@@ -174,7 +212,7 @@ test("a recorder that comes back in stereo is played on", async () => {
   await second.stop();
 });
 
-test("FLAC is played by the browser itself", async () => {
+test("the browser's built-in player plays FLAC", async () => {
   const source = station.push("/lossless.flac", tone(1000), { codec: ["flac", "-ar", "48000"] });
   const visitor = await Visitor.open(browser, station.url("?mount=/lossless.flac"));
   await visitor.page.locator("h1", { hasText: "lossless" }).waitFor();
@@ -184,12 +222,12 @@ test("FLAC is played by the browser itself", async () => {
   await source.stop();
 });
 
-test("after a pause of the connection it is late, says so, and one click is enough", async () => {
+test("when playback is late, the page says so, and one click goes back to live", async () => {
   const source = station.push("/late.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/late.opus").click();
   await visitor.hears(1000);
-  // As if nothing had been played for a while.
+  // As if playback had stalled for a while.
   await visitor.page.evaluate(() => {
     const [element] = globalThis.ear.elements;
     element.playbackRate = 0;

@@ -1,4 +1,4 @@
-// What there is to see: the spectrogram tells the truth, the page can be used by everybody, and is good to look at.
+// What is shown: the spectrogram is correct, the page is accessible, and the layout fits.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -10,8 +10,14 @@ import { repository, Station, tone, until } from "./station.mjs";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const SCREENSHOTS = repository("target/page");
-// 2 kHz to 10 kHz within 4 s, over and over.
+// From 2 kHz to 10 kHz in 4 s, repeatedly.
 const SWEEP = "aevalsrc='0.3*sin(2*PI*(2000*mod(t,4)+1000*mod(t,4)*mod(t,4)))':s=48000";
+const CONFIG = `
+[mount-defaults]
+# Ends soon after its source, but not because a busy machine keeps the source waiting.
+gap_after = "2s"
+hold = "100ms"
+`;
 const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
@@ -20,17 +26,17 @@ let station;
 before(async () => {
   await mkdir(SCREENSHOTS, { recursive: true });
   browser = await launch();
-  station = await (await Station.start('[mount-defaults]\ngap_after = "100ms"\nhold = "100ms"\n')).up();
+  station = await (await Station.start(CONFIG)).up();
 });
 after(async () => {
   await browser?.close();
   await station?.stop();
 });
 
-/** In the page: for each column of the picture, from the left, the frequency that stands out most from the ground, or null. */
+/** In the page: the most prominent frequency of each column of the spectrogram, from the left, or null. */
 async function brightest(kind) {
-  const { MARGIN } = await import(new URL("web/spectrogram.js", location.href).href);
-  const { Scale } = await import(new URL("web/scale.js", location.href).href);
+  const { MARGIN } = await import(new URL("web/view/spectrogram.js", location.href).href);
+  const { Scale } = await import(new URL("web/view/scale.js", location.href).href);
   const canvas = document.querySelector("canvas");
   const ratio = canvas.width / canvas.clientWidth;
   const width = Math.floor(canvas.clientWidth - MARGIN.left - MARGIN.right);
@@ -50,7 +56,7 @@ async function brightest(kind) {
   });
 }
 
-/** How many columns go on from the one before them as the sweep does, 2 kHz a second, at so many columns a second. */
+/** How many columns rise as the sweep does, by 2 kHz per second, at `rate` columns per second. */
 function rising(columns, rate) {
   let count = 0;
   const span = 30;
@@ -61,7 +67,7 @@ function rising(columns, rate) {
   return count;
 }
 
-test("the spectrogram shows a swept tone where it is, on both axes", async () => {
+test("the spectrogram shows a swept tone at its frequency, on both axes", async () => {
   const source = station.push("/sweep.opus", SWEEP);
   const visitor = await Visitor.open(browser, station.url(), { viewport: DESKTOP, colorScheme: "dark" });
   await visitor.microphone("/sweep.opus").click();
@@ -72,24 +78,24 @@ test("the spectrogram shows a swept tone where it is, on both axes", async () =>
   const columns = (await seen("linear")).filter((frequency) => frequency !== null);
   assert.ok(Math.min(...columns) > 1_700 && Math.max(...columns) < 10_300, `${Math.min(...columns)} to ${Math.max(...columns)}`);
   assert.ok(columns.some((frequency) => frequency < 2_500) && columns.some((frequency) => frequency > 9_500));
-  // What is paused stays, and is drawn again on the other axis.
-  const before = await seen("linear");
+  // A paused spectrogram stays, and can be drawn on the other axis.
+  const paused = await seen("linear");
   await visitor.part("kind").selectOption("log");
-  const after = await seen("log");
-  assert.ok(enough(after), `${rising(after, 60)} columns rise`);
+  const redrawn = await seen("log");
+  assert.ok(enough(redrawn), `${rising(redrawn, 60)} columns rise`);
   await visitor.part("kind").selectOption("linear");
-  assert.deepEqual(await seen("linear"), before);
+  assert.deepEqual(await seen("linear"), paused);
   await visitor.part("hold").click();
-  await until(async () => (await seen("linear")).join() !== before.join(), "it goes on");
-  // The range: with a floor above everything the picture is dark.
+  await until(async () => (await seen("linear")).join() !== paused.join(), "it goes on");
+  // The range: with a floor above everything, the spectrogram is dark.
   await visitor.part("ceiling").fill("0");
   await visitor.part("floor").fill("-60");
-  await until(async () => (await seen("linear")).filter((frequency) => frequency !== null).length < 400, "a darker picture");
+  await until(async () => (await seen("linear")).filter((frequency) => frequency !== null).length < 400, "a darker spectrogram");
   await visitor.close();
   await source.stop();
 });
 
-test("a picture of it can be kept", async () => {
+test("the spectrogram can be saved", async () => {
   const source = station.push("/keep.opus", tone(3000), { name: "Old oak" });
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/keep.opus").click();
@@ -103,8 +109,8 @@ test("a picture of it can be kept", async () => {
   await source.stop();
 });
 
-test("the meter tells the level and holds its peak", async () => {
-  // A sine of FFmpeg's has an eighth of full scale: -18 dB.
+test("the level meter shows the level and holds the peak", async () => {
+  // FFmpeg's sine has an eighth of full scale: -18 dB.
   const source = station.push("/level.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/level.opus").click();
@@ -116,7 +122,7 @@ test("the meter tells the level and holds its peak", async () => {
   await source.stop();
 });
 
-test("who wants no motion gets a picture that moves on once a second", async () => {
+test("with reduced motion, the spectrogram moves once per second", async () => {
   const source = station.push("/still.opus", SWEEP);
   const visitor = await Visitor.open(browser, station.url(), { reducedMotion: "reduce" });
   await visitor.microphone("/still.opus").click();
@@ -149,7 +155,7 @@ async function accessible(visitor, where) {
 for (const colorScheme of ["dark", "light"]) {
   test(`axe finds nothing, ${colorScheme}`, async () => {
     const sources = [station.push("/a.opus", SWEEP), station.push("/b.opus", tone(1000))];
-    // Only the test has scripts from elsewhere; that they are forbidden otherwise is seen to by the other tests.
+    // The test injects a script, which the page's policy blocks; the other tests check that policy.
     const options = { colorScheme, bypassCSP: true, prepare: { path: AXE } };
     const visitor = await Visitor.open(browser, station.url(), options);
     await visitor.microphone("/b.opus").waitFor();
@@ -160,10 +166,10 @@ for (const colorScheme of ["dark", "light"]) {
     await visitor.page.click("#share");
     await accessible(visitor, "sharing");
     await visitor.page.keyboard.press("Escape");
-    await visitor.page.evaluate(() => document.querySelector("#asking").showModal());
-    await visitor.page.evaluate(() => (document.querySelector("#asking-title").textContent = "a"));
-    await visitor.page.evaluate(() => (document.querySelector("#asking-kind").textContent = "Password"));
-    await accessible(visitor, "asking");
+    await visitor.page.evaluate(() => document.querySelector("#login").showModal());
+    await visitor.page.evaluate(() => (document.querySelector("#login-title").textContent = "a"));
+    await visitor.page.evaluate(() => (document.querySelector("#login-kind").textContent = "Password"));
+    await accessible(visitor, "login");
     await visitor.page.goto(station.url("embed?mount=/a.opus"));
     await visitor.part("play").click();
     await visitor.says(/^Live$/);
@@ -182,10 +188,10 @@ for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
       ];
       const visitor = await Visitor.open(browser, station.url(), { viewport, colorScheme });
       await visitor.microphone("/mic-a.opus").click();
-      await until(async () => rising(await visitor.page.evaluate(brightest, "linear"), 60) > 100, "a picture");
+      await until(async () => rising(await visitor.page.evaluate(brightest, "linear"), 60) > 100, "a spectrogram");
       const wide = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.equal(wide, 0, "it scrolls sideways");
-      // What one needs to begin is in sight.
+      // The play button is visible without scrolling.
       const play = await visitor.part("play").boundingBox();
       assert.ok(play.y + play.height <= viewport.height, `${play.y}`);
       const small = await visitor.page.evaluate(() =>

@@ -1,20 +1,21 @@
-// The parts of the page that need no browser: containers, pace, clock, scale and code.
+// The parts of the page that do not need a browser: containers, catch-up, clock, scale and QR code.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { LiveClock } from "../../src/web/clock.js";
-import { History } from "../../src/web/history.js";
-import { recall, remember } from "../../src/web/memory.js";
-import * as mp4 from "../../src/web/mp4.js";
-import { join, Pages } from "../../src/web/ogg.js";
-import { readHead, sameDecoder, samples } from "../../src/web/opus.js";
-import { Pace } from "../../src/web/pace.js";
-import { palette } from "../../src/web/palette.js";
-import { encode } from "../../src/web/qr.js";
-import * as webm from "../../src/web/webm.js";
-import { hertz, look, rows, Scale } from "../../src/web/scale.js";
+import { LiveClock } from "../../src/web/model/clock.js";
+import { History } from "../../src/web/model/history.js";
+import { recall, remember } from "../../src/web/model/preferences.js";
+import * as mp4 from "../../src/web/media/mp4.js";
+import { join } from "../../src/web/media/bytes.js";
+import { Pages } from "../../src/web/media/ogg.js";
+import { readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
+import { CatchUp } from "../../src/web/media/catch-up.js";
+import { palette } from "../../src/web/view/palette.js";
+import { encode } from "../../src/web/view/qr.js";
+import * as webm from "../../src/web/media/webm.js";
+import { hertz, look, rows, Scale } from "../../src/web/view/scale.js";
 
 const readCode = createRequire(import.meta.url)("jsqr");
 
@@ -32,7 +33,7 @@ function audio(pages) {
   return pages.slice(2).flatMap((page) => page.packets);
 }
 
-test("pages come out whole, however the bytes are cut", () => {
+test("pages are read from pieces of any size", () => {
   const file = record(2, "-page_duration", "100000");
   const whole = new Pages().push(file);
   assert.ok(whole.length > 15);
@@ -45,7 +46,7 @@ test("pages come out whole, however the bytes are cut", () => {
   }
 });
 
-test("what is no page is skipped, and the next page is found", () => {
+test("bytes that are not part of a page are skipped", () => {
   const file = record(1, "-page_duration", "20000");
   const whole = new Pages().push(file);
   const spoilt = join([Buffer.from("OggNonsense"), file.subarray(0, 300), Buffer.from("xOgg"), file.subarray(300)]);
@@ -63,12 +64,12 @@ test("the granules of real pages agree with the lengths of their packets", () =>
     }
     assert.ok(granule > 40_000);
   }
-  // Padded silence as a server fills gaps with: code 3, one frame.
+  // Padded silence, with which the server fills gaps: code 3, one frame.
   assert.equal(samples(Uint8Array.from([0xfb, 0x41, 0x01, 0, 0])), 960);
   assert.equal(samples(new Uint8Array(0)), 0);
 });
 
-test("a header tells what a decoder needs", () => {
+test("the header is read, and decoders are compared by it", () => {
   const head = readHead(new Pages().push(record(1, "-ac", "2"))[0].packets[0]);
   assert.deepEqual([head.channels, head.preSkip, head.inputRate, head.family], [2, 312, 48000, 0]);
   assert.ok(sameDecoder(head, { ...head, preSkip: 0 }));
@@ -78,13 +79,13 @@ test("a header tells what a decoder needs", () => {
 
 for (const [name, { init, fragment }] of Object.entries({ MP4: mp4, WebM: webm })) {
   for (const frame of ["20", "2.5"]) {
-    test(`what is made of Ogg is ${name} that decodes to the same sound, ${frame} ms`, () => {
+    test(`Ogg becomes ${name} that decodes to the same audio, ${frame} ms`, () => {
       const file = record(2, "-page_duration", "20000", "-frame_duration", frame, "-application", "lowdelay");
       const pages = new Pages().push(file);
       const head = readHead(pages[0].packets[0]);
       const packets = audio(pages).map((data) => ({ data, samples: samples(data) }));
       const parts = [init(head)];
-      // Far into a stream that began days ago.
+      // As in a stream that began days ago.
       for (let i = 0, time = 2 ** 33; i < packets.length; i += 3) {
         const some = packets.slice(i, i + 3);
         parts.push(fragment(i + 1, time, some));
@@ -92,9 +93,9 @@ for (const [name, { init, fragment }] of Object.entries({ MP4: mp4, WebM: webm }
       }
       const decode = (input) => ffmpeg(["-i", "pipe:0", "-f", "s16le", "pipe:1"], input);
       const [from, to] = [decode(file), decode(join(parts))];
-      // Ogg leaves out its pre-skip and the padding of its end.
+      // A decoder of Ogg removes the pre-skip and the padding at the end.
       const begin = to.indexOf(from.subarray(9600, 9800));
-      assert.ok(begin >= 0, "the sound is another");
+      assert.ok(begin >= 0, "the audio differs");
       assert.equal(begin - 9600, head.preSkip * 2);
       const same = from.length - 9600 - 4000;
       assert.ok(to.subarray(begin, begin + same).equals(from.subarray(9600, 9600 + same)));
@@ -102,8 +103,8 @@ for (const [name, { init, fragment }] of Object.entries({ MP4: mp4, WebM: webm }
   }
 }
 
-/** A link that delivers a page each 20 ms, `delay(i)` late; what a player makes of it. */
-function play(seconds, delay, pace = new Pace(), lead = 0.2) {
+/** Simulates playback over a link that delivers a page every 20 ms, `delay(i)` late. */
+function play(seconds, delay, catchUp = new CatchUp(), lead = 0.2) {
   let position = -lead;
   let last = 0;
   let starved = 0;
@@ -113,39 +114,39 @@ function play(seconds, delay, pace = new Pace(), lead = 0.2) {
   arrivals.forEach((at, i) => (arrivals[i] = Math.max(at, arrivals[i - 1] ?? 0)));
   arrivals.forEach((now, i) => {
     const end = i * 0.02;
-    position += (now - last) * pace.rate;
+    position += (now - last) * catchUp.rate;
     last = now;
     if (position > end) {
       position = end;
       starved += 1;
-      pace.starved(now);
+      catchUp.starved(now);
     }
-    pace.arrived(now, end, position);
+    catchUp.arrived(now, end, position);
     behind.push(now - position);
   });
-  return { behind, starved, pace };
+  return { behind, starved, catchUp };
 }
 
-test("on a good link it stays near live, at exactly the right speed", () => {
-  const { behind, starved, pace } = play(120, () => 0.01);
+test("on a good link, playback stays near live at exactly normal speed", () => {
+  const { behind, starved, catchUp } = play(120, () => 0.01);
   assert.equal(starved, 0);
-  assert.equal(pace.rate, 1);
+  assert.equal(catchUp.rate, 1);
   assert.ok(behind.at(-1) < 0.25, `${behind.at(-1)}`);
 });
 
-test("after a stall it catches up by playing faster, never by much", () => {
+test("after a stall, playback catches up by playing slightly faster", () => {
   let fastest = 0;
-  const pace = new Pace();
+  const catchUp = new CatchUp();
   const { behind } = play(120, (i) => {
-    fastest = Math.max(fastest, pace.rate);
+    fastest = Math.max(fastest, catchUp.rate);
     return i > 500 && i < 650 ? (650 - i) * 0.02 : 0;
-  }, pace);
+  }, catchUp);
   assert.ok(behind[651] > 2, "it did stall");
   assert.ok(fastest <= 1.08);
   assert.ok(behind.at(-1) < 0.5, `${behind.at(-1)}`);
 });
 
-test("on a ragged link the buffer grows until it holds, and shrinks when the link is good again", () => {
+test("on a bad link the buffer grows until it suffices, and shrinks when the link is good again", () => {
   const ragged = (i) => (i < 6000 && i % 50 < 15 ? (15 - (i % 50)) * 0.02 : 0);
   const { behind, starved } = play(400, ragged);
   const most = Math.max(...behind.slice(4000, 6000));
@@ -154,7 +155,7 @@ test("on a ragged link the buffer grows until it holds, and shrinks when the lin
   assert.ok(behind.at(-1) < 0.3, `${behind.at(-1)}`);
 });
 
-test("a clock takes the promptest of what it heard, and another stream for another one", () => {
+test("the clock uses the promptest event, and starts again for another stream", () => {
   const clock = new LiveClock();
   assert.equal(clock.live(0), null);
   clock.heard(48_000, 1_000_000, 5_000);
@@ -165,7 +166,7 @@ test("a clock takes the promptest of what it heard, and another stream for anoth
   assert.equal(clock.live(8_000), 9_600_000);
 });
 
-test("a frequency is where its label is, on both axes", () => {
+test("frequencies and labels agree on both axes", () => {
   for (const kind of ["linear", "log"]) {
     const scale = new Scale(kind, 24_000);
     for (const tick of scale.ticks(10)) {
@@ -183,7 +184,7 @@ test("a frequency is where its label is, on both axes", () => {
   assert.deepEqual([0, 500, 1000, 12_500].map(hertz), ["0 Hz", "500 Hz", "1 kHz", "12.5 kHz"]);
 });
 
-test("louder is lighter by night and darker by day, without a step back", () => {
+test("louder is steadily brighter on a dark page and darker on a bright one", () => {
   const light = (pixel) => 0.2126 * (pixel & 255) + 0.7152 * ((pixel >> 8) & 255) + 0.0722 * ((pixel >> 16) & 255);
   for (const dark of [true, false]) {
     const steps = [...palette(dark)].map(light);
@@ -192,7 +193,7 @@ test("louder is lighter by night and darker by day, without a step back", () => 
   }
 });
 
-test("history keeps time: short delays are filled, long ones left empty", () => {
+test("in the history, short delays are filled and long ones left empty", () => {
   const history = new History(4);
   const read = (column) => column.fill(9);
   history.take(1000, read);
@@ -208,7 +209,7 @@ test("history keeps time: short delays are filled, long ones left empty", () => 
   assert.ok(history.has(125) && !history.has(126) && !history.has(-1));
 });
 
-test("a code can be read by a reader that is not ours", () => {
+test("an independent reader can read the QR codes", () => {
   for (const length of [1, 14, 15, 62, 107, 152, 180, 300, 500, 666]) {
     const text = `http://stätion.test:8080/?mount=/mic-${"ultra".repeat(150)}`.slice(0, Math.max(1, length - 1));
     const code = encode(text);
@@ -227,7 +228,7 @@ test("a code can be read by a reader that is not ours", () => {
   assert.equal(encode("x".repeat(667)), null);
 });
 
-test("without any storage it remembers for as long as it lives", () => {
+test("without storage, preferences last for one visit", () => {
   assert.equal(recall("volume", 80), 80);
   remember("volume", 30);
   assert.equal(recall("volume", 80), 30);

@@ -1,4 +1,4 @@
-// A station for a test: the real server on a port of the system's choosing, and real FFmpeg as its microphones.
+// A station for a test: the real server on a port that the system chooses, and real FFmpeg as its microphones.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,20 +8,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Pages } from "../../src/web/ogg.js";
+import { Pages } from "../../src/web/media/ogg.js";
 
 /** A path in the repository. */
 export const repository = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-
 const BINARY =
   process.env.SILVACAST ?? join(process.env.CARGO_TARGET_DIR ?? repository("target"), "debug/silvacast");
 const PASSWORD = "häckme";
-// No secure context, as a station on plain http is none.
+// Not a secure context, as a station on plain http is not one.
 export const HOST = "station.test";
-export const PATIENCE = 40_000;
+/** How long a test waits for something, in milliseconds. It has to be enough for a machine that is busy with a build. */
+export const PATIENCE = 60_000;
 
-// What a test that failed has left running must not keep the next ones waiting.
+// What a failed test leaves running must not delay the next ones.
 const running = new Set();
 after(() => running.forEach((child) => child.kill("SIGKILL")));
 
@@ -61,18 +61,7 @@ export class Station {
     const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
     await writeFile(file, text + this.#config);
     this.#child = start(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
-    let said = "";
-    this.port = await new Promise((found, failed) => {
-      const read = (data) => {
-        said += data;
-        const ready = said.match(/ ready .*listen=\[127\.0\.0\.1:(\d+)/);
-        if (ready) found(Number(ready[1]));
-      };
-      this.#child.stdout.on("data", read);
-      this.#child.stderr.on("data", read);
-      this.#child.once("exit", () => failed(new Error(`silvacast ended: ${said}`)));
-      this.#child.once("error", failed);
-    });
+    this.port = Number(await announced(this.#child, / ready .*listen=\[127\.0\.0\.1:(\d+)/));
     return this;
   }
 
@@ -123,7 +112,7 @@ export class Station {
     socket.write(
       `PUT ${mount} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${login}\r\nContent-Type: audio/ogg\r\nExpect: 100-continue\r\n\r\n`,
     );
-    await once(socket, "data");
+    await once(socket, "data", { signal: AbortSignal.timeout(PATIENCE) });
     socket.resume();
     const beeps = [];
     const pages = new Pages();
@@ -132,9 +121,9 @@ export class Station {
       socket.write(data);
       for (const page of pages.push(data)) {
         // A page ends with this sample, and has 20 ms.
-        const end = page.granule - 312;
-        const begin = Math.floor(end / 96_000) * 96_000;
-        if (begin > 0 && end > begin && end - 960 <= begin) beeps.push(now);
+        const last = page.granule - 312;
+        const begin = Math.floor(last / 96_000) * 96_000;
+        if (begin > 0 && last > begin && last - 960 <= begin) beeps.push(now);
       }
     });
     const source = this.#source(async () => {
@@ -159,14 +148,49 @@ export const tone = (frequency) => `sine=${frequency}:sample_rate=48000`;
 
 function ffmpeg(sound, codec, output) {
   const args = ["-v", "error", "-re", "-f", "lavfi", "-i", sound, "-c:a", ...codec, "-page_duration", "20000", ...output];
-  return start("ffmpeg", args, { stdio: ["ignore", "pipe", "ignore"] });
+  const child = start("ffmpeg", args, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (data) => (said += data));
+  // The test fails for want of its audio: this says why.
+  child.once("exit", (code) => {
+    if (code !== null) console.error(`ffmpeg ended with ${code}: ${said}`);
+  });
+  return child;
+}
+
+/** Waits until a program prints what matches `pattern`, and returns its group. */
+export async function announced(child, pattern) {
+  let said = "";
+  return within(
+    new Promise((found, failed) => {
+      const read = (data) => {
+        said += data;
+        const match = said.match(pattern);
+        if (match) found(match[1]);
+      };
+      child.stdout?.on("data", read);
+      child.stderr?.on("data", read);
+      child.once("exit", () => failed(new Error(`${child.spawnfile} ended: ${said}`)));
+      child.once("error", failed);
+    }),
+    () => `${child.spawnfile} to print ${pattern}; it printed: ${said}`,
+  );
+}
+
+/** Waits for a promise for at most `PATIENCE`. */
+export async function within(promise, what) {
+  let timer;
+  const late = new Promise((_, failed) => {
+    timer = setTimeout(() => failed(new Error(`it never came: ${what()}`)), PATIENCE);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 async function end(child, signal) {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, "exit");
   child.kill(signal);
-  await gone;
+  await within(gone, () => `the end of ${child.spawnfile}`);
 }
 
 /** Waits until `look` returns something true, and returns it. */
@@ -176,7 +200,7 @@ export async function until(look, what, patience = PATIENCE) {
     const found = await look();
     if (found) return found;
     if (performance.now() > last) throw new Error(`it never came: ${what ?? look}`);
-    // Between two looks, not before a thing that has to happen.
+    // Only the interval of polling: nothing relies on its length.
     await new Promise((again) => setTimeout(again, 50));
   }
 }

@@ -1,0 +1,169 @@
+// @ts-check
+// One connection to a microphone: the Opus packets that arrive, with their place in time.
+//
+// The stream is fetched, not given to an `<audio>` element: an element takes data in steps of 32 KiB, which is four
+// seconds. Every end of a connection is a `NoSound` with a reason, from which `Listening` decides what to do next.
+
+import { Pages } from "./ogg.js";
+import { readHead, samples } from "./opus.js";
+
+/**
+ * @typedef {import("./bytes.js").Bytes} Bytes
+ * @typedef {import("./opus.js").Head} Head
+ * @typedef {import("./opus.js").Packet} Packet
+ */
+
+/**
+ * Why there is no sound: the state that follows, or `foreign` if the stream is not Opus.
+ *
+ * @typedef {"lost" | "absent" | "full" | "rate-limited" | "password" | "token" | "closed" | "foreign"} Reason
+ */
+
+/**
+ * Takes what arrives: the header of each logical stream, and packets, the first of which begins at `granule`.
+ *
+ * @typedef {object} Sink
+ * @property {(head: Head) => void} head
+ * @property {(packets: Packet[], granule: number) => void} packets
+ */
+
+// A live connection delivers pages more often than this, even where gaps are not filled with silence.
+const TIMEOUT = 12_000;
+// A lockout after wrong passwords lasts for a minute.
+const LOCKOUT = 60;
+
+export class NoSound extends Error {
+  /**
+   * @param {Reason} reason
+   * @param {number} wait Seconds after which the server wants to be asked again; 0 if it did not say.
+   */
+  constructor(reason, wait = 0) {
+    super(reason);
+    this.reason = reason;
+    this.wait = wait;
+  }
+}
+
+/**
+ * Receives until the stream ends or `signal` is aborted. It always ends with a `NoSound`.
+ *
+ * @param {string} url
+ * @param {RequestInit} options
+ * @param {AbortSignal} signal
+ * @param {Sink} sink
+ * @returns {Promise<never>}
+ */
+export async function receive(url, options, signal, sink) {
+  const ended = new AbortController();
+  const stop = () => ended.abort();
+  signal.addEventListener("abort", stop, { once: true });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let watch;
+  const heard = () => {
+    clearTimeout(watch);
+    watch = setTimeout(stop, TIMEOUT);
+  };
+  try {
+    heard();
+    const response = await request(url, options, ended.signal);
+    const reader = response.body.getReader();
+    const stream = new Packets(sink);
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      heard();
+      stream.push(value);
+    }
+  } catch (error) {
+    if (error instanceof NoSound) throw error;
+  } finally {
+    clearTimeout(watch);
+    signal.removeEventListener("abort", stop);
+    ended.abort();
+  }
+  throw new NoSound("lost");
+}
+
+/**
+ * @param {string} url
+ * @param {RequestInit} options
+ * @param {AbortSignal} signal
+ */
+async function request(url, options, signal) {
+  const response = await fetch(url, { ...options, signal, cache: "no-store" });
+  const { body } = response;
+  if (response.ok && body) return { body };
+  const asked = response.headers.get("WWW-Authenticate") ?? "";
+  const wait = Number(response.headers.get("Retry-After")) || 0;
+  switch (response.status) {
+    case 401: throw new NoSound(/^bearer/i.test(asked) ? "token" : "password");
+    case 403: throw new NoSound("closed");
+    case 404: throw new NoSound("absent");
+    case 429: throw new NoSound("rate-limited", wait || LOCKOUT);
+    case 503: throw new NoSound("full", wait);
+    default: throw new NoSound("lost");
+  }
+}
+
+/** Separates headers from audio, and computes where each packet belongs. */
+class Packets {
+  #pages = new Pages();
+  #sink;
+  #headers = 0; // packets of headers that are still to come
+
+  /** @param {Sink} sink */
+  constructor(sink) {
+    this.#sink = sink;
+  }
+
+  /** @param {Bytes} bytes */
+  push(bytes) {
+    /** @type {Packet[]} */
+    let packets = [];
+    let granule = 0;
+    for (const page of this.#pages.push(bytes)) {
+      if (page.first) {
+        this.#flush(packets, granule);
+        packets = [];
+        this.#begin(page);
+      } else if (this.#headers > 0) {
+        // Tags may extend over several pages. Only the last of these completes a packet.
+        this.#headers -= page.packets.length;
+      } else {
+        const audio = page.packets
+          .map((data) => ({ data, samples: samples(data) }))
+          .filter((packet) => packet.samples > 0);
+        if (audio.length === 0) continue;
+        const begin = page.granule - length(audio);
+        if (begin !== granule + length(packets)) {
+          this.#flush(packets, granule);
+          packets = [];
+        }
+        if (packets.length === 0) granule = begin;
+        packets.push(...audio);
+      }
+    }
+    this.#flush(packets, granule);
+  }
+
+  /** @param {import("./ogg.js").Page} page */
+  #begin(page) {
+    const head = readHead(page.packets[0] ?? new Uint8Array(0));
+    if (!head) throw new NoSound("foreign");
+    this.#headers = 1;
+    this.#sink.head(head);
+  }
+
+  /**
+   * @param {Packet[]} packets
+   * @param {number} granule
+   */
+  #flush(packets, granule) {
+    if (packets.length > 0) this.#sink.packets(packets, granule);
+  }
+}
+
+/** @param {Packet[]} packets */
+function length(packets) {
+  return packets.reduce((sum, packet) => sum + packet.samples, 0);
+}

@@ -1,0 +1,76 @@
+// @ts-check
+// What the page says about microphones, and how it writes figures and times.
+
+/** @typedef {import("./mounts.js").Mount} Mount */
+
+/** @type {Intl.DateTimeFormatOptions} */
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+
+/** Where the page cannot take the stream apart itself. */
+export const PLAIN =
+  "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.";
+
+/**
+ * @param {Mount} mount
+ * @returns {string}
+ */
+export function gapMessage(mount) {
+  const since = mount.state_since ? ` since ${clock(Date.parse(mount.state_since))}` : "";
+  return `No signal from the recorder${since}. You hear silence until it returns.`;
+}
+
+/**
+ * The state of the server and of all microphones.
+ *
+ * @param {{ all: ReadonlyMap<string, Mount>, online: boolean | null }} mounts
+ * @returns {string}
+ */
+export function overview(mounts) {
+  if (mounts.online === null) return "Looking for microphones …";
+  if (!mounts.online) return "The server does not respond. Trying again …";
+  const count = mounts.all.size;
+  if (count === 0) return "No microphone is on the air. New ones appear here automatically.";
+  return count === 1 ? "1 microphone on the air" : `${count} microphones on the air`;
+}
+
+/** What a listener needs. */
+export const ACCESS = {
+  public: "",
+  password: "password",
+  token: "token",
+  closed: "closed",
+};
+
+/**
+ * How far behind live, in seconds.
+ *
+ * @param {number} seconds
+ * @returns {string}
+ */
+export function behind(seconds) {
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
+}
+
+/**
+ * A time of day in the person's time zone.
+ *
+ * @param {number} time Unix time in milliseconds.
+ * @returns {string}
+ */
+export function clock(time) {
+  return new Date(time).toLocaleTimeString(undefined, TIME);
+}
+
+/**
+ * What a microphone sends, in short.
+ *
+ * @param {Mount} mount
+ * @returns {string}
+ */
+export function format(mount) {
+  const parts = [mount.codec];
+  if (mount.bitrate) parts.push(`${Math.round(mount.bitrate / 1000)} kbit/s`);
+  const { channels = 1 } = mount;
+  if (channels > 1) parts.push(channels === 2 ? "stereo" : `${channels} channels`);
+  return parts.join(" · ");
+}

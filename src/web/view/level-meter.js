@@ -1,0 +1,78 @@
+// @ts-check
+// The level meter: the present level, and the peak of the last seconds.
+
+import { find, setText } from "./dom.js";
+
+const FLOOR = -60;
+// How long a peak is held, and how fast level and peak fall afterwards, in dB per second.
+const HOLD = 1500;
+const FALL = 24;
+
+export class LevelMeter {
+  #root;
+  #bar;
+  #peak;
+  #figure;
+  #samples = new Float32Array(0);
+  #level = FLOOR;
+  #held = FLOOR;
+  #since = 0;
+  #last = 0;
+  #said = 0;
+
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.#root = root;
+    this.#bar = find(root, ".bar", HTMLElement);
+    this.#peak = find(root, ".peak", HTMLElement);
+    this.#figure = find(root, ".figure", HTMLElement);
+  }
+
+  /**
+   * @param {number} now
+   * @param {AnalyserNode | null} analyser
+   */
+  frame(now, analyser) {
+    const fallen = (Math.min(500, now - this.#last) / 1000) * FALL;
+    this.#last = now;
+    const level = analyser ? this.#measure(analyser) : FLOOR;
+    this.#level = Math.max(level, this.#level - fallen);
+    if (level >= this.#held) {
+      this.#held = level;
+      this.#since = now;
+    } else if (now - this.#since > HOLD) {
+      this.#held = Math.max(level, this.#held - fallen);
+    }
+    this.#bar.style.clipPath = `inset(0 ${100 - 100 * fraction(this.#level)}% 0 0)`;
+    this.#peak.style.left = `${100 * fraction(this.#held)}%`;
+    this.#peak.hidden = this.#held <= FLOOR;
+    this.#root.classList.toggle("over", this.#held > -0.5);
+    if (now - this.#said < 500) return;
+    this.#said = now;
+    const figure = this.#held <= FLOOR ? "silence" : `${Math.round(this.#held)} dB`;
+    setText(this.#figure, figure);
+    this.#root.setAttribute("aria-valuenow", String(Math.round(this.#held)));
+    this.#root.setAttribute("aria-valuetext", figure);
+  }
+
+  /** Shows silence at once. */
+  clear() {
+    this.#level = this.#held = FLOOR;
+    this.#said = 0;
+    this.frame(performance.now(), null);
+  }
+
+  /** @param {AnalyserNode} analyser */
+  #measure(analyser) {
+    if (this.#samples.length !== analyser.fftSize) this.#samples = new Float32Array(analyser.fftSize);
+    analyser.getFloatTimeDomainData(this.#samples);
+    let peak = 0;
+    for (const sample of this.#samples) peak = Math.max(peak, Math.abs(sample));
+    return peak > 0 ? Math.max(FLOOR, 20 * Math.log10(peak)) : FLOOR;
+  }
+}
+
+/** @param {number} level */
+function fraction(level) {
+  return Math.max(0, Math.min(1, 1 - level / FLOOR));
+}

@@ -1,0 +1,40 @@
+// @ts-check
+// What the system shows of the page on a lock screen or a headset: the microphone, and buttons to stop and to switch.
+
+import { title } from "../model/mounts.js";
+
+/**
+ * @param {import("../model/listening.js").Listening} listening
+ * @param {{ play: () => void, step: (by: number) => void }} actions `step` switches to a microphone further down the list.
+ */
+export function followMediaSession(listening, { play, step }) {
+  const { mediaSession: session } = navigator;
+  if (!session) return;
+  /**
+   * @param {MediaSessionAction} action
+   * @param {() => void} work
+   */
+  const on = (action, work) => {
+    try {
+      session.setActionHandler(action, work);
+    } catch {
+      // This browser does not know the action.
+    }
+  };
+  on("play", play);
+  on("pause", () => listening.stop());
+  on("stop", () => listening.stop());
+  on("nexttrack", () => step(1));
+  on("previoustrack", () => step(-1));
+  listening.addEventListener("change", () => {
+    const { mount, silent } = listening;
+    session.playbackState = silent ? "paused" : "playing";
+    if (!mount) return;
+    session.metadata = new MediaMetadata({
+      title: title(mount),
+      artist: mount.title ?? mount.description ?? "Live",
+      album: location.hostname,
+      artwork: [{ src: new URL("web/icon.svg", location.href).href, type: "image/svg+xml" }],
+    });
+  });
+}

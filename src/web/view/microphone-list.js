@@ -1,0 +1,112 @@
+// @ts-check
+// The list of microphones: a button for each, which plays it.
+//
+// A button is the same element for as long as its microphone is on the air, so it keeps the keyboard's focus when
+// something else changes.
+
+import { ACCESS, format, overview } from "../model/messages.js";
+import { title } from "../model/mounts.js";
+import { setText } from "./dom.js";
+
+/**
+ * @typedef {import("../model/listening.js").Listening} Listening
+ * @typedef {import("../model/mounts.js").Mount} Mount
+ * @typedef {import("../model/mounts.js").Mounts} Mounts
+ */
+
+/**
+ * The elements of one microphone.
+ *
+ * @typedef {Record<"item" | "button" | "name" | "status" | "about", HTMLElement>} Item
+ */
+
+export class MicrophoneList {
+  #root;
+  #empty;
+  #mounts;
+  #listening;
+  #play;
+  /** @type {Map<string, Item>} */
+  #items = new Map();
+
+  /**
+   * @param {HTMLElement} root
+   * @param {HTMLElement} empty Shown instead of a list without entries.
+   * @param {Mounts} mounts
+   * @param {Listening} listening
+   * @param {(mount: Mount) => void} play
+   */
+  constructor(root, empty, mounts, listening, play) {
+    this.#root = root;
+    this.#empty = empty;
+    this.#mounts = mounts;
+    this.#listening = listening;
+    this.#play = play;
+  }
+
+  /** @param {Mount | null} chosen */
+  show(chosen) {
+    for (const [name, { item }] of this.#items) {
+      if (this.#mounts.all.has(name)) continue;
+      item.remove();
+      this.#items.delete(name);
+    }
+    /** @type {HTMLElement | null} */
+    let before = null;
+    for (const mount of this.#mounts.all.values()) {
+      const parts = this.#item(mount.name);
+      this.#fill(parts, mount, chosen);
+      /** @type {ChildNode | null} */
+      const next = before ? before.nextSibling : this.#root.firstChild;
+      if (next !== parts.item) this.#root.insertBefore(parts.item, next);
+      before = parts.item;
+    }
+    this.#empty.hidden = this.#mounts.all.size > 0;
+    setText(this.#empty, overview(this.#mounts));
+    this.#root.classList.toggle("stale", this.#mounts.online === false);
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Item}
+   */
+  #item(name) {
+    const known = this.#items.get(name);
+    if (known) return known;
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    const span = (/** @type {string} */ className) => {
+      const element = document.createElement("span");
+      element.className = className;
+      button.append(element, " ");
+      return element;
+    };
+    const parts = { item, button, name: span("name"), status: span("status"), about: span("about") };
+    button.addEventListener("click", () => {
+      const mount = this.#mounts.all.get(name);
+      if (mount) this.#play(mount);
+    });
+    item.append(button);
+    this.#items.set(name, parts);
+    return parts;
+  }
+
+  /**
+   * @param {Item} parts
+   * @param {Mount} mount
+   * @param {Mount | null} chosen
+   */
+  #fill({ item, button, name, status, about }, mount, chosen) {
+    const heard = !this.#listening.silent && this.#listening.mount?.name === mount.name;
+    button.setAttribute("aria-pressed", String(heard));
+    button.classList.toggle("chosen", chosen?.name === mount.name);
+    item.dataset.mount = mount.name;
+    setText(name, title(mount));
+    const state = mount.state === "gap" ? "no signal" : ACCESS[mount.access] || "live";
+    setText(status, heard && mount.state === "live" ? "listening" : state);
+    status.dataset.state = mount.state === "gap" ? "gap" : mount.access;
+    const listeners = mount.listeners === 1 ? "1 listener" : `${mount.listeners} listeners`;
+    setText(about, [mount.title, format(mount), listeners].filter(Boolean).join(" · "));
+  }
+}

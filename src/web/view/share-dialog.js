@@ -1,0 +1,103 @@
+// @ts-check
+// Sharing a microphone: permanent addresses, a QR code, a playlist.
+
+import { ACCESS } from "../model/messages.js";
+import { address, title } from "../model/mounts.js";
+import { find } from "./dom.js";
+import { encode, path } from "./qr.js";
+
+/** @typedef {import("../model/mounts.js").Mount} Mount */
+
+/**
+ * The address of the listening page with this microphone chosen.
+ *
+ * @param {Mount} mount
+ */
+export function pageAddress(mount) {
+  return new URL(`./?${choice(mount)}`, location.href).href;
+}
+
+const choice = (/** @type {Mount} */ mount) => `mount=${encodeURIComponent(mount.name).replaceAll("%2F", "/")}`;
+
+export class ShareDialog {
+  #dialog;
+
+  /** @param {HTMLDialogElement} dialog */
+  constructor(dialog) {
+    this.#dialog = dialog;
+    find(dialog, ".close", HTMLButtonElement).addEventListener("click", () => dialog.close());
+    for (const name of ["page", "stream", "embed"]) {
+      const button = find(dialog, `[data-copy=link-${name}]`, HTMLButtonElement);
+      button.addEventListener("click", () => this.#copy(this.#link(name)));
+    }
+  }
+
+  /** @param {Mount} mount */
+  open(mount) {
+    const page = pageAddress(mount);
+    const stream = new URL(address(mount.name), location.href).href;
+    const embed = new URL(`embed?${choice(mount)}`, location.href).href;
+    this.#text("sharing-title", `Share ${title(mount)}`);
+    this.#text("sharing-about", about(mount));
+    this.#link("page").value = page;
+    this.#link("stream").value = stream;
+    const name = title(mount).replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+    this.#link("embed").value =
+      `<iframe src="${embed}" width="480" height="320" title="${name}" allow="autoplay"></iframe>`;
+    find(this.#dialog, "#playlist", HTMLAnchorElement).href = address(mount.name, ".m3u");
+    this.#text("copied", "");
+    this.#draw(page);
+    this.#dialog.showModal();
+  }
+
+  /** @param {string} text */
+  #draw(text) {
+    const image = find(this.#dialog, "#code", SVGSVGElement);
+    const code = encode(text);
+    image.toggleAttribute("hidden", !code);
+    if (!code) return;
+    const { side, d } = path(code);
+    image.setAttribute("viewBox", `0 0 ${side} ${side}`);
+    find(image, "path", SVGPathElement).setAttribute("d", d);
+  }
+
+  /** @param {HTMLInputElement} field */
+  async #copy(field) {
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      // The clipboard API is missing on plain http; the deprecated command works there.
+      if (!document.execCommand("copy")) {
+        this.#text("copied", "The address is selected. Copy it with the keyboard.");
+        return;
+      }
+    }
+    this.#text("copied", "Copied.");
+  }
+
+  /** @param {string} name */
+  #link(name) {
+    return find(this.#dialog, `#link-${name}`, HTMLInputElement);
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} text
+   */
+  #text(id, text) {
+    find(this.#dialog, `#${id}`, HTMLElement).textContent = text;
+  }
+}
+
+/** @param {Mount} mount */
+function about(mount) {
+  switch (mount.access) {
+    case "public":
+      return "These addresses are permanent. They work whenever the microphone is on the air.";
+    case "closed":
+      return "This microphone is closed to listeners.";
+    default:
+      return `Listeners are asked for the ${ACCESS[mount.access]}, which is not part of these addresses.`;
+  }
+}
