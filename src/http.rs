@@ -1,7 +1,8 @@
-//! The few words of HTTP that the data plane says itself.
+//! The HTTP responses and the request-target parsing of the data plane.
 //!
-//! Sources and stream listeners are not what an HTTP library takes them for, so the
-//! answers they get are written here: plain text, one sentence, and never a secret.
+//! No HTTP library serves sources and listeners here: their bodies are endless, and old encoders do
+//! not send valid HTTP. So their responses are rendered by this module: plain text, one sentence,
+//! never a secret.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -9,52 +10,53 @@ use std::fmt::Write;
 
 use percent_encoding::percent_decode_str;
 
-/// How silvacast names itself to clients.
+/// The value of the `Server` and `User-Agent` fields.
 pub const SERVER: &str = concat!("silvacast/", env!("CARGO_PKG_VERSION"));
 
-/// Says that the body may be sent (RFC 9110, section 15.2.1).
+/// The interim response that asks a client to send the body (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The version a client speaks.
+/// The HTTP version of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0, and what old encoders send for it.
+    /// HTTP/1.0, or another version that old encoders send instead.
     Http10,
     /// HTTP/1.1.
     Http11,
 }
 
-/// An answer that is not audio.
+/// A response that is not audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Status code.
     pub status: u16,
-    /// One plain sentence for whoever reads it; empty for none.
+    /// The body: one sentence for a person. Empty for a response without a body.
     pub sentence: String,
     /// Further header fields.
     pub fields: Vec<(&'static str, String)>,
 }
 
 impl Reply {
-    /// An answer with a sentence.
+    /// A response with this status and sentence.
     pub fn new(status: u16, sentence: impl Into<String>) -> Self {
         Self { status, sentence: sentence.into(), fields: Vec::new() }
     }
 
-    /// The same with one more header field.
+    /// Adds a header field.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
 
-    /// The answer on the wire.
-    pub fn render(&self, version: Version, keep: bool, with_body: bool) -> Vec<u8> {
+    /// Renders the response. `keep_alive` announces that the connection stays open; `with_body` is
+    /// false for a response to HEAD.
+    pub fn render(&self, version: Version, keep_alive: bool, with_body: bool) -> Vec<u8> {
         let version = match version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
         };
-        let connection = if keep { "keep-alive" } else { "close" };
+        let connection = if keep_alive { "keep-alive" } else { "close" };
         let body =
             if self.sentence.is_empty() { String::new() } else { format!("{}\n", self.sentence) };
         let mut text = format!("{version} {} {}\r\n", self.status, reason(self.status));
@@ -81,15 +83,16 @@ impl Reply {
     }
 }
 
-/// The path of a request target without `prefix`, decoded once, and its query.
+/// The path of a request target, percent-decoded once and without `prefix`, and the query as it was
+/// sent.
 ///
 /// # Errors
-/// The reply to give where it is no path.
+/// The response for a path that is not UTF-8.
 pub fn path_and_query<'t>(target: &'t str, prefix: &str) -> Result<(String, &'t str), Reply> {
     let bad = |what: &str| Reply::new(400, format!("The path of this request {what}."));
-    // A proxy may be asked with the whole URL.
-    let whole = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
-    let target = whole.map_or(target, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
+    // The target may be in absolute form (RFC 9112, section 3.2.2).
+    let absolute = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
+    let target = absolute.map_or(target, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = percent_decode_str(path).decode_utf8().map_err(|_| bad("is not UTF-8"))?;
     let inside = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());
@@ -101,29 +104,31 @@ pub fn path_and_query<'t>(target: &'t str, prefix: &str) -> Result<(String, &'t 
     Ok((inside.to_owned(), query))
 }
 
-/// A path as the log may show it, given as it was decoded: what does not look like the name of a mount
-/// or a page is left out, as it may be a token or a password that a client put in the wrong place.
+/// The part of a decoded path that may appear in the log. Everything from the first character that
+/// cannot belong to the path of a mount or a page is left out, because it may be a token or a
+/// password that a client put in the wrong place.
 pub fn redacted_path(path: &str) -> &str {
     let end = path.find(['?', '&', ';', '=', '%', '#', '@']).unwrap_or(path.len());
-    // Before an `@` stands a password; without a slash at its beginning it is no path.
+    // A password may stand before an `@`. A target without a leading slash is not a path.
     let is_path = path.starts_with('/') && !path.starts_with("//") && !path.contains('@');
     if is_path { path.get(..end).unwrap_or_default() } else { "" }
 }
 
-/// The same for a request target, which may be anything.
+/// [`redacted_path`] of a request target.
 pub fn redacted_target(target: &str, prefix: &str) -> String {
     path_and_query(target, prefix)
         .map(|(path, _)| redacted_path(&path).to_owned())
         .unwrap_or_default()
 }
 
-/// A parameter of a query as it stands there; the first of this name counts.
+/// The value of a query parameter, not decoded. If there are several of this name, the first
+/// counts.
 pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
-/// What may be asked of a page of the server's own.
+/// The value of the `Allow` field for a path of the control plane (RFC 9110, section 10.2.1).
 pub fn allowed(path: &str) -> &'static str {
     if path == "/admin" || path.starts_with("/admin/") {
         "GET, HEAD, OPTIONS, POST"
@@ -132,11 +137,12 @@ pub fn allowed(path: &str) -> &'static str {
     }
 }
 
-/// Now, as HTTP writes it.
+/// The current time as an HTTP date (RFC 9110, section 5.6.7).
 pub fn date() -> String {
     httpdate::fmt_http_date(std::time::SystemTime::now())
 }
 
+/// The reason phrase of a status code.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -160,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_shows_paths_and_no_secrets() {
+    fn redacted_targets_contain_paths_and_no_secrets() {
         for (target, shown) in [
             ("/stream/mic-a.opus?token=secret", "/mic-a.opus"),
             ("/mic%20a:1.opus", "/mic a:1.opus"),
