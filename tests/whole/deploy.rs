@@ -185,7 +185,11 @@ fn what_refuses_the_configuration_is_not_deployed() {
     let output = station.deploy(&better());
     assert!(!output.status.success());
     assert!(said(&output).contains("workers = 0 is not allowed"), "{}", said(&output));
-    assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
+    assert!(
+        said(&output).ends_with("not deployed: the previous state is restored\n"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
     assert_eq!(station.pen.property(UNIT, "MainPID"), pid, "it was restarted");
 }
@@ -205,7 +209,11 @@ fn what_does_not_start_gives_way_to_what_was_there() {
     let files = station.files();
     let output = station.deploy(BAD);
     assert!(!output.status.success());
-    assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
+    assert!(
+        said(&output).ends_with("not deployed: the previous state is restored\n"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
     assert!(station.active() && station.running() == better(), "another one runs");
     assert_eq!(station.pen.property(UNIT, "NeedDaemonReload"), "no");
@@ -223,7 +231,11 @@ fn a_host_where_nothing_starts_is_said_to_be_one() {
     let files = station.files();
     let output = station.deploy(&better());
     assert!(!output.status.success());
-    assert!(said(&output).contains("does not start any more either"), "{}", said(&output));
+    assert!(
+        said(&output).contains("the previous version does not start either"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
 }
 
@@ -274,7 +286,11 @@ fn a_first_one_that_does_not_start_leaves_nothing_behind() {
     let files = station.files();
     let output = station.deploy(BAD);
     assert!(!output.status.success());
-    assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
+    assert!(
+        said(&output).ends_with("not deployed: the previous state is restored\n"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
     assert_eq!(station.pen.property(UNIT, "ActiveState"), "inactive", "it is tried again");
     assert_eq!(station.pen.property(UNIT, "LoadState"), "not-found");
