@@ -1,4 +1,4 @@
-# The recipes; `just` alone lists them.
+# The recipes. `just` without arguments lists them.
 _default:
     @just --list
 
@@ -10,33 +10,33 @@ run *ARGS:
 demo:
     cargo run --release -- demo
 
-# Say every error of a configuration, and the memory it can take
+# Report every error of a configuration, and the most memory that it can take
 check FILE:
     cargo run --release -- check --config {{FILE}}
 
-# Everything that can fail
+# Run all checks and tests that CI runs
 test:
     tests/all
 
-# Style, lints, and the licences and sources of what is used (needs cargo-deny)
+# Formatting, lints, and the licences and sources of dependencies (needs cargo-deny)
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo deny check
 
-# Attacks and faults against the server, and what was seen; --long takes ten minutes and more
+# Run attacks and faults against the server and report the results; --long takes over ten minutes
 hostile *ARGS:
     cargo test --locked --test hostile -- {{ARGS}}
 
-# CPU, latency and memory beside a bare fan-out and Icecast, in one run
+# Measure CPU, latency and memory, compared with a minimal relay and Icecast
 bench *ARGS:
     cargo bench --bench fanout -- {{ARGS}}
 
-# What a page costs on its way into the ring
+# Measure the cost of a page from the splice into the ring
 bench-splice:
     cargo bench --bench splice
 
-# How far behind live mpv, ffplay and Chromium are
+# Measure how far behind live mpv, ffplay and Chromium play
 latency:
     cargo build --release
     benches/latency
@@ -46,19 +46,19 @@ fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
 
-# Write the manual pages and the shells' completions
+# Write the manual pages and the shell completions
 manual DIR="target/manual":
     cargo run --example manual -- {{DIR}}
 
-# A static binary for another machine, without Docker (cross/Cross.toml is for those who have it)
+# Build a static binary for another machine, without containers (see also cross/Cross.toml)
 cross TARGET="aarch64-unknown-linux-musl":
     rustup target add {{TARGET}}
     cargo build --config cross/cargo.toml --release --target {{TARGET}}
 
-# Debian packages in target/debian, for a Raspberry Pi and for a PC (installs cargo-deb where it is missing)
+# Build Debian packages in target/debian, for a Raspberry Pi and a PC (installs cargo-deb if missing)
 deb *TARGETS="aarch64-unknown-linux-musl x86_64-unknown-linux-musl":
     systemd/debian/build {{TARGETS}}
 
-# Put the static binary and its units on a host; what does not start there changes nothing
+# Install the static binary and its units on a host; if it does not start, restore the previous state
 deploy HOST TARGET="aarch64-unknown-linux-musl": (cross TARGET)
     cross/deploy {{HOST}} {{TARGET}}
