@@ -18,7 +18,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Exit> {
     let environment = Environment::of_process();
     let Some(file) = file else { return try_out(&environment) };
     let config = load(file, &environment)?;
-    let inherited = inherited_sockets().map_err(Exit::Failed)?;
+    let inherited = inherited_sockets().map_err(|error| Exit::Failed(error.to_string()))?;
     let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
     serve(config, sockets, Some(file), || Ok(()))
 }
@@ -52,7 +52,7 @@ pub(super) fn for_trying(
     })
 }
 
-/// Serves until told to stop. The order counts: power is dropped up while there is one thread, and
+/// Serves until told to stop. The order counts: privileges are dropped while there is one thread, and
 /// before anything is read from the network. `beside` starts what runs beside the server.
 pub(super) fn serve(
     config: Config,
@@ -61,20 +61,13 @@ pub(super) fn serve(
     beside: impl FnOnce() -> Result<(), Exit>,
 ) -> Result<(), Exit> {
     let failed = |error: std::io::Error| Exit::Failed(format!("cannot serve: {error}"));
-    allow_open_files(Budget::of(&config).files).map_err(Exit::Failed)?;
-    let dropped = drop_privileges(&config.user).map_err(Exit::Failed)?;
+    allow_open_files(Budget::of(&config).files).map_err(|error| Exit::Failed(error.to_string()))?;
+    let dropped = drop_privileges(&config.user).map_err(|error| Exit::Failed(error.to_string()))?;
     let _log = Log::start(config.combined).map_err(failed)?;
     let (uid, gid) = (dropped.uid, dropped.gid);
     journal!(info, PRIVILEGES, uid, gid, "runs without capabilities or a way to get any");
     for what in dropped.kept {
-        journal!(
-            warn,
-            PRIVILEGES,
-            uid,
-            gid,
-            reason = what,
-            "could not be dropped up, which is no loss here"
-        );
+        journal!(warn, PRIVILEGES, uid, gid, reason = what, "a privilege without effect was kept");
     }
     tell_ignored(&config);
     beside()?;
@@ -146,7 +139,7 @@ impl Running {
             return Err(general("there is no configuration file to read again".into()));
         };
         let config = Config::load(file, &Environment::of_process())?;
-        allow_open_files(Budget::of(&config).files).map_err(general)?;
+        allow_open_files(Budget::of(&config).files).map_err(|error| general(error.to_string()))?;
         Ok(config)
     }
 }

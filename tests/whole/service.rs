@@ -223,7 +223,7 @@ fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
     assert_eq!(failed["PRIORITY"], "3");
     pen.wait_for("the status", |pen| {
         let status = pen.property(UNIT, "StatusText");
-        let wanted = "configuration not taken over (line 1: workers = 0 is not allowed";
+        let wanted = "configuration not reloaded (line 1: workers = 0 is not allowed";
         (status.starts_with(wanted) && status.contains("1 microphone")).then_some(())
     });
     assert_eq!(pen.inside(|| get(&PORT, "/stream/healthz").status), 200, "as it was");
@@ -310,7 +310,7 @@ fn a_socket_that_is_not_for_clients_is_refused_by_name() {
     assert!(!pen.run(&["systemctl", "start", UNIT]).status.success());
     let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
     assert!(
-        said.contains("passes in a socket named \"metrics\"; the only one known is \"http\""),
+        said.contains("passed a socket named \"metrics\"; the only known name is \"http\""),
         "{said}"
     );
 }
