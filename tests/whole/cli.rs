@@ -99,7 +99,7 @@ fn health_is_zero_or_one() {
     assert_eq!(health(&server.url("/healthz")).status.code(), Some(0));
     let sick = health(&server.url("/nothing"));
     assert_eq!(sick.status.code(), Some(1));
-    assert!(text(&sick.stderr).contains("it answers 404"));
+    assert!(text(&sick.stderr).contains("it responds with 404"));
     assert_eq!(health("http://127.0.0.1:1/healthz").status.code(), Some(1));
     assert_eq!(health("nonsense").status.code(), Some(2));
     let by_port =
