@@ -27,7 +27,8 @@ const READ_INTERVAL: Duration = Duration::from_millis(200);
 const STALL_THRESHOLD: Duration = Duration::from_millis(350);
 /// A stall of at least this length is logged.
 const LOGGED_STALL: Duration = Duration::from_millis(450);
-/// Several threads notice the same stall. It is logged once in this time, in microseconds.
+/// Several threads notice the same stall. Within this time after a logged stall, in microseconds,
+/// none is logged again.
 const LOG_INTERVAL: u64 = 1_000_000;
 
 /// The running time of one thread. Clones share the same state.

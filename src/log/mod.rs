@@ -40,10 +40,10 @@ const QUEUED_LINES: usize = 512;
 pub const LOG_MEMORY: usize = QUEUED_LINES * 2048;
 /// How long dropping the [`Log`] waits for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-/// Least time between two reports of dropped and left out lines.
+/// Minimum time between two reports of dropped and left out lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The running log. Dropping it writes the queued lines, unless that takes more than a second.
+/// The running log. Dropping it writes the queued lines, unless the output blocks.
 pub struct Log {
     queue: SyncSender<LogMessage>,
 }

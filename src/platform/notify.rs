@@ -99,7 +99,7 @@ impl Notifier {
         self.change(|pending| pending.status = Some(status));
     }
 
-    /// Waits until all messages have been sent, but at most for [`NOTIFY_FLUSH_TIMEOUT`].
+    /// Waits until all messages have been sent, but not longer than a second.
     pub fn flush(&self) {
         let end = Instant::now().checked_add(NOTIFY_FLUSH_TIMEOUT);
         let mut pending = self.0.lock();
