@@ -48,7 +48,7 @@ fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
 
-# Write the manual pages and the shells' completions
+# Write the manual pages and the shell completions
 manual DIR="target/manual":
     cargo run --locked --example manual -- {{DIR}}
 

@@ -1,4 +1,4 @@
-//! Which client a request comes from, and which addresses count as one client.
+//! The address of a client, and the networks whose addresses count as one client.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -7,26 +7,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The client that a request comes from, behind trusted proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddr {
-    /// The client's address, as far as it is known.
+    /// The client's address, or the proxy's if the proxy forwarded none.
     pub address: IpAddr,
-    /// The address is that of a trusted proxy that forwarded no client address: requests of
-    /// different clients cannot be told apart, so none is locked out.
+    /// The address belongs to a trusted proxy that forwarded no client address. Its clients cannot
+    /// be told apart, so they are not locked out.
     pub is_proxy: bool,
-    /// The request came through a trusted proxy, and the next one on the same connection may be
-    /// another client's.
+    /// The request came through a trusted proxy. The next request on the same connection may come
+    /// from another client.
     pub behind_proxy: bool,
 }
 
-/// The network within which one client can change its address: an IPv6 host has a whole /64.
+/// The network of a single client: an IPv4 address, or an IPv6 /64, because an IPv6 host can use
+/// any address of its /64 (RFC 8981).
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     prefix(address, 32, 64)
 }
 
-/// The network that one owner may have addresses in: an IPv4 /24, an IPv6 /48.
+/// The network in which one owner may have addresses: an IPv4 /24, or an IPv6 /48.
 pub(crate) fn wide_network(address: IpAddr) -> IpAddr {
     prefix(address, 24, 48)
 }
 
+/// The first address of the network with a prefix of `v4` or `v6` bits.
 fn prefix(address: IpAddr, v4: u32, v6: u32) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => {

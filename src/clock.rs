@@ -1,12 +1,12 @@
-//! The time that a thread has run: monotonic time less the time in which the process stood still.
+//! Running time: monotonic time minus the time in which the thread did not run (stalls).
 //!
-//! A stopped process (SIGSTOP), a frozen virtual machine or a thread that gets no processor sees its
-//! timers expire although its peers did nothing wrong. So deadlines about peers are kept in running
-//! time: it stands still when the thread does, and every deadline moves with it. What protects against
-//! an attacker (lockouts, the end of a shared link) is kept in real time.
+//! In a stopped process (SIGSTOP), a frozen virtual machine or a thread that gets no processor
+//! time, timers expire although the peers did nothing wrong. So deadlines about peers are kept in
+//! running time, which does not advance during a stall. Deadlines that protect against an attacker
+//! (lockouts, the expiry of a link) are kept in real time.
 //!
-//! Each thread has its own [`Clock`]. While the thread runs, its clock is read at least five times a
-//! second. A much longer pause between two readings means that the thread did not run.
+//! Each thread has a [`Clock`]. While the thread runs, it reads its clock at least five times a
+//! second. A much longer pause between two readings is a stall.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -20,55 +20,57 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::log::journal;
 
-/// How often a thread that has nothing to do reads its clock.
-const BEAT: Duration = Duration::from_millis(200);
-/// A pause between two readings that is longer than this is a standstill: a beat, and what a busy
-/// machine makes of it.
-const STANDSTILL: Duration = Duration::from_millis(350);
-/// A standstill that is worth a line in the log.
-const WORTH_A_LINE: Duration = Duration::from_millis(450);
-/// Threads that find the same standstill within this time report it once, in microseconds.
-const REPORTED_ONCE: u64 = 1_000_000;
+/// How often an idle thread reads its clock.
+const READ_INTERVAL: Duration = Duration::from_millis(200);
+/// A longer pause between two readings is a stall. This allows for a timer that is late on a busy
+/// machine.
+const STALL_THRESHOLD: Duration = Duration::from_millis(350);
+/// A stall of at least this length is logged.
+const LOGGED_STALL: Duration = Duration::from_millis(450);
+/// Several threads notice the same stall. Within this time after a logged stall, in microseconds,
+/// none is logged again.
+const LOG_INTERVAL: u64 = 1_000_000;
 
-/// One thread's running time; clones are the same.
+/// The running time of one thread. Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Clock(Rc<ClockState>);
 
 #[derive(Debug)]
 struct ClockState {
-    /// When the clock was read last, in real time.
+    /// When the clock was last read, in real time.
     read: Cell<Instant>,
-    /// How long the thread has stood still in all.
+    /// The sum of all stalls.
     stood_still: Cell<Duration>,
-    /// Until when, in running time, peers are given time to come back from the last standstill.
+    /// Until when, in running time, peers may be silent because of the last stall.
     grace: Cell<Option<Instant>>,
 }
 
-/// A moment in running time, and how long the thread had stood still by then.
+/// A moment in running time, and the sum of all stalls before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The moment. Only moments of the same clock can be compared.
     pub at: Instant,
-    /// All standstills before it, in sum.
+    /// The sum of all stalls before it.
     pub stood_still: Duration,
 }
 
-/// An event's time by both clocks: one for people, one for durations.
+/// The time of an event by two clocks: the wall clock for people, the monotonic clock for
+/// durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {
-    /// By the wall clock, which may be set at any time.
+    /// By the wall clock, which can be set at any time.
     pub wall: SystemTime,
     /// By the monotonic clock.
     pub steady: Instant,
 }
 
-/// The time was over.
+/// A deadline in running time has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the time is over")]
+#[error("timed out")]
 pub struct Elapsed;
 
 impl Clock {
-    /// A clock that begins now. Keep [`Self::beat`] running beside whatever uses it.
+    /// A clock that starts now. [`Self::beat`] must run on the same thread while the clock is used.
     pub fn start() -> Self {
         Self(Rc::new(ClockState {
             read: Cell::new(real_now()),
@@ -77,36 +79,37 @@ impl Clock {
         }))
     }
 
-    /// Reads the clock for as long as it is polled, so that a standstill is found.
+    /// Reads the clock at regular intervals, so that stalls are noticed. Never resolves.
     pub async fn beat(&self) {
         loop {
-            sleep(BEAT).await;
+            sleep(READ_INTERVAL).await;
             self.now();
         }
     }
 
-    /// Now, in running time.
+    /// The current running time.
     pub fn now(&self) -> Instant {
         self.moment().at
     }
 
-    /// Now, and how long the thread has stood still so far.
+    /// The current running time, and the sum of all stalls so far.
     pub fn moment(&self) -> Moment {
         let real = real_now();
         let pause = real.saturating_duration_since(self.0.read.replace(real));
-        if pause > STANDSTILL {
+        if pause > STALL_THRESHOLD {
             self.0.stood_still.set(self.0.stood_still.get() + pause);
             let at = real.checked_sub(self.0.stood_still.get());
             self.0.grace.set(at.and_then(|at| at.checked_add(pause)));
-            report(real, pause);
+            log_stall(real, pause);
         }
         let stood_still = self.0.stood_still.get();
-        // The standstills lie between the clock's beginning and now, so this never saturates.
+        // All stalls happened after the clock was started, so the subtraction cannot fail.
         Moment { at: real.checked_sub(stood_still).unwrap_or(real), stood_still }
     }
 
-    /// How long a peer may still be silent because of the last standstill: a sender whose window was closed looks
-    /// for room again after as long as it has waited already (RFC 9293, section 3.8.6.1).
+    /// How much longer a peer may be silent because of the last stall. A sender whose window was
+    /// closed doubles the interval between its window probes (RFC 9293, section 3.8.6.1), so it may
+    /// notice the end of a stall only after as much time again.
     pub fn grace(&self) -> Duration {
         let now = self.now();
         self.0.grace.get().map_or(Duration::ZERO, |end| end.saturating_duration_since(now))
@@ -126,12 +129,11 @@ impl Clock {
         }
     }
 
-    /// Waits for `future`, for at most `limit` of running time. A time that seems to be over is not
-    /// judged before the reactor has been asked once more: what the peer sent while this thread
-    /// did not run counts.
+    /// Awaits `future` for at most `limit` of running time. When the time is over, the reactor is
+    /// polled once more, because data may have arrived while this thread did not run.
     ///
     /// # Errors
-    /// [`Elapsed`].
+    /// [`Elapsed`] if the time is over.
     pub async fn timeout<T>(
         &self,
         limit: Duration,
@@ -159,12 +161,12 @@ impl Clock {
 }
 
 impl Timestamp {
-    /// The time now.
+    /// The current time.
     pub fn now() -> Self {
         Self { wall: SystemTime::now(), steady: Instant::now() }
     }
 
-    /// How long ago it was.
+    /// The time that has passed since then.
     pub fn elapsed(&self) -> Duration {
         self.steady.elapsed()
     }
@@ -173,38 +175,39 @@ impl Timestamp {
 impl Moment {
     /// The same moment in real time.
     pub fn real(self) -> Instant {
-        // It was read from the real clock: the sum is no more than that.
+        // The sum is a value that was read from the real clock, so the addition cannot fail.
         self.at.checked_add(self.stood_still).unwrap_or(self.at)
     }
 }
 
 impl From<Instant> for Moment {
-    /// A moment of a time that never stood still.
+    /// A moment in real time, without stalls.
     fn from(at: Instant) -> Self {
         Self { at, stood_still: Duration::ZERO }
     }
 }
 
-/// The runtime's clock, which tests can pause.
+/// The time of the runtime's clock, which tests can pause.
 fn real_now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Says it once for all threads.
-fn report(now: Instant, pause: Duration) {
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
-    static REPORTED: AtomicU64 = AtomicU64::new(0);
-    let began = *BEGAN.get_or_init(|| now.checked_sub(pause).unwrap_or(now));
-    let micros = now.saturating_duration_since(began).as_micros() as u64;
-    let is_new = |last: u64| last == 0 || micros.saturating_sub(last) > REPORTED_ONCE;
+/// Logs a stall, once for all threads that noticed it.
+fn log_stall(now: Instant, pause: Duration) {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    /// Microseconds from the epoch to the last log line; 0 before the first one.
+    static LAST_LOGGED: AtomicU64 = AtomicU64::new(0);
+    let epoch = *EPOCH.get_or_init(|| now.checked_sub(pause).unwrap_or(now));
+    let micros = now.saturating_duration_since(epoch).as_micros() as u64;
+    let is_new = |last: u64| last == 0 || micros.saturating_sub(last) > LOG_INTERVAL;
     let first = |last: u64| is_new(last).then_some(micros);
-    if pause >= WORTH_A_LINE && REPORTED.fetch_update(Relaxed, Relaxed, first).is_ok() {
+    if pause >= LOGGED_STALL && LAST_LOGGED.fetch_update(Relaxed, Relaxed, first).is_ok() {
         let seconds = pause.as_secs_f32();
         journal!(
             warn,
             STOOD_STILL,
             seconds,
-            "the server did not run for a while; deadlines of sources and listeners were moved by as much"
+            "the server did not run for a while; deadlines of sources and listeners were extended"
         );
     }
 }
@@ -217,7 +220,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Lets the thread run for a while: somebody reads the clock all the time.
+    /// Advances time while the clock is read often enough.
     async fn run(clock: &Clock, time: Duration) {
         for _ in 0..time.as_millis() / 100 {
             advance(Duration::from_millis(100)).await;
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn running_time_stands_still_when_the_thread_does() {
+    async fn running_time_does_not_advance_during_a_stall() {
         let clock = Clock::start();
         let began = clock.now();
         run(&clock, SECOND).await;
@@ -241,11 +244,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_time_is_over_when_the_thread_has_run_for_so_long() {
+    async fn a_timeout_counts_running_time_only() {
         let clock = Clock::start();
         let real = tokio::time::Instant::now();
         let waiting = clock.timeout(10 * SECOND, std::future::pending::<()>());
-        let stopping = async {
+        let stalling = async {
             run(&clock, SECOND).await;
             advance(12 * SECOND).await;
             clock.beat().await;
@@ -253,19 +256,19 @@ mod tests {
         tokio::select! {
             biased;
             waited = waiting => assert_eq!(waited, Err(Elapsed)),
-            () = stopping => {}
+            () = stalling => {}
         }
         let real = real.elapsed();
         assert!(real >= 22 * SECOND && real < 23 * SECOND, "{real:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_came_while_the_thread_stood_still_is_taken() {
+    async fn data_that_arrives_at_the_deadline_is_taken() {
         let clock = Clock::start();
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let waiting = clock.timeout(SECOND, receiver);
         let peer = async {
-            // It sends in the same moment in which the time is over.
+            // The peer sends at the moment of the deadline.
             sleep(SECOND).await;
             sender.send(7).unwrap();
         };
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_beyond_all_time_is_none() {
+    async fn a_timeout_that_overflows_never_elapses() {
         let clock = Clock::start();
         assert_eq!(clock.timeout(Duration::MAX, std::future::ready(1)).await, Ok(1));
     }

@@ -1,4 +1,4 @@
-//! `silvacast`: reads the command line, calls the library, and turns the outcome into an exit code.
+//! `silvacast`: parses the command line, calls the library, and maps the outcome to an exit code.
 
 use std::process::ExitCode;
 
@@ -7,14 +7,15 @@ use silvacast::cli::{self, Cli, Exit};
 
 fn main() -> ExitCode {
     match cli::main(Cli::parse()) {
-        Exit::Fine => ExitCode::SUCCESS,
-        Exit::Failed(sentence) => end(1, &sentence),
-        Exit::Wrong(sentence) => end(2, &sentence),
+        Exit::Success => ExitCode::SUCCESS,
+        Exit::Failed(message) => exit(1, &message),
+        Exit::Invalid(message) => exit(2, &message),
     }
 }
 
-fn end(code: u8, sentence: &str) -> ExitCode {
-    for line in sentence.lines() {
+/// Prints the message on standard error and returns the exit code.
+fn exit(code: u8, message: &str) -> ExitCode {
+    for line in message.lines() {
         eprintln!("silvacast: {line}");
     }
     ExitCode::from(code)

@@ -1,21 +1,23 @@
-//! Counting who is in: a seat is a value, and dropping it frees it, so no count can leak or underflow.
+//! Counters with a limit. A permit is a value that counts as one; dropping it gives it back. So a
+//! count cannot leak or underflow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// A counter with a limit given at each taking.
+/// A counter of permits. The limit is an argument of each [`Self::take`], because a reload may
+/// change it.
 #[derive(Debug, Default)]
 pub struct Quota {
     taken: AtomicUsize,
     peak: AtomicUsize,
 }
 
-/// One of the [`Quota`], held until dropped.
+/// One permit of a [`Quota`]. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Permit(Arc<Quota>);
 
 impl Quota {
-    /// Takes a seat, or `None` if `limit` of them are taken.
+    /// Takes a permit; `None` if `limit` permits are taken.
     pub fn take(self: &Arc<Self>, limit: usize) -> Option<Permit> {
         let add = |taken| (taken < limit).then_some(taken + 1);
         let before = self.taken.fetch_update(Relaxed, Relaxed, add).ok()?;
@@ -23,12 +25,12 @@ impl Quota {
         Some(Permit(Arc::clone(self)))
     }
 
-    /// How many are taken now.
+    /// The number of permits that are taken.
     pub fn taken(&self) -> usize {
         self.taken.load(Relaxed)
     }
 
-    /// The most that were ever taken at once.
+    /// The largest number of permits that were ever taken at once.
     pub fn peak(&self) -> usize {
         self.peak.load(Relaxed)
     }
@@ -45,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_limited_and_come_back() {
-        let permits = Arc::new(Quota::default());
-        let one = permits.take(2).unwrap();
-        let two = permits.take(2).unwrap();
-        assert!(permits.take(2).is_none());
-        drop(one);
-        assert!(permits.take(2).is_some());
-        drop(two);
-        assert_eq!((permits.taken(), permits.peak()), (0, 2));
+    fn permits_are_limited_and_given_back() {
+        let quota = Arc::new(Quota::default());
+        let first = quota.take(2).unwrap();
+        let second = quota.take(2).unwrap();
+        assert!(quota.take(2).is_none());
+        drop(first);
+        assert!(quota.take(2).is_some());
+        drop(second);
+        assert_eq!((quota.taken(), quota.peak()), (0, 2));
     }
 }

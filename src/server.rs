@@ -1,7 +1,7 @@
-//! The composition root: starts the threads, and takes them down again.
+//! The composition root: creates the threads, connects them, and waits for their end.
 //!
-//! The door runs on the thread that calls [`Server::run`]; each data-plane thread and the control
-//! plane have one of their own. They share the [`Table`] and the settings in force, and nothing else.
+//! The door runs on the thread that calls [`Server::run`]. Each worker and the control plane have a
+//! thread. The threads share the [`Table`] and the settings in force.
 
 use std::io;
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::quota::Quota;
 use crate::tcp;
 use crate::worker::{self, Workers};
 
-/// A server that has yet to run.
+/// A server that is not running yet.
 #[derive(Debug)]
 pub(crate) struct Server {
     table: Arc<Table>,
@@ -34,15 +34,16 @@ pub(crate) struct Server {
     config: Config,
 }
 
-/// A running server from outside: what goes on in it, and which configuration is in force.
+/// Access to a running server: its status, and the configuration in force.
 #[derive(Debug)]
 pub(crate) struct ServerHandle {
     table: Arc<Table>,
     listeners: Arc<Quota>,
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,
+    /// The configuration with which the server was started.
     config: Config,
-    /// The most memory that it can take.
+    /// The most memory that the server can take.
     ceiling: Arc<MemoryCeiling>,
 }
 
@@ -59,7 +60,7 @@ impl Server {
         }
     }
 
-    /// A view of it that stays true while it runs.
+    /// A handle that stays valid while the server runs.
     pub(crate) fn handle(&self) -> ServerHandle {
         ServerHandle {
             table: Arc::clone(&self.table),
@@ -71,11 +72,12 @@ impl Server {
         }
     }
 
-    /// Serves on `sockets` until `stop` turns true and the drain is over. `ready` is called once
-    /// every socket accepts. Each loop that must advance has one of the `heartbeats`.
+    /// Serves on `sockets` until `stop` becomes true and all streams have been ended. Calls `ready`
+    /// when every socket accepts connections. Each loop that must advance registers in
+    /// `heartbeats`.
     ///
     /// # Errors
-    /// What the system says where it gives no thread or no runtime.
+    /// The system's error if a thread, a runtime or a listening socket cannot be set up.
     pub(crate) fn run(
         self,
         sockets: Vec<TcpListener>,
@@ -112,12 +114,12 @@ impl Server {
             let name = format!("audio-{number}");
             let (heartbeat, heartbeats, stop) =
                 (heartbeats.of(&*name), heartbeats.clone(), stop.clone());
-            threads.push(thread(&name, move |runtime| {
+            threads.push(spawn(&name, move |runtime| {
                 runtime.block_on(worker::run(queue, heartbeat, heartbeats, stop));
             })?);
         }
         let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
-        threads.push(thread("control", move |runtime| {
+        threads.push(spawn("control", move |runtime| {
             runtime.block_on(control::serve(control, requests, heartbeat, stop_control));
         })?);
         let (settings, table) = (self.door, self.table);
@@ -135,7 +137,7 @@ impl Server {
             io::Result::Ok(())
         })?;
         for thread in threads {
-            // A thread that panicked has taken the process with it, where panics abort.
+            // In a release build a panic aborts the process, so no thread has panicked here.
             let _ = thread.join();
         }
         Ok(())
@@ -143,8 +145,8 @@ impl Server {
 }
 
 impl ServerHandle {
-    /// One line: `3 microphones, 12 listeners, 41/64 MiB worst case`.
-    pub(crate) fn sentence(&self) -> String {
+    /// The status in one line, such as `3 microphones, 12 listeners, 41/64 MiB worst case`.
+    pub(crate) fn status(&self) -> String {
         let count =
             |number: usize, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         format!(
@@ -156,24 +158,25 @@ impl ServerHandle {
         )
     }
 
-    /// The configuration that the server began with.
+    /// The configuration with which the server was started.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Puts another configuration in force, without touching a connection: each request and each
-    /// mount goes by it from now on.
+    /// Puts another configuration in force for all later requests and for all mounts. Connections
+    /// are not affected.
     pub(crate) fn put_in_force(&self, config: &Config) {
-        // In this order: a mount that is made in between finds the new rules already.
+        // In this order, a mount that is created in between already has the new rules.
         self.door.store(Arc::new(config.door.clone()));
         self.table.follow(&config.door.rules);
         self.control.store(Arc::new(config.control.clone()));
-        // Mounts that there are keep their rings.
+        // Existing mounts keep their rings, so the ceiling can only rise.
         self.ceiling.raise(Budget::of(config).items);
     }
 }
 
-fn thread(name: &str, work: impl FnOnce(&Runtime) + Send + 'static) -> io::Result<JoinHandle<()>> {
+/// Spawns a named thread with a runtime.
+fn spawn(name: &str, work: impl FnOnce(&Runtime) + Send + 'static) -> io::Result<JoinHandle<()>> {
     let runtime = runtime()?;
     Builder::new().name(name.into()).spawn(move || work(&runtime))
 }

@@ -1,6 +1,7 @@
-//! Counters and gauges, and what the whole server has counted since it started.
+//! Counters and gauges, and the statistics of the whole server.
 //!
-//! They are written with relaxed stores by the threads that do the work, and read at any moment.
+//! The threads that do the work update them with relaxed atomic operations. Any thread may read
+//! them.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -8,21 +9,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use prometheus_client::metrics::histogram::Histogram;
 
-/// A number that only grows.
+/// A number that only increases.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// A number that goes up and down.
+/// A number that can increase and decrease.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicU64);
 
 impl Counter {
-    /// Adds to it.
+    /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
     }
 
-    /// Its value.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -34,29 +35,29 @@ impl Gauge {
         Self(AtomicU64::new(0))
     }
 
-    /// Sets it.
+    /// Sets the value.
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 
-    /// Its value.
+    /// The current value.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// What the server has done since it began.
+/// The statistics of the server since its start.
 #[derive(Debug)]
 pub struct ServerStats {
     /// Connections accepted.
     pub connections: Counter,
-    /// Requests decided.
+    /// Requests that were routed or refused.
     pub requests: Counter,
-    /// Sources let in.
+    /// Sources admitted.
     pub sources: Counter,
     /// Listeners that have joined.
     pub listeners: Counter,
-    /// Requests for status and administration.
+    /// Requests to the control plane.
     pub control: Counter,
     /// Requests refused, by status.
     pub refused: RefusedByStatus,
@@ -64,24 +65,24 @@ pub struct ServerStats {
     pub joins: Histogram,
 }
 
-/// Counts by HTTP status.
+/// Counts of refused requests, by HTTP status.
 #[derive(Debug, Default)]
 pub struct RefusedByStatus([Counter; STATUSES.len()]);
 
-/// The statuses that requests are refused with; the last stands for all others.
+/// The statuses with which requests are refused. 0 stands for all others.
 const STATUSES: [u16; 11] = [400, 401, 403, 404, 405, 408, 415, 429, 431, 503, 0];
 
-/// Where all others are counted.
+/// The index of the counter for all other statuses.
 const OTHER: usize = STATUSES.len() - 1;
 
 impl RefusedByStatus {
-    /// Counts one.
+    /// Counts a request that was refused with this status.
     pub fn note(&self, status: u16) {
-        let at = STATUSES.iter().position(|&s| s == status).unwrap_or(OTHER);
-        self.0[at].add(1);
+        let index = STATUSES.iter().position(|&s| s == status).unwrap_or(OTHER);
+        self.0[index].add(1);
     }
 
-    /// All statuses, and how many of each; 0 stands for others.
+    /// Each status with its count. Status 0 stands for all others.
     pub fn each(&self) -> impl Iterator<Item = (u16, u64)> {
         STATUSES.into_iter().zip(self.0.iter().map(Counter::get))
     }

@@ -1,9 +1,10 @@
-//! What the kernel is asked about a TCP connection, and how a connection is ended.
+//! Socket options, the state of TCP connections, and their end.
 //!
-//! A socket that is closed over data which its peer has not acknowledged lives on in the kernel for
-//! minutes, data and all. So every accepted socket inherits `SO_LINGER` with a time of zero from the
-//! listening socket: dropping one resets the connection and frees its memory at once. Only
-//! [`finish`] ends a connection in good order, once the peer has acknowledged all of it.
+//! If a socket is closed before its peer has acknowledged all data, the kernel keeps the socket and
+//! the data for minutes. So every accepted socket inherits `SO_LINGER` with a timeout of zero from
+//! the listening socket: dropping the socket resets the connection and frees its memory at once.
+//! Only [`finish`] and [`close`] end a connection with a FIN, after the peer has acknowledged
+//! everything.
 
 use std::io;
 use std::net::Shutdown;
@@ -16,46 +17,48 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::clock::Clock;
 
-/// What is asked for as `SO_RCVBUF` of every accepted socket, in bytes; the kernel doubles it. Small,
-/// so that an encoder notices soon when nobody reads.
+/// `SO_RCVBUF` of every accepted socket, in bytes. The kernel doubles it. It is small, so that an
+/// encoder notices soon that its data is not read.
 pub(crate) const RECEIVE_BUFFER: usize = 16 * 1024;
-/// What is asked for as `SO_SNDBUF` of every accepted socket, in bytes; the kernel doubles it. Enough
-/// for the short answers of the door; listeners and documents are given more later.
+/// `SO_SNDBUF` of every accepted socket, in bytes. The kernel doubles it. It is enough for the
+/// door's short responses; listeners and documents get a larger buffer later.
 pub(crate) const SEND_BUFFER: usize = 4 * 1024;
 
-/// What the kernel holds for a connection beside its buffers, in bytes: the socket, its inode and its file.
+/// Kernel memory of a connection without its buffers, in bytes: the socket, its inode and its file.
 pub(crate) const SOCKET_MEMORY: usize = 4 * 1024;
 
-/// What the kernel holds at the most of sent data for a send buffer of this size, in bytes: it begins one more segment
-/// while there is any room, and fills it, up to 64 KiB where the network card cuts it later.
+/// Upper limit of the kernel memory for data in a send buffer of this size, in bytes. The kernel
+/// starts another segment while there is any room, and a segment has up to 64 KiB if the network
+/// card splits it (TCP segmentation offload).
 pub(crate) const fn sent_memory(buffer: usize) -> usize {
     buffer + 64 * 1024
 }
 
-/// What the kernel holds of an answer of a few hundred bytes, in bytes.
+/// Kernel memory for a response of a few hundred bytes, in bytes.
 pub(crate) const SHORT_ANSWER_MEMORY: usize = 4 * 1024;
 
-/// How long a peer may acknowledge nothing of the last answer before its connection is reset.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// How long a peer that has acknowledged everything is read on, so that it can close first.
+/// How long a peer may acknowledge nothing of the last response before its connection is reset.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to keep reading from a peer that has acknowledged everything, so that it can close
+/// first.
 const LINGER: Duration = Duration::from_secs(1);
-/// How much of what it still sends is read meanwhile, in bytes.
+/// How many bytes are read and discarded while a connection ends.
 const LINGER_BYTES: usize = 256 * 1024;
 /// How often the kernel is asked whether the peer has acknowledged everything.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 mod ioctl {
     #![allow(unsafe_code, reason = "no safe wrapper of SIOCOUTQ exists in our dependencies")]
 
-    // `SIOCOUTQ` of linux/sockios.h has the number of `TIOCOUTQ`, and writes one C int.
+    // `SIOCOUTQ` in linux/sockios.h has the same number as `TIOCOUTQ`. It writes one C int.
     nix::ioctl_read_bad!(siocoutq, nix::libc::TIOCOUTQ, nix::libc::c_int);
 }
 
-/// Bytes written to a socket that its peer has not acknowledged (`SIOCOUTQ`, tcp(7)); a FIN counts
-/// as one.
+/// The number of bytes that were written to a socket and that its peer has not acknowledged
+/// (`SIOCOUTQ`, tcp(7)). A FIN counts as one byte.
 ///
 /// # Errors
-/// What the system says of something that is not a connected socket.
+/// The system's error if the descriptor is not a connected socket.
 pub(crate) fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
     let mut bytes: nix::libc::c_int = 0;
     #[allow(unsafe_code, reason = "no safe wrapper of SIOCOUTQ exists in our dependencies")]
@@ -64,20 +67,19 @@ pub(crate) fn unacknowledged(socket: &impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
-/// How many connections the kernel holds until they are accepted, where so many listeners may come back all at
-/// once.
+/// The backlog of a listening socket: room for all `listeners` to reconnect at once.
 pub(crate) fn backlog(listeners: usize) -> usize {
     listeners.clamp(128, 4096)
 }
 
-/// Makes a listening socket, bound here or inherited, ready to accept. Accepted sockets inherit
-/// their buffer sizes and how they are closed from it.
+/// Prepares a listening socket, bound here or inherited. Accepted sockets inherit the buffer sizes
+/// and `SO_LINGER` from it.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error if an option cannot be set.
 pub(crate) fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Result<TcpListener> {
     let options = SockRef::from(&socket);
-    // An inherited socket has another number: listening once more changes nothing else.
+    // An inherited socket has another backlog. Calling listen(2) again changes only that.
     options.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     options.set_recv_buffer_size(RECEIVE_BUFFER)?;
     options.set_send_buffer_size(SEND_BUFFER)?;
@@ -86,12 +88,12 @@ pub(crate) fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Re
     TcpListener::from_std(socket)
 }
 
-/// Has the kernel probe a peer that is silent while nothing is on its way to it, so that one that
-/// vanished is gone after about `timeout`. A peer that has something to acknowledge is judged by
-/// its [`AckProgress`].
+/// Enables TCP keepalive: while no data is in flight, the kernel probes a silent peer, and ends the
+/// connection after about `timeout` if the peer does not reply. While data is in flight,
+/// [`AckProgress`] detects a peer that is gone.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error if the option cannot be set.
 pub(crate) fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
     let part =
         |share: u32| (timeout / share).clamp(Duration::from_secs(1), Duration::from_hours(1));
@@ -99,21 +101,23 @@ pub(crate) fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()
     SockRef::from(&socket.as_fd()).set_tcp_keepalive(&probes)
 }
 
-/// Whether a peer acknowledges what is sent to it.
+/// Tracks whether a peer acknowledges what is sent to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AckProgress {
+    /// Bytes acknowledged so far.
     acknowledged: u64,
+    /// When that number last grew, or when nothing was left to acknowledge.
     since: Instant,
 }
 
 impl AckProgress {
-    /// A peer to which nothing has been sent.
+    /// Starts with a peer to which nothing has been sent.
     pub(crate) fn new(now: Instant) -> Self {
         Self { acknowledged: 0, since: now }
     }
 
-    /// How long the peer has acknowledged nothing although something waits for it, given how many
-    /// bytes were ever `sent` and how many of them are `unacknowledged`.
+    /// How long the peer has acknowledged nothing although data is waiting for it. `sent` is the
+    /// number of all bytes sent so far, `unacknowledged` how many of them are not acknowledged.
     pub(crate) fn stalled(&mut self, sent: u64, unacknowledged: u64, now: Instant) -> Duration {
         let acknowledged = sent.saturating_sub(unacknowledged);
         if unacknowledged == 0 || acknowledged > self.acknowledged {
@@ -123,35 +127,37 @@ impl AckProgress {
     }
 }
 
-/// Sends an answer that the kernel has room for at once, unless its peer reads nothing.
+/// Sends a short response. It fits into the send buffer unless the peer does not read.
 ///
 /// # Errors
-/// The peer is gone, or did not make room for it in time.
-pub(crate) async fn answer(stream: &mut TcpStream, answer: &[u8], clock: &Clock) -> io::Result<()> {
-    let written = clock.timeout(UNACKNOWLEDGED, stream.write_all(answer)).await;
+/// The peer is gone, or the response did not fit into the send buffer within 5 s.
+pub(crate) async fn answer(stream: &mut TcpStream, bytes: &[u8], clock: &Clock) -> io::Result<()> {
+    let written = clock.timeout(ACK_TIMEOUT, stream.write_all(bytes)).await;
     written.unwrap_or_else(|elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
 }
 
-/// Sends an answer and ends the connection. A peer that does not acknowledge it is reset.
+/// Sends a short response and ends the connection. Resets it if the peer does not acknowledge the
+/// response.
 pub(crate) async fn answer_and_finish(mut stream: TcpStream, bytes: &[u8], clock: &Clock) {
-    // Best effort: the peer may be gone, and that is as good.
+    // If the response cannot be sent, the connection is reset when `stream` is dropped.
     if answer(&mut stream, bytes, clock).await.is_ok() {
         finish(&stream, clock).await;
     }
 }
 
-/// Has a connection closed in good order once it is dropped, if its peer has acknowledged everything;
-/// otherwise it will be reset.
+/// If the peer has acknowledged everything, dropping the connection sends a FIN; otherwise dropping
+/// it resets the connection.
 pub(crate) fn close(stream: &impl AsFd) {
     if unacknowledged(stream).is_ok_and(|bytes| bytes == 0) {
-        // Where the option cannot be changed the connection is reset, which costs no more.
+        // If the option cannot be set, the connection is reset. The peer has all data anyway.
         let _ = SockRef::from(&stream.as_fd()).set_linger(None);
     }
 }
 
-/// Ends a connection so that its peer can read the last answer: a socket that is closed over unread
-/// input is reset, and the answer lost. So the peer is read until it closes, for a moment. One that
-/// acknowledges nothing for 5 s is left to be reset when `stream` is dropped.
+/// Ends a connection so that the peer can read the last response. Closing a socket with unread
+/// input would reset the connection, and the peer could lose the response. So input is discarded
+/// until the peer closes, but only for a limited time. If the peer acknowledges nothing for 5 s,
+/// dropping `stream` resets the connection.
 pub(crate) async fn finish(stream: &TcpStream, clock: &Clock) {
     let socket = SockRef::from(stream);
     if socket.shutdown(Shutdown::Write).is_err() {
@@ -161,48 +167,51 @@ pub(crate) async fn finish(stream: &TcpStream, clock: &Clock) {
     let Ok(mut waiting) = unacknowledged(stream) else { return };
     let mut since = clock.now();
     while waiting > 0 {
-        let look = async {
+        let discard = async {
             input.discard().await;
             std::future::pending::<()>().await;
         };
-        // It always elapses: what counts is what the kernel says then.
-        let _ = clock.timeout(LOOK, look).await;
-        let still = unacknowledged(stream).unwrap_or(waiting);
-        if still < waiting {
-            (waiting, since) = (still, clock.now());
-        } else if input.failed || clock.now().duration_since(since) >= UNACKNOWLEDGED {
+        // This always times out. It discards input until the kernel is asked again.
+        let _ = clock.timeout(POLL_INTERVAL, discard).await;
+        let still_waiting = unacknowledged(stream).unwrap_or(waiting);
+        if still_waiting < waiting {
+            (waiting, since) = (still_waiting, clock.now());
+        } else if input.failed || clock.now().duration_since(since) >= ACK_TIMEOUT {
             return;
         }
     }
-    // Elapsed or not: the peer has had its time.
+    // Whether the peer has closed or the time is over, the connection is closed now.
     let _ = clock.timeout(LINGER, input.discard()).await;
     close(stream);
 }
 
-/// What a peer still sends while its connection ends.
+/// The input of a connection that is ending.
 struct Input<'s> {
     stream: &'s TcpStream,
-    left: usize,
+    /// How many more bytes may be discarded.
+    remaining: usize,
+    /// The peer has closed, or reading failed.
     ended: bool,
+    /// Reading failed.
     failed: bool,
 }
 
 impl<'s> Input<'s> {
     fn new(stream: &'s TcpStream) -> Self {
-        Self { stream, left: LINGER_BYTES, ended: false, failed: false }
+        Self { stream, remaining: LINGER_BYTES, ended: false, failed: false }
     }
 
-    /// Reads and discards input until it ends, or until there is too much of it.
+    /// Reads and discards input until it ends, or until [`LINGER_BYTES`] have been read.
     async fn discard(&mut self) {
-        let mut unwanted = [0; 4096];
-        while !self.ended && self.left > 0 {
+        let mut discarded = [0; 4096];
+        while !self.ended && self.remaining > 0 {
             let read = match self.stream.readable().await {
-                Ok(()) => self.stream.try_read(&mut unwanted),
+                Ok(()) => self.stream.try_read(&mut discarded),
                 Err(error) => Err(error),
             };
             match read {
                 Ok(0) => self.ended = true,
-                Ok(n) => self.left = self.left.saturating_sub(n),
+                Ok(n) => self.remaining = self.remaining.saturating_sub(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => (self.ended, self.failed) = (true, true),
             }

@@ -1,25 +1,30 @@
-//! Text that a stranger chose, made fit to stand in logs, headers and documents.
+//! Untrusted text, made safe for logs, headers and documents.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-/// The longest such text that is kept, in bytes.
+/// Maximum length of sanitized text, in bytes.
 pub(crate) const MAX_TEXT: usize = 256;
 
-/// The text without control characters, those that turn the direction of writing among them, and not longer than [`MAX_TEXT`].
+/// Removes control characters and Unicode's bidirectional formatting characters, and cuts the text
+/// to [`MAX_TEXT`] bytes.
 pub(crate) fn sanitize(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut sanitize = String::new();
-    for character in text.chars().filter(|&character| !character.is_control() && !turns(character))
-    {
-        if sanitize.len().saturating_add(character.len_utf8()) > MAX_TEXT {
+    let is_bidi_control = |character: char| {
+        matches!(character,
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let is_removed = |character: char| character.is_control() || is_bidi_control(character);
+    let mut sanitized = String::new();
+    for character in text.chars().filter(|&character| !is_removed(character)) {
+        if sanitized.len().saturating_add(character.len_utf8()) > MAX_TEXT {
             break;
         }
-        sanitize.push(character);
+        sanitized.push(character);
     }
-    sanitize
+    sanitized
 }
 
-/// The lines of a file that say something, trimmed, with their numbers from 1: neither empty nor after a `#`.
+/// The lines of a file that are neither empty nor comments (`#`), trimmed, with their line numbers
+/// from 1.
 pub(crate) fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = (1..).zip(text.lines().map(str::trim));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
@@ -30,13 +35,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_know_their_lines() {
+    fn entries_have_their_line_numbers() {
         let all: Vec<_> = entries("# users\n\n a:b \n#c\nd").collect();
         assert_eq!(all, [(3, "a:b"), (5, "d")]);
     }
 
     #[test]
-    fn text_is_cut_between_characters_and_loses_its_controls() {
+    fn text_is_cut_between_characters_and_control_characters_are_removed() {
         assert_eq!(sanitize("a\r\n\u{9b}b\u{1b}\u{202e}c"), "abc");
         assert_eq!(sanitize(&"🦉".repeat(100)).chars().count(), MAX_TEXT / 4);
     }

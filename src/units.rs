@@ -1,10 +1,10 @@
-//! Durations and sizes as people write them: `200ms`, `10s`, `256KiB`.
+//! Parses durations and sizes with units: `200ms`, `10s`, `256KiB`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::time::Duration;
 
-/// Reads a duration: a whole number and `ms`, `s`, `m` or `h`; `0` needs no unit.
+/// Parses a duration: a whole number and `ms`, `s`, `m` or `h`. `0` needs no unit.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds = match unit {
@@ -18,7 +18,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
-/// Reads a size in bytes: a whole number and `B`, `KiB` or `MiB`.
+/// Parses a size and returns bytes: a whole number and `B`, `KiB` or `MiB`.
 pub(crate) fn size(text: &str) -> Option<usize> {
     let (number, unit) = split(text)?;
     let bytes = match unit {
@@ -30,6 +30,7 @@ pub(crate) fn size(text: &str) -> Option<usize> {
     number.checked_mul(bytes)?.try_into().ok()
 }
 
+/// Splits the text into a number and its unit.
 fn split(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

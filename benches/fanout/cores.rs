@@ -1,5 +1,5 @@
-//! Who runs where. The load has one core and servers have the others: a server that has to share
-//! a core with its own listeners would be measured by the scheduler's moods.
+//! CPU affinity. The load runs on one core and the servers on the others: if a server shared a core
+//! with its listeners, the scheduler would distort the figures.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -12,50 +12,53 @@ use crate::Outcome;
 
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// The cores that this process was given, before anything was moved.
-static GIVEN: LazyLock<Vec<usize>> = LazyLock::new(|| {
+/// The cores on which this process could run at its start.
+static AVAILABLE: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let set = sched_getaffinity(THIS_THREAD).unwrap_or_default();
     (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect()
 });
 
-/// How many cores there are to share.
+/// The number of available cores.
 pub(crate) fn count() -> usize {
-    GIVEN.len()
+    AVAILABLE.len()
 }
 
-/// Moves this thread to the load's core.
-pub(crate) fn as_load() -> Outcome<()> {
-    GIVEN.split_first().map_or(Ok(()), |(first, _)| run_on(&[*first]))
+/// Pins this thread to the load's core.
+pub(crate) fn pin_to_load_core() -> Outcome<()> {
+    AVAILABLE.split_first().map_or(Ok(()), |(first, _)| pin_to(&[*first]))
 }
 
-/// Moves this thread to the servers' cores; children that it starts inherit them.
-pub(crate) fn as_server() -> Outcome<()> {
-    match &GIVEN[..] {
-        [_, others @ ..] if !others.is_empty() => run_on(others),
+/// Pins this thread to the servers' cores. Child processes inherit the affinity.
+pub(crate) fn pin_to_server_cores() -> Outcome<()> {
+    match &AVAILABLE[..] {
+        [_, others @ ..] if !others.is_empty() => pin_to(others),
         _ => Ok(()),
     }
 }
 
-/// How long the threads of a process have been kept waiting for a core that somebody else had.
+/// How long the threads of a process have waited on a run queue for a core.
 pub(crate) fn waited(process: u32) -> Outcome<Duration> {
     let mut waited = 0;
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        // Time on a core, time waiting for one, turns; a thread may have ended meanwhile.
+        // The fields are time on a core, time waiting for one, and time slices. The thread may have
+        // ended.
         let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
         waited += text.split(' ').nth(1).map_or(Ok(0), str::parse)?;
     }
     Ok(Duration::from_nanos(waited))
 }
 
-/// How long the hypervisor under this machine, if there is one, has kept its cores for others.
+/// Steal time: how long the hypervisor, if there is one, ran other machines on this machine's
+/// cores.
 pub(crate) fn stolen() -> Outcome<Duration> {
-    // "cpu", user, nice, system, idle, iowait, irq, softirq, steal: in hundredths of a second.
+    // The fields are "cpu", user, nice, system, idle, iowait, irq, softirq and steal, in 10 ms
+    // (proc(5)).
     let text = fs::read_to_string("/proc/stat")?;
     let steal: u64 = text.split_whitespace().nth(8).map_or(Ok(0), str::parse)?;
     Ok(Duration::from_millis(10 * steal))
 }
 
-fn run_on(cores: &[usize]) -> Outcome<()> {
+fn pin_to(cores: &[usize]) -> Outcome<()> {
     let mut set = CpuSet::new();
     for &core in cores {
         set.set(core)?;

@@ -1,6 +1,6 @@
-//! The floor: the least that a relay can do. One thread, one epoll set, and for every read from a
-//! source one `send` of its whole pages to each listener. No queue, no lag policy, no log, no
-//! limits: what the kernel does not take at once is dropped, and shows as a gap at the listener.
+//! The floor: the least work that a relay can do. One thread with one epoll set sends the complete
+//! pages of each read from a source to each listener. It has no queue, no lag policy, no log and no
+//! limits. Bytes that do not fit into a send buffer at once are dropped; the listener sees a gap.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -13,24 +13,25 @@ use socket2::SockRef;
 use crate::Outcome;
 use crate::server::SEND_BUFFER;
 
-const DOOR: u64 = u64::MAX;
+/// The epoll data of the listening socket.
+const LISTENING: u64 = u64::MAX;
 const HEADER_PAGES: usize = 2;
 
-/// Serves until it is killed.
+/// Serves until the process is killed.
 pub(crate) fn serve(port: u16) -> Outcome<()> {
-    let door = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-    door.set_nonblocking(true)?;
+    let listening = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    listening.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    epoll.add(&door, EpollEvent::new(EpollFlags::EPOLLIN, DOOR))?;
-    let mut floor = Floor { epoll, guests: Slab::new(), mounts: HashMap::new() };
+    epoll.add(&listening, EpollEvent::new(EpollFlags::EPOLLIN, LISTENING))?;
+    let mut floor = Floor { epoll, connections: Slab::new(), mounts: HashMap::new() };
     let mut events = [EpollEvent::empty(); 64];
     loop {
         let ready = floor.epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..ready] {
-            if event.data() == DOOR {
-                floor.admit(door.accept()?.0)?;
+            if event.data() == LISTENING {
+                floor.admit(listening.accept()?.0)?;
             } else if floor.read(event.data() as usize).is_err() {
-                floor.guests.try_remove(event.data() as usize);
+                floor.connections.try_remove(event.data() as usize);
             }
         }
     }
@@ -38,12 +39,12 @@ pub(crate) fn serve(port: u16) -> Outcome<()> {
 
 struct Floor {
     epoll: Epoll,
-    guests: Slab<Guest>,
+    connections: Slab<Connection>,
     mounts: HashMap<String, Mount>,
 }
 
-/// Whoever sends: a source, or a request that is not complete yet.
-struct Guest {
+/// A connection that is read: a source's, or one whose request is not complete yet.
+struct Connection {
     socket: TcpStream,
     request: Vec<u8>,
     mount: Option<String>,
@@ -51,7 +52,7 @@ struct Guest {
 
 #[derive(Default)]
 struct Mount {
-    /// Bytes of the source that are not all sent on yet: the beginning of a page.
+    /// Bytes from the source that are not a complete page yet.
     bytes: Vec<u8>,
     headers: Vec<u8>,
     header_pages: usize,
@@ -61,43 +62,44 @@ struct Mount {
 impl Floor {
     fn admit(&mut self, socket: TcpStream) -> Outcome<()> {
         socket.set_nonblocking(true)?;
-        let place = self.guests.vacant_entry();
-        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, place.key() as u64))?;
-        place.insert(Guest { socket, request: Vec::new(), mount: None });
+        let entry = self.connections.vacant_entry();
+        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, entry.key() as u64))?;
+        entry.insert(Connection { socket, request: Vec::new(), mount: None });
         Ok(())
     }
 
-    /// Takes what a guest sent; an error is its end.
+    /// Reads from a connection once. An error ends the connection.
     fn read(&mut self, id: usize) -> Outcome<()> {
-        let guest = &mut self.guests[id];
+        let connection = &mut self.connections[id];
         let mut buffer = [0; 16 * 1024];
-        let bytes = match guest.socket.read(&mut buffer)? {
-            0 => return Err("it hung up".into()),
+        let bytes = match connection.socket.read(&mut buffer)? {
+            0 => return Err("the client closed the connection".into()),
             n => &buffer[..n],
         };
-        if let Some(mount) = guest.mount.as_ref().and_then(|name| self.mounts.get_mut(name)) {
+        if let Some(mount) = connection.mount.as_ref().and_then(|name| self.mounts.get_mut(name)) {
             mount.publish(bytes);
             return Ok(());
         }
-        guest.request.extend_from_slice(bytes);
-        let Some(end) = guest.request.windows(4).position(|four| four == b"\r\n\r\n") else {
+        connection.request.extend_from_slice(bytes);
+        let Some(end) = connection.request.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(());
         };
-        let head = str::from_utf8(&guest.request[..end])?;
+        let head = str::from_utf8(&connection.request[..end])?;
         let mut words = head.split(' ');
-        let (method, path) = (words.next(), words.next().ok_or("there is no path")?.to_owned());
-        guest.socket.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: audio/ogg\r\n\r\n")?;
+        let (method, path) =
+            (words.next(), words.next().ok_or("the request has no path")?.to_owned());
+        connection.socket.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: audio/ogg\r\n\r\n")?;
         let mount = self.mounts.entry(path.clone()).or_default();
         if method == Some("GET") {
-            let mut socket = self.guests.remove(id).socket;
+            let mut socket = self.connections.remove(id).socket;
             self.epoll.delete(&socket)?;
             socket.set_nodelay(true)?;
             SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER / 2)?;
             socket.write_all(&mount.headers)?;
             mount.listeners.push(socket);
         } else {
-            mount.publish(&guest.request[end + 4..]);
-            guest.mount = Some(path);
+            mount.publish(&connection.request[end + 4..]);
+            connection.mount = Some(path);
         }
         Ok(())
     }
@@ -117,7 +119,7 @@ impl Mount {
         let pages = &self.bytes[..whole];
         if whole > 0 {
             self.listeners.retain_mut(|socket| match socket.write(pages) {
-                // What it cannot take is lost to it.
+                // Bytes that do not fit into the send buffer are dropped.
                 Ok(_) => true,
                 Err(error) => error.kind() == ErrorKind::WouldBlock,
             });
@@ -126,7 +128,7 @@ impl Mount {
     }
 }
 
-/// Length of the page at the front, if all of it is there.
+/// The length of the first page in `bytes`, if it is complete.
 fn page_length(bytes: &[u8]) -> Option<usize> {
     let header = 27 + usize::from(*bytes.get(26)?);
     let lacing = bytes.get(27..header)?;

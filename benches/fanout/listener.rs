@@ -1,4 +1,4 @@
-//! One listener: asks for a mount, and takes down what it hears and when.
+//! One listener: requests a mount, and records which packets arrive and when.
 
 use std::io::{ErrorKind, Read, Write};
 use std::mem::take;
@@ -12,34 +12,35 @@ use socket2::{Domain, Socket, Type};
 use crate::Outcome;
 use crate::source::{Mark, path};
 
-/// What the listeners heard, all together.
+/// What all listeners together have received.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct Received {
     /// Pages received.
     pub(crate) pages: usize,
-    /// Packets that are missing between others.
+    /// Packets missing between received packets.
     pub(crate) gaps: u64,
-    /// Each page's time from its source to its listener.
+    /// The time of each page from its source to its listener.
     pub(crate) latencies: Vec<Duration>,
-    /// Listeners that were cut off.
-    pub(crate) lost: usize,
+    /// Listeners that were disconnected.
+    pub(crate) disconnected: usize,
 }
 
 /// A listener that reads.
 pub(crate) struct Listener {
-    /// Its connection.
+    /// The connection.
     pub(crate) socket: TcpStream,
-    /// From the call of `connect` to the first page of audio.
+    /// Time from the call of `connect` to the first page of audio.
     pub(crate) first_page: Option<Duration>,
     mount: usize,
-    asked: Instant,
-    /// The beginning of a page whose end has not come yet.
-    rest: Vec<u8>,
-    /// Number of the next packet.
+    /// When the listener began to connect.
+    began: Instant,
+    /// The beginning of an incomplete page.
+    incomplete: Vec<u8>,
+    /// The number of the next packet.
     next: Option<u64>,
 }
 
-/// Opens a socket and begins to connect it, without waiting.
+/// Opens a socket and starts to connect it, without waiting.
 pub(crate) fn connect(server: SocketAddr, receive_buffer: Option<usize>) -> Outcome<TcpStream> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
     if let Some(bytes) = receive_buffer {
@@ -52,39 +53,45 @@ pub(crate) fn connect(server: SocketAddr, receive_buffer: Option<usize>) -> Outc
     }
 }
 
-/// Sends the request of a player that is no browser; false if the connection is not there yet.
-pub(crate) fn ask(socket: &mut TcpStream, mount: usize) -> Outcome<bool> {
+/// Sends a request such as a player other than a browser sends. False if the socket is not
+/// connected yet.
+pub(crate) fn send_request(socket: &mut TcpStream, mount: usize) -> Outcome<bool> {
     let path = path(mount);
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: fanout\r\n\r\n");
     match socket.write_all(request.as_bytes()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(format!("a listener cannot ask: {error}").into()),
+        Err(error) => Err(format!("a listener cannot send its request: {error}").into()),
     }
 }
 
 impl Listener {
-    /// Begins to connect; [`Listener::ask`] follows once the socket can be written to.
+    /// Starts to connect. [`Self::send_request`] follows when the socket is writable.
     pub(crate) fn connect(server: SocketAddr, mount: usize) -> Outcome<Self> {
-        let asked = Instant::now();
+        let began = Instant::now();
         let socket = connect(server, None)?;
-        Ok(Self { socket, first_page: None, mount, asked, rest: Vec::new(), next: None })
+        Ok(Self { socket, first_page: None, mount, began, incomplete: Vec::new(), next: None })
     }
 
-    /// Asks, if the connection is there; else false.
-    pub(crate) fn ask(&mut self) -> Outcome<bool> {
-        ask(&mut self.socket, self.mount)
+    /// Sends the request. False if the socket is not connected yet.
+    pub(crate) fn send_request(&mut self) -> Outcome<bool> {
+        send_request(&mut self.socket, self.mount)
     }
 
-    /// Reads once; false if that was the end.
-    pub(crate) fn read(&mut self, buffer: &mut [u8], began: Instant, tally: &mut Tally) -> bool {
+    /// Reads once, at a time counted from `epoch`. False at the end of the connection.
+    pub(crate) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        epoch: Instant,
+        received: &mut Received,
+    ) -> bool {
         let n = match self.socket.read(buffer) {
             Ok(0) => return false,
             Ok(n) => n,
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         };
-        let now = began.elapsed();
-        let mut kept = take(&mut self.rest);
+        let now = epoch.elapsed();
+        let mut kept = take(&mut self.incomplete);
         let mut bytes = &buffer[..n];
         if !kept.is_empty() {
             kept.extend_from_slice(bytes);
@@ -93,7 +100,7 @@ impl Listener {
         loop {
             match Page::probe(bytes) {
                 Probe::Page(page) => {
-                    self.hear(&page, now, tally);
+                    self.record(&page, now, received);
                     bytes = &bytes[page.bytes().len()..];
                 }
                 Probe::Incomplete(_) => break,
@@ -104,22 +111,23 @@ impl Listener {
                 }
             }
         }
-        self.rest = bytes.to_vec();
+        self.incomplete = bytes.to_vec();
         true
     }
 
-    fn hear(&mut self, page: &Page<'_>, now: Duration, tally: &mut Tally) {
+    /// Records a page: gaps before its packets, and the latency of its newest packet.
+    fn record(&mut self, page: &Page<'_>, now: Duration, received: &mut Received) {
         let mut newest = None;
         for mark in Mark::of(page) {
             let expected = self.next.unwrap_or(mark.number);
-            tally.gaps += mark.number.saturating_sub(expected);
+            received.gaps += mark.number.saturating_sub(expected);
             self.next = Some(mark.number + 1);
             newest = Some(mark);
         }
         if let Some(mark) = newest {
-            tally.pages += 1;
-            tally.latencies.push(now.saturating_sub(mark.sent));
-            self.first_page.get_or_insert_with(|| self.asked.elapsed());
+            received.pages += 1;
+            received.latencies.push(now.saturating_sub(mark.sent));
+            self.first_page.get_or_insert_with(|| self.began.elapsed());
         }
     }
 }

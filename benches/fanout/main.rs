@@ -1,16 +1,16 @@
-//! What relaying costs, measured side by side in one run: a bare fan-out (the floor), silvacast,
-//! silvacast with `coalesce`, and Icecast where it is installed.
+//! Compares the cost of relaying in one run: a minimal relay (the floor), silvacast, silvacast with
+//! `coalesce`, and Icecast if it is installed.
 //!
-//! `cargo bench --bench fanout -- [--quick] [SCENARIO…]`. Servers are children of this process,
-//! which itself is the load: it plays the sources and the listeners on a core of its own, so that
-//! a server's CPU time is all its own. A figure is compared with the floor's of the same round,
-//! as a machine's speed comes and goes; `waited` says how much of the window server and load were
-//! kept from their cores by other work, and with that how far a figure is to be trusted.
+//! `cargo bench --bench fanout -- [--quick] [SCENARIO…]`. The servers are child processes. This
+//! process is the load: it runs the sources and the listeners on a separate core, so that the CPU
+//! time of a server contains nothing else. A figure is compared with the floor's figure of the same
+//! round, because the speed of a machine varies. `waited` is the part of the window in which server
+//! and load waited for a core. The higher it is, the less reliable are the figures.
 //!
-//! A measurement that was not real (a listener that hears nothing, a source that was refused) is
-//! an error and gives no figure; a target missed is no error.
+//! A failed measurement (a listener receives nothing, a source is refused) is an error and gives no
+//! figures. A missed target is not an error.
 
-#![allow(clippy::print_stdout, reason = "the tables are what this program is for")]
+#![allow(clippy::print_stdout, reason = "this program prints tables")]
 
 mod cores;
 mod floor;
@@ -35,10 +35,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use server::Contender::{self, Coalescing, Floor, Icecast, Silvacast};
 use steady::{Goal, Steady};
 
-/// What a step gives, or why there is no figure.
+/// The result of a step, or why there are no figures.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// How long is measured, and how often.
+/// The length of a measurement window, and the number of rounds.
 #[derive(Clone, Copy)]
 struct Effort {
     window: Duration,
@@ -89,14 +89,14 @@ const STEADY: [Steady; 4] = [
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [server::FLOOR, port] => ended(port.parse().map_err(Into::into).and_then(floor::serve)),
-        // `cargo test --all-targets` runs this too, and without the word.
+        [server::FLOOR, port] => exit_code(port.parse().map_err(Into::into).and_then(floor::serve)),
+        // `cargo test --all-targets` also runs this program, without `--bench`.
         _ if !arguments.iter().any(|argument| argument == "--bench") => ExitCode::SUCCESS,
-        _ => ended(bench(&arguments)),
+        _ => exit_code(bench(&arguments)),
     }
 }
 
-fn ended(outcome: Outcome<()>) -> ExitCode {
+fn exit_code(outcome: Outcome<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -117,7 +117,7 @@ fn bench(arguments: &[String]) -> Outcome<()> {
             name if known.contains(&name) => wanted.push(name),
             other => {
                 return Err(format!(
-                    "{other} is no scenario; there are {} and the option --quick",
+                    "unknown scenario {other}; it takes {}, and the option --quick",
                     known.join(", ")
                 )
                 .into());
@@ -148,10 +148,11 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     }
 }
 
-/// A thousand listeners are a thousand descriptors, here and in the servers, which inherit this.
+/// Raises the soft limit to the hard limit, because each listener needs a descriptor. The servers
+/// inherit the limit.
 fn raise_descriptor_limit() -> Outcome<()> {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
 /// Processor, cores and kernel, in one line.
@@ -167,7 +168,7 @@ fn machine() -> String {
 fn icecast_version() -> String {
     let version = Command::new(server::ICECAST).arg("-v").output();
     version.map_or_else(
-        |_| "icecast2 is not installed: measured without it".to_owned(),
+        |_| "icecast2 is not installed and is not measured".to_owned(),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     )
 }

@@ -1,8 +1,8 @@
-//! The servers that are compared: each one a child of this process, with its files in a directory
-//! of its own, and gone when it is dropped.
+//! The servers that are compared. Each one is a child process with a temporary directory, and is
+//! killed when it is dropped.
 //!
-//! What they have in common is made the same, so that what differs is theirs: password, limits,
-//! and kernel memory per listener.
+//! All servers have the same password, limits and kernel memory per listener, so that differences
+//! in the figures come from the servers.
 
 use std::env;
 use std::fs::{self, File, Permissions};
@@ -19,26 +19,26 @@ use tempfile::TempDir;
 
 use crate::{Outcome, cores};
 
-/// The first argument of this program when it is to be the floor; the second is the port.
+/// The first argument that makes this program the floor. The second argument is the port.
 pub(crate) const FLOOR: &str = "--as-floor";
 /// Debian's name for Icecast.
 pub(crate) const ICECAST: &str = "icecast2";
-/// Kernel memory per listener, in bytes: silvacast's default, which the others get as well.
+/// Kernel memory per listener, in bytes: silvacast's default, for all servers.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;
-/// `source:measure`, as Basic authentication wants it.
+/// `source:measure`, encoded for Basic authentication.
 pub(crate) const SOURCE_CREDENTIALS: &str = "c291cmNlOm1lYXN1cmU=";
 
-/// More than any scenario needs.
+/// Limits above what any scenario needs.
 const MAX_LISTENERS: usize = 4000;
 const MAX_SOURCES: usize = 20;
 
-/// How long a server may take until it accepts.
-const START: Duration = Duration::from_secs(10);
+/// How long a server may take until it accepts connections.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is compared.
+/// A server that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// The bare fan-out.
+    /// The minimal relay.
     Floor,
     /// silvacast with its defaults.
     Silvacast,
@@ -49,7 +49,7 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    /// As the tables call it.
+    /// The name in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -59,10 +59,11 @@ impl Contender {
         }
     }
 
-    /// Those of them that are on this machine.
-    pub(crate) fn present(contenders: &[Self]) -> Vec<Self> {
-        let icecast = Command::new(ICECAST).arg("-v").output().is_ok();
-        contenders.iter().copied().filter(|&one| one != Self::Icecast || icecast).collect()
+    /// The contenders without Icecast, if Icecast is not installed.
+    pub(crate) fn installed(contenders: &[Self]) -> Vec<Self> {
+        let has_icecast = Command::new(ICECAST).arg("-v").output().is_ok();
+        let is_installed = |contender: &Self| *contender != Self::Icecast || has_icecast;
+        contenders.iter().copied().filter(is_installed).collect()
     }
 
     fn command(self, port: u16, home: &Path) -> Outcome<Command> {
@@ -90,7 +91,7 @@ impl Contender {
 
 /// A running server.
 pub(crate) struct Server {
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) address: SocketAddr,
     child: Child,
     cpu: ClockId,
@@ -98,55 +99,59 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one and waits until it accepts.
+    /// Starts a server and waits until it accepts connections.
     pub(crate) fn start(contender: Contender) -> Outcome<Self> {
         let home = TempDir::new()?;
-        // Icecast gives up being root, and still has to write its log.
+        // Icecast writes its log after it has changed to another user.
         fs::set_permissions(home.path(), Permissions::from_mode(0o777))?;
         let address = free_address()?;
         let log = File::create(home.path().join("output"))?;
-        cores::as_server()?;
+        cores::pin_to_server_cores()?;
         let child = contender
             .command(address.port(), home.path())?
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // It would replace the port.
+            // The variable would replace the port.
             .env_remove("SILVASONIC_ICECAST_PORT")
             .spawn();
-        cores::as_load()?;
+        cores::pin_to_load_core()?;
         let child = child?;
         let cpu = clock_getcpuclockid(Pid::from_raw(child.id().cast_signed()))?;
         let mut server = Self { address, child, cpu, home };
-        server.wait_until_it_accepts()?;
+        server.wait_until_accepting()?;
         Ok(server)
     }
 
-    /// CPU time that it has used so far, all threads together.
+    /// CPU time of all threads of the server so far.
     pub(crate) fn cpu(&self) -> Outcome<Duration> {
         Ok(clock_gettime(self.cpu)?.into())
     }
 
-    /// How long it and this process have been kept waiting for a core, by whomever.
+    /// How long the server and this process have waited for a core, steal time included.
     pub(crate) fn waited(&self) -> Outcome<Duration> {
         Ok(cores::waited(self.child.id())? + cores::waited(process::id())? + cores::stolen()?)
     }
 
-    /// Its resident memory, in bytes.
+    /// Resident memory of the server, in bytes.
     pub(crate) fn resident(&self) -> Outcome<u64> {
-        // `status` has estimates, off by some hundred KiB: the kernel counts per core. This is exact.
+        // `smaps_rollup` is exact. `status` can be off by some hundred KiB, because the kernel
+        // counts per core (proc(5)).
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
         let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
         let kib: u64 = line.and_then(|l| l.split_whitespace().next()).ok_or("no Rss")?.parse()?;
         Ok(kib * 1024)
     }
 
-    fn wait_until_it_accepts(&mut self) -> Outcome<()> {
+    fn wait_until_accepting(&mut self) -> Outcome<()> {
         let began = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            if self.child.try_wait()?.is_some() || began.elapsed() > START {
+            if self.child.try_wait()?.is_some() || began.elapsed() > START_TIMEOUT {
                 let output = fs::read_to_string(self.home.path().join("output"))?;
-                return Err(format!("the server does not accept; it said: {output}").into());
+                return Err(format!(
+                    "the server does not accept connections; its output: {output}"
+                )
+                .into());
             }
             sleep(Duration::from_millis(5));
         }
@@ -156,13 +161,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Errors mean that it is gone already, and that is as good.
+        // An error means that the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// An address that nobody uses at this moment.
+/// An address that is not in use at this moment.
 fn free_address() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
@@ -185,7 +190,7 @@ fn silvacast_toml(port: u16, coalesce: &str) -> String {
 
 fn icecast_xml(port: u16, home: &Path) -> String {
     let home = home.display();
-    // The kernel doubles what it is asked for.
+    // The kernel doubles the value.
     let send_buffer = SEND_BUFFER / 2;
     let owner = if Uid::effective().is_root() {
         "<changeowner><user>nobody</user><group>nogroup</group></changeowner>"

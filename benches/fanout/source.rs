@@ -1,5 +1,5 @@
-//! One source: an encoder's push in real time, as FFmpeg does it, of pages that tell when they
-//! were sent.
+//! One source: pushes audio in real time, as FFmpeg does. Each packet contains the time at which it
+//! was sent.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,33 +10,34 @@ use ogg_splice::{Page, PageHeader, write_page};
 use crate::Outcome;
 use crate::server::SOURCE_CREDENTIALS;
 
-/// Audio in one packet.
+/// Duration of a packet.
 const PACKET: Duration = Duration::from_millis(20);
 const PACKET_SAMPLES: u64 = 960;
-/// 64 kb/s.
+/// Size of a packet at 64 kb/s.
 const PACKET_BYTES: usize = 160;
-/// An Opus frame of 20 ms, in one channel.
+/// The TOC byte of a mono Opus packet with one frame of 20 ms (RFC 6716, section 3.1).
 const TOC: u8 = 0xf8;
+/// Marks the packets of this benchmark.
 const MAGIC: &[u8; 8] = b"measured";
 
-/// How long a server may take to answer a push.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server may take to respond to a push.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a packet says of itself.
+/// The contents of a packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
-    /// Its running number in its source.
+    /// The number of the packet in its source, from 0.
     pub(crate) number: u64,
-    /// When it was sent, counted from the load's beginning.
+    /// When the packet was sent, counted from the load's epoch.
     pub(crate) sent: Duration,
 }
 
-/// Where a mount of this number is.
+/// The path of the mount with this number.
 pub(crate) fn path(mount: usize) -> String {
     format!("/bench-{mount}.opus")
 }
 
-/// A source that is on the air.
+/// A connected source.
 pub(crate) struct Source {
     socket: TcpStream,
     packets_per_page: usize,
@@ -48,7 +49,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Connects, is let in, and sends the headers. The first page of audio is due at `first`.
+    /// Connects, waits for the response, and sends the header pages. The first page of audio is due
+    /// at `first`.
     pub(crate) fn connect(
         server: SocketAddr,
         mount: usize,
@@ -57,7 +59,7 @@ impl Source {
     ) -> Outcome<Self> {
         let mut socket = TcpStream::connect(server)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
         write!(
             socket,
             "PUT {} HTTP/1.1\r\nHost: {server}\r\nUser-Agent: fanout\r\nAccept: */*\r\n\
@@ -65,12 +67,12 @@ impl Source {
              Authorization: Basic {SOURCE_CREDENTIALS}\r\n\r\n",
             path(mount)
         )?;
-        let mut answer = [0; 1024];
-        let n = socket.read(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer[..n]);
-        let line = answer.lines().next().unwrap_or_default();
+        let mut response = [0; 1024];
+        let n = socket.read(&mut response)?;
+        let response = String::from_utf8_lossy(&response[..n]);
+        let line = response.lines().next().unwrap_or_default();
         if !matches!(line.split(' ').nth(1), Some("100" | "200")) {
-            return Err(format!("the source was answered: {line}").into());
+            return Err(format!("the source was refused: {line}").into());
         }
         let mut headers = Vec::new();
         write_page(
@@ -84,24 +86,24 @@ impl Source {
             &[b"OpusTags\x06\x00\x00\x00fanout\x00\x00\x00\x00"],
         );
         socket.write_all(&headers)?;
-        // A server that does not take a page at once is an error, and must not hold up the rest.
+        // A server that does not accept a page at once is an error. It must not block the load.
         socket.set_nonblocking(true)?;
         Ok(Self { socket, packets_per_page, due: first, packets: 0, pages: 2, page: Vec::new() })
     }
 
-    /// Sends what is due by now.
-    pub(crate) fn feed(&mut self, began: Instant) -> Outcome<()> {
+    /// Sends the pages that are due.
+    pub(crate) fn send_due_pages(&mut self, epoch: Instant) -> Outcome<()> {
         while self.due <= Instant::now() {
-            self.fill_page(began.elapsed());
-            self.socket
-                .write_all(&self.page)
-                .map_err(|error| format!("the server does not take the source's page: {error}"))?;
+            self.write_page(epoch.elapsed());
+            self.socket.write_all(&self.page).map_err(|error| {
+                format!("the server does not accept the source's page: {error}")
+            })?;
             self.due += self.interval();
         }
         Ok(())
     }
 
-    /// Time until the middle between two pages.
+    /// The time until the middle of the interval between two pages.
     pub(crate) fn until_between_pages(&self) -> Duration {
         let half = self.interval() / 2;
         let next = self.due.saturating_duration_since(Instant::now());
@@ -112,7 +114,8 @@ impl Source {
         PACKET * self.packets_per_page as u32
     }
 
-    fn fill_page(&mut self, sent: Duration) {
+    /// Writes the next page to `self.page`.
+    fn write_page(&mut self, sent: Duration) {
         let packets: Vec<_> = (0..self.packets_per_page as u64)
             .map(|n| Mark { number: self.packets + n, sent }.packet())
             .collect();
@@ -136,7 +139,7 @@ impl Mark {
         packet
     }
 
-    /// The marks on a page; a server's own packets have none.
+    /// The marks on a page. Packets that the server inserted have none.
     pub(crate) fn of<'a>(page: &Page<'a>) -> impl Iterator<Item = Self> + use<'a> {
         page.pieces().filter_map(|(packet, _)| {
             let rest = packet.get(1..)?.strip_prefix(MAGIC)?;

@@ -1,5 +1,5 @@
-//! What those who do not read cost those who do: a hundred listeners alone, and the same hundred
-//! beside five hundred that ask and never read.
+//! The effect of stalled listeners on others: a hundred listeners alone, and the same hundred
+//! beside five hundred that send a request and never read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,27 +9,27 @@ use std::time::{Duration, Instant};
 use crate::load::{Figures, Load};
 use crate::server::{Contender, Server};
 use crate::steady::interleaved;
-use crate::table::{judge, median, ms, print, row, us};
+use crate::table::{median, ms, print, print_target, row, us};
 use crate::{Effort, Outcome};
 
 const READING: usize = 100;
 const STALLED: usize = 500;
 
 const SETTLE: Duration = Duration::from_secs(1);
-/// How long it may take until those that do not read have stalled.
-const FILL: Duration = Duration::from_secs(25);
+/// How long it may take until the buffers of the stalled listeners are full.
+const FILL_TIMEOUT: Duration = Duration::from_secs(25);
 
 struct Pair {
     alone: Figures,
     beside: Figures,
 }
 
-/// Measures and prints.
+/// Measures and prints the results.
 pub(crate) fn run(effort: Effort) -> Outcome<()> {
     let contenders = [Contender::Floor, Contender::Silvacast, Contender::Icecast];
     let rows = interleaved(&contenders, effort, |contender| {
         let server = Server::start(contender)?;
-        let mut load = Load::on_air(&server, 1, 1)?;
+        let mut load = Load::start(&server, 1, 1)?;
         load.run(SETTLE)?;
         load.join(READING)?;
         load.run(SETTLE)?;
@@ -75,16 +75,16 @@ pub(crate) fn run(effort: Effort) -> Outcome<()> {
     if let Some(silvacast) = row(&rows, Contender::Silvacast) {
         let cost = silvacast.median(|pair| us(pair.beside.cost) / us(pair.alone.cost));
         let p99 = silvacast.median(|pair| ms(pair.beside.p99) / ms(pair.alone.p99));
-        judge("CPU per page at most 1.10 × that alone", cost, 1.10, " ×");
-        judge("latency p99 at most 1.25 × that alone", p99, 1.25, " ×");
+        print_target("CPU per page at most 1.10 × that alone", cost, 1.10, " ×");
+        print_target("latency p99 at most 1.25 × that alone", p99, 1.25, " ×");
     }
     Ok(())
 }
 
-/// Measures until there was a window in which the stalled listeners took nothing at all: it takes
-/// a while until the kernel holds all that it will hold for them.
+/// Measures until the stalled listeners receive nothing during a whole window, because their
+/// buffers in the kernel are full.
 fn beside_stalled(load: &mut Load, server: &Server, window: Duration) -> Outcome<Figures> {
-    let until = Instant::now() + FILL;
+    let until = Instant::now() + FILL_TIMEOUT;
     while Instant::now() < until {
         let before = unsent(load.stalled())?;
         let figures = load.measure(server, window)?;
@@ -92,26 +92,26 @@ fn beside_stalled(load: &mut Load, server: &Server, window: Duration) -> Outcome
             return Ok(figures);
         }
     }
-    Err("the listeners that were to stall still take something".into())
+    Err("the stalled listeners still receive data".into())
 }
 
-/// What the kernel holds for each of these connections on the server's side, as it tells it in
-/// `/proc/net/tcp`: number, local and remote address, state, and the queues. An error if one is
-/// gone.
+/// The size of the send queue of each connection on the server's side, in bytes, from
+/// `/proc/net/tcp` (number, local address, remote address, state, queues). An error if a connection
+/// is closed.
 fn unsent(sockets: &[TcpStream]) -> Outcome<Vec<u32>> {
     let text = fs::read_to_string("/proc/net/tcp")?;
     let mut queues = HashMap::new();
     for line in text.lines().skip(1) {
         let fields: Vec<_> = line.split_whitespace().collect();
-        let port = fields[2].split_once(':').ok_or("an address without a port")?.1;
-        let queue = fields[4].split_once(':').ok_or("a queue without another")?.0;
+        let port = fields[2].split_once(':').ok_or("/proc/net/tcp: an address without a port")?.1;
+        let queue = fields[4].split_once(':').ok_or("/proc/net/tcp: only one queue")?.0;
         queues.insert(u16::from_str_radix(port, 16)?, u32::from_str_radix(queue, 16)?);
     }
     sockets
         .iter()
         .map(|socket| {
             let queue = queues.get(&socket.local_addr()?.port()).copied();
-            queue.ok_or_else(|| "a stalled listener is gone".into())
+            queue.ok_or_else(|| "a stalled listener was disconnected".into())
         })
         .collect()
 }

@@ -1,79 +1,79 @@
-//! Figures for people: medians, columns, and how a target was met.
+//! Statistics and output: medians, percentiles, tables, and whether a target was met.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::server::Contender;
 
-/// A value that so large a part of the sorted `times` does not exceed.
+/// The smallest value of the sorted `times` that the fraction `part` of them does not exceed.
 pub(crate) fn percentile(times: &[Duration], part: f64) -> Duration {
     let at = (times.len() as f64 * part).ceil() as usize;
     times.get(at.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// The one in the middle.
+/// The median; of an even number of values, the upper one of the two in the middle.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A figure over several rounds.
+/// The median and the range of a figure over several rounds.
 pub(crate) struct Spread {
-    /// The one that counts.
+    /// The median.
     pub(crate) median: f64,
-    least: f64,
-    most: f64,
+    min: f64,
+    max: f64,
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.least, self.most)
+        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.min, self.max)
     }
 }
 
 /// A contender's results, one per round.
 pub(crate) struct Row<T> {
-    /// Whose.
+    /// The server.
     pub(crate) contender: Contender,
-    /// In the order of the rounds.
+    /// The results, in the order of the rounds.
     pub(crate) rounds: Vec<T>,
 }
 
 impl<T> Row<T> {
-    /// Median of a figure.
+    /// The median of a figure.
     pub(crate) fn median(&self, figure: impl Fn(&T) -> f64) -> f64 {
         median(self.rounds.iter().map(figure))
     }
 
-    /// What a figure is beside the other's of the same round.
-    pub(crate) fn beside(&self, other: &Self, figure: impl Fn(&T) -> f64) -> Spread {
+    /// The ratio of a figure to the other contender's figure of the same round.
+    pub(crate) fn ratio_to(&self, other: &Self, figure: impl Fn(&T) -> f64) -> Spread {
         let pairs = self.rounds.iter().zip(&other.rounds);
-        let ratios: Vec<_> = pairs.map(|(own, other)| figure(own) / figure(other)).collect();
+        let ratios: Vec<_> = pairs.map(|(this, other)| figure(this) / figure(other)).collect();
         Spread {
             median: median(ratios.iter().copied()),
-            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            most: ratios.iter().copied().fold(0.0, f64::max),
+            min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            max: ratios.iter().copied().fold(0.0, f64::max),
         }
     }
 }
 
-/// The row of a contender, if it took part.
+/// The row of a contender, if it was measured.
 pub(crate) fn row<T>(rows: &[Row<T>], contender: Contender) -> Option<&Row<T>> {
     rows.iter().find(|row| row.contender == contender)
 }
 
-/// Milliseconds.
+/// A time in milliseconds.
 pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Microseconds.
+/// A time in microseconds.
 pub(crate) fn us(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Prints rows under their heads: the first column to the left, numbers to the right.
+/// Prints a table: the first column aligned to the left, the others to the right.
 pub(crate) fn print<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
     let head = head.map(str::to_owned);
     let lines = || std::iter::once(&head).chain(rows);
@@ -89,8 +89,8 @@ pub(crate) fn print<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
     }
 }
 
-/// Prints a target and how it was met: a figure that is to be at most `limit`.
-pub(crate) fn judge(target: &str, figure: f64, limit: f64, unit: &str) {
+/// Prints whether a figure meets its target, which is at most `limit`.
+pub(crate) fn print_target(target: &str, figure: f64, limit: f64, unit: &str) {
     let verdict = if figure <= limit {
         "met".to_owned()
     } else {

@@ -1,8 +1,8 @@
-//! What a page costs on its way into the ring: restamped, spliced, and made of silence.
+//! Measures the time per page from the splice into the ring, for audio and for silence.
 //!
 //!     cargo bench --bench splice
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ fn page() -> Vec<u8> {
     bytes
 }
 
-/// Nanoseconds for each page, the median of several rounds and their range.
+/// Prints the nanoseconds per page: the median of several rounds, and the range.
 fn measure(what: &str, mut round: impl FnMut()) {
     let mut times: Vec<f64> = (0..ROUNDS)
         .map(|_| {
@@ -49,27 +49,27 @@ fn measure(what: &str, mut round: impl FnMut()) {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    let (least, median, most) = (times[0], times[ROUNDS / 2], times[ROUNDS - 1]);
-    println!("{what:<44} {median:>6.0} ns a page ({least:.0} to {most:.0})");
+    let (min, median, max) = (times[0], times[ROUNDS / 2], times[ROUNDS - 1]);
+    println!("{what:<44} {median:>6.0} ns a page ({min:.0} to {max:.0})");
 }
 
 fn main() {
     let mut ring = Ring::new(256 * 1024);
     let mut bytes = page();
-    measure("copied into the ring as it is (the floor)", || {
+    measure("copied into the ring unchanged (the floor)", || {
         for _ in 0..PAGES {
             let Probe::Page(page) = Page::probe(&bytes) else { return };
             ring.publish(&OutputPage::with_serial(&page, 7));
         }
     });
 
-    let (mut splice_, mut now, mut sequence) = (splice(), Instant::now(), 0);
+    let (mut splicer, mut now, mut sequence) = (splice(), Instant::now(), 0);
     let mut next = |bytes: &mut Vec<u8>| {
         let granule = (u64::from(sequence) + 1) * 960;
         rewrite_header(bytes, PageHeader { granule, serial: 7, sequence, ..PageHeader::default() });
         sequence = sequence.wrapping_add(1);
     };
-    measure("the bench's own making of each page", || {
+    measure("making the page, without the splice", || {
         for _ in 0..PAGES {
             next(&mut bytes);
         }
@@ -79,13 +79,13 @@ fn main() {
             next(&mut bytes);
             now += PAGE;
             let Probe::Page(page) = Page::probe(&bytes) else { return };
-            splice_.push(&page, now, |page| ring.publish(page));
+            splicer.push(&page, now, |page| ring.publish(page));
         }
     });
     measure("silence, into the ring", || {
         for _ in 0..PAGES {
             now += PAGE;
-            splice_.fill(now, |page| ring.publish(page));
+            splicer.fill(now, |page| ring.publish(page));
         }
     });
     assert!(ring.head() > u64::from(PAGES) * 100, "nothing was published");

@@ -1,4 +1,4 @@
-//! silvacast(8): the commands with their options, and all that the program and the system say to each other.
+//! The manual page silvacast(8): commands, options, signals, environment, files and exit codes.
 
 use clap::builder::StyledStr;
 use clap::{Arg, Command};
@@ -16,16 +16,18 @@ pub(crate) fn page(cli: &Command) -> String {
     }
     page.heading("DESCRIPTION")
         .paragraph(
-            "It is a small server between field recorders and those who listen: a recorder pushes Ogg/Opus to a mount as to \
-             Icecast, and browsers and players hear it a moment later. What listeners do never holds up a source. A mount is \
-             one stream, whoever sends it; while nobody does, silence is heard, and then the stream ends.",
+            "A small server that relays live audio from field recorders to listeners. A recorder \
+             pushes Ogg/Opus to a mount, as to Icecast, and browsers and players hear it a moment \
+             later. A slow listener never delays a source. Each mount has one continuous stream, \
+             which continues when its source reconnects or is replaced. Without a source, \
+             listeners hear silence, and after the hold time the stream ends.",
         )
         .paragraph(
-            "Without a configuration it serves on loopback only, with passwords made for that run, and prints an FFmpeg line to \
-             paste.",
+            "Without a configuration it serves on loopback only, with passwords made for that \
+             run, and prints an FFmpeg command line to paste.",
         );
     page.heading("COMMANDS")
-        .paragraph("Each takes `--help`; `silvacast --version` says which version this is.");
+        .paragraph("Each command takes `--help`. `silvacast --version` prints the version.");
     for command in &commands {
         page.subheading(command.get_name());
         page.paragraph(&format!("{}.", text(command.get_about())));
@@ -36,36 +38,54 @@ pub(crate) fn page(cli: &Command) -> String {
     page.heading("SIGNALS")
         .item(
             "`SIGHUP`",
-            "The configuration is read again. One with errors changes nothing; they are logged.",
+            "Reloads the configuration. If it has errors, they are logged and nothing changes.",
         )
         .item(
             "`SIGTERM`, `SIGINT`",
-            "The server stops: nobody new is let in, every stream is ended properly, and listeners get what is left of it.",
+            "Stops the server: it accepts no new connections, ends every stream, and sends \
+             listeners the rest of it.",
         );
     page.heading("ENVIRONMENT")
         .item(
             "`SILVASONIC_ICECAST_PORT`",
-            "Takes the place of the port in the configuration's `listen`, and is where `silvacast health` asks.",
+            "Replaces the port of the configuration's `listen`. `silvacast health` asks this port.",
         )
         .item(
             "`CREDENTIALS_DIRECTORY`",
-            "Where the passwords are, as `source-password` and `admin-password`, if the configuration names none. Set by systemd.",
+            "The directory with the files `source-password` and `admin-password`, which are read \
+             if the configuration has no passwords. Set by systemd.",
         )
         .item(
             "`LISTEN_FDS`, `LISTEN_FDNAMES`",
-            "Sockets that the service manager opened, and their names. They take the place of `listen`.",
+            "Sockets that the service manager opened, and their names. They replace `listen`.",
         )
-        .item("`NOTIFY_SOCKET`", "Where the service manager wants to hear that the server is ready, reloads or stops.")
-        .item("`WATCHDOG_USEC`", "How often the service manager wants a sign of life.")
-        .item("`JOURNAL_STREAM`", "Says that standard error is the journal, which has times of its own.");
+        .item(
+            "`NOTIFY_SOCKET`",
+            "The socket on which the service manager receives the state of the server: ready, \
+             reloading or stopping.",
+        )
+        .item(
+            "`WATCHDOG_USEC`",
+            "The watchdog timeout, in microseconds. The server pings the service manager more \
+             often.",
+        )
+        .item(
+            "`JOURNAL_STREAM`",
+            "Identifies the journal's stream. If standard error is this stream, log lines have no \
+             time, because the journal adds it.",
+        );
     page.heading("FILES")
-        .item("`/etc/silvacast/silvacast.toml`", "The service's configuration, see `silvacast.toml`(5).")
+        .item(
+            "`/etc/silvacast/silvacast.toml`",
+            "The configuration of the service; see `silvacast.toml`(5).",
+        )
         .item(
             "`/etc/silvacast/source-password`, `/etc/silvacast/admin-password`",
-            "The service's passwords, for root only: systemd hands them to the service as credentials.",
+            "The passwords of the service. Only root can read them; systemd passes them to the \
+             service as credentials.",
         );
     page.heading("EXIT STATUS")
-        .item("`0`", "All is well.")
+        .item("`0`", "Success.")
         .item("`1`", "Something failed.")
         .item("`2`", "The arguments or the configuration are wrong.");
     page.heading("EXAMPLES").verbatim(&examples(cli));
@@ -74,7 +94,7 @@ pub(crate) fn page(cli: &Command) -> String {
     page.finish()
 }
 
-/// A text of the command line's definition; clap takes its full stop away.
+/// A text of the command line's definition. clap has removed its full stop.
 fn text(styled: Option<&StyledStr>) -> String {
     styled.map(ToString::to_string).unwrap_or_default()
 }
@@ -83,7 +103,7 @@ fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|argument| argument.get_id() != "help")
 }
 
-/// A command with all that it takes, in one line.
+/// A command with its arguments, in one line.
 fn synopsis(command: &Command) -> String {
     let mut line = format!("`{}`", command.get_bin_name().unwrap_or_else(|| command.get_name()));
     for argument in arguments(command) {
@@ -94,7 +114,7 @@ fn synopsis(command: &Command) -> String {
     line
 }
 
-/// An argument as it is written: `--config FILE`, `FILE`, `--loop`.
+/// An argument as a user types it: `--config FILE`, `FILE`, `--loop`.
 fn name(argument: &Arg) -> String {
     let values = argument.get_value_names().filter(|_| argument.get_action().takes_values());
     let value = values.unwrap_or_default().join(" ");
@@ -104,7 +124,7 @@ fn name(argument: &Arg) -> String {
     }
 }
 
-/// The examples that `--help` ends with.
+/// The examples at the end of `--help`.
 fn examples(cli: &Command) -> String {
     let help = text(cli.get_after_help());
     help.lines().filter_map(|line| line.strip_prefix("  ")).collect::<Vec<_>>().join("\n")

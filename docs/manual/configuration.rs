@@ -1,4 +1,5 @@
-//! silvacast.toml(5): every key, from the list by which the program checks a configuration.
+//! The manual page silvacast.toml(5): every key, from the list with which the program checks a
+//! configuration.
 
 use silvacast::config::KEYS;
 
@@ -8,11 +9,15 @@ pub(crate) fn page() -> String {
     let mut page = Page::new("silvacast.toml", "5", "the configuration of silvacast(8)");
     page.heading("DESCRIPTION")
         .paragraph(
-            "A TOML file. Durations and sizes take units: `200ms`, `10s`, `5m`, `256KiB`, `1MiB`. An unknown key is an \
-             error that names the nearest known one. `silvacast check --config` FILE says every error of a file, and the most \
-             memory that it can take.",
+            "A TOML file. Durations and sizes take units: `200ms`, `10s`, `5m`, `256KiB`, `1MiB`. \
+             An unknown key is an error that names the nearest known key. `silvacast check \
+             --config` FILE reports every error of a file, or the most memory that the \
+             configuration can take.",
         )
-        .paragraph("Each `[[mount]]` takes every key of `[mount-defaults]` too, for the mounts that it names.");
+        .paragraph(
+            "Each `[[mount]]` also takes every key of `[mount-defaults]`, for the mounts that \
+             match its name.",
+        );
     page.heading("KEYS");
     let mut section = "";
     for key in KEYS {

@@ -1,6 +1,7 @@
-//! Writes what a package puts beside the program: its manual pages, and what shells need to complete its commands.
+//! Generates the manual pages and the shell completions.
 //!
-//! All of it comes from the lists that the program itself goes by: the command line's definition and the table of keys.
+//! They are made from the definitions that the program uses: the command line's, and the table of
+//! configuration keys.
 //!
 //! ```text
 //! cargo run --example manual -- DIR    (default: target/manual)
@@ -23,7 +24,7 @@ fn main() -> io::Result<()> {
     write(&directory)
 }
 
-/// Writes all of it below `directory`.
+/// Writes the manual pages to `directory/man` and the completions to `directory/completions`.
 pub(crate) fn write(directory: &Path) -> io::Result<()> {
     let (pages, completions) = (directory.join("man"), directory.join("completions"));
     fs::create_dir_all(&pages)?;

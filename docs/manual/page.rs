@@ -1,21 +1,21 @@
-//! A manual page being written: headings, paragraphs and lists, in which `backquotes` make text bold.
+//! Builds a manual page from headings, paragraphs and lists. Text between `backquotes` is bold.
 
 use roff::{Inline, Roff, bold, roman};
 
 pub(crate) struct Page {
     roff: Roff,
-    /// Right after a heading, where a paragraph needs no distance.
-    begins: bool,
+    /// The last element was a heading, after which a paragraph needs no `.PP`.
+    after_heading: bool,
 }
 
 impl Page {
     pub(crate) fn new(name: &str, section: &str, about: &str) -> Self {
         let mut roff = Roff::new();
         let version = concat!("silvacast ", env!("CARGO_PKG_VERSION"));
-        // No date: the same source makes the same page.
+        // No date, so that the build is reproducible.
         roff.control("TH", [&name.to_uppercase(), section, "\"\"", version, "silvacast"]);
         roff.control("SH", ["NAME"]).text([roman(format!("{name} - {about}"))]);
-        Self { roff, begins: false }
+        Self { roff, after_heading: false }
     }
 
     pub(crate) fn heading(&mut self, text: &str) -> &mut Self {
@@ -28,26 +28,26 @@ impl Page {
 
     fn head(&mut self, kind: &str, text: &str) -> &mut Self {
         self.roff.control(kind, [text]);
-        self.begins = true;
+        self.after_heading = true;
         self
     }
 
     pub(crate) fn paragraph(&mut self, text: &str) -> &mut Self {
-        self.distance();
+        self.paragraph_break();
         self.roff.text(inline(text));
         self
     }
 
-    /// What is explained, and the explanation beside it.
-    pub(crate) fn item(&mut self, head: &str, text: &str) -> &mut Self {
-        self.roff.control("TP", []).text(inline(head)).text(inline(text));
-        self.begins = false;
+    /// A tagged paragraph: a term and its explanation.
+    pub(crate) fn item(&mut self, term: &str, text: &str) -> &mut Self {
+        self.roff.control("TP", []).text(inline(term)).text(inline(text));
+        self.after_heading = false;
         self
     }
 
-    /// Lines that stay as they are.
+    /// Lines that are not filled.
     pub(crate) fn verbatim(&mut self, text: &str) -> &mut Self {
-        self.distance();
+        self.paragraph_break();
         self.roff.control("nf", []);
         for line in text.lines() {
             self.roff.text([roman(line)]);
@@ -56,8 +56,8 @@ impl Page {
         self
     }
 
-    fn distance(&mut self) {
-        if !std::mem::take(&mut self.begins) {
+    fn paragraph_break(&mut self) {
+        if !std::mem::take(&mut self.after_heading) {
             self.roff.control("PP", []);
         }
     }
@@ -67,6 +67,7 @@ impl Page {
     }
 }
 
+/// Splits a text into bold and roman parts.
 fn inline(text: &str) -> Vec<Inline> {
     let parts = text.split('`').enumerate();
     parts.map(|(at, part)| if at % 2 == 1 { bold(part) } else { roman(part) }).collect()

@@ -1,41 +1,45 @@
-//! A server with two built-in microphones: what silvacast does, without a recorder or a file.
+//! `silvacast demo`: serves on loopback with two built-in microphones, to show what silvacast does.
 
 use std::io::Cursor;
 
 use tokio::task::LocalSet;
 
-use super::run::{address, for_trying, listen, serve};
-use super::{Exit, on_a_runtime, random_secret, say};
+use super::run::{first_address, listen, serve, trial_config};
+use super::{Exit, block_on, failed, print, random_secret};
 use crate::auth::Secret;
 use crate::config::Environment;
 use crate::push::{Clip, PushProgress, Target, push};
 
-/// The microphones: their mounts and what they hear, over and over.
+/// The microphones: their mounts, and the clips that they play in a loop.
 const MICROPHONES: [(&str, &[u8]); 2] = [
     ("/mic-demo-dawn.opus", include_bytes!("../demo/dawn.opus")),
     ("/mic-demo-night.opus", include_bytes!("../demo/night.opus")),
 ];
 
-/// Serves on loopback and pushes the microphones to itself.
+/// Serves on loopback, and pushes the microphones to this server.
 pub(super) fn run() -> Result<(), Exit> {
     let (source, admin) = (random_secret()?, random_secret()?);
-    let config = for_trying(&source, &admin, &Environment::of_process())?;
+    let config = trial_config(&source, &admin, &Environment::of_process())?;
     let sockets = listen(&config.listen)?;
-    let address = address(&sockets)?;
+    let address = first_address(&sockets)?;
     let mut targets = Vec::new();
     let mut urls = Vec::new();
     for (mount, clip) in MICROPHONES {
-        let target = Target::parse(&format!("http://{address}{mount}")).map_err(Exit::Failed)?;
+        let target = Target::parse(&format!("http://{address}{mount}")).map_err(failed)?;
         urls.push(format!("  {target}"));
         targets.push((target, clip));
     }
-    say(&format!(
-        "Two microphones are on the air. Hear and see them in a browser:\n\n  http://{address}/\n\nOr open one in mpv or VLC:\n\n{}\n\nStatus:\n\n  http://{address}/status-json.xsl\n\nCtrl-C ends it.",
+    print(&format!(
+        "Two microphones are live. Hear and see them in a browser:\n\n  http://{address}/\n\n\
+         Or open one in mpv or VLC:\n\n{}\n\n\
+         Status:\n\n  http://{address}/status-json.xsl\n\n\
+         Ctrl-C stops the server.",
         urls.join("\n")
     ));
     serve(config, sockets, None, || start_microphones(targets, source))
 }
 
+/// Starts a thread that pushes the clips to their targets.
 fn start_microphones(targets: Vec<(Target, &'static [u8])>, source: Secret) -> Result<(), Exit> {
     let microphones = std::thread::Builder::new().name("microphones".into());
     let started = microphones.spawn(move || {
@@ -57,16 +61,16 @@ fn start_microphones(targets: Vec<(Target, &'static [u8])>, source: Secret) -> R
                     }
                     while let Some(ended) = tasks.join_next().await {
                         if let Ok(Err(error)) = ended {
-                            tracing::error!(%error, "a microphone ended");
+                            tracing::error!(%error, "a microphone stopped");
                         }
                     }
                 })
                 .await;
             Ok(())
         };
-        on_a_runtime(all)
+        block_on(all)
     });
     started
         .map(drop)
-        .map_err(|error| Exit::Failed(format!("no thread for the microphones: {error}")))
+        .map_err(|error| failed(format!("cannot create the thread for the microphones: {error}")))
 }

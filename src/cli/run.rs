@@ -1,9 +1,10 @@
-//! Serving: from the configuration to the end, with the process in order before the first connection.
+//! `silvacast run`: prepares the process, serves until a signal stops it, and reloads the
+//! configuration.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use super::{Exit, load, random_secret, say};
+use super::{Exit, RunArgs, failed, load, print, random_secret};
 use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, Problem};
 use crate::door::bind;
@@ -13,23 +14,23 @@ use crate::platform::{Manager, Service, allow_open_files, drop_privileges, inher
 use crate::server::{Server, ServerHandle};
 use crate::text::sanitize;
 
-/// Serves what the file says; without one, on loopback and with passwords made for this run.
-pub(super) fn run(file: Option<&Path>) -> Result<(), Exit> {
+/// Serves with the given configuration; without one, on loopback with passwords made for this run.
+pub(super) fn run(args: &RunArgs) -> Result<(), Exit> {
     let environment = Environment::of_process();
-    let Some(file) = file else { return try_out(&environment) };
+    let Some(file) = args.config.as_deref() else { return run_trial(&environment) };
     let config = load(file, &environment)?;
-    let inherited = inherited_sockets().map_err(Exit::Failed)?;
+    let inherited = inherited_sockets().map_err(failed)?;
     let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
     serve(config, sockets, Some(file), || Ok(()))
 }
 
-fn try_out(environment: &Environment) -> Result<(), Exit> {
+fn run_trial(environment: &Environment) -> Result<(), Exit> {
     let (source, admin) = (random_secret()?, random_secret()?);
-    let config = for_trying(&source, &admin, environment)?;
+    let config = trial_config(&source, &admin, environment)?;
     let sockets = listen(&config.listen)?;
-    let address = address(&sockets)?;
-    say(&format!(
-        "No configuration dropped: trying it out on this machine only, with passwords made for this run.\n\
+    let address = first_address(&sockets)?;
+    print(&format!(
+        "No configuration given: serving this machine only, with passwords made for this run.\n\
          \n  source password   {}\n  admin password    {}  (user admin)\n\n\
          Send a microphone or any sound:\n  ffmpeg -re -i INPUT -c:a libopus -b:a 64k -page_duration 20000 \
          -content_type audio/ogg -f ogg icecast://source:{}@{address}/mic-test.opus\n\n\
@@ -41,44 +42,37 @@ fn try_out(environment: &Environment) -> Result<(), Exit> {
     serve(config, sockets, None, || Ok(()))
 }
 
-/// The configuration where there is no file.
-pub(super) fn for_trying(
+/// The configuration without a file.
+pub(super) fn trial_config(
     source: &Secret,
     admin: &Secret,
     environment: &Environment,
 ) -> Result<Config, Exit> {
     Config::for_trying(source, admin, environment).map_err(|problems| {
-        Exit::Wrong(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        Exit::Invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })
 }
 
-/// Serves until told to stop. The order counts: power is dropped up while there is one thread, and
-/// before anything is read from the network. `beside` starts what runs beside the server.
+/// Serves until a signal stops the server. Privileges are dropped while the process has one thread,
+/// and before anything is read from the network. `start_beside` starts what runs beside the server.
 pub(super) fn serve(
     config: Config,
     sockets: Vec<TcpListener>,
     file: Option<&Path>,
-    beside: impl FnOnce() -> Result<(), Exit>,
+    start_beside: impl FnOnce() -> Result<(), Exit>,
 ) -> Result<(), Exit> {
-    let failed = |error: std::io::Error| Exit::Failed(format!("cannot serve: {error}"));
-    allow_open_files(Budget::of(&config).files).map_err(Exit::Failed)?;
-    let dropped = drop_privileges(&config.user).map_err(Exit::Failed)?;
-    let _log = Log::start(config.combined).map_err(failed)?;
+    let cannot_serve = |error: std::io::Error| failed(format!("cannot serve: {error}"));
+    allow_open_files(Budget::of(&config).files).map_err(failed)?;
+    let dropped = drop_privileges(&config.user).map_err(failed)?;
+    let _log = Log::start(config.combined).map_err(cannot_serve)?;
     let (uid, gid) = (dropped.uid, dropped.gid);
-    journal!(info, PRIVILEGES, uid, gid, "runs without capabilities or a way to get any");
-    for what in dropped.kept {
-        journal!(
-            warn,
-            PRIVILEGES,
-            uid,
-            gid,
-            reason = what,
-            "could not be dropped up, which is no loss here"
-        );
+    journal!(info, PRIVILEGES, uid, gid, "privileges dropped");
+    for reason in dropped.kept {
+        journal!(warn, PRIVILEGES, uid, gid, reason, "a privilege without effect was kept");
     }
-    tell_ignored(&config);
-    beside()?;
-    let manager = Manager::new().map_err(failed)?;
+    log_ignored(&config);
+    start_beside()?;
+    let manager = Manager::new().map_err(cannot_serve)?;
     let (stop, heartbeats) = (manager.stop(), manager.heartbeats().clone());
     let (reloader, notifier) = (manager.reloader(), manager.notifier());
     let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
@@ -89,27 +83,28 @@ pub(super) fn serve(
             journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen = ?addresses, "ready");
             manager.ready(running)
         })
-        .map_err(failed)?;
+        .map_err(cannot_serve)?;
     journal!(info, STOPPED, "stopped");
     notifier.flush();
     Ok(())
 }
 
-fn tell_ignored(config: &Config) {
+fn log_ignored(config: &Config) {
     for setting in &config.ignored {
-        journal!(warn, SETTING_IGNORED, %setting, "this has no meaning here");
+        journal!(warn, SETTING_IGNORED, %setting, "setting ignored");
     }
 }
 
-/// What the service manager hears of the server, and how it reads its configuration again.
+/// The running server, as the manager reports on it and reloads it.
 struct Running {
     handle: ServerHandle,
+    /// The configuration file, if there is one.
     file: Option<PathBuf>,
 }
 
 impl Service for Running {
     fn status(&self) -> String {
-        self.handle.sentence()
+        self.handle.status()
     }
 
     fn reload(&self) -> Result<(), String> {
@@ -117,18 +112,24 @@ impl Service for Running {
         let problems = match read {
             Ok(config) => {
                 for key in self.handle.config().needs_restart(&config) {
-                    journal!(warn, RELOAD_LATER, key, "this counts from the next start only");
+                    journal!(warn, RELOAD_LATER, key, "this change takes effect after a restart");
                 }
-                tell_ignored(&config);
+                log_ignored(&config);
                 self.handle.put_in_force(&config);
-                journal!(info, RELOADED, "the configuration is in force");
+                journal!(info, RELOADED, "configuration reloaded");
                 return Ok(());
             }
             Err(problems) => problems,
         };
         let file = self.file.as_deref().map_or_else(String::new, |file| file.display().to_string());
         for problem in &problems {
-            journal!(error, RELOAD_FAILED, file, reason = %problem, "the configuration is not taken over; all stays as it was");
+            journal!(
+                error,
+                RELOAD_FAILED,
+                file,
+                reason = %problem,
+                "configuration not reloaded; the old one stays in force"
+            );
         }
         let first =
             problems.first().map(|problem| sanitize(&problem.to_string())).unwrap_or_default();
@@ -140,13 +141,14 @@ impl Service for Running {
 }
 
 impl Running {
+    /// Reads the configuration file again, without putting it in force.
     fn read(&self) -> Result<Config, Vec<Problem>> {
-        let general = |text: String| vec![Problem { line: None, text }];
+        let problem = |text: String| vec![Problem { line: None, text }];
         let Some(file) = &self.file else {
-            return Err(general("there is no configuration file to read again".into()));
+            return Err(problem("the server was started without a configuration file".into()));
         };
         let config = Config::load(file, &Environment::of_process())?;
-        allow_open_files(Budget::of(&config).files).map_err(general)?;
+        allow_open_files(Budget::of(&config).files).map_err(|error| problem(error.to_string()))?;
         Ok(config)
     }
 }
@@ -155,7 +157,7 @@ impl Running {
 pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Exit> {
     let open = |&address| {
         bind(address).map_err(|error| {
-            Exit::Failed(format!(
+            failed(format!(
                 "cannot listen on {address}: {error}; SILVASONIC_ICECAST_PORT chooses another port"
             ))
         })
@@ -163,8 +165,8 @@ pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Exit>
     addresses.iter().map(open).collect()
 }
 
-/// Where the first of them is reached.
-pub(super) fn address(sockets: &[TcpListener]) -> Result<SocketAddr, Exit> {
+/// The address of the first socket.
+pub(super) fn first_address(sockets: &[TcpListener]) -> Result<SocketAddr, Exit> {
     let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-    address.ok_or_else(|| Exit::Failed("no address to listen on".into()))
+    address.ok_or_else(|| failed("no address to listen on"))
 }

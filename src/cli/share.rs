@@ -1,29 +1,34 @@
-//! Links that open one mount for a while.
+//! `silvacast share`: prints a link that opens one mount for a limited time.
 
 use std::time::{Duration, SystemTime};
 
-use super::{Exit, ShareArgs, load, say};
+use super::{Exit, ShareArgs, load, print};
 use crate::auth::Link;
 use crate::config::Environment;
 use crate::control::url_path;
 use crate::mount::Name;
 use crate::units;
 
-/// The longest that a link may last.
+/// The longest validity of a link.
 const MAX_LINK_DURATION: Duration = Duration::from_hours(24 * 366);
 
-/// Prints a link.
+/// Signs a link with the configuration's key and prints it.
 pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
     let config = load(&args.config, &Environment::of_process())?;
     let key = config.door.share_key.as_ref().ok_or_else(|| {
-        Exit::Wrong("there is no key to sign with; give [auth] share_key_file = \"/run/secrets/share-key\", 32 characters or more".into())
+        Exit::Invalid(
+            "the configuration has no key to sign with; give [auth] share_key_file = \
+             \"/run/secrets/share-key\", 32 characters or more"
+                .into(),
+        )
     })?;
-    let mount = Name::new(&args.mount)
-        .map_err(|error| Exit::Wrong(format!("--mount {} is not allowed: {error}", args.mount)))?;
+    let mount = Name::new(&args.mount).map_err(|error| {
+        Exit::Invalid(format!("--mount {} is not allowed: {error}", args.mount))
+    })?;
     let time = units::duration(&args.time)
         .filter(|time| (Duration::from_secs(1)..=MAX_LINK_DURATION).contains(time))
         .ok_or_else(|| {
-            Exit::Wrong(format!(
+            Exit::Invalid(format!(
                 "--for {} is not allowed; it takes a duration from 1s to 8784h",
                 args.time
             ))
@@ -33,6 +38,6 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
         let port = config.listen.first().map_or(0, std::net::SocketAddr::port);
         format!("http://{}:{port}{}", config.control.hostname, config.door.prefix)
     });
-    say(&format!("{}{}?{}", base.trim_end_matches('/'), url_path(mount.as_str()), link.query()));
+    print(&format!("{}{}?{}", base.trim_end_matches('/'), url_path(mount.as_str()), link.query()));
     Ok(())
 }

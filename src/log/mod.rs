@@ -1,10 +1,11 @@
-//! The log: to the journal with its fields where systemd started us, else readable lines on stderr.
+//! The log: lines with fields in the journal if systemd started the process, otherwise text on
+//! standard error.
 //!
-//! Whoever takes the lines may be slow or stopped, journald too: its socket blocks. So a thread of
-//! its own writes them, and the queue in front of it is bounded and drops rather than waits, as nothing
-//! may hold up a thread that moves audio. What was dropped is counted, and said as soon as somebody listens again;
-//! so is what could not be written, as to a disk that is full. Of each kind of line only so many are taken in a
-//! second (`throttle`).
+//! A write to the log may block: journald or the reader of standard error can be slow or stopped.
+//! So the thread `log` writes the lines, and other threads put them into a bounded queue. A full
+//! queue drops lines, because a thread that moves audio must not wait. Dropped lines and failed
+//! writes, as on a full disk, are counted and reported as soon as lines can be written again. The
+//! throttle limits the lines of each kind (`throttle`).
 
 mod access;
 pub mod journal;
@@ -32,34 +33,35 @@ use output::{DROPPED_LINES, Output};
 use record::Record;
 use throttle::{LineVerdict, Throttle};
 
-/// Lines that may wait to be written.
+/// Capacity of the queue, in lines.
 const QUEUED_LINES: usize = 512;
-/// What they take at the most, in bytes: the texts that clients choose are cut long before, and each may stand in a line twice.
+/// Upper limit of the queue's memory, in bytes. Text from clients is cut to far less than a line's
+/// share of it, although a line may contain a text twice.
 pub const LOG_MEMORY: usize = QUEUED_LINES * 2048;
-/// How long the end waits for lines to be taken.
+/// How long dropping the [`Log`] waits for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often what was dropped is said.
+/// Minimum time between two reports of dropped and left out lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The running log; dropping it writes what still waits, for as long as somebody takes it.
+/// The running log. Dropping it writes the queued lines, unless the output blocks.
 pub struct Log {
     queue: SyncSender<LogMessage>,
 }
 
 enum LogMessage {
     Line(Record),
-    /// A line was left out: that has to be said.
+    /// The throttle left out a line, so a report is due.
     LeftOut,
-    /// The last one; dropped when all before it are written.
-    End(#[allow(dead_code, reason = "it says what it says by being dropped")] SyncSender<()>),
+    /// The last message. The sender is dropped when all lines before it have been written.
+    End(#[allow(dead_code, reason = "dropping the sender is the signal")] SyncSender<()>),
 }
 
 impl Log {
-    /// Starts logging for the whole process; with `combined`, each listener that leaves is a line on
-    /// standard output as well.
+    /// Starts logging for the whole process. With `combined`, each listener that leaves also adds a
+    /// line to the access log on standard output.
     ///
     /// # Errors
-    /// What the system says where it gives no thread.
+    /// The system's error if the thread cannot be created.
     pub fn start(combined: bool) -> io::Result<Self> {
         let output = Output::open();
         let (queue, lines) = sync_channel(QUEUED_LINES);
@@ -72,8 +74,8 @@ impl Log {
         thread::Builder::new()
             .name("log".into())
             .spawn(move || write(&lines, &output, combined, &throttle))?;
-        // `try_init` fails if a subscriber is already installed, as when tests start several servers in one
-        // process; the first one stays.
+        // `try_init` fails if a subscriber is already installed, as when tests start several
+        // servers in one process; the first one stays.
         let _ = tracing_subscriber::registry().with(LevelFilter::INFO).with(capture).try_init();
         Ok(Self { queue })
     }
@@ -81,27 +83,28 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let (written, all) = sync_channel(0);
-        let (mut end, began) = (LogMessage::End(written), Instant::now());
-        // The queue is full only where nobody takes lines: that may last for ever.
-        while let Err(TrySendError::Full(item)) = self.queue.try_send(end) {
+        let (sender, written) = sync_channel(0);
+        let (mut end, began) = (LogMessage::End(sender), Instant::now());
+        // The queue stays full while the output blocks, which may be forever.
+        while let Err(TrySendError::Full(message)) = self.queue.try_send(end) {
             if began.elapsed() >= FLUSH_TIMEOUT {
                 return;
             }
-            end = item;
+            end = message;
             thread::sleep(Duration::from_millis(10));
         }
-        // Nothing is ever sent: what is waited for is the end.
-        let _ = all.recv_timeout(FLUSH_TIMEOUT);
+        // Nothing is ever sent. This waits until the sender is dropped.
+        let _ = written.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
-/// How many lines of this process nobody has taken in time, or could not be written.
+/// The number of lines that were dropped since the process started, because the queue was full or a
+/// write failed.
 pub fn lines_dropped() -> u64 {
     DROPPED_LINES.load(Relaxed)
 }
 
-/// Takes events where they happen.
+/// The subscriber layer that copies events into the queue, on the thread that logs them.
 struct Capture {
     queue: SyncSender<LogMessage>,
     for_journald: bool,
@@ -114,13 +117,13 @@ impl<S: Subscriber> Layer<S> for Capture {
         if self.for_journald {
             record.append_fields();
         }
-        let Some(record) = capture_own(record) else { return };
+        let Some(record) = capture(record) else { return };
         let kind = record.value("event").unwrap_or_default();
         match self.throttle.judge(&kind, Instant::now()) {
             LineVerdict::Write => {}
             LineVerdict::LeaveOut => return,
-            LineVerdict::LeaveOutAndSay => {
-                // Where the queue is full, whatever is written next says this too.
+            LineVerdict::LeaveOutAndReport => {
+                // If the queue is full, the report follows the next line that is written.
                 let _ = self.queue.try_send(LogMessage::LeftOut);
                 return;
             }
@@ -132,13 +135,14 @@ impl<S: Subscriber> Layer<S> for Capture {
 }
 
 thread_local! {
-    /// What the log's own thread has to say, while it says it: its queue may be full, and nobody else empties it.
-    static OWN: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
+    /// The lines that the thread `log` itself logs, while [`captured_lines`] runs. They must not go
+    /// through the queue: it may be full, and only this thread empties it.
+    static CAPTURED: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
 }
 
-/// Keeps a line of the log's own thread; gives back any other one.
-fn capture_own(record: Record) -> Option<Record> {
-    OWN.with_borrow_mut(|own| match own {
+/// Keeps a line while [`captured_lines`] runs on this thread; otherwise returns it.
+fn capture(record: Record) -> Option<Record> {
+    CAPTURED.with_borrow_mut(|captured| match captured {
         Some(lines) => {
             lines.push(record);
             None
@@ -147,44 +151,44 @@ fn capture_own(record: Record) -> Option<Record> {
     })
 }
 
-/// The lines that `say` writes.
-fn captured_lines(say: impl FnOnce()) -> Vec<Record> {
-    OWN.set(Some(Vec::new()));
-    say();
-    OWN.take().unwrap_or_default()
+/// The lines that `report` logs.
+fn captured_lines(report: impl FnOnce()) -> Vec<Record> {
+    CAPTURED.set(Some(Vec::new()));
+    report();
+    CAPTURED.take().unwrap_or_default()
 }
 
 fn write(lines: &Receiver<LogMessage>, output: &Output, combined: bool, throttle: &Throttle) {
-    let tell = |record: &Record| {
+    let write_line = |record: &Record| {
         output.write(record);
         if combined
             && let Some(line) = access::line(record)
             && writeln!(io::stdout(), "{line}").is_err()
         {
-            // Whoever wanted them may have gone away; the log goes on.
+            // The reader of standard output may be gone. The log itself continues.
             DROPPED_LINES.fetch_add(1, Relaxed);
         }
     };
-    let mut count = LossReport::default();
+    let mut report = LossReport::default();
     loop {
-        let item = match count.due {
+        let message = match report.due {
             None => lines.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(due) => lines.recv_timeout(due.saturating_duration_since(Instant::now())),
         };
-        let end = match item {
+        let end = match message {
             Ok(LogMessage::Line(record)) => {
-                tell(&record);
+                write_line(&record);
                 None
             }
             Ok(LogMessage::LeftOut) | Err(RecvTimeoutError::Timeout) => None,
-            Ok(LogMessage::End(written)) => Some(written),
+            Ok(LogMessage::End(sender)) => Some(sender),
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        captured_lines(|| count.say(throttle, end.is_some())).iter().for_each(tell);
+        captured_lines(|| report.log(throttle, end.is_some())).iter().for_each(write_line);
         if end.is_some() {
-            while let Ok(item) = lines.try_recv() {
-                if let LogMessage::Line(record) = item {
-                    tell(&record);
+            while let Ok(message) = lines.try_recv() {
+                if let LogMessage::Line(record) = message {
+                    write_line(&record);
                 }
             }
             return;
@@ -192,30 +196,31 @@ fn write(lines: &Receiver<LogMessage>, output: &Output, combined: bool, throttle
     }
 }
 
-/// Says what was not written, once a [`REPORT_INTERVAL`].
+/// Reports the lines that were not written, at most once per [`REPORT_INTERVAL`].
 #[derive(Default)]
 struct LossReport {
-    said: Option<Instant>,
-    /// When there will be something to say.
+    last: Option<Instant>,
+    /// When the next report is due.
     due: Option<Instant>,
-    dropped: u64,
+    /// Dropped lines that have been reported.
+    reported: u64,
 }
 
 impl LossReport {
-    fn say(&mut self, throttle: &Throttle, now_or_never: bool) {
-        if !now_or_never && self.said.is_some_and(|said| said.elapsed() < REPORT_INTERVAL) {
-            self.due = self.said.and_then(|said| said.checked_add(REPORT_INTERVAL));
+    fn log(&mut self, throttle: &Throttle, is_end: bool) {
+        if !is_end && self.last.is_some_and(|last| last.elapsed() < REPORT_INTERVAL) {
+            self.due = self.last.and_then(|last| last.checked_add(REPORT_INTERVAL));
             return;
         }
-        let lines = lines_dropped() - self.dropped;
+        let lines = lines_dropped() - self.reported;
         let left_out = throttle.take_left_out();
         if lines > 0 {
-            self.dropped += lines;
+            self.reported += lines;
             journal!(
                 warn,
                 LOG_DROPPED,
                 lines,
-                "log lines were dropped: nobody took them in time, or they could not be written"
+                "log lines were dropped: the output was too slow or could not be written"
             );
         }
         for (kind, count) in &left_out {
@@ -223,7 +228,7 @@ impl LossReport {
         }
         self.due = None;
         if lines > 0 || !left_out.is_empty() {
-            self.said = Some(Instant::now());
+            self.last = Some(Instant::now());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where log lines go: to journald with their fields, or to standard error as readable lines.
+//! The destination of the log: journald, with all fields, or standard error, as text.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -25,18 +25,18 @@ pub(super) static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 /// The destination of this process's log.
 pub(super) struct Output {
     dispatch: Dispatch,
-    /// journald takes the fields; otherwise the line has to show them.
+    /// Lines go to journald, which stores the fields. Standard error gets them as text.
     pub(super) is_journald: bool,
 }
 
 impl Output {
-    /// journald where systemd connected standard error to the journal and its socket is there, else
-    /// standard error.
+    /// Opens journald if systemd connected standard error to the journal and journald's socket
+    /// exists, otherwise standard error.
     pub(super) fn open() -> Self {
-        let is_journal = is_journal(&io::stderr());
-        match is_journal.then(journald).and_then(Result::ok) {
+        let to_journal = leads_to_journal(&io::stderr());
+        match to_journal.then(journald).and_then(Result::ok) {
             Some(dispatch) => Self { dispatch, is_journald: true },
-            None => Self { dispatch: standard_error(is_journal), is_journald: false },
+            None => Self { dispatch: standard_error(to_journal), is_journald: false },
         }
     }
 
@@ -47,44 +47,46 @@ impl Output {
     }
 }
 
-/// Whether systemd connected this to the journal, as `sd_journal_stream_fd(3)` has it: the
-/// variable may be inherited by a process whose output goes elsewhere.
-fn is_journal(output: &impl AsFd) -> bool {
-    let Ok(said) = std::env::var("JOURNAL_STREAM") else { return false };
+/// Whether systemd connected `output` to the journal: `JOURNAL_STREAM` names its device and inode
+/// (systemd.exec(5)). The variable alone is not enough, because a process with another output may
+/// inherit it.
+fn leads_to_journal(output: &impl AsFd) -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(descriptor) = output.as_fd().try_clone_to_owned() else { return false };
     File::from(descriptor)
         .metadata()
-        .is_ok_and(|file| said == format!("{}:{}", file.dev(), file.ino()))
+        .is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
 fn journald() -> io::Result<Dispatch> {
     let priorities =
         PriorityMappings { info: Priority::Informational, ..PriorityMappings::default() };
     let layer = tracing_journald::layer()?
-        // Its prefix would hide MESSAGE_ID from journald.
+        // With a prefix, journald would not recognize MESSAGE_ID.
         .with_field_prefix(None)
         .with_syslog_identifier("silvacast".into())
         .with_priority_mappings(priorities);
     Ok(Dispatch::new(Registry::default().with(layer)))
 }
 
-/// Lines on stderr. Where they go to the journal all the same, as in a container that has no socket of journald's, each begins with
-/// its priority as sd-daemon(3) has it; the journal has times of its own.
-fn standard_error(journal: bool) -> Dispatch {
+/// Writes lines to standard error. They may still lead to the journal, as in a container without
+/// journald's socket. Then each line begins with its priority (sd-daemon(3)) in place of its time,
+/// because the journal adds the time.
+fn standard_error(to_journal: bool) -> Dispatch {
     let lines = fmt::layer()
         .with_writer(|| Stderr)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
-        .with_timer(OriginalTime { journal });
+        .with_timer(OriginalTime { to_journal });
     Dispatch::new(Registry::default().with(lines))
 }
 
-/// Standard error, which counts what it does not take.
+/// Standard error. Counts the lines that cannot be written.
 struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // One line each. A part of one would be no line, so it is written whole or counted.
+        // Each call has one line. It is written whole or counted as dropped.
         if io::stderr().write_all(line).is_err() {
             DROPPED_LINES.fetch_add(1, Relaxed);
         }
@@ -97,19 +99,20 @@ impl io::Write for Stderr {
 }
 
 thread_local! {
-    /// When what is being written happened, and how much it matters.
+    /// Time and level of the event that is being written.
     static REPLAYED: Cell<(SystemTime, Level)> = const { Cell::new((SystemTime::UNIX_EPOCH, Level::INFO)) };
 }
 
-/// What a line begins with: the time at which something happened, and not the one at which it is written, or a priority.
+/// The beginning of a line: the time at which the event happened, not the time at which it is
+/// written; or its priority, if the line leads to the journal.
 struct OriginalTime {
-    journal: bool,
+    to_journal: bool,
 }
 
 impl FormatTime for OriginalTime {
     fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
         let (at, level) = REPLAYED.get();
-        if self.journal {
+        if self.to_journal {
             return write!(
                 line,
                 "<{}>",

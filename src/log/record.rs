@@ -1,4 +1,4 @@
-//! A log event that travels: taken where it happens, written where waiting hurts nobody.
+//! A copy of a log event: made on the thread that logs, and written on the thread `log`.
 
 use std::fmt::{Debug, Write};
 use std::time::SystemTime;
@@ -6,22 +6,23 @@ use std::time::SystemTime;
 use tracing::field::{DisplayValue, Field, Value, Visit, display};
 use tracing::{Dispatch, Event, Level, Metadata};
 
-/// What was said, and when.
+/// A log event and its time.
 pub(super) struct Record {
     metadata: &'static Metadata<'static>,
-    /// One for each of the event's fields, in their order.
-    values: Vec<Option<Text>>,
+    /// The values of the event's fields, in their order.
+    values: Vec<Option<FieldValue>>,
+    /// When the event happened.
     pub at: SystemTime,
 }
 
-/// A value, as it was given: text, which a line shows in quotes, or anything else.
-enum Text {
+/// The value of a field: a string, which a line shows in quotes, or any other value.
+enum FieldValue {
     Quoted(String),
-    Shown(DisplayValue<String>),
+    Plain(DisplayValue<String>),
 }
 
 impl Record {
-    /// Takes an event, without the fields of these names.
+    /// Copies an event, except for the fields named in `without`.
     pub(super) fn of(event: &Event<'_>, without: &[&str]) -> Self {
         let metadata = event.metadata();
         let values = metadata.fields().iter().map(|_| None).collect();
@@ -30,7 +31,7 @@ impl Record {
         record
     }
 
-    /// How much it matters.
+    /// The level of the event.
     pub(super) fn level(&self) -> Level {
         *self.metadata.level()
     }
@@ -38,35 +39,36 @@ impl Record {
     /// A field's value as text.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         let field = self.metadata.fields().field(name)?;
-        self.values[field.index()].as_ref().map(|text| match text {
-            Text::Quoted(text) => text.clone(),
-            Text::Shown(text) => text.to_string(),
+        self.values[field.index()].as_ref().map(|value| match value {
+            FieldValue::Quoted(text) => text.clone(),
+            FieldValue::Plain(text) => text.to_string(),
         })
     }
 
-    /// Makes the message say what the fields say, for readers who see nothing else of it.
+    /// Appends the fields to the message, because `journalctl` shows only the message by default.
     pub(super) fn append_fields(&mut self) {
         let mut line = String::new();
         for (field, value) in self.metadata.fields().iter().zip(&self.values) {
             // Writing to a String cannot fail.
             let _ = match (field.name(), value) {
                 (_, None) | ("message" | "message_id" | "event", _) => Ok(()),
-                (name, Some(Text::Quoted(text))) => write!(line, " {name}={text:?}"),
-                (name, Some(Text::Shown(text))) => write!(line, " {name}={text}"),
+                (name, Some(FieldValue::Quoted(text))) => write!(line, " {name}={text:?}"),
+                (name, Some(FieldValue::Plain(text))) => write!(line, " {name}={text}"),
             };
         }
         let message = self.metadata.fields().field("message");
-        if let Some(Text::Shown(message)) = message.and_then(|m| self.values[m.index()].as_mut()) {
+        let message = message.and_then(|field| self.values[field.index()].as_mut());
+        if let Some(FieldValue::Plain(message)) = message {
             *message = display(format!("{message}{line}"));
         }
     }
 
-    /// Writes it: the event happens once more, for this one.
+    /// Emits the event again, to the subscriber `to`.
     pub(super) fn replay(&self, to: &Dispatch) {
         let values = self.values.iter().map(|value| {
-            value.as_ref().map(|text| match text {
-                Text::Quoted(text) => text as &dyn Value,
-                Text::Shown(text) => text as &dyn Value,
+            value.as_ref().map(|value| match value {
+                FieldValue::Quoted(text) => text as &dyn Value,
+                FieldValue::Plain(text) => text as &dyn Value,
             })
         });
         let values: Vec<_> = values.collect();
@@ -81,19 +83,19 @@ struct FieldCollector<'r> {
 }
 
 impl FieldCollector<'_> {
-    fn take(&mut self, field: &Field, text: Text) {
+    fn store(&mut self, field: &Field, value: FieldValue) {
         if !self.without.contains(&field.name()) {
-            self.record.values[field.index()] = Some(text);
+            self.record.values[field.index()] = Some(value);
         }
     }
 }
 
 impl Visit for FieldCollector<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, Text::Quoted(value.to_owned()));
+        self.store(field, FieldValue::Quoted(value.to_owned()));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.take(field, Text::Shown(display(format!("{value:?}"))));
+        self.store(field, FieldValue::Plain(display(format!("{value:?}"))));
     }
 }

@@ -1,4 +1,4 @@
-//! What the log says of a request that is refused.
+//! The log line for a refused request.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -7,8 +7,8 @@ use crate::http::Reply;
 use crate::log::journal;
 use crate::text::sanitize;
 
-/// Logs one: the other end of the connection, the client behind it, and the path as
-/// [`redacted_path`](crate::http::redacted_path) shows it.
+/// Logs a refused request. `peer` is the other end of the connection, `client` the client behind a
+/// proxy, `path` the path as [`redacted_path`](crate::http::redacted_path) returns it.
 pub fn log(peer: impl Display, client: IpAddr, path: &str, reply: &Reply) {
     let (path, status, reason) = (sanitize(path), reply.status, sanitize(&reply.sentence));
     journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");

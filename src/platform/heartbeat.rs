@@ -1,7 +1,7 @@
-//! Proof of life: each loop that must advance beats, and the watchdog looks whether all of them have.
+//! Heartbeats: counters by which the watchdog checks that every loop advances.
 //!
-//! A beat comes from the loop's own `select!`, so a loop that hangs in one of its other arms, or
-//! whose thread hangs, has none. A loop that waits for a client does advance: it beats meanwhile.
+//! A loop beats in its own `select!`. If another arm hangs, or the whole thread, the loop does not
+//! beat. A loop that waits for a client counts as advancing: it beats while it waits.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// All loops that must advance; clones are the same.
+/// The heartbeats of all loops that must advance. Clones share one list.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeats {
     loops: Arc<Mutex<Vec<Weak<Beats>>>>,
-    /// How often each of them beats; without a watchdog, never.
+    /// Time between two beats of a loop; `None` if there is no watchdog.
     every: Option<Duration>,
 }
 
-/// One loop's.
+/// The heartbeat of one loop.
 #[derive(Debug)]
 pub struct Heartbeat {
     beats: Arc<Beats>,
@@ -31,19 +31,19 @@ pub struct Heartbeat {
 struct Beats {
     name: String,
     count: AtomicU64,
-    /// The count at the last look.
+    /// The count at the last check.
     seen: AtomicU64,
 }
 
 impl Heartbeats {
-    /// Heartbeats for a watchdog that looks at them every `look`.
-    pub fn watched(look: Duration) -> Self {
-        Self { loops: Arc::default(), every: Some(look / 2) }
+    /// Heartbeats for a watchdog that checks them once per `check_interval`.
+    pub fn watched(check_interval: Duration) -> Self {
+        Self { loops: Arc::default(), every: Some(check_interval / 2) }
     }
 
-    /// A heartbeat for one more loop, until it is dropped. From now on it has to beat.
+    /// Registers a loop under this name. The loop must beat until the heartbeat is dropped.
     pub fn of(&self, name: impl Into<String>) -> Heartbeat {
-        // A loop that has just begun has advanced.
+        // A new loop counts as having advanced since the last check.
         let beats = Beats { name: name.into(), count: AtomicU64::new(1), seen: AtomicU64::new(0) };
         let beats = Arc::new(beats);
         if self.every.is_some() {
@@ -52,11 +52,11 @@ impl Heartbeats {
         Heartbeat { beats, every: self.every, timer: None }
     }
 
-    /// The names of the loops that have not advanced since this was last asked.
+    /// The names of the loops that have not advanced since the last call.
     pub fn behind(&self) -> HashSet<String> {
         let mut behind = HashSet::new();
-        self.loops().retain(|one| {
-            let Some(beats) = one.upgrade() else { return false };
+        self.loops().retain(|beats| {
+            let Some(beats) = beats.upgrade() else { return false };
             let count = beats.count.load(Relaxed);
             if beats.seen.swap(count, Relaxed) == count {
                 behind.insert(beats.name.clone());
@@ -73,7 +73,8 @@ impl Heartbeats {
 }
 
 impl Heartbeat {
-    /// Beats once in a while; for a loop's `select!`, again and again.
+    /// Waits for the next beat and counts it. Meant for an arm of a loop's `select!`. Never
+    /// resolves if there is no watchdog.
     pub async fn beat(&mut self) {
         let Some(every) = self.every else { return std::future::pending().await };
         let timer = self.timer.get_or_insert_with(|| {
@@ -85,12 +86,13 @@ impl Heartbeat {
         self.beats.count.fetch_add(1, Relaxed);
     }
 
-    /// Waits for something that only a client decides, and beats meanwhile.
+    /// Awaits `wait`, which depends on a client, and beats while it waits.
     pub async fn during<T>(&mut self, wait: impl Future<Output = T>) -> T {
         let mut wait = pin!(wait);
         loop {
             tokio::select! {
-                // First the beat: what is waited for may be there each time, and the loop advances all the more.
+                // The beat comes first: a loop whose `wait` is always ready would otherwise never
+                // beat.
                 biased;
                 () = self.beat() => {}
                 done = &mut wait => return done,
@@ -105,58 +107,58 @@ mod tests {
 
     use super::*;
 
-    const LOOK: Duration = Duration::from_secs(1);
+    const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
     fn names(stuck: &[&str]) -> HashSet<String> {
         stuck.iter().map(|&name| name.to_owned()).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_waits_elsewhere_is_named_and_one_that_waits_for_a_client_is_not() {
-        let heartbeats = Heartbeats::watched(LOOK);
-        let (mut loops, mut patient) =
-            (heartbeats.of("loops"), heartbeats.of("waits for a client"));
+    async fn a_loop_that_hangs_is_reported_and_one_that_waits_for_a_client_is_not() {
+        let heartbeats = Heartbeats::watched(CHECK_INTERVAL);
+        let (mut advancing, mut waiting) =
+            (heartbeats.of("advances"), heartbeats.of("waits for a client"));
         let _hangs = heartbeats.of("hangs");
-        let looks = async {
-            assert_eq!(heartbeats.behind(), names(&[]), "they have only begun");
+        let checks = async {
+            assert_eq!(heartbeats.behind(), names(&[]), "all loops have just started");
             for _ in 0..10 {
-                sleep(LOOK).await;
+                sleep(CHECK_INTERVAL).await;
                 assert_eq!(heartbeats.behind(), names(&["hangs"]));
             }
         };
         tokio::select! {
-            () = looks => {}
-            () = async { loop { loops.beat().await } } => {}
-            () = patient.during(std::future::pending()) => {}
+            () = checks => {}
+            () = async { loop { advancing.beat().await } } => {}
+            () = waiting.during(std::future::pending()) => {}
         }
-        drop(loops);
+        drop(advancing);
         assert_eq!(
             heartbeats.behind(),
             names(&["hangs", "waits for a client"]),
-            "what ended is no loop"
+            "a dropped heartbeat is no longer checked"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_never_has_to_wait_beats_all_the_same() {
-        let heartbeats = Heartbeats::watched(LOOK);
+    async fn a_loop_whose_futures_are_always_ready_still_beats() {
+        let heartbeats = Heartbeats::watched(CHECK_INTERVAL);
         let mut busy = heartbeats.of("busy");
         assert!(heartbeats.behind().is_empty());
         for _ in 0..10 {
             for _ in 0..10 {
                 busy.during(std::future::ready(())).await;
-                sleep(LOOK / 10).await;
+                sleep(CHECK_INTERVAL / 10).await;
             }
             assert!(heartbeats.behind().is_empty());
         }
     }
 
-    #[allow(clippy::disallowed_methods, reason = "no server's clock runs here")]
+    #[allow(clippy::disallowed_methods, reason = "this test has no Clock")]
     #[tokio::test(start_paused = true)]
-    async fn nobody_beats_where_nobody_looks() {
+    async fn without_a_watchdog_no_loop_beats() {
         let heartbeats = Heartbeats::default();
-        let mut one = heartbeats.of("one");
-        assert!(tokio::time::timeout(LOOK, one.beat()).await.is_err());
+        let mut heartbeat = heartbeats.of("a loop");
+        assert!(tokio::time::timeout(CHECK_INTERVAL, heartbeat.beat()).await.is_err());
         assert!(heartbeats.behind().is_empty());
     }
 }

@@ -1,9 +1,10 @@
-//! The conversation with whoever runs the service: signals in; readiness, status and proof of life out.
+//! The link to the service manager: handles signals, reports readiness and status, and pings the
+//! watchdog.
 //!
-//! It has a thread of its own, so that what is said is true of the others: the watchdog is told
-//! that all is well only if every loop has advanced, and no loop waits for a service manager. Nothing
-//! here waits for anybody outside either: messages go through a [`Notifier`], and the configuration is
-//! read on a thread that may hang, as its files may be anywhere. So a signal is always heard.
+//! The manager runs on a separate thread, so it can judge the other threads: it pings the watchdog
+//! only if every loop has advanced. The manager itself never blocks, so it always handles a signal.
+//! Messages go through a [`Notifier`]. The configuration is read on a blocking thread, because its
+//! files may be on a file system that hangs.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,56 +21,60 @@ use super::heartbeat::Heartbeats;
 use super::notify::Notifier;
 use crate::log::journal;
 
-/// How often the status is looked at; it is sent where it has changed.
-const STATUS: Duration = Duration::from_secs(1);
+/// How often the status is generated. It is sent only if it has changed.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// Reload requests that can wait for the manager.
+const RELOAD_QUEUE: usize = 4;
 
-/// What the service manager hears of and what it may ask for.
+/// The service that the manager reports on.
 pub trait Service: Send + Sync {
-    /// One line on what is going on.
+    /// The current status, in one line.
     fn status(&self) -> String;
 
-    /// Takes over the configuration as it now is.
+    /// Reads the configuration again and puts it in force.
     ///
     /// # Errors
-    /// One line on what is wrong with it; then nothing has changed.
+    /// One line that says what is wrong with the configuration. Nothing has changed then.
     fn reload(&self) -> Result<(), String>;
 }
 
-/// The conversation, before anything has been said.
+/// The link to the service manager, before the server is ready.
 pub struct Manager {
     runtime: Runtime,
     signals: Signals,
     heartbeats: Heartbeats,
-    /// How often the watchdog is told.
-    look: Option<Duration>,
+    /// Time between two checks of the heartbeats; `None` if there is no watchdog.
+    check_interval: Option<Duration>,
     stop: watch::Sender<bool>,
-    asks: mpsc::Receiver<Ask>,
+    reload_requests: mpsc::Receiver<ReloadReply>,
     reloader: Reloader,
     notifier: Notifier,
 }
 
-/// Asks for the configuration to be read again, as SIGHUP does.
+/// Requests a reload of the configuration, as SIGHUP does.
 #[derive(Clone, Debug)]
-pub struct Reloader(mpsc::Sender<Ask>);
+pub struct Reloader(mpsc::Sender<ReloadReply>);
 
-type Ask = oneshot::Sender<Result<(), String>>;
+/// A reload request: where its outcome is sent. The error is a sentence for a person.
+type ReloadReply = oneshot::Sender<Result<(), String>>;
 
 impl Reloader {
-    /// One that nobody listens to yet, and its other end.
-    fn new() -> (Self, mpsc::Receiver<Ask>) {
-        let (asks, heard) = mpsc::channel(4);
-        (Self(asks), heard)
+    /// A reloader, and the queue of its requests.
+    fn new() -> (Self, mpsc::Receiver<ReloadReply>) {
+        let (requests, queue) = mpsc::channel(RELOAD_QUEUE);
+        (Self(requests), queue)
     }
 
-    /// Asks, and waits for what came of it.
+    /// Requests a reload and waits for its outcome.
     ///
     /// # Errors
-    /// What was wrong.
+    /// A sentence for the client: what is wrong with the configuration, or that too many reloads
+    /// are waiting.
     pub async fn ask(&self) -> Result<(), String> {
-        let (answer, told) = oneshot::channel();
-        let busy = || "the server is busy with it; try again in a moment".to_owned();
-        self.0.try_send(answer).map_err(|_| busy())?;
-        told.await.map_err(|_| busy())?
+        let (reply, outcome) = oneshot::channel();
+        let busy = || "too many reloads are waiting; try again in a moment".to_owned();
+        self.0.try_send(reply).map_err(|_| busy())?;
+        outcome.await.map_err(|_| busy())?
     }
 }
 
@@ -80,10 +85,11 @@ struct Signals {
 }
 
 impl Manager {
-    /// Catches signals from now on. The watchdog's time is the environment's (`WATCHDOG_USEC`).
+    /// Installs the signal handlers. The watchdog's timeout comes from the environment
+    /// (`WATCHDOG_USEC`, `sd_watchdog_enabled(3)`).
     ///
     /// # Errors
-    /// What the system says where it lets no signal be caught.
+    /// The system's error if a signal handler, the runtime or a thread cannot be created.
     pub fn new() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = {
@@ -94,46 +100,65 @@ impl Manager {
                 hang_up: signal(SignalKind::hangup())?,
             }
         };
-        // sd_watchdog_enabled(3) has half of it; so a look may be late, or find a loop late, and nothing is lost.
-        let look = sd_notify::watchdog_enabled().map(|time| time / 4);
-        let heartbeats = look.map_or_else(Heartbeats::default, Heartbeats::watched);
-        let (reloader, asks) = Reloader::new();
+        // sd_watchdog_enabled(3) recommends half the timeout. A quarter allows one check that is
+        // late, or that finds a loop late.
+        let check_interval = sd_notify::watchdog_enabled().map(|timeout| timeout / 4);
+        let heartbeats = check_interval.map_or_else(Heartbeats::default, Heartbeats::watched);
+        let (reloader, reload_requests) = Reloader::new();
         let stop = watch::Sender::new(false);
         let notifier = Notifier::start()?;
-        Ok(Self { runtime, signals, heartbeats, look, stop, asks, reloader, notifier })
+        Ok(Self {
+            runtime,
+            signals,
+            heartbeats,
+            check_interval,
+            stop,
+            reload_requests,
+            reloader,
+            notifier,
+        })
     }
 
-    /// Turns true at the first SIGTERM or SIGINT.
+    /// The stop signal: becomes true at the first SIGTERM or SIGINT.
     pub fn stop(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
     }
 
-    /// For whoever may ask for the configuration to be read again.
+    /// Requests reloads.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// Tells the service manager; flush it before the process ends.
+    /// Sends messages to the service manager. Flush it before the process ends.
     pub fn notifier(&self) -> Notifier {
         self.notifier.clone()
     }
 
-    /// Where loops that must advance sign in.
+    /// Where loops that must advance register.
     pub fn heartbeats(&self) -> &Heartbeats {
         &self.heartbeats
     }
 
-    /// Says that the server accepts, and goes on with the conversation on a thread of its own.
+    /// Reports that the server accepts connections, and runs the manager on the thread `manager`.
     ///
     /// # Errors
-    /// What the system says where it gives no thread.
+    /// The system's error if the thread cannot be created.
     pub fn ready(self, service: impl Service + 'static) -> io::Result<()> {
-        let Self { runtime, signals, heartbeats, look, stop, asks, notifier, .. } = self;
+        let Self {
+            runtime,
+            signals,
+            heartbeats,
+            check_interval,
+            stop,
+            reload_requests,
+            notifier,
+            ..
+        } = self;
         notifier.started(service.status());
-        let talk = Talk {
+        let manager = RunningManager {
             service: Arc::new(service),
             stop,
-            asks,
+            reload_requests,
             watchdog: Watchdog {
                 heartbeats,
                 notifier: notifier.clone(),
@@ -141,109 +166,111 @@ impl Manager {
                 stuck: HashSet::new(),
             },
             notifier,
-            said: String::new(),
-            complaint: None,
+            last_status: String::new(),
+            reload_error: None,
             reload: None,
             next_reload: None,
         };
-        let talking = move || runtime.block_on(talk.go_on(signals, look));
-        std::thread::Builder::new().name("manager".into()).spawn(talking)?;
+        let run = move || runtime.block_on(manager.run(signals, check_interval));
+        std::thread::Builder::new().name("manager".into()).spawn(run)?;
         Ok(())
     }
 }
 
-struct Talk<S> {
+/// The manager once the server is ready.
+struct RunningManager<S> {
     service: Arc<S>,
     stop: watch::Sender<bool>,
-    asks: mpsc::Receiver<Ask>,
+    reload_requests: mpsc::Receiver<ReloadReply>,
     watchdog: Watchdog,
     notifier: Notifier,
-    /// The status that was last sent.
-    said: String,
-    /// What was wrong with the configuration that was last read again.
-    complaint: Option<String>,
-    /// The configuration is being read again.
+    /// The status that was sent last.
+    last_status: String,
+    /// Why the last reload failed, if it did.
+    reload_error: Option<String>,
+    /// The reload that is running.
     reload: Option<Reload>,
-    /// It has to be read once more after that, as somebody asked meanwhile; and who did.
-    next_reload: Option<Vec<Ask>>,
+    /// Requests that came while a reload was running: it may have read the old file, so another
+    /// reload follows.
+    next_reload: Option<Vec<ReloadReply>>,
 }
 
-/// The configuration as it is being read, and who wants to hear what came of it.
+/// A running reload, and the requests that wait for its outcome.
 struct Reload {
     outcome: JoinHandle<Result<(), String>>,
-    asks: Vec<Ask>,
+    replies: Vec<ReloadReply>,
 }
 
-impl<S: Service + 'static> Talk<S> {
-    async fn go_on(mut self, mut signals: Signals, look: Option<Duration>) {
-        let mut look = look.map(interval);
-        if let Some(look) = &mut look {
-            // After a sleep, one look and not all those that were missed.
-            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+impl<S: Service + 'static> RunningManager<S> {
+    async fn run(mut self, mut signals: Signals, check_interval: Option<Duration>) {
+        let mut checks = check_interval.map(interval);
+        if let Some(checks) = &mut checks {
+            // After a stall of the process, check once, not once per missed tick.
+            checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        let mut status = interval(STATUS);
+        let mut status = interval(STATUS_INTERVAL);
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => self.end("SIGTERM"),
-                _ = signals.interrupt.recv() => self.end("SIGINT"),
+                _ = signals.terminate.recv() => self.stop("SIGTERM"),
+                _ = signals.interrupt.recv() => self.stop("SIGINT"),
                 _ = signals.hang_up.recv() => self.reload(Vec::new()),
-                Some(ask) = self.asks.recv() => self.reload(vec![ask]),
+                Some(reply) = self.reload_requests.recv() => self.reload(vec![reply]),
                 outcome = outcome(&mut self.reload) => self.reloaded(outcome),
-                () = next(&mut look) => self.watchdog.look(),
-                _ = status.tick() => self.tell_status(),
+                () = next(&mut checks) => self.watchdog.check(),
+                _ = status.tick() => self.send_status(),
             }
         }
     }
 
-    fn end(&self, signal: &str) {
+    fn stop(&self, signal: &str) {
         journal!(info, STOPPING, signal, "stopping");
         self.notifier.stopping();
-        // Nobody waits any more where this fails.
+        // Fails only if every receiver is gone, so there is nothing left to stop.
         let _ = self.stop.send(true);
     }
 
-    /// Has the configuration read, now or after it has been.
-    fn reload(&mut self, asks: Vec<Ask>) {
+    /// Starts a reload, or schedules one if a reload is running.
+    fn reload(&mut self, replies: Vec<ReloadReply>) {
         if self.reload.is_some() {
-            self.next_reload.get_or_insert_default().extend(asks);
+            self.next_reload.get_or_insert_default().extend(replies);
             return;
         }
         self.notifier.reloading();
         let service = Arc::clone(&self.service);
-        self.reload = Some(Reload { outcome: spawn_blocking(move || service.reload()), asks });
+        self.reload = Some(Reload { outcome: spawn_blocking(move || service.reload()), replies });
     }
 
     fn reloaded(&mut self, outcome: Result<(), String>) {
-        self.complaint = outcome.err();
-        for ask in self.reload.take().into_iter().flat_map(|reload| reload.asks) {
+        self.reload_error = outcome.err();
+        for reply in self.reload.take().into_iter().flat_map(|reload| reload.replies) {
             // The caller may have dropped the receiver.
-            let _ = ask.send(self.complaint.clone().map_or(Ok(()), Err));
+            let _ = reply.send(self.reload_error.clone().map_or(Ok(()), Err));
         }
         self.notifier.ready();
-        self.tell_status();
-        if let Some(asks) = self.next_reload.take() {
-            self.reload(asks);
+        self.send_status();
+        if let Some(replies) = self.next_reload.take() {
+            self.reload(replies);
         }
     }
 
-    fn tell_status(&mut self) {
+    fn send_status(&mut self) {
         let mut status = self.service.status();
-        if let Some(complaint) = &self.complaint {
-            status = format!("configuration not taken over ({complaint}); {status}");
+        if let Some(error) = &self.reload_error {
+            status = format!("configuration not reloaded ({error}); {status}");
         }
-        if status != self.said {
+        if status != self.last_status {
             self.notifier.status(status.clone());
-            self.said = status;
+            self.last_status = status;
         }
     }
 }
 
-/// What comes of reading the configuration, while it is read.
+/// Waits for the outcome of the running reload; never resolves if there is none.
 async fn outcome(reload: &mut Option<Reload>) -> Result<(), String> {
     match reload {
         Some(reload) => {
             let outcome = (&mut reload.outcome).await;
-            outcome.unwrap_or_else(|error| Err(format!("cannot be read: {error}")))
+            outcome.unwrap_or_else(|error| Err(format!("the reload failed: {error}")))
         }
         None => std::future::pending().await,
     }
@@ -256,27 +283,28 @@ async fn next(interval: &mut Option<Interval>) {
     }
 }
 
-/// Tells the service manager that all is well, for as long as it is.
+/// Pings the service manager's watchdog while every loop advances.
 struct Watchdog {
     heartbeats: Heartbeats,
     notifier: Notifier,
-    /// The loops that had not advanced at the last look.
+    /// The loops that had not advanced at the last check.
     behind: HashSet<String>,
-    /// Those that had not at the one before it either, and have been named.
+    /// The loops that have been reported as stuck: they had not advanced at two checks in a row.
     stuck: HashSet<String>,
 }
 
 impl Watchdog {
-    fn look(&mut self) {
+    fn check(&mut self) {
         let behind = self.heartbeats.behind();
-        // Once may be a machine that slept, or a thread that got no processor.
+        // A loop that is behind at one check only is not stuck: the process may have been stopped,
+        // or the thread may not have been scheduled.
         for name in behind.intersection(&self.behind) {
             if self.stuck.insert(name.clone()) {
                 journal!(
                     error,
                     LOOP_STUCK,
                     r#loop = name,
-                    "a loop does not advance: the watchdog hears nothing until it does"
+                    "a loop does not advance; no watchdog pings until it does"
                 );
             }
         }

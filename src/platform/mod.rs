@@ -1,6 +1,7 @@
-//! The operating system around the server: privileges, sockets, the service manager.
+//! The operating system around the server: privileges, inherited sockets, limits on open files, and
+//! the service manager.
 //!
-//! It knows nothing of audio.
+//! Nothing in this module depends on audio.
 
 mod heartbeat;
 mod manager;
@@ -13,5 +14,5 @@ pub use heartbeat::{Heartbeat, Heartbeats};
 pub use manager::{Manager, Reloader, Service};
 pub use memory::resident;
 pub use notify::Notifier;
-pub use privileges::{Dropped, drop_privileges};
-pub use sockets::{allow_open_files, inherited_sockets};
+pub use privileges::{Dropped, PrivilegeError, drop_privileges};
+pub use sockets::{FileLimitError, InheritedSocketError, allow_open_files, inherited_sockets};

@@ -1,8 +1,10 @@
-//! Tells the service manager what goes on (`sd_notify(3)`), on its own thread: the socket blocks while nobody reads
-//! it, and the thread that handles signals must not wait for that.
+//! Sends messages to the service manager (`sd_notify(3)`) from the thread `notify`. A send blocks
+//! while the service manager does not read its socket, and the thread that handles signals must not
+//! block.
 //!
-//! A message that has not been taken yet is replaced by a newer one of its kind: a status by the next status, a reload
-//! by the next reload. So the latest of each is never lost, and nothing piles up.
+//! A message that is still pending is replaced by a newer one of its kind: a status by the next
+//! status, a reload by the next reload. So the newest message of each kind is never lost, and the
+//! queue is bounded.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,35 +16,36 @@ use sd_notify::NotifyState;
 
 use crate::log::journal;
 
-/// How long the end waits for messages to be taken.
+/// How long [`Notifier::flush`] waits for pending messages to be sent.
 const NOTIFY_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Tells the service manager; clones tell the same one.
+/// Queues messages for the service manager. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    unsaid: Mutex<Unsaid>,
+    pending: Mutex<Pending>,
     changed: Condvar,
 }
 
-/// What has not been taken yet.
+/// The messages that have not been sent yet.
 #[derive(Debug, Default)]
-struct Unsaid {
-    /// At most the last reload's two, and the end.
+struct Pending {
+    /// At most three: the two of the last reload, and `Stopping`.
     states: VecDeque<ServiceState>,
     status: Option<String>,
     watchdog: bool,
-    /// A message is being taken.
-    saying: bool,
+    /// A message has been taken from the queue and is being sent.
+    sending: bool,
 }
 
-/// Where the service is in its life.
+/// A change in the life cycle of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ServiceState {
-    /// For the first time, with what goes on.
+    /// Ready for the first time, with the status.
     Started(String),
+    /// Ready again after a reload.
     Ready,
     Reloading,
     Stopping,
@@ -58,79 +61,79 @@ impl Notifier {
     /// Starts the thread.
     ///
     /// # Errors
-    /// What the system says where it gives no thread.
+    /// The system's error if the thread cannot be created.
     pub(super) fn start() -> io::Result<Self> {
         let notifier = Self(Arc::default());
         let shared = Arc::clone(&notifier.0);
-        thread::Builder::new().name("notify".into()).spawn(move || shared.say_all())?;
+        thread::Builder::new().name("notify".into()).spawn(move || shared.send_all())?;
         Ok(notifier)
     }
 
-    /// That the server accepts, and what goes on in it.
+    /// Reports that the server accepts connections, with its status.
     pub(super) fn started(&self, status: String) {
-        self.change(|unsaid| unsaid.push(ServiceState::Started(status)));
+        self.change(|pending| pending.push(ServiceState::Started(status)));
     }
 
-    /// That it has been decided about the configuration that was read again.
+    /// Reports that a reload has ended, with or without success.
     pub(super) fn ready(&self) {
-        self.change(|unsaid| unsaid.push(ServiceState::Ready));
+        self.change(|pending| pending.push(ServiceState::Ready));
     }
 
-    /// That the configuration is being read again.
+    /// Reports that a reload has begun.
     pub(super) fn reloading(&self) {
-        self.change(|unsaid| unsaid.push(ServiceState::Reloading));
+        self.change(|pending| pending.push(ServiceState::Reloading));
     }
 
-    /// That the server is about to end.
+    /// Reports that the server is stopping.
     pub(super) fn stopping(&self) {
-        self.change(|unsaid| unsaid.push(ServiceState::Stopping));
+        self.change(|pending| pending.push(ServiceState::Stopping));
     }
 
-    /// That all is well.
+    /// Pings the watchdog.
     pub(super) fn watchdog(&self) {
-        self.change(|unsaid| unsaid.watchdog = true);
+        self.change(|pending| pending.watchdog = true);
     }
 
-    /// What goes on.
+    /// Reports the status, in one line.
     pub(super) fn status(&self, status: String) {
-        self.change(|unsaid| unsaid.status = Some(status));
+        self.change(|pending| pending.status = Some(status));
     }
 
-    /// Waits for what has been said to be taken, for a moment.
+    /// Waits until all messages have been sent, but not longer than a second.
     pub fn flush(&self) {
         let end = Instant::now().checked_add(NOTIFY_FLUSH_TIMEOUT);
-        let mut unsaid = self.0.lock();
-        while !unsaid.is_empty() {
+        let mut pending = self.0.lock();
+        while !pending.is_empty() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let left = left.unwrap_or_default();
             if left.is_zero() {
                 return;
             }
-            let waited = self.0.changed.wait_timeout(unsaid, left);
-            unsaid = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.0.changed.wait_timeout(pending, left);
+            pending = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Unsaid)) {
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
         change(&mut self.0.lock());
         self.0.changed.notify_all();
     }
 }
 
-impl Unsaid {
+impl Pending {
     fn push(&mut self, state: ServiceState) {
         if state == ServiceState::Reloading {
-            // What came of the reload before is no news any more.
+            // A new reload makes the states of the previous one obsolete.
             self.states.clear();
         }
         self.states.push_back(state);
     }
 
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.status.is_none() && !self.watchdog && !self.saying
+        self.states.is_empty() && self.status.is_none() && !self.watchdog && !self.sending
     }
 
-    /// The next message: first where the service is, then what goes on.
+    /// Takes the next message. States come first, then the status, then the ping.
     fn take(&mut self) -> Option<Notification> {
         if let Some(state) = self.states.pop_front() {
             return Some(Notification::State(state));
@@ -143,27 +146,32 @@ impl Unsaid {
 }
 
 impl Shared {
-    fn say_all(&self) {
-        let mut unsaid = self.lock();
+    fn send_all(&self) {
+        let mut pending = self.lock();
         loop {
-            let Some(message) = unsaid.take() else {
-                unsaid = self.changed.wait(unsaid).unwrap_or_else(PoisonError::into_inner);
+            let Some(message) = pending.take() else {
+                pending = self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            unsaid.saying = true;
-            drop(unsaid);
+            pending.sending = true;
+            drop(pending);
             if let Err(error) = message.send() {
-                journal!(warn, NOTIFY_FAILED, %error, "cannot tell the service manager");
+                journal!(
+                    warn,
+                    NOTIFY_FAILED,
+                    %error,
+                    "cannot send a message to the service manager"
+                );
             }
-            unsaid = self.lock();
-            unsaid.saying = false;
+            pending = self.lock();
+            pending.sending = false;
             self.changed.notify_all();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Unsaid> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         // No code can panic while it holds this lock.
-        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,24 +197,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_takes_is_replaced_by_what_is_newer() {
-        let mut unsaid = Unsaid::default();
+    fn a_pending_message_is_replaced_by_a_newer_one_of_its_kind() {
+        let mut pending = Pending::default();
         for number in 0..1_000 {
-            unsaid.push(ServiceState::Reloading);
-            unsaid.push(ServiceState::Ready);
-            unsaid.status = Some(number.to_string());
-            unsaid.watchdog = true;
+            pending.push(ServiceState::Reloading);
+            pending.push(ServiceState::Ready);
+            pending.status = Some(number.to_string());
+            pending.watchdog = true;
         }
-        unsaid.push(ServiceState::Stopping);
-        let mut said = Vec::new();
-        while let Some(message) = unsaid.take() {
-            said.push(match message {
+        pending.push(ServiceState::Stopping);
+        let mut sent = Vec::new();
+        while let Some(message) = pending.take() {
+            sent.push(match message {
                 Notification::State(state) => format!("{state:?}"),
                 Notification::Status(status) => status,
                 Notification::Watchdog => "watchdog".into(),
             });
         }
-        assert_eq!(said, ["Reloading", "Ready", "Stopping", "999", "watchdog"]);
-        assert!(unsaid.is_empty());
+        assert_eq!(sent, ["Reloading", "Ready", "Stopping", "999", "watchdog"]);
+        assert!(pending.is_empty());
     }
 }

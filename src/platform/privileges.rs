@@ -1,9 +1,12 @@
-//! Giving up power: after the sockets are bound and the secrets read, before the first byte from the network.
+//! Dropping privileges: after the sockets are bound and the secrets read, and before the first byte
+//! from the network.
 //!
-//! Started as root, the process becomes somebody who may do nothing, for good: no groups, no
-//! capability in any set, none to be had back. What the kernel then says of it is read and has to be
-//! that, or the server does not start. It must happen while there is one thread, as most of this counts for a thread only.
+//! A process that was started as root changes to an unprivileged user: no supplementary groups, no
+//! capability in any set, and no way to get one. The result is read back from the kernel; the
+//! server does not start if it differs. Privileges are dropped while the process has one thread,
+//! because most of these system calls change the calling thread only.
 
+use std::error::Error;
 use std::fs;
 
 use caps::CapSet;
@@ -11,141 +14,187 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
-/// What became of it, for the log.
+/// The privileges that the process has after [`drop_privileges`], for the log.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// Who the process is now.
+    /// Real user id of the process.
     pub uid: u32,
-    /// And its group.
+    /// Real group id of the process.
     pub gid: u32,
-    /// What could not be given up, and why that is no loss.
+    /// Sentences about what could not be dropped, with the reason why it has no effect.
     pub kept: Vec<String>,
 }
 
-/// `nobody`, where no list of users says so: an image made from scratch has none.
+/// Why privileges could not be dropped. The process must not continue.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// A system call failed.
+    #[error("the process cannot {action}: {source}")]
+    System {
+        /// What the call was meant to do.
+        action: &'static str,
+        /// The system's error.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The kernel reports other securebits than were set.
+    #[error("the kernel reports securebits {0:#x} where {bits:#x} were set", bits = SECURE_BITS)]
+    SecureBits(nix::libc::c_int),
+    /// The process has privileges that it should have dropped.
+    #[error("the process still has {} after it dropped its privileges", .0.join(", "))]
+    Remaining(Vec<&'static str>),
+    /// The process is root and cannot change to the configured user.
+    #[error(
+        "it runs as root and cannot become {user}: {reason}; start it as another user, or allow \
+         the change"
+    )]
+    StillRoot {
+        /// The configured user.
+        user: String,
+        /// Why the change is impossible.
+        reason: String,
+    },
+    /// The configured user or group is root.
+    #[error("[process] user = {0:?} is root; it takes an unprivileged user, such as \"nobody\"")]
+    RootUser(String),
+    /// The configured user does not exist.
+    #[error(
+        "[process] user = {0:?} is unknown on this system; it takes a user name, or numbers such \
+         as \"65534:65534\""
+    )]
+    UnknownUser(String),
+}
+
+/// User and group id of `nobody` where there is no `/etc/passwd`, as in an image made from scratch.
 const NOBODY: u32 = 65534;
-/// Root means nothing, changing users gives and takes nothing, and none of it can be undone: `SECBIT_NOROOT`,
-/// `SECBIT_NO_SETUID_FIXUP`, `SECBIT_NO_CAP_AMBIENT_RAISE` and the locks of all four (capabilities(7)).
+/// `SECBIT_NOROOT`, `SECBIT_NO_SETUID_FIXUP`, `SECBIT_NO_CAP_AMBIENT_RAISE` and the locks of these
+/// and of `SECBIT_KEEP_CAPS` (capabilities(7)): user id 0 has no special meaning, a change of user
+/// changes no capabilities, and neither can be undone.
 const SECURE_BITS: nix::libc::c_ulong = 0b1110_1111;
 
-/// Gives up all power. As root, the process becomes `user`: a name, or numbers such as `65534:65534`.
+/// Drops all privileges. As root, the process changes to `user`: a name, or numbers such as
+/// `65534:65534`.
 ///
 /// # Errors
-/// A sentence that says what could not be given up; the process must not go on.
-pub fn drop_privileges(user: &str) -> Result<Dropped, String> {
-    // A dump would have the passwords in it.
+/// [`PrivilegeError`] if a privilege could not be dropped. The process must not continue.
+pub fn drop_privileges(user: &str) -> Result<Dropped, PrivilegeError> {
+    // A core dump would contain the passwords.
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("forbid core dumps"))?;
     let mut kept = Vec::new();
     let expected = if Uid::effective().is_root() {
-        become_user(user, &mut kept)?
+        change_user(user, &mut kept)?
     } else {
         Expected::default()
     };
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        // Who has none may not even be allowed to ask: a unit's system call filter forbids it.
+        // The call is skipped if the set is empty, because a unit's system call filter may forbid
+        // it.
         if !caps::read(None, set).is_ok_and(|held| held.is_empty()) {
             caps::clear(None, set).map_err(failed("drop its capabilities"))?;
         }
     }
-    prctl::set_no_new_privs().map_err(failed("give up new privileges"))?;
-    // Changing users has turned it off already; not so where there was nobody to become.
+    prctl::set_no_new_privs().map_err(failed("set no_new_privs"))?;
+    // A change of user clears this flag too, but the user may not have changed.
     prctl::set_dumpable(false).map_err(failed("forbid core dumps"))?;
     let status =
         fs::read_to_string("/proc/self/status").map_err(failed("read /proc/self/status"))?;
-    let left = ProcStatus::of(&status).left(expected);
-    if !left.is_empty() {
-        return Err(format!(
-            "the process still has {} after giving up its power: it does not go on",
-            left.join(", ")
-        ));
+    let remaining = ProcStatus::parse(&status).remaining(expected);
+    if !remaining.is_empty() {
+        return Err(PrivilegeError::Remaining(remaining));
     }
     Ok(Dropped { uid: Uid::current().as_raw(), gid: Gid::current().as_raw(), kept })
 }
 
-/// What root has given up for good, and so must not be there any more.
+/// What the kernel must report after the privileges were dropped. All false for a process that was
+/// never root: it cannot change its groups or its bounding set.
 #[allow(
     clippy::struct_excessive_bools,
-    reason = "each of them is one line of what the kernel says"
+    reason = "each of them is one line of what the kernel reports"
 )]
 #[derive(Clone, Copy, Debug, Default)]
 struct Expected {
-    bounding: bool,
-    groups: bool,
-    group: bool,
-    /// Root that stays root is excused here; whoever was never root has no root to give up.
-    user: bool,
-    /// It is still root, for a reason that has been found good.
-    excused: bool,
+    bounding_set_empty: bool,
+    no_supplementary_groups: bool,
+    group_changed: bool,
+    user_changed: bool,
+    /// The process is still root, in a user namespace that has no other user.
+    root_allowed: bool,
 }
 
-fn become_user(user: &str, kept: &mut Vec<String>) -> Result<Expected, String> {
-    let mut expected =
-        Expected { bounding: true, groups: true, group: true, user: true, excused: false };
+fn change_user(user: &str, kept: &mut Vec<String>) -> Result<Expected, PrivilegeError> {
+    let mut expected = Expected {
+        bounding_set_empty: true,
+        no_supplementary_groups: true,
+        group_changed: true,
+        user_changed: true,
+        root_allowed: false,
+    };
     let (uid, gid) = resolve_user(user)?;
-    let can = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    if can(caps::Capability::CAP_SETPCAP) {
-        // Up to the last one that this kernel knows, which may be newer than this program.
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    if has(caps::Capability::CAP_SETPCAP) {
+        // Up to the last capability that the kernel knows, which may be newer than this program.
         let mut number = 0;
         while prctl(nix::libc::PR_CAPBSET_DROP, number).is_ok() {
             number += 1;
         }
-        prctl(nix::libc::PR_SET_SECUREBITS, SECURE_BITS).map_err(failed("set the securebits"))?;
+        prctl(nix::libc::PR_SET_SECUREBITS, SECURE_BITS).map_err(failed("set its securebits"))?;
         let bits = prctl(nix::libc::PR_GET_SECUREBITS, 0).map_err(failed("read its securebits"))?;
         if bits as nix::libc::c_ulong != SECURE_BITS {
-            return Err(format!(
-                "the process has the securebits {bits:#x} where it set {SECURE_BITS:#x}: it does not go on"
-            ));
+            return Err(PrivilegeError::SecureBits(bits));
         }
     } else {
-        expected.bounding = false;
-        kept.push("the bounding set and the securebits, for want of CAP_SETPCAP; without new privileges nothing comes from them".into());
+        expected.bounding_set_empty = false;
+        kept.push(
+            "the bounding set and the securebits: CAP_SETPCAP is missing; with no_new_privs they \
+             have no effect"
+                .into(),
+        );
     }
     let (users, groups) = (IdMap::of("uid_map"), IdMap::of("gid_map"));
-    // The root of a user namespace is nobody special outside of it; the system's own must not go on.
-    let excuse = |what: &str, want: String| {
+    // Root of a user namespace is an ordinary user outside of it. Root of the whole system must not
+    // continue.
+    let keep = |what: &str, reason: String| {
         if users.is_whole() {
-            Err(format!(
-                "it runs as root and cannot become {user}: {want}; start it as another user, or let it"
-            ))
+            Err(PrivilegeError::StillRoot { user: user.to_owned(), reason })
         } else {
             Ok(format!(
-                "{what}: {want}; in this user namespace that is nobody special outside of it"
+                "{what}: {reason}; root of a user namespace is an ordinary user outside of it"
             ))
         }
     };
-    if !can(caps::Capability::CAP_SETGID) {
-        (expected.groups, expected.group) = (false, false);
-        kept.push(excuse("its groups", "CAP_SETGID is missing".into())?);
-    } else if fs::read_to_string("/proc/self/setgroups").is_ok_and(|said| said.trim() == "deny") {
-        expected.groups = false;
-        kept.push(excuse("its supplementary groups", "setgroups is denied".into())?);
+    if !has(caps::Capability::CAP_SETGID) {
+        (expected.no_supplementary_groups, expected.group_changed) = (false, false);
+        kept.push(keep("its groups", "CAP_SETGID is missing".into())?);
+    } else if fs::read_to_string("/proc/self/setgroups").is_ok_and(|state| state.trim() == "deny") {
+        expected.no_supplementary_groups = false;
+        kept.push(keep("its supplementary groups", "setgroups is denied".into())?);
     } else {
-        setgroups(&[]).map_err(failed("leave its supplementary groups"))?;
+        setgroups(&[]).map_err(failed("drop its supplementary groups"))?;
     }
-    if can(caps::Capability::CAP_SETGID) {
+    if has(caps::Capability::CAP_SETGID) {
         if groups.has(gid) {
             let gid = Gid::from_raw(gid);
             setresgid(gid, gid, gid).map_err(failed("change its group"))?;
         } else {
-            expected.group = false;
-            kept.push(excuse("its group", format!("group {gid} is not mapped"))?);
+            expected.group_changed = false;
+            kept.push(keep("its group", format!("group {gid} is not mapped"))?);
         }
     }
-    if !can(caps::Capability::CAP_SETUID) {
-        (expected.user, expected.excused) = (false, true);
-        kept.push(excuse("its user", "CAP_SETUID is missing".into())?);
+    if !has(caps::Capability::CAP_SETUID) {
+        (expected.user_changed, expected.root_allowed) = (false, true);
+        kept.push(keep("its user", "CAP_SETUID is missing".into())?);
     } else if users.has(uid) {
         let uid = Uid::from_raw(uid);
         setresuid(uid, uid, uid).map_err(failed("change its user"))?;
     } else {
-        (expected.user, expected.excused) = (false, true);
-        kept.push(excuse("its user", format!("user {uid} is not mapped"))?);
+        (expected.user_changed, expected.root_allowed) = (false, true);
+        kept.push(keep("its user", format!("user {uid} is not mapped"))?);
     }
     Ok(expected)
 }
 
-/// Uid and gid of a user.
-fn resolve_user(user: &str) -> Result<(u32, u32), String> {
+/// The user and group id of `user`: a name, a user id, or `UID:GID`. A user id alone is also the
+/// group id.
+fn resolve_user(user: &str) -> Result<(u32, u32), PrivilegeError> {
     let (name, group) = user.split_once(':').map_or((user, None), |(uid, gid)| (uid, Some(gid)));
     let number = |text: &str| text.parse::<u32>().ok();
     let known =
@@ -158,25 +207,23 @@ fn resolve_user(user: &str) -> Result<(u32, u32), String> {
         _ => None,
     };
     match found {
-        Some((0, _) | (_, 0)) => Err(format!(
-            "[process] user = {user:?} is root; it takes a user without power, such as \"nobody\""
-        )),
+        Some((0, _) | (_, 0)) => Err(PrivilegeError::RootUser(user.to_owned())),
         Some(found) => Ok(found),
-        None => Err(format!(
-            "[process] user = {user:?} is not known here; it takes a user's name, or numbers such as \"65534:65534\""
-        )),
+        None => Err(PrivilegeError::UnknownUser(user.to_owned())),
     }
 }
 
-/// Which ids of a user namespace are somebody outside of it.
+/// The ids of a user namespace that are mapped to ids outside of it (`user_namespaces(7)`): first
+/// id inside, first id outside, and how many.
 struct IdMap(Vec<(u32, u32, u32)>);
 
 impl IdMap {
+    /// Reads `/proc/self/{file}`.
     fn of(file: &str) -> Self {
-        Self::read(&fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default())
+        Self::parse(&fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default())
     }
 
-    fn read(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let numbers = |line: &str| {
             let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
             Some((numbers.next()?, numbers.next()?, numbers.next()?))
@@ -184,7 +231,7 @@ impl IdMap {
         Self(text.lines().filter_map(numbers).collect())
     }
 
-    /// Whether this is no user namespace but the system itself.
+    /// Whether all ids are mapped to themselves, as in the initial user namespace.
     fn is_whole(&self) -> bool {
         self.0.is_empty() || self.0 == [(0, 0, u32::MAX)]
     }
@@ -195,32 +242,40 @@ impl IdMap {
     }
 }
 
-#[allow(unsafe_code, reason = "no library has safe calls for these")]
+#[allow(unsafe_code, reason = "our dependencies have no safe wrapper of these calls")]
 fn prctl(option: nix::libc::c_int, value: nix::libc::c_ulong) -> nix::Result<nix::libc::c_int> {
-    // SAFETY: the options that are used here take a number and change nothing but this thread's own rights.
-    let done = unsafe { nix::libc::prctl(option, value, 0, 0, 0) };
-    nix::errno::Errno::result(done)
+    // SAFETY: the options that are used here take a number and change nothing but the privileges of
+    // this thread.
+    let result = unsafe { nix::libc::prctl(option, value, 0, 0, 0) };
+    nix::errno::Errno::result(result)
 }
 
-fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
-    let what = what.to_owned();
-    move |error| format!("the process cannot {what}: {error}")
+/// Adds to a system error what the call was meant to do.
+fn failed<E>(action: &'static str) -> impl FnOnce(E) -> PrivilegeError
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    move |error| PrivilegeError::System { action, source: error.into() }
 }
 
-/// What the kernel says of a process, as far as it is about power.
+/// The privileges of a process, as the kernel reports them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ProcStatus {
+    /// Real, effective, saved and file system user id, then the same group ids.
     ids: Vec<u64>,
+    /// Number of supplementary groups.
     groups: usize,
+    /// Union of the inheritable, permitted, effective and ambient set, one bit for each capability.
     capabilities: u64,
+    /// The bounding set, one bit for each capability.
     bounding: u64,
     no_new_privileges: bool,
     threads: u64,
 }
 
 impl ProcStatus {
-    /// Reads `/proc/self/status` (proc(5)).
-    fn of(text: &str) -> Self {
+    /// Parses `/proc/self/status` (proc(5)).
+    fn parse(text: &str) -> Self {
         let mut status = Self::default();
         for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
             let mut numbers = value.split_whitespace().filter_map(|number| number.parse().ok());
@@ -238,24 +293,27 @@ impl ProcStatus {
         status
     }
 
-    /// What should not be there. Who was never root cannot leave its groups, nor change a bounding set that it has
-    /// no use for.
-    fn left(&self, expected: Expected) -> Vec<&'static str> {
-        // Real, effective, saved and file system ids.
+    /// The privileges that the process has and should have dropped.
+    fn remaining(&self, expected: Expected) -> Vec<&'static str> {
         let (users, groups) = self.ids.split_at(self.ids.len().min(4));
-        let one = |ids: &[u64]| ids.len() == 4 && ids.iter().all(|&id| id == ids[0] && id != 0);
+        // All four ids are the same, and not root's.
+        let changed = |ids: &[u64]| ids.len() == 4 && ids.iter().all(|&id| id == ids[0] && id != 0);
         let all = [
             (self.capabilities != 0, "capabilities"),
-            (!self.no_new_privileges, "a way to new privileges"),
-            // An emulator has threads of its own; where the mistake is ours, every test shows it.
-            (cfg!(debug_assertions) && self.threads != 1, "threads that have given up nothing"),
-            (!expected.excused && users.contains(&0), "root's identity"),
-            (expected.user && !one(users), "more than one identity"),
-            (expected.group && !one(groups), "root's group"),
-            (expected.groups && self.groups != 0, "supplementary groups"),
-            (expected.bounding && self.bounding != 0, "capabilities to be had back"),
+            (!self.no_new_privileges, "a way to gain privileges"),
+            // An emulator adds threads. A thread too many is a mistake in this program, which every
+            // test in a debug build shows.
+            (
+                cfg!(debug_assertions) && self.threads != 1,
+                "threads that have not dropped their privileges",
+            ),
+            (!expected.root_allowed && users.contains(&0), "root's user id"),
+            (expected.user_changed && !changed(users), "different user ids"),
+            (expected.group_changed && !changed(groups), "root's group id"),
+            (expected.no_supplementary_groups && self.groups != 0, "supplementary groups"),
+            (expected.bounding_set_empty && self.bounding != 0, "capabilities in its bounding set"),
         ];
-        all.into_iter().filter_map(|(is_left, what)| is_left.then_some(what)).collect()
+        all.into_iter().filter_map(|(remains, what)| remains.then_some(what)).collect()
     }
 }
 
@@ -263,81 +321,103 @@ impl ProcStatus {
 mod tests {
     use super::*;
 
-    const NOBODY_AT_ALL: &str = "Name:\tsilvacast\nUid:\t65534\t65534\t65534\t65534\nGid:\t65534\t65534\t65534\t65534\n\
+    const UNPRIVILEGED: &str = "Name:\tsilvacast\nUid:\t65534\t65534\t65534\t65534\nGid:\t65534\t65534\t65534\t65534\n\
         Groups:\t \nThreads:\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
         CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
 
-    const ALL: Expected =
-        Expected { bounding: true, groups: true, group: true, user: true, excused: false };
-    const NEVER: Expected =
-        Expected { bounding: false, groups: false, group: false, user: false, excused: false };
+    const WAS_ROOT: Expected = Expected {
+        bounding_set_empty: true,
+        no_supplementary_groups: true,
+        group_changed: true,
+        user_changed: true,
+        root_allowed: false,
+    };
+    const WAS_NOT_ROOT: Expected = Expected {
+        bounding_set_empty: false,
+        no_supplementary_groups: false,
+        group_changed: false,
+        user_changed: false,
+        root_allowed: false,
+    };
 
-    fn left(change: (&str, &str), expected: Expected) -> Vec<&'static str> {
-        let status = NOBODY_AT_ALL.replacen(change.0, change.1, 1);
-        assert!(change.0 == change.1 || status != NOBODY_AT_ALL, "{change:?} changes nothing");
-        ProcStatus::of(&status).left(expected)
+    fn remaining(change: (&str, &str), expected: Expected) -> Vec<&'static str> {
+        let status = UNPRIVILEGED.replacen(change.0, change.1, 1);
+        assert!(change.0 == change.1 || status != UNPRIVILEGED, "{change:?} changes nothing");
+        ProcStatus::parse(&status).remaining(expected)
     }
 
     #[test]
-    fn whatever_is_left_is_found() {
-        assert!(left(("", ""), ALL).is_empty());
+    fn every_remaining_privilege_is_reported() {
+        assert!(remaining(("", ""), WAS_ROOT).is_empty());
         for (change, what) in [
             (("CapEff:\t0000000000000000", "CapEff:\t0000000000000400"), "capabilities"),
             (("CapAmb:\t0000000000000000", "CapAmb:\t?"), "capabilities"),
             (
                 ("CapBnd:\t0000000000000000", "CapBnd:\t000001ffffffffff"),
-                "capabilities to be had back",
+                "capabilities in its bounding set",
             ),
-            (("NoNewPrivs:\t1", "NoNewPrivs:\t0"), "a way to new privileges"),
-            (("Threads:\t1", "Threads:\t2"), "threads that have given up nothing"),
+            (("NoNewPrivs:\t1", "NoNewPrivs:\t0"), "a way to gain privileges"),
+            (("Threads:\t1", "Threads:\t2"), "threads that have not dropped their privileges"),
             (("Groups:\t ", "Groups:\t27 "), "supplementary groups"),
-            (("Gid:\t65534", "Gid:\t0"), "root's group"),
-            (("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t1000"), "more than one identity"),
+            (("Gid:\t65534", "Gid:\t0"), "root's group id"),
+            (("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t1000"), "different user ids"),
         ] {
-            assert_eq!(left(change, ALL), [what], "{change:?}");
+            assert_eq!(remaining(change, WAS_ROOT), [what], "{change:?}");
         }
         assert_eq!(
-            left(("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t0"), NEVER),
-            ["root's identity"]
+            remaining(("Uid:\t65534\t65534\t65534", "Uid:\t65534\t65534\t0"), WAS_NOT_ROOT),
+            ["root's user id"]
         );
-        assert!(!ProcStatus::of("").left(ALL).is_empty(), "nothing is known of it");
+        assert!(
+            !ProcStatus::parse("").remaining(WAS_ROOT).is_empty(),
+            "an empty status is not safe"
+        );
     }
 
     #[test]
-    fn who_was_never_root_keeps_its_groups_and_the_root_of_a_namespace_its_name() {
-        assert!(left(("Groups:\t ", "Groups:\t27 "), NEVER).is_empty());
+    fn a_process_that_was_not_root_keeps_its_groups_and_root_of_a_namespace_its_user_id() {
+        assert!(remaining(("Groups:\t ", "Groups:\t27 "), WAS_NOT_ROOT).is_empty());
         assert!(
-            left(
+            remaining(
                 ("Uid:\t65534\t65534\t65534\t65534", "Uid:\t0\t0\t0\t0"),
-                Expected { excused: true, ..NEVER }
+                Expected { root_allowed: true, ..WAS_NOT_ROOT }
             )
             .is_empty()
         );
         assert_eq!(
-            left(("NoNewPrivs:\t1", "NoNewPrivs:\t0"), Expected { excused: true, ..NEVER }),
-            ["a way to new privileges"]
+            remaining(
+                ("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
+                Expected { root_allowed: true, ..WAS_NOT_ROOT }
+            ),
+            ["a way to gain privileges"]
         );
     }
 
     #[test]
-    fn a_namespace_says_who_is_somebody_outside() {
-        let whole = IdMap::read("         0          0 4294967295\n");
+    fn an_id_map_has_the_ids_that_are_mapped() {
+        let whole = IdMap::parse("         0          0 4294967295\n");
         assert!(whole.is_whole() && whole.has(65534));
-        let single = IdMap::read("         0       1000          1\n");
+        let single = IdMap::parse("         0       1000          1\n");
         assert!(!single.is_whole() && single.has(0) && !single.has(65534));
-        let rootless = IdMap::read("0 1000 1\n1 100000 65536\n");
+        let rootless = IdMap::parse("0 1000 1\n1 100000 65536\n");
         assert!(!rootless.is_whole() && rootless.has(65534) && !rootless.has(65537));
     }
 
     #[test]
-    fn users_are_found_by_name_and_number_and_root_is_none() {
-        assert_eq!(resolve_user("1000"), Ok((1000, 1000)));
-        assert_eq!(resolve_user("1000:27"), Ok((1000, 27)));
+    fn users_are_resolved_by_name_and_number_and_root_is_refused() {
+        assert_eq!(resolve_user("1000").unwrap(), (1000, 1000));
+        assert_eq!(resolve_user("1000:27").unwrap(), (1000, 27));
         assert_eq!(resolve_user("nobody").unwrap().0, NOBODY);
-        for wrong in
-            ["root", "0", "1000:0", "0:1000", "no-such-user", "", "1000:", "-1", "nobody:27"]
-        {
-            assert!(resolve_user(wrong).is_err(), "{wrong}");
+        for root in ["root", "0", "1000:0", "0:1000"] {
+            let refused = resolve_user(root);
+            assert!(matches!(refused, Err(PrivilegeError::RootUser(_))), "{root}: {refused:?}");
+        }
+        for unknown in ["no-such-user", "", "1000:", "-1", "nobody:27"] {
+            let refused = resolve_user(unknown);
+            assert!(
+                matches!(refused, Err(PrivilegeError::UnknownUser(_))),
+                "{unknown}: {refused:?}"
+            );
         }
     }
 }

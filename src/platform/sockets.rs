@@ -1,4 +1,4 @@
-//! Listening sockets that the service manager opened, and descriptors enough for what is configured.
+//! Listening sockets from the service manager, and the limit on open files.
 
 use std::io;
 use std::net::TcpListener;
@@ -6,51 +6,99 @@ use std::net::TcpListener;
 use listenfd::ListenFd;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The name that a socket for clients has (`FileDescriptorName=`).
-const NAME: &str = "http";
+/// The name of a socket for clients (`FileDescriptorName=`, systemd.socket(5)).
+const SOCKET_NAME: &str = "http";
+/// The name that `sd_listen_fds_with_names(3)` gives to a socket without one.
+const UNNAMED: &str = "unknown";
 
-/// The sockets passed in (`LISTEN_FDS`, `LISTEN_FDNAMES`); none without a service manager that does.
+/// An inherited socket that silvacast does not accept.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritedSocketError {
+    /// The socket is not meant for clients.
+    #[error(
+        "the service manager passed a socket named {0:?}; the only known name is {known:?} \
+         (FileDescriptorName={known})",
+        known = SOCKET_NAME
+    )]
+    UnknownName(String),
+    /// The socket is not a listening TCP socket.
+    #[error(
+        "the service manager's socket {name:?} cannot be used: {source}; it takes a listening TCP \
+         socket (ListenStream=8080)"
+    )]
+    NotListening {
+        /// Its name.
+        name: String,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// Why the process cannot have as many files open as the configuration needs.
+#[derive(Debug, thiserror::Error)]
+pub enum FileLimitError {
+    /// The limit cannot be read.
+    #[error("cannot read the limit on open files: {0}")]
+    Unreadable(#[source] io::Error),
+    /// The hard limit is too low.
+    #[error(
+        "this configuration can have {needed} files open at once, and the system allows {hard}: \
+         raise the limit (LimitNOFILE={needed} in the unit, --ulimit nofile={needed} for a \
+         container), or lower [limits] listeners or sources"
+    )]
+    TooLow {
+        /// How many files the configuration needs.
+        needed: u64,
+        /// The hard limit.
+        hard: u64,
+    },
+    /// The soft limit cannot be raised.
+    #[error("cannot raise the limit on open files to {needed}: {source}")]
+    NotRaised {
+        /// How many files the configuration needs.
+        needed: u64,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// The sockets that the service manager passed (`LISTEN_FDS`, `LISTEN_FDNAMES`,
+/// `sd_listen_fds(3)`). Empty if it passed none.
 ///
 /// # Errors
-/// A sentence about a socket that is no listening TCP socket, or not meant for clients.
-pub fn inherited_sockets() -> Result<Vec<TcpListener>, String> {
+/// [`InheritedSocketError`] if a socket is not a listening TCP socket, or not meant for clients.
+pub fn inherited_sockets() -> Result<Vec<TcpListener>, InheritedSocketError> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut inherited = ListenFd::from_env();
     let mut sockets = Vec::new();
     for number in 0..inherited.len() {
-        // Without a name of its own a socket has that of its unit, or none.
-        let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
-        if name != NAME && name != "unknown" && !name.ends_with(".socket") {
-            return Err(format!(
-                "the service manager passes in a socket named {name:?}; the only one known is {NAME:?} (FileDescriptorName={NAME})"
-            ));
+        // Without FileDescriptorName=, the name is that of the socket unit.
+        let name = names.next().filter(|name| !name.is_empty()).unwrap_or(UNNAMED);
+        if name != SOCKET_NAME && name != UNNAMED && !name.ends_with(".socket") {
+            return Err(InheritedSocketError::UnknownName(name.to_owned()));
         }
-        let socket = inherited.take_tcp_listener(number).map_err(|error| {
-            format!("the service manager's socket {name:?} is of no use: {error}; it takes a listening TCP socket (ListenStream=8080)")
+        let socket = inherited.take_tcp_listener(number).map_err(|source| {
+            InheritedSocketError::NotListening { name: name.to_owned(), source }
         })?;
         sockets.extend(socket);
     }
     Ok(sockets)
 }
 
-/// Sees to it that the process may have `needed` files open, as far as the system lets it.
+/// Raises the soft limit on open files to `needed`, if it is lower.
 ///
 /// # Errors
-/// A sentence that says how many are allowed, and where that is set.
-pub fn allow_open_files(needed: u64) -> Result<(), String> {
-    let no_limit = |error| format!("cannot read the limit on open files: {error}");
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(no_limit)?;
+/// [`FileLimitError`] if the system does not allow that many.
+pub fn allow_open_files(needed: u64) -> Result<(), FileLimitError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
+        .map_err(|error| FileLimitError::Unreadable(error.into()))?;
     if soft >= needed {
         return Ok(());
     }
     if hard < needed {
-        return Err(format!(
-            "this configuration can have {needed} files open at once, and the system allows {hard}: raise that \
-             (LimitNOFILE={needed} in the unit, --ulimit nofile={needed} for a container), or lower [limits] listeners or sources"
-        ));
+        return Err(FileLimitError::TooLow { needed, hard });
     }
-    setrlimit(Resource::RLIMIT_NOFILE, needed, hard).map_err(|error: nix::Error| {
-        format!("cannot raise the limit on open files to {needed}: {}", io::Error::from(error))
-    })
+    setrlimit(Resource::RLIMIT_NOFILE, needed, hard)
+        .map_err(|error| FileLimitError::NotRaised { needed, source: error.into() })
 }

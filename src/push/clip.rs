@@ -1,7 +1,7 @@
 //! A file as a live encoder would send it: header pages, then pages of audio, each with its time.
 //!
-//! Looped, it stays one logical stream: page numbers and granule positions go on where the
-//! clip ended, so nobody who listens hears of the loop.
+//! A looped clip is one logical stream: page numbers and granule positions continue where the clip
+//! ended, so listeners do not notice the loop.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -13,20 +13,22 @@ use ogg_splice::{
     rewrite_header,
 };
 
-/// What can be read and begun again.
+/// A clip's input: readable, and seekable for the loop.
 pub(crate) trait Input: Read + Seek {}
 impl<T: Read + Seek> Input for T {}
 
-/// A clip being played out.
+/// A clip that is being played.
 pub(crate) struct Clip {
     input: Box<dyn Input>,
     scanner: Scanner,
     stream: StreamReader,
     headers: Headers,
     looped: bool,
+    /// The sequence number of the next page.
     sequence: u32,
+    /// The granule position of the last page.
     granule: u64,
-    /// What the file's own granule positions are moved by, for codecs whose packets are not timed.
+    /// Added to the file's granule positions, for codecs whose packets have no known duration here.
     offset: u64,
     page: Vec<u8>,
 }
@@ -34,14 +36,14 @@ pub(crate) struct Clip {
 /// Why a clip cannot be pushed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClipError {
-    /// It cannot be read.
+    /// The input cannot be read.
     #[error("cannot read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It is no Ogg stream that a server would take.
+    /// The input is not an Ogg stream that a server would accept.
     #[error("not a clip that can be pushed: {0}")]
     Refused(#[from] StreamError),
-    /// It has no audio.
-    #[error("not a clip that can be pushed: no Ogg stream with Opus, FLAC or Vorbis in it")]
+    /// The input has no audio.
+    #[error("not a clip that can be pushed: no Ogg stream with Opus, FLAC or Vorbis")]
     Empty,
 }
 
@@ -54,7 +56,7 @@ impl Clip {
         Self::new(Box::new(File::open(path)?), looped)
     }
 
-    /// Takes any input.
+    /// Reads the header pages of an input.
     ///
     /// # Errors
     /// [`ClipError`].
@@ -82,18 +84,18 @@ impl Clip {
         }
     }
 
-    /// The header pages, which every connection begins with.
+    /// The header pages, with which every connection begins.
     pub(crate) fn headers(&self) -> &[u8] {
         &self.headers.pages
     }
 
-    /// The next page and the time, from the clip's beginning, at which its audio has been heard;
+    /// The next page, and the time from the beginning of the clip to the end of the page's audio.
     /// `None` at the end of a clip that is not looped.
     ///
     /// # Errors
     /// [`ClipError`].
     pub(crate) fn next_page(&mut self) -> Result<Option<(Duration, &[u8])>, ClipError> {
-        let mut began_again = false;
+        let mut rewound = false;
         loop {
             while let Some(page) = self.scanner.next_page() {
                 if !matches!(self.stream.push(&page)?, PageRole::Audio) {
@@ -113,10 +115,10 @@ impl Clip {
             if !self.looped {
                 return Ok(None);
             }
-            if began_again {
+            if rewound {
                 return Err(ClipError::Empty);
             }
-            began_again = true;
+            rewound = true;
             self.input.rewind()?;
             (self.scanner, self.stream) = (Scanner::new(), StreamReader::default());
             self.offset = self.granule;
@@ -137,6 +139,7 @@ impl Clip {
     }
 }
 
+/// Reads once from the input; false at its end.
 fn fill(scanner: &mut Scanner, input: &mut dyn Input) -> io::Result<bool> {
     let n = input.read(scanner.room())?;
     scanner.filled(n);

@@ -1,8 +1,8 @@
 //! A source client: plays a file to a mount in real time, as an encoder would.
 //!
-//! `silvacast push` is for trying a server without a microphone; the demo's two
-//! microphones are this client too. It speaks what FFmpeg speaks: PUT with
-//! `Expect: 100-continue` and a body that ends with the connection.
+//! `silvacast push` uses it to try a server without a microphone, and the demo for its two
+//! microphones. It sends what FFmpeg sends: a PUT request with `Expect: 100-continue` and a body
+//! that ends with the connection.
 
 mod clip;
 mod target;
@@ -24,108 +24,119 @@ use crate::auth::Secret;
 use crate::http::SERVER;
 use crate::text::sanitize;
 
-/// Time for a server to answer.
+/// How long a connection attempt, or a response, may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// The delay before a reconnection. Each failed attempt doubles it.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// The longest delay before a reconnection.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(8);
+/// How much of a response is read, in bytes.
+const MAX_RESPONSE: usize = 8192;
 
-/// Why pushing ended for good.
+/// Why pushing ended, other than at the end of the clip.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PushError {
-    /// The clip.
+    /// The clip cannot be read.
     #[error(transparent)]
     Clip(#[from] ClipError),
-    /// The server will not have it, however often it is asked.
-    #[error("the server refuses: {0}")]
+    /// The server refused the stream, and would refuse it again.
+    #[error("the server refused the stream: {0}")]
     Refused(String),
 }
 
-/// Why one connection ended.
-enum Cut {
+/// Why a connection ended.
+enum ConnectionError {
+    /// Reconnecting may help. The text is the reason.
     Lost(String),
+    /// Reconnecting would not help.
     Fatal(PushError),
 }
 
-/// What happens on the way, for whoever wants to tell it.
+/// An event while pushing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PushProgress {
-    /// The server took the stream.
+    /// The server accepted the stream.
     Connected,
-    /// So much has been sent.
+    /// The position in the clip up to which audio has been sent.
     Sent(Duration),
-    /// The connection is gone; the next try comes after this wait.
+    /// The connection ended, for this reason. The next attempt follows after this delay.
     Lost(String, Duration),
 }
 
-/// Pushes a clip until it ends, over as many connections as that takes.
+/// Pushes a clip until it ends. Reconnects when a connection is lost.
 ///
 /// # Errors
-/// [`PushError`]. Lost connections are none: they are made anew.
+/// [`PushError`]. A lost connection is not an error.
 pub(crate) async fn push(
     clip: &mut Clip,
     target: &Target,
     password: &Secret,
-    mut tell: impl FnMut(PushProgress),
+    mut report: impl FnMut(PushProgress),
 ) -> Result<(), PushError> {
-    let mut wait = Duration::from_millis(500);
+    let mut delay = MIN_RETRY_DELAY;
     loop {
         let mut connected = false;
-        let mut tell_on = |progress| {
+        let mut forward = |progress| {
             connected = true;
-            tell(progress);
+            report(progress);
         };
-        match connection(clip, target, password, &mut tell_on).await {
+        match connection(clip, target, password, &mut forward).await {
             Ok(()) => return Ok(()),
-            Err(Cut::Fatal(error)) => return Err(error),
-            Err(Cut::Lost(why)) => {
-                wait =
-                    if connected { Duration::from_millis(500) } else { LONGEST_WAIT.min(wait * 2) };
-                tell(PushProgress::Lost(why, wait));
-                sleep(wait).await;
+            Err(ConnectionError::Fatal(error)) => return Err(error),
+            Err(ConnectionError::Lost(reason)) => {
+                delay = if connected { MIN_RETRY_DELAY } else { MAX_RETRY_DELAY.min(delay * 2) };
+                report(PushProgress::Lost(reason, delay));
+                sleep(delay).await;
             }
         }
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a client of its own, which runs no server's clock")]
+/// Pushes the rest of the clip over one connection.
+#[allow(clippy::disallowed_methods, reason = "this is a client, which has no server's Clock")]
 async fn connection(
     clip: &mut Clip,
     target: &Target,
     password: &Secret,
-    tell: &mut impl FnMut(PushProgress),
-) -> Result<(), Cut> {
+    report: &mut impl FnMut(PushProgress),
+) -> Result<(), ConnectionError> {
+    let no_response = |_| ConnectionError::Lost("no response from the server".into());
     let socket = timeout(RESPONSE_TIMEOUT, TcpStream::connect(&target.authority)).await;
-    let socket = socket.map_err(|_| Cut::Lost("no answer".into()))??;
+    let socket = socket.map_err(no_response)??;
     socket.set_nodelay(true)?;
     let (mut reader, mut writer) = socket.into_split();
-    timeout(RESPONSE_TIMEOUT, introduce(target, password, &mut reader, &mut writer))
+    timeout(RESPONSE_TIMEOUT, handshake(target, password, &mut reader, &mut writer))
         .await
-        .map_err(|_| Cut::Lost("no answer".into()))??;
-    tell(PushProgress::Connected);
+        .map_err(no_response)??;
+    report(PushProgress::Connected);
     writer.write_all(clip.headers()).await?;
-    let mut began = None;
-    while let Some((heard, page)) = clip.next_page().map_err(|error| Cut::Fatal(error.into()))? {
-        // The first page leaves at once and says where in the clip this connection begins.
-        let (began, from) = *began.get_or_insert_with(|| (Instant::now(), heard));
-        let due = began + heard.saturating_sub(from);
+    let mut start = None;
+    while let Some((end, page)) =
+        clip.next_page().map_err(|error| ConnectionError::Fatal(error.into()))?
+    {
+        // The first page is sent at once. It sets the position at which this connection starts.
+        let (began, first_end) = *start.get_or_insert_with(|| (Instant::now(), end));
+        let due = began + end.saturating_sub(first_end);
         tokio::select! {
             () = sleep_until(due) => {}
-            () = closed(&mut reader) => return Err(Cut::Lost("the server hung up".into())),
+            () = closed(&mut reader) => {
+                return Err(ConnectionError::Lost("the server closed the connection".into()));
+            }
         }
         writer.write_all(page).await?;
-        tell(PushProgress::Sent(heard));
+        report(PushProgress::Sent(end));
     }
     writer.shutdown().await?;
     Ok(())
 }
 
-/// Sends the request head and reads what the server says to it.
-async fn introduce(
+/// Sends the request head and reads the response.
+async fn handshake(
     target: &Target,
     password: &Secret,
     reader: &mut OwnedReadHalf,
     writer: &mut OwnedWriteHalf,
-) -> Result<(), Cut> {
+) -> Result<(), ConnectionError> {
     let login = STANDARD.encode(format!("{}:{}", target.user, password.expose()));
     let head = format!(
         "PUT {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {login}\r\nUser-Agent: {SERVER}\r\n\
@@ -133,14 +144,18 @@ async fn introduce(
         target.path, target.authority
     );
     writer.write_all(head.as_bytes()).await?;
-    // A server that takes the stream says so and waits; one that refuses it says why and closes.
-    let mut answer = Vec::new();
-    let taken = |answer: &[u8]| {
-        let head = String::from_utf8_lossy(answer);
+    // After 100 or 200 the server waits for the stream. After a refusal it closes the connection,
+    // so the body with the reason is read until the end.
+    let mut response = Vec::new();
+    let accepted = |response: &[u8]| {
+        let head = String::from_utf8_lossy(response);
         head.contains("\r\n\r\n") && matches!(head.split(' ').nth(1), Some("100" | "200"))
     };
-    while !taken(&answer) && answer.len() < 8192 && reader.read_buf(&mut answer).await? > 0 {}
-    let text = String::from_utf8_lossy(&answer);
+    while !accepted(&response)
+        && response.len() < MAX_RESPONSE
+        && reader.read_buf(&mut response).await? > 0
+    {}
+    let text = String::from_utf8_lossy(&response);
     let line = text.lines().next().unwrap_or_default();
     let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     let sentence =
@@ -148,19 +163,21 @@ async fn introduce(
     let sentence = sanitize(sentence);
     match status {
         Some(100 | 200) => Ok(()),
-        // It may have room, or forgive, later.
-        Some(408 | 429 | 500..) | None => Err(Cut::Lost(format!("the server answers: {sentence}"))),
-        Some(_) => Err(Cut::Fatal(PushError::Refused(sentence))),
+        // These refusals are temporary. Without a status line, the connection was lost.
+        Some(408 | 429 | 500..) | None => {
+            Err(ConnectionError::Lost(format!("the server responded: {sentence}")))
+        }
+        Some(_) => Err(ConnectionError::Fatal(PushError::Refused(sentence))),
     }
 }
 
-/// Resolves when the server closes the connection; what it says until then is not needed.
+/// Resolves when the server closes the connection. Discards what the server sends until then.
 async fn closed(reader: &mut OwnedReadHalf) {
-    let mut unwanted = [0; 512];
-    while matches!(reader.read(&mut unwanted).await, Ok(1..)) {}
+    let mut discarded = [0; 512];
+    while matches!(reader.read(&mut discarded).await, Ok(1..)) {}
 }
 
-impl From<io::Error> for Cut {
+impl From<io::Error> for ConnectionError {
     fn from(error: io::Error) -> Self {
         Self::Lost(error.to_string())
     }

@@ -7,46 +7,49 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::Secret;
 
-/// A mount on some server, and the password for it.
+/// A mount of a server, and the login for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// Host and port.
     pub authority: String,
-    /// The path as it is sent.
+    /// The path, percent-encoded as in the URL.
     pub path: String,
-    /// User, `source` unless the URL says otherwise.
+    /// The user; `source` if the URL names none.
     pub user: String,
-    /// Password, if the URL has one.
+    /// The password, if the URL has one.
     pub password: Option<Secret>,
 }
 
+/// A URL to which nothing can be pushed. The message never contains the URL, which may have a
+/// password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid URL: it takes one such as icecast://source:PASSWORD@host:8080/mic.opus")]
+pub(crate) struct InvalidTarget;
+
 impl Target {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// A sentence that says what a URL looks like; it never repeats the password.
-    pub(crate) fn parse(url: &str) -> Result<Self, String> {
-        let wanted = || {
-            "a URL to push to looks like icecast://source:PASSWORD@host:8080/mic.opus".to_owned()
-        };
+    /// [`InvalidTarget`].
+    pub(crate) fn parse(url: &str) -> Result<Self, InvalidTarget> {
         let rest = url
             .strip_prefix("icecast://")
             .or_else(|| url.strip_prefix("http://"))
-            .ok_or_else(wanted)?;
-        let (authority, path) = rest.split_at(rest.find('/').ok_or_else(wanted)?);
+            .ok_or(InvalidTarget)?;
+        let (authority, path) = rest.split_at(rest.find('/').ok_or(InvalidTarget)?);
         let (login, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) =
             login.split_once(':').map_or((login, None), |(user, pw)| (user, Some(pw)));
         let decode = |text: &str| {
-            percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| wanted())
+            percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| InvalidTarget)
         };
         if authority.is_empty()
             || path.len() < 2
             || path.contains(|c: char| c.is_whitespace() || c.is_control())
         {
-            return Err(wanted());
+            return Err(InvalidTarget);
         }
-        // A colon inside the brackets of an IPv6 address is not one before a port.
+        // The colons of an IPv6 address are inside its brackets.
         let has_port = authority.rsplit(']').next().is_some_and(|end| end.contains(':'));
         Ok(Self {
             authority: if has_port { authority.to_owned() } else { format!("{authority}:80") },
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_read_as_ffmpeg_writes_them() {
+    fn urls_are_parsed_as_ffmpeg_writes_them() {
         let target = Target::parse("icecast://source:p%40ss@[::1]:8080/mic a.opus");
         assert!(target.is_err(), "a space in the path");
         let target = Target::parse("icecast://source:p%40ss@[::1]:8080/mic.opus").unwrap();

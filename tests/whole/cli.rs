@@ -103,7 +103,7 @@ fn health_is_zero_or_one() {
     assert_eq!(health(&server.url("/healthz")).status.code(), Some(0));
     let sick = health(&server.url("/nothing"));
     assert_eq!(sick.status.code(), Some(1));
-    assert!(text(&sick.stderr).contains("it answers 404"));
+    assert!(text(&sick.stderr).contains("it responds with 404"));
     let free = Port::reserve();
     let nobody = format!("http://127.0.0.1:{}/healthz", free.number());
     assert_eq!(health(&nobody).status.code(), Some(1));

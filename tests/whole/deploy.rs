@@ -187,7 +187,11 @@ fn a_version_that_refuses_the_configuration_is_not_deployed() {
     let output = station.deploy(&better());
     assert!(!output.status.success());
     assert!(said(&output).contains("workers = 0 is not allowed"), "{}", said(&output));
-    assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
+    assert!(
+        said(&output).ends_with("not deployed: the previous state is restored\n"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
     assert_eq!(station.pen.property(UNIT, "MainPID"), pid, "the service was restarted");
 }
@@ -207,7 +211,11 @@ fn a_version_that_does_not_start_is_rolled_back() {
     let files = station.files();
     let output = station.deploy(BAD);
     assert!(!output.status.success());
-    assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
+    assert!(
+        said(&output).ends_with("not deployed: the previous state is restored\n"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
     assert!(station.active() && station.running() == better(), "another version runs");
     assert_eq!(station.pen.property(UNIT, "NeedDaemonReload"), "no");
@@ -225,7 +233,11 @@ fn if_the_old_version_does_not_start_either_the_message_says_so() {
     let files = station.files();
     let output = station.deploy(&better());
     assert!(!output.status.success());
-    assert!(said(&output).contains("does not start any more either"), "{}", said(&output));
+    assert!(
+        said(&output).contains("the previous version does not start either"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
 }
 
@@ -280,7 +292,11 @@ fn a_first_deployment_that_does_not_start_leaves_nothing_behind() {
     let files = station.files();
     let output = station.deploy(BAD);
     assert!(!output.status.success());
-    assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
+    assert!(
+        said(&output).ends_with("not deployed: the previous state is restored\n"),
+        "{}",
+        said(&output)
+    );
     assert_eq!(station.files(), files);
     assert_eq!(station.pen.property(UNIT, "ActiveState"), "inactive", "systemd retries it");
     assert_eq!(station.pen.property(UNIT, "LoadState"), "not-found");

@@ -131,7 +131,7 @@ fn root_of_a_namespace_with_one_user_drops_what_it_can_and_logs_the_rest() {
         return;
     }
     let server = Daemon::of(begun_by(&["unshare", "--user", "--map-root-user", "--"]), "", "");
-    server.wait_for_line(&["privileges", "user 65534 is not mapped", "nobody special outside"]);
+    server.wait_for_line(&["privileges", "user 65534 is not mapped", "an ordinary user outside"]);
     server.wait_for_line(&["privileges", "supplementary groups", "setgroups is denied"]);
     for name in CAPABILITIES {
         let all = of_threads(server.pid(), &[name]);

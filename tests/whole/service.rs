@@ -223,7 +223,7 @@ fn a_reload_applies_a_valid_file_and_reports_an_invalid_one() {
     assert_eq!(failed["PRIORITY"], "3");
     pen.wait_for("the status", |pen| {
         let status = pen.property(UNIT, "StatusText");
-        let wanted = "configuration not taken over (line 1: workers = 0 is not allowed";
+        let wanted = "configuration not reloaded (line 1: workers = 0 is not allowed";
         when(status.starts_with(wanted) && status.contains("1 microphone"), status)
     });
     assert_eq!(
@@ -314,7 +314,7 @@ fn a_socket_that_is_not_for_clients_is_refused_by_name() {
     assert!(!pen.run(&["systemctl", "start", UNIT]).status.success());
     let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
     assert!(
-        said.contains("passes in a socket named \"metrics\"; the only one known is \"http\""),
+        said.contains("passed a socket named \"metrics\"; the only known name is \"http\""),
         "{said}"
     );
 }

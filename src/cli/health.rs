@@ -1,0 +1,64 @@
+//! `silvacast health`: asks a running server whether it is healthy, for container health checks.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{Exit, HealthArgs, block_on, failed};
+use crate::config::{Environment, PORT};
+
+/// How long the server may take to respond.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends a GET request to the server. It is healthy if the status of the response is 2xx.
+#[allow(clippy::disallowed_methods, reason = "this is a client, which has no server's Clock")]
+pub(super) fn run(args: HealthArgs) -> Result<(), Exit> {
+    let port =
+        Environment::of_process().port().map_err(|problem| Exit::Invalid(problem.to_string()))?;
+    let default_url = || format!("http://{}:{}/healthz", Ipv4Addr::LOCALHOST, port.unwrap_or(PORT));
+    let url = args.url.unwrap_or_else(default_url);
+    let uri: hyper::Uri = url.parse().map_err(|_| {
+        Exit::Invalid(format!("invalid URL: {url}; it takes one such as {}", default_url()))
+    })?;
+    let Some(host) = uri.host().filter(|_| uri.scheme_str() == Some("http")) else {
+        return Err(Exit::Invalid(format!(
+            "not an http URL: {url}; it takes one such as {}",
+            default_url()
+        )));
+    };
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+    let path = uri.path_and_query().map_or("/healthz", |path| path.as_str()).to_owned();
+    let check = async {
+        let socket = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await;
+        let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+        let request =
+            hyper::Request::get(path).header("host", &address).body(Empty::<Bytes>::new());
+        let request = request.map_err(|error| error.to_string())?;
+        let response = async {
+            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status();
+            if status.is_success() { Ok(()) } else { Err(format!("it responds with {status}")) }
+        };
+        // The connection has to be polled until the response is there.
+        tokio::select! {
+            outcome = response => outcome,
+            Err(error) = connection => Err(error.to_string()),
+        }
+    };
+    block_on(async {
+        match timeout(RESPONSE_TIMEOUT, check).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(failed(format!("{url} is unhealthy: {reason}"))),
+            Err(_) => Err(failed(format!(
+                "{url} is unhealthy: no response within {} s",
+                RESPONSE_TIMEOUT.as_secs()
+            ))),
+        }
+    })
+}
