@@ -98,7 +98,7 @@ impl LoginGuard {
 
     /// Notes that a credential was wrong.
     pub fn was_wrong(&self, client: ClientAddr) {
-        if !client.is_proxy && self.state().lockout.note(client.address, Instant::now()) {
+        if !client.is_proxy && self.state().lockout.record(client.address, Instant::now()) {
             journal!(warn, LOCKOUT, peer = %client.address, "too many wrong passwords in a minute: locked out for a minute");
         }
     }
