@@ -86,7 +86,7 @@ fn a_source_of_nothing_but_noise_is_sent_away() {
     let mut source = Source::connect(&server, "/m", 1);
     // It may be gone before all of it is sent.
     let _ = source.socket.write_all(&vec![b'x'; 400 * 1024]);
-    server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
+    server.wait_for_line(&["source-ended", "too much data without a usable Ogg page"]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_only_looks_like_pages_is_sent_away_before_it_costs_much() {
     // Each of these claims to be a page of some 56,000 bytes, and every one has to be checked.
     let fake = [b"OggS\0".as_slice(), &[0xff; 22]].concat().repeat(9_000);
     let _ = source.socket.write_all(&fake);
-    server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
+    server.wait_for_line(&["source-ended", "too much data without a usable Ogg page"]);
 }
 
 #[test]

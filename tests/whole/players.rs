@@ -114,7 +114,7 @@ fn ffmpeg_leaves_with_a_reset_and_that_is_a_normal_end() {
     )
     .unwrap();
     let line = server.wait_for_line(&["source-ended"]);
-    assert!(line.contains("INFO") && line.contains("the source hung up"), "{line}");
+    assert!(line.contains("INFO") && line.contains("the source disconnected"), "{line}");
 }
 
 #[test]
