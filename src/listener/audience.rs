@@ -111,7 +111,7 @@ impl Audience {
         while self.is_needed() {
             tokio::select! {
                 () = self.view.changed() => {
-                    if self.entry().is_place_given() {
+                    if self.entry().is_retired() {
                         break;
                     }
                     let coalesce = self.entry().settings().coalesce;
@@ -304,7 +304,7 @@ impl Audience {
             "listener left"
         );
         drop(registration);
-        self.entry().somebody_left();
+        self.entry().listener_left();
     }
 }
 

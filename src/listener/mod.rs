@@ -62,8 +62,8 @@ impl ListenerConnection {
         let rate = join.headers.codec.granules_per_second();
         let cursor = match self.burst {
             Amount::Time(Duration::ZERO) => pages.ring.end(),
-            Amount::Time(time) => pages.ring.back_in_time(time, rate, join.since),
-            Amount::Bytes(bytes) => pages.ring.back_in_bytes(bytes, join.since),
+            Amount::Time(time) => pages.ring.back_in_time(time, rate, join.start),
+            Amount::Bytes(bytes) => pages.ring.back_in_bytes(bytes, join.start),
         };
         let era = pages.era;
         let ahead = view.shared().entry().gauges.duration_of(pages.ring.head() - cursor.position());
@@ -80,7 +80,7 @@ impl ListenerConnection {
         let tuned = tune(listener.socket(), self.send_buffer, entry.settings().listener_timeout);
         // That it was here is said when it leaves, in one line.
         match tuned.and_then(|()| audience.add(listener)) {
-            Ok(()) => entry.somebody_came(since.elapsed()),
+            Ok(()) => entry.listener_joined(since.elapsed()),
             Err(error) => {
                 journal!(warn, LISTENER_LOST, mount = name, %peer, %error, "listener lost on joining");
             }

@@ -130,7 +130,9 @@ impl Listener {
     /// `end` is where the stream ends, if it has.
     pub fn write(&mut self, ring: &Ring, end: Option<u64>) -> WriteOutcome {
         loop {
-            if let Lag::Overtaken { torn, taken } = ring.catch_up(&mut self.cursor) {
+            if let Lag::Overtaken { padding: torn, header_read: taken } =
+                ring.catch_up(&mut self.cursor)
+            {
                 self.skips += 1;
                 if torn > 0 {
                     self.padding = taken..taken + torn;
@@ -180,7 +182,7 @@ impl Listener {
         let Some(stream) = pages.stream.as_ref().filter(|_| heard_out) else { return false };
         let opening = Opening { head: Vec::new(), stream: Arc::downgrade(stream), sent: 0 };
         self.opening = Some(Box::new(opening));
-        (self.cursor, self.era) = (pages.ring.at(stream.since), pages.era);
+        (self.cursor, self.era) = (pages.ring.at(stream.start), pages.era);
         true
     }
 

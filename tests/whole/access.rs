@@ -173,7 +173,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     assert_eq!(status(&server, &link.replace("/token", "/password"), ""), 403);
     assert_eq!(status(&server, &link.replace("expires=1", "expires=2"), ""), 403);
     for (wrong, said) in [
-        (["--mount", "token", "--for", "2h"], "begins with a slash"),
+        (["--mount", "token", "--for", "2h"], "must begin with a slash"),
         (["--mount", "/token", "--for", "soon"], "it takes a duration"),
         (["--mount", "/token", "--for", "0s"], "it takes a duration"),
     ] {
