@@ -197,7 +197,7 @@ impl Worker {
         match command {
             Command::Dismiss(name, listener) => {
                 let audience = self.audiences.borrow().get(name).cloned();
-                _ = audience.is_some_and(|audience| audience.dismiss(*listener));
+                _ = audience.is_some_and(|audience| audience.evict(*listener));
             }
             Command::Evict(name) => _ = home(name).is_some_and(|mount| mount.evict()),
             Command::Retitle(name, tags) => {

@@ -185,7 +185,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     let mut listener = Listener::join(&server, short.trim().strip_prefix("http://x").unwrap());
     listener.headers();
     assert_eq!(listener.page(), None);
-    server.wait_for_line(&["listener-left", "the time of its link is over"]);
+    server.wait_for_line(&["listener-left", "the listener's link has expired"]);
 
     std::fs::write(directory.path().join("key"), "another".repeat(8)).unwrap();
     server.signal(nix::sys::signal::Signal::SIGHUP);
