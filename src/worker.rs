@@ -1,8 +1,8 @@
-//! A data-plane thread: it owns sources and listeners, and relays a mount's pages without waiting.
+//! The data-plane threads. Each owns sources and listeners.
 //!
-//! A mount's source runs on the mount's home thread, which its name chooses; listeners go to all
-//! threads in turn. A thread with listeners of a mount whose home is another thread keeps a replica
-//! of its pages.
+//! A mount's sources run on the mount's home thread, which a hash of its name selects. Listeners are
+//! distributed over all threads in turn. A thread that has listeners of a mount, and is not its
+//! home thread, keeps a replica of its pages.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -30,43 +30,44 @@ use crate::source::{self, SourceConnection};
 use crate::tcp;
 use ogg_splice::Tags;
 
-/// Connections and orders on their way to one thread.
+/// Capacity of a thread's queue of connections and commands.
 pub const WORKER_QUEUE: usize = 1024;
-/// What listeners get to take the end of their streams when the server stops.
+/// How long listeners have to receive the end of their streams when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection that the door has let in.
+/// A connection that the door has admitted.
 #[derive(Debug)]
 pub enum Handoff {
-    /// An encoder, for a mount that may be new.
+    /// A source, for a mount that may not exist yet.
     Source(Box<SourceConnection>, Reservation),
-    /// A listener, for a mount that was on the air a moment ago.
+    /// A listener, for a mount that had a stream when the request was decided.
     Listener(Box<ListenerConnection>, Arc<MountEntry>),
 }
 
-/// What an administrator may want of the data plane.
+/// A command from the control plane to the data plane.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// End this mount's source.
+    /// Disconnect the live source of this mount.
     Evict(Name),
-    /// Hang up on the listener of this number.
+    /// Disconnect the listener with this id.
     Dismiss(Name, u64),
-    /// Give what is on the air another title.
+    /// Replace title and artist of the mount's stream.
     Retitle(Name, Tags),
 }
 
-/// What comes through a thread's queue.
+/// A message in a thread's queue.
 #[derive(Debug)]
 enum Message {
     Handoff(Handoff),
     Command(Command),
 }
 
-/// Where the door sends connections: one queue per data-plane thread.
+/// The sending ends of the threads' queues.
 #[derive(Clone, Debug)]
 pub struct Workers {
     queues: Arc<[mpsc::Sender<Message>]>,
-    turn: Arc<AtomicUsize>,
+    /// Counts listeners, to distribute them over the threads.
+    next_thread: Arc<AtomicUsize>,
 }
 
 /// The receiving end of one thread's queue.
@@ -78,50 +79,52 @@ pub struct WorkerQueue {
 }
 
 impl Workers {
-    /// Queues for so many threads.
+    /// Creates one queue per thread.
     pub fn new(threads: usize) -> (Self, Vec<WorkerQueue>) {
-        let (queues, ends): (Vec<_>, Vec<_>) =
+        let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..threads).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
         let queue = |(thread, messages)| WorkerQueue { thread, threads, messages };
-        let ends = ends.into_iter().enumerate().map(queue).collect();
-        (Self { queues: queues.into(), turn: Arc::default() }, ends)
+        let queues = receivers.into_iter().enumerate().map(queue).collect();
+        (Self { queues: senders.into(), next_thread: Arc::default() }, queues)
     }
 
-    /// Sends a connection to its thread.
+    /// Sends a source to its mount's home thread, or a listener to the next thread in turn.
     ///
     /// # Errors
-    /// Gives it back if that thread is too far behind.
+    /// Returns the connection if the thread's queue is full.
     pub fn send(&self, connection: Handoff) -> Result<(), Handoff> {
         let thread = match &connection {
             Handoff::Source(_, entry) => home_thread(&entry.name, self.queues.len()),
-            Handoff::Listener(..) => self.turn.fetch_add(1, Relaxed) % self.queues.len(),
+            Handoff::Listener(..) => self.next_thread.fetch_add(1, Relaxed) % self.queues.len(),
         };
-        self.queues[thread].try_send(Message::Handoff(connection)).map_err(|refused| match refused
-            .into_inner()
-        {
-            Message::Handoff(connection) => connection,
-            Message::Command(_) => unreachable!("what comes back is what was sent"),
+        self.queues[thread].try_send(Message::Handoff(connection)).map_err(|error| {
+            match error.into_inner() {
+                Message::Handoff(connection) => connection,
+                Message::Command(_) => unreachable!("the error returns the message that was sent"),
+            }
         })
     }
 
-    /// Sends a command to all threads; those that it concerns execute it.
+    /// Sends a command to all threads. A thread that does not have the source or listener ignores
+    /// it.
     pub fn command(&self, command: &Command) {
         for queue in &*self.queues {
-            // Where a queue is full, the administrator sees no effect and asks again.
+            // If a queue is full, the command is dropped. The administrator sees no effect and can
+            // repeat it.
             let _ = queue.try_send(Message::Command(command.clone()));
         }
     }
 }
 
-/// The thread on which a mount of this name has its source.
+/// The home thread of the mount with this name.
 fn home_thread(name: &Name, threads: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish() as usize % threads
 }
 
-/// Runs one data-plane thread, whose loop has this `heartbeat`, until `stop` turns true, then ends all streams and lets listeners
-/// take the rest for as long as a farewell lasts.
+/// Runs one data-plane thread until `stop` turns true. Then ends all streams, and gives listeners
+/// [`DRAIN_TIMEOUT`] to receive the end. `heartbeat` is that of the thread's main loop.
 pub async fn run(
     queue: WorkerQueue,
     heartbeat: Heartbeat,
@@ -133,11 +136,11 @@ pub async fn run(
         threads: queue.threads,
         heartbeats,
         clock: Clock::start(),
-        goodbyes: Arc::default(),
+        final_responses: Arc::default(),
         homes: HashMap::new(),
         audiences: Rc::default(),
-        serving: JoinSet::new(),
-        sources: JoinSet::new(),
+        listener_tasks: JoinSet::new(),
+        source_tasks: JoinSet::new(),
     };
     LocalSet::new().run_until(worker.run(queue.messages, heartbeat, stop)).await;
 }
@@ -147,12 +150,15 @@ struct Worker {
     threads: usize,
     heartbeats: Heartbeats,
     clock: Clock,
-    goodbyes: Arc<Quota>,
+    /// Limits how many ended sources are sent a final response at the same time.
+    final_responses: Arc<Quota>,
     /// The mounts whose home is this thread.
     homes: HashMap<Name, Weak<HomeMount>>,
     audiences: Rc<RefCell<HashMap<Name, Rc<Audience>>>>,
-    serving: JoinSet<()>,
-    sources: JoinSet<()>,
+    /// One task per audience, and one per listener that is sent a 404.
+    listener_tasks: JoinSet<()>,
+    /// One task per source.
+    source_tasks: JoinSet<()>,
 }
 
 impl Worker {
@@ -167,27 +173,31 @@ impl Worker {
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
-                    Some(Message::Handoff(Handoff::Source(source, entry))) => self.admit(*source, &entry),
-                    Some(Message::Handoff(Handoff::Listener(listener, entry))) => self.join(*listener, &entry),
+                    Some(Message::Handoff(Handoff::Source(source, entry))) => {
+                        self.add_source(*source, &entry);
+                    }
+                    Some(Message::Handoff(Handoff::Listener(listener, entry))) => {
+                        self.add_listener(*listener, &entry);
+                    }
                     Some(Message::Command(command)) => self.execute(&command),
                     None => break,
                 },
                 _ = stop.wait_for(|&stop| stop) => break,
                 () = heartbeat.beat() => {}
-                Some(_) = self.serving.join_next() => {}
-                Some(_) = self.sources.join_next() => {}
+                Some(_) = self.listener_tasks.join_next() => {}
+                Some(_) = self.source_tasks.join_next() => {}
             }
         }
-        self.sources.shutdown().await;
+        self.source_tasks.shutdown().await;
         for home in self.homes.values().filter_map(Weak::upgrade) {
             home.end();
         }
-        let farewell = async { while self.serving.join_next().await.is_some() {} };
-        if self.clock.timeout(DRAIN_TIMEOUT, farewell).await.is_err() {
+        let listeners_done = async { while self.listener_tasks.join_next().await.is_some() {} };
+        if self.clock.timeout(DRAIN_TIMEOUT, listeners_done).await.is_err() {
             journal!(
                 info,
                 DRAIN_CUT,
-                "some listeners did not take the end of their streams in time"
+                "some listeners did not receive the end of their streams in time"
             );
         }
     }
@@ -197,7 +207,7 @@ impl Worker {
         match command {
             Command::Dismiss(name, listener) => {
                 let audience = self.audiences.borrow().get(name).cloned();
-                _ = audience.is_some_and(|audience| audience.dismiss(*listener));
+                _ = audience.is_some_and(|audience| audience.evict(*listener));
             }
             Command::Evict(name) => _ = home(name).is_some_and(|mount| mount.evict()),
             Command::Retitle(name, tags) => {
@@ -208,10 +218,10 @@ impl Worker {
         }
     }
 
-    /// Starts to serve a source.
-    fn admit(&mut self, connection: SourceConnection, entry: &Reservation) {
+    /// Starts serving a source. Creates the mount if it does not exist.
+    fn add_source(&mut self, connection: SourceConnection, entry: &Reservation) {
         let name = entry.name.clone();
-        // Listeners of a stream that has ended may still have the mount.
+        // The mount may still exist because of listeners of an ended stream.
         let mount =
             entry.mount().unwrap_or_else(|| SharedMount::new(Arc::clone(entry), self.threads));
         let home = self.home(&mount);
@@ -219,17 +229,24 @@ impl Worker {
         match self.audience(&mount) {
             Ok(_) => {
                 let heartbeat = self.heartbeats.of(format!("source of {name}"));
-                let (clock, goodbyes) = (self.clock.clone(), Arc::clone(&self.goodbyes));
-                self.sources
-                    .spawn_local(source::serve(connection, claim, heartbeat, clock, goodbyes));
+                let (clock, final_responses) =
+                    (self.clock.clone(), Arc::clone(&self.final_responses));
+                self.source_tasks.spawn_local(source::serve(
+                    connection,
+                    claim,
+                    heartbeat,
+                    clock,
+                    final_responses,
+                ));
             }
             Err(error) => {
-                journal!(error, MOUNT_FAILED, mount = name.as_str(), %error, "cannot create the mount");
+                let mount = name.as_str();
+                journal!(error, MOUNT_FAILED, mount, %error, "cannot create the mount");
             }
         }
     }
 
-    /// The home half of a mount whose home is this thread.
+    /// The home half of a mount whose home is this thread. Created at the first call.
     fn home(&mut self, mount: &Arc<SharedMount>) -> Rc<HomeMount> {
         let name = &mount.entry().name;
         if let Some(home) = self.homes.get(name).and_then(Weak::upgrade) {
@@ -241,7 +258,8 @@ impl Worker {
         home
     }
 
-    fn join(&mut self, connection: ListenerConnection, entry: &Arc<MountEntry>) {
+    /// Adds a listener to the mount's audience, or answers 404 if the mount has no stream any more.
+    fn add_listener(&mut self, connection: ListenerConnection, entry: &Arc<MountEntry>) {
         let refused = match entry.mount().map(|mount| self.audience(&mount)) {
             Some(Ok(audience)) => connection.join(&audience).err(),
             Some(Err(error)) => {
@@ -254,16 +272,17 @@ impl Worker {
         if let Some(socket) = refused {
             let reply =
                 Reply::new(404, format!("No source is sending to {} any more.", entry.name));
-            let (answer, clock) = (reply.render(Version::Http10, false, true), self.clock.clone());
+            let (response, clock) =
+                (reply.render(Version::Http10, false, true), self.clock.clone());
             if let Ok(stream) = TcpStream::from_std(socket) {
-                self.serving.spawn_local(async move {
-                    tcp::answer_and_finish(stream, &answer, &clock).await;
+                self.listener_tasks.spawn_local(async move {
+                    tcp::answer_and_finish(stream, &response, &clock).await;
                 });
             }
         }
     }
 
-    /// This thread's audience of a mount, created and served from now on if there was none.
+    /// This thread's audience of a mount. Created at the first call, with a task that serves it.
     fn audience(&mut self, mount: &Arc<SharedMount>) -> io::Result<Rc<Audience>> {
         let name = mount.entry().name.clone();
         if let Some(audience) = self.audiences.borrow().get(&name) {
@@ -276,12 +295,12 @@ impl Worker {
         };
         let audience = Rc::new(Audience::new(view, self.clock.clone())?);
         self.audiences.borrow_mut().insert(name.clone(), Rc::clone(&audience));
-        let (serving, audiences) = (Rc::clone(&audience), Rc::clone(&self.audiences));
+        let (served, audiences) = (Rc::clone(&audience), Rc::clone(&self.audiences));
         let clock = self.clock.clone();
-        self.serving.spawn_local(async move {
+        self.listener_tasks.spawn_local(async move {
             let filler = home
                 .map(|mount| spawn_local(async move { match fill_gaps(mount, clock).await {} }));
-            serving.serve().await;
+            served.serve().await;
             if let Some(filler) = filler {
                 filler.abort();
             }

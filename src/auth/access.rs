@@ -7,89 +7,90 @@ use ipnet::IpNet;
 
 use super::{Link, LinkError, MAX_PASSWORD, PasswordHashes, Secret};
 
-/// Whom a mount is for.
+/// What a listener must present to be admitted to a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessMode {
-    /// Everybody.
+    /// Nothing.
     #[default]
     Public,
-    /// Users of the listeners file.
+    /// User and password from the listeners file, or a link.
     Password,
-    /// Whoever has one of the tokens.
+    /// One of the tokens, or a link.
     Token,
-    /// Nobody.
+    /// No listener is admitted.
     Closed,
 }
 
-/// The rules of one mount.
+/// The access rules of one mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// Whom it is for.
+    /// What a listener must present.
     pub mode: AccessMode,
-    /// The users that may listen.
+    /// The users that may listen, for [`AccessMode::Password`].
     pub listeners: PasswordHashes,
-    /// The tokens that open it.
+    /// The tokens that open the mount, for [`AccessMode::Token`].
     pub tokens: Vec<Token>,
     /// Networks that may listen; empty for all.
     pub allow: Vec<IpNet>,
-    /// Networks that may not, whatever else holds.
+    /// Networks that may not listen. They take precedence over `allow`.
     pub deny: Vec<IpNet>,
 }
 
-/// Opens mounts to whoever says it.
+/// A bearer token that opens a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Whose it is.
+    /// The name that the configuration gives it.
     pub name: String,
-    /// What is said.
+    /// The token itself.
     pub token: Secret,
 }
 
-/// What a request offers to be let in.
+/// The credentials that a request presents.
 #[derive(Clone, Debug, Default)]
 pub struct PresentedCredentials<'o> {
     /// User and password.
     pub login: Option<(String, String)>,
     /// A token.
     pub token: Option<&'o str>,
-    /// A link that was handed on.
+    /// A link made by `silvacast share`.
     pub link: Option<Link>,
 }
 
-/// What becomes of it.
+/// The decision about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Come in.
+    /// Admitted.
     Welcome,
-    /// Come in if this password has this hash.
+    /// Admitted if `known` is true and the password has this hash. Check the hash in both cases, so
+    /// that the time does not reveal whether the user exists.
     If {
-        /// The password.
+        /// The password that was presented.
         password: Secret,
-        /// bcrypt's hash of what it should be.
+        /// A bcrypt hash: the user's, or that of another user if `known` is false.
         hash: String,
-        /// There is such a user; else it takes as long, and the answer is no.
+        /// Whether the user exists.
         known: bool,
     },
-    /// A password is needed.
+    /// A password is required.
     AskPassword,
-    /// That password or user is wrong.
+    /// The user or the password is wrong.
     WrongPassword,
-    /// bcrypt would look at the beginning of that password only.
+    /// The password is longer than [`MAX_PASSWORD`], so bcrypt would compare only its beginning.
     LongPassword,
-    /// A token is needed.
+    /// A token is required.
     AskToken,
-    /// That token is wrong.
+    /// The token is wrong.
     WrongToken,
-    /// The link is no good.
+    /// The link is not valid.
     BadLink(LinkError),
-    /// Not for this address.
+    /// Addresses like this one may not listen.
     Elsewhere,
-    /// For nobody.
+    /// The mount admits no listeners.
     Closed,
 }
 
 impl AccessMode {
-    /// As the configuration and the API write it.
+    /// The name in the configuration and in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -101,20 +102,20 @@ impl AccessMode {
 }
 
 impl Access {
-    /// What its users and tokens take of memory, in bytes.
+    /// Memory of the users and tokens, in bytes.
     pub fn memory(&self) -> usize {
-        // A name and a hash, their heads, and a place in a table that may be half empty.
+        // Name, hash, two `String`s, and an entry of a hash table that may be half empty.
         const USER: usize = 512;
         self.listeners.len().saturating_add(self.tokens.len()).saturating_mul(USER)
     }
 
-    /// Whether a network may listen at all.
+    /// Whether clients with this address may listen.
     pub fn admits(&self, address: IpAddr) -> bool {
         admits(&self.allow, &self.deny, address)
     }
 
-    /// The credential that [`Self::decide`] would compare, as text that no other one has; `None` if
-    /// it would compare none.
+    /// The credential that [`Self::decide`] will compare, as a string that is different for each
+    /// credential; `None` if it will compare none.
     pub fn credential(&self, mount: &str, presented: &PresentedCredentials<'_>) -> Option<String> {
         if matches!(self.mode, AccessMode::Public | AccessMode::Closed) {
             return None;
@@ -130,7 +131,8 @@ impl Access {
         }
     }
 
-    /// Decides about one request for the mount of this name.
+    /// Decides about a request for the mount of this name. `key` is the key of links, and `now` the
+    /// time at which they must be valid.
     pub fn decide(
         &self,
         mount: &str,
@@ -154,9 +156,10 @@ impl Access {
             };
         }
         if self.mode == AccessMode::Token {
-            let Some(said) = presented.token else { return Verdict::AskToken };
-            // All are looked at, so that time does not tell which one was nearly right.
-            let known = self.tokens.iter().fold(false, |known, token| known | token.token.is(said));
+            let Some(presented) = presented.token else { return Verdict::AskToken };
+            // Compare with all tokens, so that the time does not reveal which one matched.
+            let known =
+                self.tokens.iter().fold(false, |known, token| known | token.token.is(presented));
             return if known { Verdict::Welcome } else { Verdict::WrongToken };
         }
         let Some((user, password)) = &presented.login else { return Verdict::AskPassword };
@@ -173,8 +176,8 @@ impl Access {
     }
 }
 
-/// Whether an address may come in: in none of the networks that may not, and in one of those that may,
-/// where there are any.
+/// Whether an address is admitted: it is in no network of `deny`, and `allow` is empty or has a
+/// network that contains the address.
 pub fn admits(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     let within = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
@@ -187,8 +190,8 @@ mod tests {
 
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 7));
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 7));
+    const OTHER_CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn access(mode: AccessMode) -> Access {
         Access {
@@ -203,11 +206,11 @@ mod tests {
     }
 
     fn decide(access: &Access, presented: &PresentedCredentials<'_>) -> Verdict {
-        access.decide("/m", HERE, presented, Some(&Secret::new("key")), SystemTime::UNIX_EPOCH)
+        access.decide("/m", CLIENT, presented, Some(&Secret::new("key")), SystemTime::UNIX_EPOCH)
     }
 
     #[test]
-    fn each_kind_asks_for_its_own() {
+    fn each_mode_asks_for_its_own_credential() {
         let nothing = PresentedCredentials::default();
         let token =
             |token| PresentedCredentials { token: Some(token), ..PresentedCredentials::default() };
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_compared_whole_or_not_at_all() {
+    fn a_password_that_bcrypt_would_truncate_is_refused() {
         let login = |length| PresentedCredentials {
             login: Some(("anna".into(), "x".repeat(length))),
             ..PresentedCredentials::default()
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compared_is_named_before_it_is() {
+    fn credential_returns_what_decide_compares() {
         let link = Link::sign("/m", SystemTime::UNIX_EPOCH, &Secret::new("key"));
         let all = PresentedCredentials {
             login: Some(("anna".into(), "pw".into())),
@@ -250,30 +253,35 @@ mod tests {
             link: Some(link.clone()),
         };
         let without_link = PresentedCredentials { link: None, ..all.clone() };
-        let named = |mode, presented| access(mode).credential("/m", presented);
-        assert_eq!(named(AccessMode::Public, &all), None);
-        assert_eq!(named(AccessMode::Closed, &all), None);
-        assert_eq!(named(AccessMode::Token, &all), Some(format!("link /m?{}", link.query())));
-        assert_eq!(named(AccessMode::Token, &without_link).as_deref(), Some("token geheim"));
-        assert_eq!(named(AccessMode::Password, &without_link).as_deref(), Some("login anna:pw"));
-        assert_eq!(named(AccessMode::Password, &PresentedCredentials::default()), None);
+        let credential = |mode, presented| access(mode).credential("/m", presented);
+        assert_eq!(credential(AccessMode::Public, &all), None);
+        assert_eq!(credential(AccessMode::Closed, &all), None);
+        assert_eq!(credential(AccessMode::Token, &all), Some(format!("link /m?{}", link.query())));
+        assert_eq!(credential(AccessMode::Token, &without_link).as_deref(), Some("token geheim"));
+        assert_eq!(
+            credential(AccessMode::Password, &without_link).as_deref(),
+            Some("login anna:pw")
+        );
+        assert_eq!(credential(AccessMode::Password, &PresentedCredentials::default()), None);
     }
 
     #[test]
-    fn networks_come_before_everything_and_deny_before_allow() {
+    fn networks_take_precedence_over_the_mode_and_deny_over_allow() {
         let nets = |text: &str| vec![text.parse::<IpNet>().unwrap()];
         let mut access = access(AccessMode::Public);
         access.allow = nets("100.64.0.0/10");
         assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Welcome);
-        assert!(!access.admits(THERE) && access.admits("::ffff:100.64.0.1".parse().unwrap()));
+        assert!(
+            !access.admits(OTHER_CLIENT) && access.admits("::ffff:100.64.0.1".parse().unwrap())
+        );
         access.deny = nets("100.64.0.7/32");
         assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Elsewhere);
         access.allow.clear();
-        assert!(access.admits(THERE) && !access.admits(HERE));
+        assert!(access.admits(OTHER_CLIENT) && !access.admits(CLIENT));
     }
 
     #[test]
-    fn a_link_opens_what_it_is_for_and_while_it_lasts() {
+    fn a_link_opens_its_mount_until_it_expires() {
         let key = Secret::new("key");
         let link = Link::sign("/m", SystemTime::UNIX_EPOCH + Duration::from_secs(10), &key);
         let presented =
@@ -282,7 +290,7 @@ mod tests {
         assert_eq!(decide(&access(AccessMode::Password), &presented), Verdict::Welcome);
         assert_eq!(decide(&access(AccessMode::Closed), &presented), Verdict::Closed);
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
-        let late = access(AccessMode::Token).decide("/m", HERE, &presented, Some(&key), later);
+        let late = access(AccessMode::Token).decide("/m", CLIENT, &presented, Some(&key), later);
         assert_eq!(late, Verdict::BadLink(LinkError::Expired));
     }
 }

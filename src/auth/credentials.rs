@@ -1,20 +1,20 @@
-//! The passwords of sources and of the administrator, compared so that time tells nothing.
+//! The logins of sources and of the administrator.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Secret;
 
-/// The passwords of a server.
+/// The server-wide logins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// What encoders say, as user `source`.
+    /// The login of encoders.
     pub source: Login,
-    /// What the administrator says.
+    /// The login of the administrator.
     pub admin: Login,
 }
 
-/// A user's name and password.
+/// A user name and its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The name.
@@ -23,19 +23,19 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// The user name that Icecast's encoders give.
+/// The user name that Icecast encoders send.
 pub const SOURCE_USER: &str = "source";
 
 impl Login {
-    /// Whether an `Authorization` field is this one's.
+    /// Whether an `Authorization` field has this user and password.
     pub fn is(&self, authorization: &str) -> bool {
         let Some((user, password)) = basic(authorization) else { return false };
-        // Both are looked at, whatever the first says.
+        // Compare both, so that the time does not reveal whether the user exists.
         (user == self.user) & self.password.is(&password)
     }
 }
 
-/// User and password of a `Basic` authorization (RFC 7617).
+/// Parses user and password from an `Authorization` field of the `Basic` scheme (RFC 7617).
 pub fn basic(authorization: &str) -> Option<(String, String)> {
     let (scheme, encoded) = authorization.split_once(' ')?;
     let decoded =

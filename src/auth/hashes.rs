@@ -1,38 +1,39 @@
-//! Listeners' passwords as a file of bcrypt hashes.
+//! Listeners' passwords, as an htpasswd file with bcrypt hashes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::text::entries;
 
-/// The longest password that bcrypt looks at whole, in bytes.
+/// The longest password, in bytes: bcrypt ignores bytes after these.
 pub const MAX_PASSWORD: usize = 72;
-/// The most work that a hash may ask for: 2^12 rounds are two or three seconds on the smallest machine.
+/// The highest bcrypt cost that is accepted: 2^12 rounds take 2 to 3 s on the smallest machine.
 const MAX_COST: u32 = 12;
 
-/// A htpasswd file with bcrypt hashes: user and hash (`htpasswd -B`).
+/// The users of an htpasswd file and their bcrypt hashes, as written by `htpasswd -B`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PasswordHashes(Arc<HashMap<String, String>>);
 
 impl PasswordHashes {
-    /// Reads the file's text.
+    /// Parses the content of the file.
     ///
     /// # Errors
-    /// The number of the first line that is wrong, and what is.
+    /// The number of the first invalid line, and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut users = HashMap::new();
         for (number, line) in entries(text) {
-            let wrong = |what: &str| (number, what.to_owned());
+            let error = |message: &str| (number, message.to_owned());
             let (user, hash) = line
                 .split_once(':')
-                .ok_or_else(|| wrong("it takes user:hash, as htpasswd -B writes them"))?;
+                .ok_or_else(|| error("expected user:hash, as written by htpasswd -B"))?;
             let cost = hash.split('$').nth(2).and_then(|cost| cost.parse().ok());
-            let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|kind| hash.starts_with(kind));
+            let is_bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
             match cost {
-                Some(4..=MAX_COST) if bcrypt && hash.len() == 60 => {}
+                Some(4..=MAX_COST) if is_bcrypt && hash.len() == 60 => {}
                 _ => {
-                    return Err(wrong(
-                        "the hash is none of bcrypt with a cost of 4 to 12; htpasswd -B makes one",
+                    return Err(error(
+                        "unsupported hash: expected bcrypt with a cost of 4 to 12, as written by \
+                         htpasswd -B",
                     ));
                 }
             }
@@ -41,22 +42,23 @@ impl PasswordHashes {
         Ok(Self(Arc::new(users)))
     }
 
-    /// A user's hash.
+    /// The hash of a user.
     pub fn of(&self, user: &str) -> Option<&str> {
         self.0.get(user).map(String::as_str)
     }
 
-    /// Anybody's hash: checking a password against it takes as long as for a user that there is.
+    /// The hash of some user. Checking a password against it takes as long for an unknown user as
+    /// for a known one.
     pub fn any(&self) -> Option<&str> {
         self.0.values().next().map(String::as_str)
     }
 
-    /// How many users there are.
+    /// Number of users.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no users.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_htpasswd_are_read_and_weaker_ones_are_not() {
+    fn htpasswd_files_with_bcrypt_are_accepted_and_other_hashes_are_refused() {
         let hash = bcrypt::hash("geheim", 4).unwrap();
         let hashes = PasswordHashes::parse(&format!("# users\n\nanna:{hash}\n")).unwrap();
         assert_eq!((hashes.of("anna"), hashes.of("bert")), (Some(&*hash), None));

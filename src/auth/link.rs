@@ -1,7 +1,7 @@
-//! Links that open one mount for a while: `/mic-x.opus?expires=…&signature=…`.
+//! Links that open one mount until a given time: `/mic-x.opus?expires=…&signature=…`.
 //!
-//! The signature is HMAC-SHA256 over the mount and the time, with a key that only the server
-//! has; another key revokes every link there is.
+//! The signature is HMAC-SHA256 over the mount's name and the time, with a key that only the server
+//! has. Replacing the key revokes all links.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,64 +13,66 @@ use sha2::Sha256;
 use super::Secret;
 use crate::http::parameter;
 
-/// What a link says of itself.
+/// The query parameters of a link. They are not verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Until when it opens, in seconds since 1970.
+    /// When the link expires, in seconds since 1970 (Unix time).
     pub expires: u64,
-    /// HMAC-SHA256, in base64 as URLs have it.
+    /// HMAC-SHA256, in base64url without padding (RFC 4648, section 5).
     pub signature: String,
 }
 
-/// Why a link opens nothing.
+/// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// Its time is over.
+    /// The link has expired.
     #[error("this link has expired")]
     Expired,
-    /// It was not made here, not for this mount, or with a key that is no more.
-    #[error("this link is not valid here, or no longer")]
+    /// The signature is wrong: the link is for another mount or server, was changed, or was signed
+    /// with a key that has been replaced.
+    #[error("this link is not valid for this mount, or has been revoked")]
     Forged,
 }
 
 impl Link {
-    /// A link to a mount that opens until then.
+    /// Creates a link that opens `mount` until the given time.
     pub fn sign(mount: &str, until: SystemTime, key: &Secret) -> Self {
         let expires = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let signature = mac(mount, expires, key).finalize().into_bytes();
         Self { expires, signature: URL_SAFE_NO_PAD.encode(signature) }
     }
 
-    /// Reads a query; `None` if it has no link.
+    /// Reads a link from the query of a URL; `None` if it has no `signature`.
     pub fn of_query(query: &str) -> Option<Self> {
         let signature = parameter(query, "signature")?.to_owned();
-        // A time that is none was never signed.
+        // No link is signed with an invalid time, so verification fails whatever the default.
         let expires = parameter(query, "expires").and_then(|text| text.parse().ok()).unwrap_or(0);
         Some(Self { expires, signature })
     }
 
-    /// When its time is over.
+    /// When the link expires; `None` if `SystemTime` cannot represent that time.
     pub fn until(&self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.expires))
     }
 
-    /// When a listener who came in by it has to go, by a clock that only goes on; `None` where that is beyond all
-    /// that this clock can say.
+    /// When a listener with this link must be disconnected, by the monotonic clock; `None` if
+    /// `Instant` cannot represent that time. `wall` and `steady` are the current time by both
+    /// clocks.
     pub fn end(&self, wall: SystemTime, steady: Instant) -> Option<Instant> {
-        // One whose time is over lets nobody in.
+        // The difference is negative only for expired links, which are refused before.
         let left = self.until()?.duration_since(wall).unwrap_or_default();
         steady.checked_add(left)
     }
 
-    /// As it stands in a URL.
+    /// The link as the query of a URL.
     pub fn query(&self) -> String {
         format!("expires={}&signature={}", self.expires, self.signature)
     }
 
-    /// Whether it opens this mount now.
+    /// Checks that the link opens this mount now. Without a `key`, no link is valid.
     ///
     /// # Errors
-    /// [`LinkError`].
+    /// [`LinkError`] if it does not.
     pub fn verify(
         &self,
         mount: &str,
@@ -79,15 +81,16 @@ impl Link {
     ) -> Result<(), LinkError> {
         let key = key.ok_or(LinkError::Forged)?;
         let signature = URL_SAFE_NO_PAD.decode(&self.signature).map_err(|_| LinkError::Forged)?;
-        // The library compares in constant time.
+        // `verify_slice` compares in constant time.
         mac(mount, self.expires, key).verify_slice(&signature).map_err(|_| LinkError::Forged)?;
         if self.until().is_some_and(|until| now < until) { Ok(()) } else { Err(LinkError::Expired) }
     }
 }
 
 fn mac(mount: &str, expires: u64, key: &Secret) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("any key will do");
-    // No mount has a line break in its name, so no two texts are the same.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
+        .expect("HMAC accepts keys of any length");
+    // A mount's name has no line break, so different links never have the same message.
     mac.update(format!("silvacast listen\n{mount}\n{expires}").as_bytes());
     mac
 }
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_a_link_can_be_changed() {
+    fn a_link_that_was_changed_is_refused() {
         let (key, now) = (Secret::new("key"), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let link = Link::sign("/mic.opus", now + Duration::from_mins(1), &key);
         let read = Link::of_query(&format!("burst=0ms&{}", link.query())).unwrap();
@@ -109,8 +112,8 @@ mod tests {
         assert_eq!(read.verify("/mic.opus", None, now), forged);
         let longer = Link { expires: link.expires + 1, ..link.clone() };
         assert_eq!(longer.verify("/mic.opus", Some(&key), now), forged);
-        let over = now + Duration::from_mins(1);
-        assert_eq!(read.verify("/mic.opus", Some(&key), over), Err(LinkError::Expired));
+        let later = now + Duration::from_mins(1);
+        assert_eq!(read.verify("/mic.opus", Some(&key), later), Err(LinkError::Expired));
         for broken in
             ["signature=", "signature=%00&expires=x", "signature=abc&expires=99999999999999999999"]
         {
@@ -123,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_may_end_at_any_time_that_there_is() {
+    fn the_end_is_computed_for_any_expiry_time() {
         let (wall, steady) = (SystemTime::now(), Instant::now());
         let in_a_minute = Link::sign("/m", wall + Duration::from_mins(1), &Secret::new("key"));
         let left = in_a_minute.end(wall, steady).unwrap() - steady;
         assert!(left > Duration::from_secs(58) && left <= Duration::from_mins(1), "{left:?}");
         for expires in [0, 1, i64::MAX as u64 - 1, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
             let link = Link { expires, signature: String::new() };
-            // Where the wall clock says less than the time since the machine was started.
+            // A machine without a real-time clock may start in 1970.
             for wall in [SystemTime::UNIX_EPOCH, wall] {
                 let end = link.end(wall, steady);
                 assert!(end.is_none_or(|end| end >= steady), "{expires}");

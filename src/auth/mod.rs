@@ -1,4 +1,4 @@
-//! Who may do what: decided from what a request presents and from the rules in force.
+//! Credentials, and the rules that decide who may send, listen and administrate.
 //!
 //! Everything here is pure: no locks, no threads, no clock. Time is an argument.
 

@@ -1,25 +1,25 @@
-//! Text that must not be shown.
+//! A string that must not be printed.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// Text that no log, error or debug output shows.
+/// A password, token or key. Its `Debug` output is `***`, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a text.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one place that must write it out.
+    /// The string itself. Must not reach a log, an error or a response.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is this one; how long that takes tells nothing.
+    /// Compares with `other` in constant time, apart from the length.
     pub fn is(&self, other: &str) -> bool {
         bool::from(self.0.as_bytes().ct_eq(other.as_bytes()))
     }

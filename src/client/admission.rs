@@ -1,8 +1,8 @@
-//! Admission control: who gets one of a limited number of places when there are more who want one.
+//! Admission control: decides which client gets one of a limited number of slots.
 //!
-//! A client's share is what it holds, counted per address (an IPv6 /64 is one client). When all places
-//! are taken, a client that holds more than the newcomer would loses its oldest. Where nobody does,
-//! [`WhenFull`] says who gives way.
+//! Slots are counted per client, which is an IPv4 address or an IPv6 /64. When all slots are taken
+//! and some client holds more than the newcomer would, the client that holds the most loses its
+//! oldest slot. If no client does, [`WhenFull`] decides.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -15,88 +15,91 @@ use tokio::task::AbortHandle;
 
 use crate::client_addr::network;
 
-/// A limited number of places, each held by one task of a client.
+/// A limited number of slots, each held by one task that serves a client.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limit: usize,
     when_full: WhenFull,
-    places: RefCell<Slab<AdmittedTask>>,
-    arrivals: Cell<u64>,
+    slots: RefCell<Slab<AdmittedTask>>,
+    admitted: Cell<u64>,
 }
 
-/// Who gives way when all places are taken and nobody holds more than the newcomer would.
+/// What happens when all slots are taken and no client holds more than the newcomer would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhenFull {
-    /// The newcomer is refused: nobody who is being served loses a place to a client that holds as many.
+    /// The newcomer is refused. A client never loses a slot to one that holds as many.
     RefuseNewest,
-    /// The oldest of the newcomer's client, or the oldest of all: for places that anyone who is serious holds for
-    /// a moment only, so that nobody can keep others out by holding them.
+    /// The newcomer gets the oldest slot of its own client or, if its client holds none, the oldest
+    /// slot of all. For slots that honest clients hold for a moment only: nobody can block others
+    /// by holding slots.
     EvictOldest,
 }
 
 #[derive(Debug)]
 struct AdmittedTask {
-    /// Counts arrivals: the lowest is the oldest.
+    /// Order of admission: the lowest is the oldest.
     number: u64,
-    /// `None`: counted by itself.
+    /// The client that the slot counts for; `None` if it is unknown.
     network: Option<IpAddr>,
-    /// What is aborted to free the place; taken once that has been done.
+    /// Aborted to free the slot; `None` before it is known and after it was aborted.
     task: Option<AbortHandle>,
     aborted: bool,
 }
 
-/// One place, given back when dropped.
+/// One slot, freed when dropped.
 #[derive(Debug)]
 pub(crate) struct AdmissionSlot {
     admission: Rc<Admission>,
     id: usize,
 }
 
-/// All places are taken, and nobody gives way.
+/// All slots are taken, and none can be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
 impl Admission {
-    /// `limit` free places.
+    /// An admission with `limit` free slots.
     pub(crate) fn new(limit: usize, when_full: WhenFull) -> Rc<Self> {
-        Rc::new(Self { limit, when_full, places: RefCell::default(), arrivals: Cell::new(0) })
+        Rc::new(Self { limit, when_full, slots: RefCell::default(), admitted: Cell::new(0) })
     }
 
-    /// A place for a client, or for one of whom nothing is known: a connection of a proxy may be anybody's, and is
-    /// counted by itself. Name the task that holds it with [`Self::held_by`].
+    /// Takes a slot for a client. `None` stands for a client that is unknown because the connection
+    /// comes from a proxy; such slots are not counted as one client's. Pass the task that holds the
+    /// slot to [`Self::held_by`].
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] if all slots are taken and none can be freed.
     pub(crate) fn admit(self: &Rc<Self>, client: Option<IpAddr>) -> Result<AdmissionSlot, Full> {
         let network = client.map(network);
-        let mut places = self.places.borrow_mut();
-        if places.len() >= self.limit {
-            self.make_room(&mut places, network)?;
+        let mut slots = self.slots.borrow_mut();
+        if slots.len() >= self.limit {
+            self.make_room(&mut slots, network)?;
         }
-        let number = self.arrivals.replace(self.arrivals.get() + 1);
-        let id = places.insert(AdmittedTask { number, network, task: None, aborted: false });
-        drop(places);
+        let number = self.admitted.replace(self.admitted.get() + 1);
+        let id = slots.insert(AdmittedTask { number, network, task: None, aborted: false });
+        drop(slots);
         Ok(AdmissionSlot { admission: Rc::clone(self), id })
     }
 
-    /// Says which task holds a place, if it still does.
+    /// Sets the task that is aborted if slot `id` has to be freed. Does nothing if the slot is
+    /// free.
     pub(crate) fn held_by(&self, id: usize, task: AbortHandle) {
-        if let Some(place) = self.places.borrow_mut().get_mut(id) {
-            place.task = Some(task);
+        if let Some(slot) = self.slots.borrow_mut().get_mut(id) {
+            slot.task = Some(task);
         }
     }
 
-    /// Aborts the task of one place, unless enough places are about to become free.
+    /// Aborts the task of one slot, unless enough tasks have already been aborted.
     fn make_room(
         &self,
-        places: &mut Slab<AdmittedTask>,
+        slots: &mut Slab<AdmittedTask>,
         newcomer: Option<IpAddr>,
     ) -> Result<(), Full> {
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        let staying = places.iter().filter(|(_, place)| !place.aborted);
+        let active = slots.iter().filter(|(_, slot)| !slot.aborted);
         let mut taken = 0;
-        for (_, place) in staying.clone() {
-            if let Some(network) = place.network {
+        for (_, slot) in active.clone() {
+            if let Some(network) = slot.network {
                 *held.entry(network).or_default() += 1;
             }
             taken += 1;
@@ -104,24 +107,28 @@ impl Admission {
         if taken < self.limit {
             return Ok(());
         }
-        let own = newcomer.and_then(|newcomer| held.get(&newcomer).copied()).unwrap_or(0);
-        let greediest = held.iter().max_by_key(|(_, count)| **count);
-        let greedier = greediest.filter(|(_, most)| **most > own + 1).map(|(network, _)| *network);
-        let loser = if greedier.is_some() {
-            greedier
+        let held_by_newcomer =
+            newcomer.and_then(|newcomer| held.get(&newcomer).copied()).unwrap_or(0);
+        let largest = held.iter().max_by_key(|(_, count)| **count);
+        let larger = largest
+            .filter(|(_, count)| **count > held_by_newcomer + 1)
+            .map(|(network, _)| *network);
+        // The client that loses a slot; `None` for any client.
+        let victim = if larger.is_some() {
+            larger
         } else if self.when_full == WhenFull::EvictOldest {
-            newcomer.filter(|_| own > 0)
+            newcomer.filter(|_| held_by_newcomer > 0)
         } else {
             return Err(Full);
         };
-        let is_losers = |place: &AdmittedTask| loser.is_none() || place.network == loser;
-        let oldest = staying
-            .filter(|(_, place)| is_losers(place) && place.task.is_some())
-            .max_by_key(|(_, place)| Reverse(place.number))
+        let is_candidate = |slot: &AdmittedTask| victim.is_none() || slot.network == victim;
+        let oldest = active
+            .filter(|(_, slot)| is_candidate(slot) && slot.task.is_some())
+            .max_by_key(|(_, slot)| Reverse(slot.number))
             .map(|(id, _)| id);
-        let place = oldest.and_then(|id| places.get_mut(id)).ok_or(Full)?;
-        place.aborted = true;
-        if let Some(task) = place.task.take() {
+        let slot = oldest.and_then(|id| slots.get_mut(id)).ok_or(Full)?;
+        slot.aborted = true;
+        if let Some(task) = slot.task.take() {
             task.abort();
         }
         Ok(())
@@ -129,7 +136,7 @@ impl Admission {
 }
 
 impl AdmissionSlot {
-    /// Names the place, for [`Admission::held_by`].
+    /// The slot's id, for [`Admission::held_by`].
     pub(crate) fn id(&self) -> usize {
         self.id
     }
@@ -137,7 +144,7 @@ impl AdmissionSlot {
 
 impl Drop for AdmissionSlot {
     fn drop(&mut self) {
-        self.admission.places.borrow_mut().try_remove(self.id);
+        self.admission.slots.borrow_mut().try_remove(self.id);
     }
 }
 
@@ -151,20 +158,21 @@ mod tests {
         IpAddr::from([192, 0, 2, n])
     }
 
-    /// Clients that take places one after the other; who is refused, and whose task is aborted.
+    /// Admits `clients` one after the other; 0 stands for an unknown client. Returns the indices of
+    /// those that were refused and of those whose task was aborted.
     async fn admit(when_full: WhenFull, clients: &[u8]) -> (Vec<usize>, Vec<usize>) {
         let admission = Admission::new(LIMIT, when_full);
-        let (mut permits, mut tasks, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut taken_slots, mut tasks, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         tokio::task::LocalSet::new()
             .run_until(async {
                 for (number, n) in clients.iter().enumerate() {
-                    let Ok(permit) = admission.admit((*n > 0).then(|| client(*n))) else {
+                    let Ok(taken_slot) = admission.admit((*n > 0).then(|| client(*n))) else {
                         refused.push(number);
                         continue;
                     };
                     let task = tokio::task::spawn_local(std::future::pending::<()>());
-                    admission.held_by(permit.id(), task.abort_handle());
-                    permits.push(permit);
+                    admission.held_by(taken_slot.id(), task.abort_handle());
+                    taken_slots.push(taken_slot);
                     tasks.push((number, task));
                 }
                 let mut aborted = Vec::new();
@@ -174,15 +182,15 @@ mod tests {
                         aborted.push(number);
                     }
                 }
-                permits.clear();
-                assert!(admission.places.borrow().is_empty());
+                taken_slots.clear();
+                assert!(admission.slots.borrow().is_empty());
                 (refused, aborted)
             })
             .await
     }
 
     #[tokio::test]
-    async fn who_takes_more_than_its_share_loses_its_oldest_to_others() {
+    async fn the_client_with_the_most_slots_loses_its_oldest() {
         let flood = [1, 1, 1, 1, 1, 1, 1, 2, 3, 2];
         for when_full in [WhenFull::RefuseNewest, WhenFull::EvictOldest] {
             assert_eq!(admit(when_full, &flood).await, (vec![], vec![0, 1]));
@@ -190,21 +198,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_loses_a_place_to_a_client_that_holds_as_many() {
+    async fn no_client_loses_a_slot_to_one_that_holds_as_many() {
         let honest = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1];
         assert_eq!(admit(WhenFull::RefuseNewest, &honest).await, (vec![8, 9], vec![]));
         assert_eq!(admit(WhenFull::EvictOldest, &honest).await, (vec![], vec![0, 1]));
     }
 
     #[tokio::test]
-    async fn connections_of_a_proxy_are_not_one_client() {
+    async fn connections_of_a_proxy_are_not_counted_as_one_client() {
         let proxied = [0, 0, 0, 0, 0, 0, 1, 1, 2, 0];
         assert_eq!(admit(WhenFull::RefuseNewest, &proxied).await, (vec![9], vec![6]));
         assert_eq!(admit(WhenFull::EvictOldest, &proxied).await, (vec![], vec![0, 6]));
     }
 
     #[tokio::test]
-    async fn a_client_alone_is_refused_or_drops_its_own() {
+    async fn a_single_client_is_refused_or_loses_its_own_oldest() {
         assert_eq!(admit(WhenFull::RefuseNewest, &[1; 10]).await, (vec![8, 9], vec![]));
         assert_eq!(admit(WhenFull::EvictOldest, &[1; 10]).await, (vec![], vec![0, 1]));
     }

@@ -1,8 +1,9 @@
-//! Where credentials are asked for: one rule for sources, the administrator and listeners.
+//! Checks credentials, with the same lockout for sources, listeners and the administrator.
 //!
-//! A client that gave too many wrong ones is refused before anything is compared; otherwise a lockout
-//! would only change the answer to a wrong guess. A credential that was recently right from the same
-//! client is still compared, so a guesser cannot lock out others who share its address.
+//! A client that presented too many wrong credentials is refused before its credential is compared.
+//! Otherwise it could still find out whether a guess is right. A credential that was right lately
+//! from the same client is still compared, so a guesser cannot lock out others who share its
+//! address.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -15,12 +16,12 @@ use crate::client_addr::{ClientAddr, network};
 use crate::http::Reply;
 use crate::log::journal;
 
-/// Right credentials that are remembered.
+/// How many right credentials are remembered.
 const MAX_KNOWN: usize = 1024;
-/// The same for one client.
+/// How many of them may be of one client.
 const MAX_KNOWN_OF_CLIENT: usize = 32;
 
-/// Lets in who knows a credential, and keeps out who guesses.
+/// Checks credentials and locks out clients that guess.
 #[derive(Debug, Default)]
 pub(crate) struct LoginGuard {
     state: Mutex<GuardState>,
@@ -32,47 +33,49 @@ struct GuardState {
     known: KnownCredentials,
 }
 
-/// Credentials that were right, as keyed hashes, with the client that gave them; the latest last.
+/// Credentials that were right, as keyed hashes, with the client that presented them.
 #[derive(Debug, Default)]
 struct KnownCredentials {
     key: RandomState,
-    all: VecDeque<(IpAddr, u64)>,
+    /// The newest last.
+    entries: VecDeque<(IpAddr, u64)>,
 }
 
 impl LoginGuard {
-    /// Lets in whoever says one of these logins. `who` is what they are for: `source`, `admin`.
+    /// Checks an `Authorization` field against these logins. `role` is what they are for, `source`
+    /// or `admin`, and becomes a part of the realm.
     ///
     /// # Errors
-    /// The reply to give: 401 for a wrong login or none, 429 after too many wrong ones.
+    /// The response to send: 401 if the login is wrong or missing, 429 if the client is locked out.
     pub(crate) fn admit(
         &self,
         logins: &[&Login],
-        said: Option<&str>,
+        authorization: Option<&str>,
         client: ClientAddr,
-        who: &str,
+        role: &str,
     ) -> Result<(), Reply> {
-        self.try_again(client, said.unwrap_or_default())?;
+        self.try_again(client, authorization.unwrap_or_default())?;
         let user = logins.first().map_or("", |login| &login.user);
-        let unauthorised = |sentence: String| {
+        let unauthorized = |sentence: String| {
             Reply::new(401, sentence)
-                .with("WWW-Authenticate", format!("Basic realm=\"silvacast {who}\""))
+                .with("WWW-Authenticate", format!("Basic realm=\"silvacast {role}\""))
         };
-        let Some(said) = said else {
-            return Err(unauthorised(format!("You need to authenticate as user '{user}'.")));
+        let Some(authorization) = authorization else {
+            return Err(unauthorized(format!("You need to authenticate as user '{user}'.")));
         };
-        // All are looked at, whatever the first says.
-        if logins.iter().fold(false, |known, login| known | login.is(said)) {
-            self.was_right(client, said);
+        // Compare with all logins, so that the time does not reveal which one matched.
+        if logins.iter().fold(false, |matched, login| matched | login.is(authorization)) {
+            self.was_right(client, authorization);
             return Ok(());
         }
         self.was_wrong(client);
-        Err(unauthorised(format!("Wrong user or password; the user is '{user}'.")))
+        Err(unauthorized(format!("Wrong user or password; the user is '{user}'.")))
     }
 
-    /// Whether this credential of a client may be compared now.
+    /// Checks that the client is not locked out, or that this credential was right lately.
     ///
     /// # Errors
-    /// The reply to give if the client has to wait.
+    /// The response to send (429) if the credential must not be compared.
     pub(crate) fn try_again(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
         // If a trusted proxy did not forward a client address, we cannot tell clients apart, so
         // nobody is locked out.
@@ -81,7 +84,7 @@ impl LoginGuard {
         }
         let state = self.state();
         let Some(wait) = state.lockout.wait(client.address, Instant::now()) else { return Ok(()) };
-        if state.known.has(client.address, credential) {
+        if state.known.contains(client.address, credential) {
             return Ok(());
         }
         let sentence = "Too many wrong passwords from this address; try again in a minute.";
@@ -89,44 +92,49 @@ impl LoginGuard {
         Err(Reply::new(429, sentence).with("Retry-After", seconds.to_string()))
     }
 
-    /// Notes that a credential was right.
+    /// Records that a credential was right.
     pub(crate) fn was_right(&self, client: ClientAddr, credential: &str) {
         if !client.is_proxy {
-            self.state().known.note(client.address, credential);
+            self.state().known.insert(client.address, credential);
         }
     }
 
-    /// Notes that a credential was wrong.
+    /// Records that a credential was wrong.
     pub(crate) fn was_wrong(&self, client: ClientAddr) {
-        if !client.is_proxy && self.state().lockout.note(client.address, Instant::now()) {
-            journal!(warn, LOCKOUT, peer = %client.address, "too many wrong passwords in a minute: locked out for a minute");
+        if !client.is_proxy && self.state().lockout.record(client.address, Instant::now()) {
+            journal!(
+                warn,
+                LOCKOUT,
+                peer = %client.address,
+                "too many wrong passwords within a minute; locked out for a minute"
+            );
         }
     }
 
     fn state(&self) -> MutexGuard<'_, GuardState> {
-        // No code can panic while it holds this lock.
+        // Nothing panics while it holds this lock, so it cannot be poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl KnownCredentials {
-    fn has(&self, client: IpAddr, credential: &str) -> bool {
-        self.all.contains(&(network(client), self.key.hash_one(credential)))
+    fn contains(&self, client: IpAddr, credential: &str) -> bool {
+        self.entries.contains(&(network(client), self.key.hash_one(credential)))
     }
 
-    fn note(&mut self, client: IpAddr, credential: &str) {
+    fn insert(&mut self, client: IpAddr, credential: &str) {
         let entry = (network(client), self.key.hash_one(credential));
-        if let Some(at) = self.all.iter().position(|known| *known == entry) {
-            self.all.remove(at);
+        if let Some(at) = self.entries.iter().position(|known| *known == entry) {
+            self.entries.remove(at);
         }
-        let own = self.all.iter().filter(|(client, _)| *client == entry.0).count();
-        if own >= MAX_KNOWN_OF_CLIENT {
-            let oldest = self.all.iter().position(|(client, _)| *client == entry.0);
-            oldest.and_then(|at| self.all.remove(at));
-        } else if self.all.len() >= MAX_KNOWN {
-            self.all.pop_front();
+        let of_client = self.entries.iter().filter(|(client, _)| *client == entry.0).count();
+        if of_client >= MAX_KNOWN_OF_CLIENT {
+            let oldest = self.entries.iter().position(|(client, _)| *client == entry.0);
+            oldest.and_then(|at| self.entries.remove(at));
+        } else if self.entries.len() >= MAX_KNOWN {
+            self.entries.pop_front();
         }
-        self.all.push_back(entry);
+        self.entries.push_back(entry);
     }
 }
 
@@ -135,7 +143,7 @@ mod tests {
     use super::*;
     use crate::auth::Secret;
 
-    const HERE: ClientAddr = client(1);
+    const CLIENT: ClientAddr = client(1);
 
     const fn client(n: u8) -> ClientAddr {
         let address = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n));
@@ -147,39 +155,43 @@ mod tests {
     }
 
     #[test]
-    fn after_a_lockout_the_right_credential_is_not_even_compared() {
+    fn a_locked_out_client_is_refused_even_with_the_right_credential() {
         let guard = LoginGuard::default();
         let login = Login { user: "source".into(), password: Secret::new("right") };
         let right = "Basic c291cmNlOnJpZ2h0";
         for _ in 0..5 {
-            let wrong = guard.admit(&[&login], Some("Basic c291cmNlOndyb25n"), HERE, "source");
+            let wrong = guard.admit(&[&login], Some("Basic c291cmNlOndyb25n"), CLIENT, "source");
             assert_eq!(wrong.unwrap_err().status, 401);
         }
-        assert_eq!(guard.admit(&[&login], Some(right), HERE, "source").unwrap_err().status, 429);
+        assert_eq!(guard.admit(&[&login], Some(right), CLIENT, "source").unwrap_err().status, 429);
         assert!(guard.admit(&[&login], Some(right), client(2), "source").is_ok());
     }
 
     #[test]
-    fn who_was_right_lately_is_never_locked_out() {
+    fn a_credential_that_was_right_lately_is_never_locked_out() {
         let guard = LoginGuard::default();
-        guard.was_right(HERE, "mine");
-        (0..50).for_each(|_| guard.was_wrong(HERE));
-        assert_eq!(status(&guard, HERE, "mine"), None);
-        assert_eq!(status(&guard, HERE, "another"), Some(429));
-        assert_eq!(status(&guard, client(2), "mine"), Some(429), "its network guesses too");
+        guard.was_right(CLIENT, "mine");
+        (0..50).for_each(|_| guard.was_wrong(CLIENT));
+        assert_eq!(status(&guard, CLIENT, "mine"), None);
+        assert_eq!(status(&guard, CLIENT, "another"), Some(429));
+        assert_eq!(
+            status(&guard, client(2), "mine"),
+            Some(429),
+            "another client of the same network"
+        );
     }
 
     #[test]
-    fn one_client_cannot_make_the_others_be_forgotten() {
+    fn one_client_cannot_displace_the_known_credentials_of_others() {
         let guard = LoginGuard::default();
-        guard.was_right(HERE, "mine");
+        guard.was_right(CLIENT, "mine");
         (0..5_000).for_each(|n| guard.was_right(client(2), &n.to_string()));
-        assert!(guard.state().known.has(HERE.address, "mine"));
-        assert_eq!(guard.state().known.all.len(), 1 + MAX_KNOWN_OF_CLIENT);
+        assert!(guard.state().known.contains(CLIENT.address, "mine"));
+        assert_eq!(guard.state().known.entries.len(), 1 + MAX_KNOWN_OF_CLIENT);
         for n in 0..5_000u32 {
             let address = std::net::Ipv4Addr::from_bits(n).into();
-            guard.was_right(ClientAddr { address, ..HERE }, "theirs");
+            guard.was_right(ClientAddr { address, ..CLIENT }, "theirs");
         }
-        assert_eq!(guard.state().known.all.len(), MAX_KNOWN);
+        assert_eq!(guard.state().known.entries.len(), MAX_KNOWN);
     }
 }

@@ -1,10 +1,9 @@
-//! Protection against single clients: how many requests are served at once, and who may try
-//! passwords.
+//! Protection of the server against single clients that take too much or guess passwords.
 //!
-//! - [`Admission`]: a limited number of slots for connections; when all are taken, the client that
-//!   holds most of them gives way.
-//! - [`LoginGuard`]: asks for credentials and locks out clients that guess.
-//! - [`PasswordChecker`]: computes bcrypt hashes on a thread of its own.
+//! - [`Admission`]: a limited number of slots for connections. When all are taken, the client that
+//!   holds the most loses one.
+//! - [`LoginGuard`]: checks credentials and locks out clients that guess.
+//! - [`PasswordChecker`]: checks passwords against bcrypt hashes on a separate thread.
 
 mod admission;
 mod login_guard;

@@ -1,8 +1,8 @@
 //! All listeners of one mount on one data-plane thread.
 //!
-//! When pages arrive, the audience is walked once and each listener written to without
-//! waiting. Only one whose kernel buffer is full is left to the reactor: it costs
-//! nothing more until its peer reads again. No task and no timer per listener.
+//! When pages are published, one walk through the audience writes to each listener without waiting.
+//! A listener whose send buffer is full is skipped until epoll reports that there is room again.
+//! There is no task and no timer per listener.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -23,24 +23,24 @@ use crate::log::journal;
 use crate::mount::{MountCounters, MountEntry, MountView, PageLog};
 use crate::tcp::close;
 
-/// How many listeners are written to before others get their turn.
-const SLICE: usize = 64;
-/// How often it is looked at who acknowledges nothing.
-const SWEEP: Duration = Duration::from_secs(1);
-/// The same of those that have yet to acknowledge the end.
-const LOOK: Duration = Duration::from_millis(20);
+/// How many listeners are written to before the task yields.
+const BATCH: usize = 64;
+/// How often the timeouts of all listeners are checked.
+const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is checked which listeners have acknowledged the end of their stream.
+const FINISH_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The listeners of one mount on one thread.
 pub struct Audience {
     view: MountView,
     listeners: RefCell<Slab<Listener>>,
-    /// How many of them have yet to acknowledge the end.
+    /// Number of listeners that have yet to acknowledge the end of their stream.
     finishing: Cell<usize>,
     reactor: AsyncFd<Reactor>,
     clock: Clock,
 }
 
-/// An epoll set of its own, which the runtime watches as one descriptor.
+/// An epoll set for all sockets of the audience, which the runtime watches as one descriptor.
 struct Reactor(Epoll);
 
 impl AsRawFd for Reactor {
@@ -53,10 +53,12 @@ impl Audience {
     /// An empty audience.
     ///
     /// # Errors
-    /// What the system says when it has no descriptor left.
+    /// The system's error if the epoll set cannot be created, for example without a free
+    /// descriptor.
     pub fn new(view: MountView, clock: Clock) -> io::Result<Self> {
         let reactor = Reactor(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-        // SAFETY: the one descriptor that `Reactor` owns stays open, and the same, until it is dropped.
+        // SAFETY: `Reactor` owns its descriptor and keeps it open and unchanged until it is
+        // dropped.
         #[allow(unsafe_code, reason = "the runtime has no safe way to watch an epoll set")]
         let reactor = unsafe { AsyncFd::register_with_interest(reactor, Interest::READABLE) };
         let reactor = reactor.map_err(|failed| failed.into_parts().1)?;
@@ -64,97 +66,105 @@ impl Audience {
         Ok(Self { view, listeners, finishing, reactor, clock })
     }
 
-    /// Takes a listener in and writes to it at once.
+    /// Adds a listener and writes to it at once.
     ///
     /// # Errors
-    /// What the system says if the socket cannot be watched.
+    /// The system's error if the socket cannot be added to the epoll set.
     pub fn add(&self, listener: Listener) -> io::Result<()> {
         let id = {
             let mut listeners = self.listeners.borrow_mut();
             let entry = listeners.vacant_entry();
             let id = entry.key();
-            // Edges only: a listener that keeps up is never woken for.
+            // Edge-triggered: a listener that keeps up causes no wake-ups.
             let flags = EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
             let event = EpollEvent::new(flags, id as u64);
             self.reactor.get_ref().0.add(listener.socket(), event)?;
             entry.insert(listener);
             id
         };
-        self.visit(id);
+        self.write_to(id);
         Ok(())
     }
 
-    /// Hangs up on the listener of this number; false if it is not here.
-    pub fn dismiss(&self, info: u64) -> bool {
-        let is_it = |listener: &Listener| listener.session.registration.listener().id == info;
-        let found = self.listeners.borrow().iter().find(|(_, l)| is_it(l)).map(|(id, _)| id);
-        found.map(|id| self.remove(id, Departure::Dismissed)).is_some()
+    /// Disconnects a listener for an administrator; returns false if it is not in this audience.
+    /// `listener` is the id in the listener directory.
+    pub fn evict(&self, listener: u64) -> bool {
+        let matches = |l: &Listener| l.session.registration.listener().id == listener;
+        let found = self.listeners.borrow().iter().find(|(_, l)| matches(l)).map(|(id, _)| id);
+        found.map(|id| self.remove(id, LeaveReason::Evicted)).is_some()
     }
 
-    /// This thread's time.
+    /// The thread's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The mount they listen to, as this thread sees it.
+    /// The thread's view of the mount.
     pub fn view(&self) -> &MountView {
         &self.view
     }
 
-    /// Serves until nobody listens any more and, on the mount's own thread, nothing is on the air; or until the
-    /// mount's place is given to another one.
+    /// Serves until the last listener has left and, on the home thread, the mount has neither a
+    /// source nor a stream; or until the mount makes room for another one.
     pub async fn serve(&self) {
-        let mut held: Option<tokio::time::Instant> = None;
-        let (mut sweep, mut look) = (interval(SWEEP), interval(LOOK));
-        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut deliver_at: Option<tokio::time::Instant> = None;
+        let mut timeout_check = interval(TIMEOUT_CHECK_INTERVAL);
+        let mut finish_check = interval(FINISH_CHECK_INTERVAL);
+        finish_check.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        timeout_check.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while self.is_needed() {
             tokio::select! {
                 () = self.view.changed() => {
-                    if self.entry().is_place_given() {
+                    if self.entry().is_retired() {
                         break;
                     }
                     let coalesce = self.entry().settings().coalesce;
                     if coalesce.is_zero() {
                         self.deliver().await;
                     } else {
-                        held.get_or_insert_with(|| tokio::time::Instant::now() + coalesce);
+                        deliver_at.get_or_insert_with(|| tokio::time::Instant::now() + coalesce);
                     }
                 }
-                () = sleep_until(held.unwrap_or_else(tokio::time::Instant::now)), if held.is_some() => {
-                    held = None;
+                () = sleep_until(deliver_at.unwrap_or_else(tokio::time::Instant::now)),
+                    if deliver_at.is_some() =>
+                {
+                    deliver_at = None;
                     self.deliver().await;
                 }
                 ready = self.reactor.readable() => match ready {
-                    Ok(mut ready) => if self.resume() { ready.clear_ready() },
+                    Ok(mut ready) => if self.write_to_ready() { ready.clear_ready() },
                     Err(error) => {
                         let mount = self.entry().name.as_str();
-                        journal!(error, MOUNT_FAILED, mount, %error, "the listeners' reactor is gone");
+                        journal!(
+                            error, MOUNT_FAILED, mount, %error,
+                            "the listeners' epoll set failed"
+                        );
                         return;
                     }
                 },
-                _ = look.tick(), if self.finishing.get() > 0 => self.see_off(),
-                _ = sweep.tick() => self.sweep(),
+                _ = finish_check.tick(), if self.finishing.get() > 0 => self.close_finished(),
+                _ = timeout_check.tick() => self.check_timeouts(),
             }
         }
-        let left: Vec<_> = self.listeners.borrow().iter().map(|(id, _)| id).collect();
-        for id in left {
-            self.remove(id, Departure::PlaceNeeded);
+        let remaining: Vec<_> = self.listeners.borrow().iter().map(|(id, _)| id).collect();
+        for id in remaining {
+            self.remove(id, LeaveReason::Retired);
         }
         self.entry().gauges.set_lag(self.view.thread(), 0);
     }
 
     fn is_needed(&self) -> bool {
-        let wanted = self.view.home().is_some_and(|mount| mount.is_wanted());
-        wanted || !self.listeners.borrow().is_empty()
+        let has_source_or_stream = self.view.home().is_some_and(|mount| mount.is_wanted());
+        has_source_or_stream || !self.listeners.borrow().is_empty()
     }
 
     fn entry(&self) -> &MountEntry {
         self.view.shared().entry()
     }
 
-    /// Writes what is new to everybody who can take it, some at a time: a walk through a thousand
-    /// takes milliseconds, and in between, newcomers get their first page and other mounts theirs.
+    /// Writes new pages to all listeners that are not blocked. Yields after each batch: a walk
+    /// through a thousand listeners takes milliseconds, and meanwhile new listeners and other
+    /// mounts are served.
     async fn deliver(&self) {
         self.view.refresh();
         let mut next = 0;
@@ -162,13 +172,13 @@ impl Audience {
             if next > 0 {
                 yield_now().await;
             }
-            self.deliver_to(next..next + SLICE);
-            next += SLICE;
+            self.deliver_to(next..next + BATCH);
+            next += BATCH;
         }
     }
 
     fn deliver_to(&self, ids: Range<usize>) {
-        let mut gone = Vec::new();
+        let mut leaving = Vec::new();
         let mut totals = WriteTotals::default();
         {
             let pages = self.view.pages();
@@ -177,119 +187,123 @@ impl Audience {
                 if let Some(listener) = listeners.get_mut(id)
                     && !listener.blocked
                 {
-                    gone.extend(totals.write(&pages, listener).map(|why| (id, why)));
+                    leaving.extend(totals.write(&pages, listener).map(|reason| (id, reason)));
                 }
             }
         }
         totals.add_to(&self.entry().counters);
-        for (id, why) in gone {
-            self.dismiss_or_finish(id, why);
+        for (id, reason) in leaving {
+            self.remove_or_finish(id, reason);
         }
     }
 
-    /// Writes to those whose kernel buffers have room again; true if there are no more of them.
-    fn resume(&self) -> bool {
+    /// Writes to listeners whose send buffers have room again. Returns true if there were no more
+    /// events than fit in one call.
+    fn write_to_ready(&self) -> bool {
         let mut events = [EpollEvent::empty(); 64];
-        // Nothing to wait for and nothing to fail: the descriptor is open and the timeout zero.
+        // This cannot fail: the descriptor is open, and a call with timeout 0 is not interrupted.
         let ready = self.reactor.get_ref().0.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..ready] {
-            let gone = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-            if event.events().intersects(gone) {
-                self.hung_up(event.data() as usize);
+            let closed = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            if event.events().intersects(closed) {
+                self.peer_closed(event.data() as usize);
             } else {
-                self.visit(event.data() as usize);
+                self.write_to(event.data() as usize);
             }
         }
         ready < events.len()
     }
 
-    fn visit(&self, id: usize) {
+    fn write_to(&self, id: usize) {
         let mut totals = WriteTotals::default();
-        let gone = {
+        let leaves = {
             let pages = self.view.pages();
             let mut listeners = self.listeners.borrow_mut();
             listeners.get_mut(id).and_then(|listener| totals.write(&pages, listener))
         };
         totals.add_to(&self.entry().counters);
-        if let Some(why) = gone {
-            self.dismiss_or_finish(id, why);
+        if let Some(reason) = leaves {
+            self.remove_or_finish(id, reason);
         }
     }
 
-    /// Lets a listener go: one that has been written its stream to the end, once its peer has that.
-    fn dismiss_or_finish(&self, id: usize, why: Departure) {
-        let finishes = why == Departure::Ended && {
+    /// Removes a listener. After the end of a stream, waits for the peer's acknowledgement first.
+    fn remove_or_finish(&self, id: usize, reason: LeaveReason) {
+        let must_wait = reason == LeaveReason::Ended && {
             let mut listeners = self.listeners.borrow_mut();
             listeners.get_mut(id).is_some_and(|listener| {
-                let first = !listener.finishing;
-                let waits = !listener.is_finished();
-                self.finishing.set(self.finishing.get() + usize::from(first));
-                waits
+                let is_first_call = !listener.finishing;
+                let is_finished = listener.finish();
+                self.finishing.set(self.finishing.get() + usize::from(is_first_call));
+                !is_finished
             })
         };
-        if !finishes {
-            self.remove(id, why);
+        if !must_wait {
+            self.remove(id, reason);
         }
     }
 
-    /// Closes the connections of those that have acknowledged the end.
-    fn see_off(&self) {
+    /// Closes the connections of listeners that have acknowledged the end of their stream.
+    fn close_finished(&self) {
         let finished = |(id, listener): (usize, &mut Listener)| {
-            (listener.finishing && listener.is_finished()).then_some(id)
+            (listener.finishing && listener.finish()).then_some(id)
         };
         let finished: Vec<_> =
             self.listeners.borrow_mut().iter_mut().filter_map(finished).collect();
         for id in finished {
-            self.remove(id, Departure::Ended);
+            self.remove(id, LeaveReason::Ended);
         }
     }
 
-    /// A peer that closed its end is gone: no player half-closes, and a seat is not kept for one
-    /// that might.
-    fn hung_up(&self, id: usize) {
-        let why = {
+    /// Removes a listener whose peer has closed its side of the connection, or reset it. A peer
+    /// that only half-closed the connection is removed too: no player does that.
+    fn peer_closed(&self, id: usize) {
+        let reason = {
             let listeners = self.listeners.borrow();
             let Some(listener) = listeners.get(id) else { return };
             let error = listener.socket().take_error().ok().flatten();
-            let left = error.map_or(Departure::Left, |error| Departure::of(&error));
-            if listener.finishing { Departure::Ended } else { left }
+            let closed = error.map_or(LeaveReason::Closed, |error| LeaveReason::of(&error));
+            if listener.finishing { LeaveReason::Ended } else { closed }
         };
-        self.remove(id, why);
+        self.remove(id, reason);
     }
 
-    /// Drops those whose peer has acknowledged nothing for too long, or whose time is over.
-    fn sweep(&self) {
+    /// Disconnects listeners that have acknowledged nothing for too long or whose link has expired,
+    /// and updates the gauge of the slowest listener's lag.
+    fn check_timeouts(&self) {
         let timeout = self.entry().settings().listener_timeout;
         let pages = self.view.pages();
         let mut listeners = self.listeners.borrow_mut();
-        // A link's time is real time.
-        let (now, real) = (self.clock.now(), Instant::now());
-        let why = |listener: &mut Listener| {
+        // A link expires in real time.
+        let (now, real_now) = (self.clock.now(), Instant::now());
+        let reason = |listener: &mut Listener| {
             if listener.stalled(now) >= timeout {
-                Some(Departure::Stuck)
-            } else if listener.session.until.is_some_and(|until| real >= until) {
-                Some(Departure::Expired)
+                Some(LeaveReason::Stalled)
+            } else if listener.session.until.is_some_and(|until| real_now >= until) {
+                Some(LeaveReason::Expired)
             } else {
                 None
             }
         };
-        let gone: Vec<_> =
-            listeners.iter_mut().filter_map(|(id, listener)| Some((id, why(listener)?))).collect();
-        let behind = listeners.iter().map(|(_, listener)| listener.lag(&pages.ring)).max();
-        self.entry().gauges.set_lag(self.view.thread(), behind.unwrap_or(0));
+        let leaving: Vec<_> = listeners
+            .iter_mut()
+            .filter_map(|(id, listener)| Some((id, reason(listener)?)))
+            .collect();
+        let lag = listeners.iter().map(|(_, listener)| listener.lag(&pages.ring)).max();
+        self.entry().gauges.set_lag(self.view.thread(), lag.unwrap_or(0));
         drop((pages, listeners));
-        for (id, why) in gone {
-            self.remove(id, why);
+        for (id, reason) in leaving {
+            self.remove(id, reason);
         }
     }
 
-    fn remove(&self, id: usize, why: Departure) {
+    fn remove(&self, id: usize, reason: LeaveReason) {
         let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
         self.finishing.set(self.finishing.get() - usize::from(listener.finishing));
         listener.discard_input();
         close(listener.socket());
         let ListenerSession { registration, permits, .. } = *listener.session;
-        // Free for others by the time that anybody hears of it.
+        // Free the permits before the log and the control plane report that the listener left.
         drop(permits);
         let info = registration.listener();
         journal!(
@@ -297,18 +311,18 @@ impl Audience {
             mount = self.entry().name.as_str(),
             peer = %info.address,
             agent = &*info.agent,
-            reason = %why,
+            reason = %reason,
             seconds = info.since.elapsed().as_secs(),
             bytes = listener.sent,
             skips = listener.skips,
             "listener left"
         );
         drop(registration);
-        self.entry().somebody_left();
+        self.entry().listener_left();
     }
 }
 
-/// What one walk through an audience comes to, so that the shared counters are touched once.
+/// Sums up one walk through an audience, so that the shared counters are written once per walk.
 #[derive(Default)]
 struct WriteTotals {
     bytes: u64,
@@ -316,29 +330,29 @@ struct WriteTotals {
 }
 
 impl WriteTotals {
-    /// Writes to one listener; says why it goes, if it does.
-    fn write(&mut self, pages: &PageLog, listener: &mut Listener) -> Option<Departure> {
+    /// Writes to one listener; returns a reason if the listener must leave.
+    fn write(&mut self, pages: &PageLog, listener: &mut Listener) -> Option<LeaveReason> {
         if listener.finishing {
             return None;
         }
         let (sent, skips) = (listener.sent, listener.skips);
-        let mut progress = listener.write(&pages.ring, pages.end_of(listener.era));
-        let goes_on = match progress {
-            WriteOutcome::Ended => listener.go_on(pages),
-            WriteOutcome::HeadersGone => listener.take_new_headers(pages),
+        let mut outcome = listener.write(&pages.ring, pages.end_of(listener.era));
+        let can_continue = match outcome {
+            WriteOutcome::Ended => listener.join_next_stream(pages),
+            WriteOutcome::HeadersReplaced => listener.replace_headers(pages),
             _ => false,
         };
-        if goes_on {
-            progress = listener.write(&pages.ring, pages.end_of(listener.era));
+        if can_continue {
+            outcome = listener.write(&pages.ring, pages.end_of(listener.era));
         }
         self.bytes += listener.sent - sent;
         self.skips += listener.skips - skips;
-        match progress {
+        match outcome {
             WriteOutcome::CaughtUp => listener.blocked = false,
             WriteOutcome::Blocked => listener.blocked = true,
-            WriteOutcome::Ended => return Some(Departure::Ended),
-            WriteOutcome::HeadersGone => return Some(Departure::HeadersGone),
-            WriteOutcome::Gone(error) => return Some(Departure::of(&error)),
+            WriteOutcome::Ended => return Some(LeaveReason::Ended),
+            WriteOutcome::HeadersReplaced => return Some(LeaveReason::HeadersReplaced),
+            WriteOutcome::Failed(error) => return Some(LeaveReason::of(&error)),
         }
         None
     }
@@ -349,28 +363,28 @@ impl WriteTotals {
     }
 }
 
-/// Why a listener goes.
+/// Why a listener leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Departure {
+enum LeaveReason {
     #[error("the stream ended")]
     Ended,
-    #[error("the listener hung up")]
-    Left,
-    #[error("the listener took nothing for too long")]
-    Stuck,
-    #[error("the administrator ended it")]
-    Dismissed,
-    #[error("the time of its link is over")]
+    #[error("the listener disconnected")]
+    Closed,
+    #[error("the listener acknowledged nothing for too long")]
+    Stalled,
+    #[error("an administrator disconnected the listener")]
+    Evicted,
+    #[error("the listener's link has expired")]
     Expired,
-    #[error("the stream restarted before the listener had taken its headers")]
-    HeadersGone,
-    #[error("the stream had ended, and another mount needs its place")]
-    PlaceNeeded,
+    #[error("the source restarted before the listener had received the stream's headers")]
+    HeadersReplaced,
+    #[error("the stream had ended, and the mount was removed to make room for another one")]
+    Retired,
 }
 
-impl Departure {
+impl LeaveReason {
     fn of(error: &io::Error) -> Self {
-        // The kernel's probes may be first to find that the peer has vanished.
-        if error.kind() == io::ErrorKind::TimedOut { Self::Stuck } else { Self::Left }
+        // The kernel's keep-alive probes may find first that the peer has vanished.
+        if error.kind() == io::ErrorKind::TimedOut { Self::Stalled } else { Self::Closed }
     }
 }

@@ -1,44 +1,44 @@
-//! How much of the past a player gets when it joins.
+//! How much past audio a player gets when it joins.
 //!
-//! A browser's media element takes data in steps of 32 KiB: with less it stays silent
-//! until the stream has filled that step, 4 s at 64 kb/s. Every other player plays
-//! what it gets, and keeps what it was given beforehand as delay for ever. So `auto`
-//! gives the one just over its step and all others a fifth of a second.
+//! A browser's media element processes data in blocks of 32 KiB: it stays silent until the first
+//! block is complete, which takes 4 s at 64 kbit/s. Every other player starts at once, and stays
+//! behind live by the duration of its burst. So `auto` gives a media element slightly more than one
+//! block, and any other player 200 ms.
 
 use std::time::Duration;
 
 use crate::mount::Burst;
 
-/// What a browser's media element needs before it plays, and a little more, in bytes.
-const MEDIA_ELEMENT: u64 = 33 * 1024;
-/// What every other player gets.
+/// The burst of a browser's media element, in bytes: slightly more than one block.
+const MEDIA_ELEMENT_BYTES: u64 = 33 * 1024;
+/// The burst of any other player.
 const NEAR_LIVE: Duration = Duration::from_millis(200);
 
-/// What a request tells of the player behind it.
+/// What a request reveals about the player.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Player<'a> {
-    /// `Sec-Fetch-Dest`; browsers send it on secure origins only.
+    /// `Sec-Fetch-Dest`; browsers send it to secure origins only.
     pub fetch_dest: Option<&'a str>,
     /// `User-Agent`.
     pub agent: Option<&'a str>,
-    /// A `Range` was asked for; a media element does, `fetch()` does not.
+    /// Whether the request has a `Range` field: a media element sends one, `fetch()` does not.
     pub range: bool,
 }
 
-/// A burst, decided.
+/// The size of a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
-    /// At least so many bytes of pages.
+    /// At least this many bytes, in whole pages.
     Bytes(u64),
-    /// At least so much audio.
+    /// At least this much audio, in whole pages.
     Time(Duration),
 }
 
-/// Decides what a player gets: what it asked for, else what the mount's rules say.
-pub fn amount(asked: Option<Duration>, rule: Burst, player: Player<'_>) -> Amount {
-    match (asked, rule) {
+/// The burst that a player gets: the one that it requested, or else the mount's setting.
+pub fn amount(requested: Option<Duration>, setting: Burst, player: Player<'_>) -> Amount {
+    match (requested, setting) {
         (Some(time), _) | (None, Burst::Time(time)) => Amount::Time(time),
-        (None, Burst::Auto) if player.is_media_element() => Amount::Bytes(MEDIA_ELEMENT),
+        (None, Burst::Auto) if player.is_media_element() => Amount::Bytes(MEDIA_ELEMENT_BYTES),
         (None, Burst::Auto) => Amount::Time(NEAR_LIVE),
     }
 }
@@ -47,7 +47,7 @@ impl Player<'_> {
     fn is_media_element(&self) -> bool {
         let agent = self.agent.unwrap_or_default();
         match self.fetch_dest {
-            // A document: the URL was opened by itself, and the browser makes a player of it.
+            // `document`: the user opened the URL of the mount, and the browser shows its player.
             Some(dest) => matches!(dest, "audio" | "video" | "document"),
             None => {
                 agent.starts_with("AppleCoreMedia/") || agent.starts_with("Mozilla/") && self.range
@@ -67,20 +67,20 @@ mod tests {
     }
 
     #[test]
-    fn media_elements_get_their_step_and_all_others_stay_near_live() {
-        let step = Amount::Bytes(MEDIA_ELEMENT);
-        assert_eq!(auto(Some("audio"), FIREFOX, true), step);
-        assert_eq!(auto(Some("document"), FIREFOX, false), step);
-        assert_eq!(auto(None, FIREFOX, true), step, "plain http: no Sec-Fetch-Dest");
-        let stream = Amount::Time(NEAR_LIVE);
-        assert_eq!(auto(Some("empty"), FIREFOX, false), stream, "fetch()");
-        assert_eq!(auto(None, FIREFOX, false), stream, "fetch() on plain http");
-        assert_eq!(auto(None, Some("Lavf/59.27.100"), true), stream);
-        assert_eq!(auto(None, None, false), stream);
+    fn media_elements_get_a_whole_block_and_other_players_stay_near_live() {
+        let block = Amount::Bytes(MEDIA_ELEMENT_BYTES);
+        assert_eq!(auto(Some("audio"), FIREFOX, true), block);
+        assert_eq!(auto(Some("document"), FIREFOX, false), block);
+        assert_eq!(auto(None, FIREFOX, true), block, "plain http: no Sec-Fetch-Dest");
+        let near_live = Amount::Time(NEAR_LIVE);
+        assert_eq!(auto(Some("empty"), FIREFOX, false), near_live, "fetch()");
+        assert_eq!(auto(None, FIREFOX, false), near_live, "fetch() on plain http");
+        assert_eq!(auto(None, Some("Lavf/59.27.100"), true), near_live);
+        assert_eq!(auto(None, None, false), near_live);
     }
 
     #[test]
-    fn the_listener_is_asked_first_then_the_rules() {
+    fn a_requested_burst_overrides_the_setting() {
         let second = Duration::from_secs(1);
         let audio = Player { fetch_dest: Some("audio"), ..Player::default() };
         assert_eq!(amount(Some(Duration::ZERO), Burst::Auto, audio), Amount::Time(Duration::ZERO));

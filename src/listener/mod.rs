@@ -1,8 +1,8 @@
-//! Listeners: from a request for a mount to its pages in a socket.
+//! Listeners: clients that receive a mount's pages.
 //!
-//! A listener costs a cursor and a socket. It is written to straight from the ring,
-//! without waiting; whatever it does costs itself only. What counts is whether its peer acknowledges what is
-//! sent: one that reads, however slowly, stays.
+//! A listener is a socket and a cursor. Pages are written to the socket directly from the ring,
+//! without waiting, so a slow listener delays no other. A listener stays connected as long as its
+//! peer acknowledges data, however slowly.
 
 mod audience;
 mod burst;
@@ -25,31 +25,31 @@ use writer::Listener;
 use crate::log::journal;
 use crate::tcp::keep_alive;
 
-/// What a listener takes of the process's memory at the most, in bytes: itself, its place in the
-/// audience, and the answer's head until the kernel has it.
+/// The maximum process memory of a listener, in bytes: its own state, its entries in the audience
+/// and in the directory, and the response head until it is written.
 pub const LISTENER_MEMORY: usize = 4 * 1024;
 
-/// The longest burst that there can be.
-const LONGEST_BURST: Duration = Duration::from_mins(10);
+/// An upper limit for the computed duration of a burst.
+const MAX_BURST: Duration = Duration::from_mins(10);
 
-/// A listener whom the door has let in.
+/// A listener that the door has admitted.
 #[derive(Debug)]
 pub struct ListenerConnection {
-    /// The connection, its request already read.
+    /// The connection, from which the request has been read.
     pub socket: TcpStream,
-    /// How much of the past it gets.
+    /// How much past audio it gets.
     pub burst: Amount,
-    /// Kernel memory for what it has not yet received, in bytes.
+    /// Size of the kernel's send buffer, in bytes.
     pub send_buffer: usize,
-    /// Who it is.
+    /// Its registration and permits.
     pub session: ListenerSession,
 }
 
 impl ListenerConnection {
-    /// Puts the listener into the audience; its first bytes leave now.
+    /// Adds the listener to the audience and writes its first bytes.
     ///
     /// # Errors
-    /// Gives the socket back if the mount has nothing to hear at this moment.
+    /// Returns the socket if the mount has no stream at this moment.
     pub fn join(self, audience: &Audience) -> Result<(), TcpStream> {
         let now = audience.clock().now();
         let view = audience.view();
@@ -62,40 +62,49 @@ impl ListenerConnection {
         let rate = join.headers.codec.granules_per_second();
         let cursor = match self.burst {
             Amount::Time(Duration::ZERO) => pages.ring.end(),
-            Amount::Time(time) => pages.ring.back_in_time(time, rate, join.since),
-            Amount::Bytes(bytes) => pages.ring.back_in_bytes(bytes, join.since),
+            Amount::Time(time) => pages.ring.back_in_time(time, rate, join.start),
+            Amount::Bytes(bytes) => pages.ring.back_in_bytes(bytes, join.start),
         };
         let era = pages.era;
-        let ahead = view.shared().entry().gauges.duration_of(pages.ring.head() - cursor.position());
-        drop(pages);
-        let opening = (response_head(&stream), &join);
         let entry = view.shared().entry();
-        let name = entry.name.as_str();
+        let burst = entry.gauges.duration_of(pages.ring.head() - cursor.position());
+        drop(pages);
+        let preamble = (response_head(&stream), &join);
+        let mount = entry.name.as_str();
         let (peer, since) = {
             let info = self.session.registration.listener();
             (info.address, info.since)
         };
-        let place = (cursor, ahead.unwrap_or_default().min(LONGEST_BURST));
-        let listener = Listener::new(self.socket, opening, place, era, self.session, now);
-        let tuned = tune(listener.socket(), self.send_buffer, entry.settings().listener_timeout);
-        // That it was here is said when it leaves, in one line.
-        match tuned.and_then(|()| audience.add(listener)) {
-            Ok(()) => entry.somebody_came(since.elapsed()),
+        let place = (cursor, burst.unwrap_or_default().min(MAX_BURST));
+        let listener = Listener::new(self.socket, preamble, place, era, self.session, now);
+        let configured = set_socket_options(
+            listener.socket(),
+            self.send_buffer,
+            entry.settings().listener_timeout,
+        );
+        // A listener is logged once, when it leaves.
+        match configured.and_then(|()| audience.add(listener)) {
+            Ok(()) => entry.listener_joined(since.elapsed()),
             Err(error) => {
-                journal!(warn, LISTENER_LOST, mount = name, %peer, %error, "listener lost on joining");
+                journal!(
+                    warn, LISTENER_LOST, mount, %peer, %error,
+                    "cannot add the listener to the mount"
+                );
             }
         }
         Ok(())
     }
 }
 
-/// No delay, a bounded share of kernel memory, and probes for a peer that vanished while it had nothing to
-/// acknowledge. There is no `TCP_USER_TIMEOUT`: it ends a connection whose window is closed whenever the kernel
-/// probes, whatever its peer reads in between.
-fn tune(socket: &TcpStream, send_buffer: usize, timeout: Duration) -> io::Result<()> {
+/// Sets `TCP_NODELAY`, the size of the send buffer, and keep-alive probes, which find a peer that
+/// vanished while nothing was sent to it.
+///
+/// `TCP_USER_TIMEOUT` (tcp(7)) is not used: it resets a connection whose window is closed at each
+/// probe, even if the peer has read data between the probes.
+fn set_socket_options(socket: &TcpStream, send_buffer: usize, timeout: Duration) -> io::Result<()> {
     let options = SockRef::from(socket);
     options.set_tcp_nodelay(true)?;
-    // The kernel doubles what it is asked for, and counts its own overhead in it.
+    // The kernel doubles the requested size, to make room for its own overhead (socket(7)).
     options.set_send_buffer_size(send_buffer / 2)?;
     keep_alive(socket, timeout)
 }

@@ -1,14 +1,15 @@
-//! The head of the answer that a listener gets, as Icecast 2.4 writes it.
+//! The response head that a listener gets, with the fields of Icecast 2.4.
 
 use std::fmt::Write;
 
 use crate::http::{SERVER, date};
 use crate::mount::StreamInfo;
 
-/// The whole head, with its empty line. There is no length: the body ends when the stream does.
+/// The response head, including the empty line. It has no `Content-Length`: the body ends when the
+/// connection is closed.
 pub fn head(stream: &StreamInfo) -> Vec<u8> {
-    let about = &stream.source.description;
-    let mut text = format!(
+    let description = &stream.source.description;
+    let mut head = format!(
         "HTTP/1.0 200 OK\r\nServer: {SERVER}\r\nConnection: Close\r\nDate: {}\r\n\
          Content-Type: audio/ogg\r\nCache-Control: no-cache, no-store\r\n\
          Expires: Mon, 26 Jul 1997 05:00:00 GMT\r\nPragma: no-cache\r\n\
@@ -19,15 +20,15 @@ pub fn head(stream: &StreamInfo) -> Vec<u8> {
     let mut field = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
             // Writing to a String cannot fail.
-            let _ = write!(text, "{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
     };
-    field("icy-description", about.description.as_deref());
-    field("icy-genre", about.genre.as_deref());
-    field("icy-name", about.name.as_deref());
-    field("icy-pub", Some(if about.public { "1" } else { "0" }));
-    field("icy-br", about.bitrate.map(|rate| rate.to_string()).as_deref());
-    field("icy-url", about.url.as_deref());
-    text.push_str("\r\n");
-    text.into_bytes()
+    field("icy-description", description.description.as_deref());
+    field("icy-genre", description.genre.as_deref());
+    field("icy-name", description.name.as_deref());
+    field("icy-pub", Some(if description.public { "1" } else { "0" }));
+    field("icy-br", description.bitrate.map(|rate| rate.to_string()).as_deref());
+    field("icy-url", description.url.as_deref());
+    head.push_str("\r\n");
+    head.into_bytes()
 }

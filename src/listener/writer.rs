@@ -1,7 +1,7 @@
-//! One listener: a socket, a cursor, and what it is still owed before the cursor counts.
+//! One listener: a socket, a cursor into the ring, and bytes to send before those at the cursor.
 //!
-//! It holds no queue. What the kernel does not take now stays in the ring, and is
-//! lost to this listener alone if it stays away for longer than the ring is.
+//! A listener has no queue. Pages that do not fit in the kernel's send buffer stay in the ring. If
+//! the ring overwrites them before the listener catches up, it alone loses them.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,9 +14,9 @@ use crate::quota::Permit;
 use crate::tcp::{AckProgress, unacknowledged};
 use ogg_splice::{CAPTURE_PATTERN, MAX_PAGE, PAGE_HEADER_LEN};
 
-/// Stands in for the rest of a page that the ring overwrote while it was half sent: the length
-/// stays true, the checksum does not, and a player loses that one page and no more. It begins as
-/// every page does.
+/// Replaces the rest of a page that the ring overwrote after a part of it was sent. The page keeps
+/// its length and fails its checksum, so a player loses this page only. Begins with the capture
+/// pattern, in case only a part of that was sent.
 static PADDING: [u8; PAGE_HEADER_LEN + MAX_PAGE] = {
     let mut padding = [0; PAGE_HEADER_LEN + MAX_PAGE];
     let mut at = 0;
@@ -27,140 +27,142 @@ static PADDING: [u8; PAGE_HEADER_LEN + MAX_PAGE] = {
     padding
 };
 
-/// A connected listener. What is not needed for every page is behind a pointer, as all of them
-/// are walked through for every page.
+/// A connected listener. Data that is not needed for every page is behind a pointer, because an
+/// audience walks through all its listeners for every page.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpStream,
-    opening: Option<Box<Opening>>,
-    /// What is left of [`PADDING`] to be sent.
+    preamble: Option<Box<Preamble>>,
+    /// The part of [`PADDING`] that is still to be sent.
     padding: Range<usize>,
     cursor: Cursor,
-    /// Which of the mount's streams it hears.
+    /// The stream that it receives.
     pub era: u64,
-    /// The kernel takes nothing for it at the moment.
+    /// Whether the kernel's send buffer is full.
     pub blocked: bool,
-    /// It has been written everything that it will get, and has yet to acknowledge it.
+    /// Whether everything was written to it, and only the acknowledgement is missing.
     pub finishing: bool,
-    acknowledged: AckProgress,
-    /// How much audio it was given at once.
-    ahead: Duration,
-    /// Bytes that the kernel has taken.
+    ack_progress: AckProgress,
+    /// Duration of the burst.
+    burst: Duration,
+    /// Bytes written to the socket.
     pub sent: u64,
     /// How often the ring overtook it.
     pub skips: u64,
-    /// Who it is, for the record.
+    /// Its registration and permits.
     pub session: Box<ListenerSession>,
 }
 
-/// Who listens, and the seats taken for it.
+/// What a listener holds until it leaves, and how long it may stay.
 #[derive(Debug)]
 pub struct ListenerSession {
-    /// Its registration among those who listen.
+    /// Its entry in the listener directory.
     pub registration: Registration,
-    /// When it has to go, if it may not stay as long as it likes.
+    /// When it is disconnected; `None` for no limit.
     pub until: Option<Instant>,
-    /// Freed when it leaves.
+    /// Its permits from the quotas, freed when it leaves.
     pub permits: Vec<Permit>,
 }
 
-/// The response head and the stream's headers, until the kernel has them. The headers belong to the mount. If
-/// listeners kept them, a source that restarts often would leave one copy per restart with listeners that read nothing.
+/// The response head and the stream's headers, until they are written.
+///
+/// The headers belong to the mount. If listeners kept them, a source that restarts often would
+/// leave one copy per restart with listeners that read nothing.
 #[derive(Debug)]
-struct Opening {
+struct Preamble {
     head: Vec<u8>,
     stream: Weak<JoinPoint>,
     sent: usize,
 }
 
-/// How far a write got.
+/// The result of [`Listener::write`].
 #[derive(Debug)]
 pub enum WriteOutcome {
-    /// All there is has been taken.
+    /// Everything that was published has been written.
     CaughtUp,
-    /// The kernel takes no more for now.
+    /// The kernel's send buffer is full.
     Blocked,
-    /// The stream is over, and all of it has been taken.
+    /// The stream has ended, and all of it has been written.
     Ended,
-    /// Its headers were replaced before all of them were taken.
-    HeadersGone,
-    /// The peer is gone.
-    Gone(io::Error),
+    /// The stream's headers were replaced before all of them were written.
+    HeadersReplaced,
+    /// The connection failed.
+    Failed(io::Error),
 }
 
 impl Listener {
-    /// A listener that is owed `head` and the headers of a stream, and then the pages from `cursor`; what there is of
-    /// them now lasts for as long as it is `ahead`.
+    /// A listener that is sent `head`, then the headers of `stream`, then the pages from `cursor`
+    /// on. `burst` is the duration of the pages that exist now.
     pub fn new(
         socket: TcpStream,
         (head, stream): (Vec<u8>, &Arc<JoinPoint>),
-        (cursor, ahead): (Cursor, Duration),
+        (cursor, burst): (Cursor, Duration),
         era: u64,
         session: ListenerSession,
         now: Instant,
     ) -> Self {
-        let opening = Opening { head, stream: Arc::downgrade(stream), sent: 0 };
+        let preamble = Preamble { head, stream: Arc::downgrade(stream), sent: 0 };
         Self {
             socket,
-            opening: Some(Box::new(opening)),
+            preamble: Some(Box::new(preamble)),
             padding: 0..0,
             cursor,
             era,
             blocked: false,
             finishing: false,
-            acknowledged: AckProgress::new(now),
-            ahead,
+            ack_progress: AckProgress::new(now),
+            burst,
             sent: 0,
             skips: 0,
             session: Box::new(session),
         }
     }
 
-    /// The socket, for registration.
+    /// The listener's socket.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    /// How far it is behind what the ring has, in bytes.
+    /// By how many bytes the listener is behind the newest page.
     pub fn lag(&self, ring: &Ring) -> u64 {
         ring.head().saturating_sub(self.cursor.position())
     }
 
-    /// Writes what is ready, straight from the ring, until all is taken or the kernel is full.
-    /// `end` is where the stream ends, if it has.
+    /// Writes directly from the ring until everything is written or the kernel's send buffer is
+    /// full. `end` is the ring position where the listener's stream has ended, if it has.
     pub fn write(&mut self, ring: &Ring, end: Option<u64>) -> WriteOutcome {
         loop {
-            if let Lag::Overtaken { torn, taken } = ring.catch_up(&mut self.cursor) {
+            if let Lag::Overtaken { padding, header_read } = ring.catch_up(&mut self.cursor) {
                 self.skips += 1;
-                if torn > 0 {
-                    self.padding = taken..taken + torn;
+                if padding > 0 {
+                    self.padding = header_read..header_read + padding;
                 }
             }
             let pages = ring.ready(&self.cursor, end.unwrap_or(u64::MAX));
-            let stream = self.opening.as_ref().map(|opening| opening.stream.upgrade());
-            let (first, second) = match (&self.opening, &stream) {
-                (Some(opening), Some(Some(stream))) => opening.rest(&stream.headers.pages),
-                (Some(_), _) => return WriteOutcome::HeadersGone,
+            let stream = self.preamble.as_ref().map(|preamble| preamble.stream.upgrade());
+            let (head, headers) = match (&self.preamble, &stream) {
+                (Some(preamble), Some(Some(stream))) => preamble.unsent(&stream.headers.pages),
+                (Some(_), _) => return WriteOutcome::HeadersReplaced,
                 (None, _) => (&[][..], &[][..]),
             };
             let padding = &PADDING[self.padding.clone()];
             let total =
-                first.len() + second.len() + padding.len() + pages[0].len() + pages[1].len();
+                head.len() + headers.len() + padding.len() + pages[0].len() + pages[1].len();
             if total == 0 {
-                let over = end.is_some_and(|end| self.cursor.position() >= end);
-                return if over { WriteOutcome::Ended } else { WriteOutcome::CaughtUp };
+                let ended = end.is_some_and(|end| self.cursor.position() >= end);
+                return if ended { WriteOutcome::Ended } else { WriteOutcome::CaughtUp };
             }
-            // Nearly every write is one slice of the ring: the plain call is the cheaper one.
-            let written = if total == pages[0].len() {
+            // Nearly every write is one slice of the ring, for which `write` is cheaper.
+            let result = if total == pages[0].len() {
                 (&self.socket).write(pages[0])
             } else {
-                let slices = [first, second, padding, pages[0], pages[1]].map(IoSlice::new);
+                let slices = [head, headers, padding, pages[0], pages[1]].map(IoSlice::new);
                 (&self.socket).write_vectored(&slices)
             };
-            match written {
-                Ok(taken) => {
-                    self.took(ring, taken, first.len() + second.len());
-                    if taken < total {
+            match result {
+                Ok(written) => {
+                    self.count_written(ring, written, head.len() + headers.len());
+                    if written < total {
                         return WriteOutcome::Blocked;
                     }
                 }
@@ -168,47 +170,50 @@ impl Listener {
                     return WriteOutcome::Blocked;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return WriteOutcome::Gone(error),
+                Err(error) => return WriteOutcome::Failed(error),
             }
         }
     }
 
-    /// Goes on with the stream that follows the one that it has heard to the end; false if there is
-    /// none, or if the ring took that end away.
-    pub fn go_on(&mut self, pages: &PageLog) -> bool {
-        let heard_out = pages.end_of(self.era) == Some(self.cursor.position());
-        let Some(stream) = pages.stream.as_ref().filter(|_| heard_out) else { return false };
-        let opening = Opening { head: Vec::new(), stream: Arc::downgrade(stream), sent: 0 };
-        self.opening = Some(Box::new(opening));
-        (self.cursor, self.era) = (pages.ring.at(stream.since), pages.era);
+    /// Continues with the stream that follows the one that the listener has received to its end.
+    /// Returns false if no stream follows, or if the ring has overwritten that end.
+    pub fn join_next_stream(&mut self, pages: &PageLog) -> bool {
+        let is_complete = pages.end_of(self.era) == Some(self.cursor.position());
+        let Some(stream) = pages.stream.as_ref().filter(|_| is_complete) else { return false };
+        let preamble = Preamble { head: Vec::new(), stream: Arc::downgrade(stream), sent: 0 };
+        self.preamble = Some(Box::new(preamble));
+        (self.cursor, self.era) = (pages.ring.at(stream.start), pages.era);
         true
     }
 
-    /// Takes the headers that are the stream's now in place of those that are gone; false if it has been given
-    /// a part of those, or if its stream is over.
-    pub fn take_new_headers(&mut self, pages: &PageLog) -> bool {
-        match (&mut self.opening, &pages.stream) {
-            (Some(opening), Some(stream))
-                if pages.era == self.era && opening.sent <= opening.head.len() =>
+    /// Switches to the stream's current headers after its old headers were replaced. Returns false
+    /// if a part of the old headers was written, or if the stream has ended.
+    pub fn replace_headers(&mut self, pages: &PageLog) -> bool {
+        match (&mut self.preamble, &pages.stream) {
+            (Some(preamble), Some(stream))
+                if pages.era == self.era && preamble.sent <= preamble.head.len() =>
             {
-                opening.stream = Arc::downgrade(stream);
+                preamble.stream = Arc::downgrade(stream);
                 true
             }
             _ => false,
         }
     }
 
-    /// How long its peer has acknowledged nothing although something waits for it, beyond the time for which it may
-    /// still play what it has. A player stays as far behind live as its burst was long, and one with much room makes
-    /// none before it has played half of what fills it.
+    /// How long the peer has acknowledged nothing although data is waiting for it, minus the
+    /// duration of the burst.
+    ///
+    /// A player buffers as much audio as its burst had. If its buffers are full, it may not read
+    /// again before it has played half of them.
     pub fn stalled(&mut self, now: Instant) -> Duration {
-        // The kernel cannot fail to say this of a socket; were it to, nobody would be dropped for it.
-        let waiting = unacknowledged(&self.socket).unwrap_or(0);
-        self.acknowledged.stalled(self.sent, waiting, now).saturating_sub(self.ahead)
+        // This ioctl does not fail on a connected socket. If it did, the listener would stay.
+        let unacknowledged = unacknowledged(&self.socket).unwrap_or(0);
+        self.ack_progress.stalled(self.sent, unacknowledged, now).saturating_sub(self.burst)
     }
 
-    /// Ends the connection in good order; true if the peer has acknowledged everything, the end among it.
-    pub fn is_finished(&mut self) -> bool {
+    /// Sends a FIN at the first call. Returns whether the peer has acknowledged everything,
+    /// including the FIN, or cannot do so any more.
+    pub fn finish(&mut self) -> bool {
         if !std::mem::replace(&mut self.finishing, true)
             && self.socket.shutdown(Shutdown::Write).is_err()
         {
@@ -217,36 +222,36 @@ impl Listener {
         unacknowledged(&self.socket).map_or(true, |bytes| bytes == 0)
     }
 
-    /// Counts `taken` bytes, of which as many belong to the opening as there were of it.
-    fn took(&mut self, ring: &Ring, taken: usize, opening_left: usize) {
-        self.sent += taken as u64;
-        let of_opening = taken.min(opening_left);
-        if of_opening == opening_left {
-            self.opening = None;
-        } else if let Some(opening) = &mut self.opening {
-            opening.sent += of_opening;
+    /// Counts `written` bytes: first against the `unsent` bytes of the preamble, then against the
+    /// padding, then against the pages.
+    fn count_written(&mut self, ring: &Ring, written: usize, unsent: usize) {
+        self.sent += written as u64;
+        let of_preamble = written.min(unsent);
+        if of_preamble == unsent {
+            self.preamble = None;
+        } else if let Some(preamble) = &mut self.preamble {
+            preamble.sent += of_preamble;
         }
-        let taken = taken - of_opening;
-        let padding = taken.min(self.padding.len());
-        self.padding.start += padding;
-        ring.advance(&mut self.cursor, taken - padding);
+        let of_padding = (written - of_preamble).min(self.padding.len());
+        self.padding.start += of_padding;
+        ring.advance(&mut self.cursor, written - of_preamble - of_padding);
     }
 
-    /// Takes what the peer sent and nobody wants: a socket closed over unread bytes is reset, and
-    /// the peer may lose the end of the stream.
+    /// Reads and discards up to 16 KiB of input. Closing a socket with unread input resets the
+    /// connection, and the peer may lose the end of the stream.
     pub fn discard_input(&self) {
-        let mut unwanted = [0; 4096];
+        let mut buffer = [0; 4096];
         for _ in 0..4 {
-            if !matches!((&self.socket).read(&mut unwanted), Ok(1..)) {
+            if !matches!((&self.socket).read(&mut buffer), Ok(1..)) {
                 break;
             }
         }
     }
 }
 
-impl Opening {
-    /// What is left of the head, and of these headers.
-    fn rest<'a>(&'a self, headers: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+impl Preamble {
+    /// The unsent parts of the response head and of `headers`.
+    fn unsent<'a>(&'a self, headers: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         let of_head = self.sent.min(self.head.len());
         (&self.head[of_head..], &headers[self.sent - of_head..])
     }

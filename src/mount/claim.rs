@@ -16,7 +16,7 @@ use crate::clock::{Moment, Timestamp};
 pub enum RevokeReason {
     /// Another source took the mount over.
     TakenOver,
-    /// The administrator ended the source.
+    /// An administrator disconnected the source.
     Evicted,
 }
 
@@ -24,19 +24,20 @@ pub enum RevokeReason {
 #[derive(Debug)]
 pub struct Revocation(oneshot::Receiver<()>);
 
-/// The right to publish on a mount, until it is dropped or another source takes the mount over.
+/// The right to publish on a mount, until it is dropped or revoked.
 #[derive(Debug)]
 pub struct Claim {
     mount: Rc<HomeMount>,
     number: u64,
     source: SourceInfo,
+    /// The newest headers of the source's stream.
     headers: Option<Headers>,
-    /// Keeps the mount's place in the table.
+    /// Keeps the mount's entry in the table.
     _reservation: Reservation,
 }
 
 impl Claim {
-    /// A claim for a new source. It replaces the newcomer before it, if that has not gone live.
+    /// A claim for a new source. Revokes the claim of the previous newcomer, if there is one.
     pub fn new(mount: &Rc<HomeMount>, description: Description) -> (Self, Revocation) {
         let (revoke, revoked) = oneshot::channel();
         let entry = mount.shared().entry();
@@ -54,8 +55,8 @@ impl Claim {
         (claim, Revocation(revoked))
     }
 
-    /// Lets a stream go live, in place of the present one or as its continuation. A revoked claim
-    /// does nothing.
+    /// Makes the source's stream live: it continues the current stream or replaces it. Does nothing
+    /// if the claim was revoked.
     pub fn begin(&mut self, headers: Headers, now: Moment) {
         self.mount.slots().promote(self.number);
         let headers = self.headers.insert(headers);
@@ -64,7 +65,8 @@ impl Claim {
         }
     }
 
-    /// Publishes a page of audio. Readers are woken by [`Self::wake_readers`].
+    /// Publishes a page of audio; discards it if the claim was revoked. Does not wake readers: call
+    /// [`Self::wake_readers`] after a batch.
     pub fn publish(&self, page: &Page<'_>, now: Moment) {
         if !self.mount.slots().is_held_by(self.number) {
             return;
@@ -72,7 +74,7 @@ impl Claim {
         if !self.mount.has_stream()
             && let Some(headers) = &self.headers
         {
-            // The stream was ended after the hold time; the source sends again.
+            // The stream ended after the hold time, and now the source is sending again.
             self.mount.begin(headers, &self.source, now);
         }
         let counters = &self.entry().counters;
@@ -86,7 +88,7 @@ impl Claim {
         self.mount.shared().wake_readers();
     }
 
-    /// What the control plane sees of the mount.
+    /// The mount's entry in the table.
     pub fn entry(&self) -> &Arc<MountEntry> {
         self.mount.shared().entry()
     }
@@ -105,7 +107,7 @@ impl Drop for Claim {
         if was_live {
             self.mount.source_left();
         }
-        // Also where there was no stream: the audience has to see that the claim is gone.
+        // Even without a stream: the audience has to notice that the claim is gone.
         self.wake_readers();
     }
 }

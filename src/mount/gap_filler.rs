@@ -11,13 +11,13 @@ use super::home::HomeMount;
 use super::logical_stream::IdleOutcome;
 use crate::clock::Clock;
 
-/// Fills the gaps of `mount` for as long as it is polled.
+/// Fills the gaps of `mount`. Never returns; drop the future to stop.
 pub async fn fill_gaps(mount: Rc<HomeMount>, clock: Clock) -> Infallible {
     loop {
         match mount.idle(clock.moment()) {
-            IdleOutcome::Until(then) => tokio::select! {
-                // What sources have sent until now is read before a gap is found.
-                () = async { clock.sleep_until(then).await; yield_now().await } => {}
+            IdleOutcome::Until(deadline) => tokio::select! {
+                // Let the source's task read what has already arrived before checking for a gap.
+                () = async { clock.sleep_until(deadline).await; yield_now().await } => {}
                 () = mount.changed.notified() => {}
             },
             IdleOutcome::Forever | IdleOutcome::Over => mount.changed.notified().await,

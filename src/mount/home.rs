@@ -1,7 +1,7 @@
-//! The half of a mount that belongs to one thread: its sources, and the stream they send.
+//! The half of a mount that belongs to one thread: its sources, and the stream that they send.
 //!
-//! Everything here is a plain function call on the mount's home thread; the only lock is the one
-//! around the pages, which is held while a page is copied into the ring.
+//! Everything here runs synchronously on the mount's home thread. The only lock per page is the one
+//! around the page log, which is held while a page is copied into the ring.
 
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -19,20 +19,21 @@ use crate::clock::{Moment, Timestamp};
 use crate::log::journal;
 use crate::text::sanitize;
 
-/// A mount as its home thread has it.
+/// The home half of a mount.
 #[derive(Debug)]
 pub struct HomeMount {
     slots: RefCell<SourceSlots>,
-    /// The stream that is sent to listeners; it outlives its source for a while.
+    /// The stream that listeners get. It outlives its source by up to `hold`.
     stream: RefCell<Option<LogicalStream>>,
-    /// Wakes the gap filler: what it waits for may have changed.
+    /// Wakes the gap filler, because its deadline may have changed.
     pub(super) changed: Notify,
-    /// Dropped last: it stands for the memory of all the above.
+    /// Declared last, so dropped last: the mount counts against `limits.sources` until the memory
+    /// of the fields above is freed.
     shared: Arc<SharedMount>,
 }
 
 impl HomeMount {
-    /// The home half of a mount without a source. For the mount's home thread, which has one of them.
+    /// The home half of a mount without a source. Create only one per mount, on its home thread.
     pub fn new(shared: Arc<SharedMount>) -> Rc<Self> {
         Rc::new(Self {
             slots: RefCell::default(),
@@ -47,7 +48,7 @@ impl HomeMount {
         &self.shared
     }
 
-    /// Whether a source has a claim on the mount, or its stream continues without one.
+    /// Whether a source has a claim on the mount, or the stream continues without one.
     pub fn is_wanted(&self) -> bool {
         self.slots.borrow().is_claimed() || self.stream.borrow().is_some()
     }
@@ -60,7 +61,7 @@ impl HomeMount {
         self.shared.wake_readers();
     }
 
-    /// Disconnects the source that is live, for the administrator; false if there is none.
+    /// Disconnects the live source for an administrator; returns false if no source is live.
     pub fn evict(&self) -> bool {
         let evicted = self.slots().evict();
         if evicted {
@@ -69,7 +70,7 @@ impl HomeMount {
         evicted
     }
 
-    /// Gives the stream another title, until its source sends one.
+    /// Replaces the stream's title and artist until its source sends new ones.
     pub fn retitle(&self, tags: Tags) {
         let entry = self.shared.entry();
         if let Some(stream) = entry.stream() {
@@ -81,7 +82,8 @@ impl HomeMount {
         self.slots.borrow_mut()
     }
 
-    /// Lets a source's stream go live: as the continuation of the present one where that is possible.
+    /// Makes a source's stream live: continues the current stream if possible, and replaces it
+    /// otherwise.
     pub(super) fn begin(&self, headers: &Headers, source: &SourceInfo, now: Moment) {
         let mut current = self.stream.borrow_mut();
         let had_stream = current.is_some();
@@ -91,11 +93,11 @@ impl HomeMount {
             (headers, None)
         } else {
             let settings = self.shared.entry().settings();
-            let (stream, headers) = LogicalStream::begin(headers, current.as_ref(), &settings, now);
+            let (stream, headers) = LogicalStream::new(headers, current.as_ref(), &settings, now);
             (headers, current.replace(stream))
         };
         drop(current);
-        self.show(&headers, source, ended);
+        self.open(&headers, source, ended);
         self.shared.entry().counters.splices.add(u64::from(spliced));
         self.changed.notify_one();
         let (mount, codec) = (self.shared.entry().name.as_str(), headers.codec.name());
@@ -126,10 +128,10 @@ impl HomeMount {
         }
     }
 
-    /// Lets listeners join with these headers, and shows the stream in status. A stream that `ended`
-    /// for this one ends under the same lock: no reader sees a moment without a stream, in which its
-    /// listeners would be disconnected.
-    fn show(&self, headers: &Headers, source: &SourceInfo, ended: Option<LogicalStream>) {
+    /// Lets listeners join with these headers, and shows the stream in status. The replaced stream
+    /// `ended` ends under the same lock: if a reader saw the mount without a stream, it would
+    /// disconnect its listeners.
+    fn open(&self, headers: &Headers, source: &SourceInfo, ended: Option<LogicalStream>) {
         let entry = self.shared.entry();
         let (state, state_since) = match entry.stream().filter(|_| ended.is_none()) {
             Some(stream) => (stream.state, stream.state_since),
@@ -139,13 +141,13 @@ impl HomeMount {
         if let Some(mut stream) = ended {
             pages.end(&mut stream);
         }
-        let since = if let Some(stream) = &pages.stream {
-            stream.since
+        let start = if let Some(stream) = &pages.stream {
+            stream.start
         } else {
             pages.ring.begin_stream(headers.codec.granules_per_second());
             pages.ring.head()
         };
-        pages.stream = Some(Arc::new(JoinPoint { headers: headers.clone(), since }));
+        pages.stream = Some(Arc::new(JoinPoint { headers: headers.clone(), start }));
         drop(pages);
         entry.set_stream(Some(StreamInfo {
             codec: headers.codec.clone(),
@@ -158,12 +160,12 @@ impl HomeMount {
         self.shared.wake_readers();
     }
 
-    /// Whether there is a stream to publish to.
+    /// Whether the mount has a stream.
     pub(super) fn has_stream(&self) -> bool {
         self.stream.borrow().is_some()
     }
 
-    /// Publishes a source's page as part of the stream. Readers are woken separately, once per batch.
+    /// Publishes a source's page as part of the stream. Does not wake readers.
     pub(super) fn publish(&self, page: &Page<'_>, now: Moment) {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = stream.as_mut() else { return };
@@ -171,36 +173,37 @@ impl HomeMount {
         let mut pages = self.shared.pages_mut();
         stream.push(page, now, |page| pages.ring.publish(page));
         drop(pages);
-        self.account(stream);
-        // Status shows real time.
+        self.count(stream);
+        // Status shows real time, not running time.
         let (real, gauges) = (now.real(), &self.shared.entry().gauges);
-        gauges.page_received(real, stream.page_samples(), stream.rate());
+        gauges.page_received(real, stream.page_samples(), stream.byte_rate());
         gauges.page_published(real, stream.granule());
         if was_in_gap && !stream.is_in_gap() {
-            self.enter(SourceState::Live);
+            self.set_state(SourceState::Live);
             self.changed.notify_one();
         }
     }
 
-    /// Does what is due while no source sends: publishes silence, and ends the stream after the hold time.
+    /// Publishes the silence that is due while no source is sending, and ends the stream after the
+    /// hold time.
     pub(super) fn idle(&self, now: Moment) -> IdleOutcome {
         let mut current = self.stream.borrow_mut();
         let Some(stream) = current.as_mut() else { return IdleOutcome::Forever };
         let was_in_gap = stream.is_in_gap();
         let mut pages = self.shared.pages_mut();
         let before = pages.ring.head();
-        let idle = stream.idle(now, |page| pages.ring.publish(page));
+        let outcome = stream.idle(now, |page| pages.ring.publish(page));
         let published = pages.ring.head() > before;
         drop(pages);
-        self.account(stream);
+        self.count(stream);
         if published {
             self.shared.entry().gauges.page_published(now.real(), stream.granule());
         }
         if !was_in_gap && stream.is_in_gap() {
-            self.enter(SourceState::Gap);
+            self.set_state(SourceState::Gap);
         }
         drop(current);
-        if idle == IdleOutcome::Over {
+        if outcome == IdleOutcome::Over {
             journal!(
                 info,
                 STREAM_ENDED,
@@ -211,26 +214,27 @@ impl HomeMount {
         } else if published {
             self.shared.wake_readers();
         }
-        idle
+        outcome
     }
 
-    /// The source that was live is gone.
+    /// Called after the live source has left: ends the stream if `gap` is `end`.
     pub(super) fn source_left(&self) {
-        let ends = self.stream.borrow().as_ref().is_some_and(LogicalStream::ends_with_its_source);
-        if ends {
+        let must_end =
+            self.stream.borrow().as_ref().is_some_and(LogicalStream::ends_with_its_source);
+        if must_end {
             self.end();
         }
     }
 
-    fn account(&self, stream: &mut LogicalStream) {
+    fn count(&self, stream: &mut LogicalStream) {
         let stats = stream.take_stats();
         let counters = &self.shared.entry().counters;
         counters.silence.add(stats.silence);
         counters.late.add(stats.late);
     }
 
-    /// Shows and logs whether the source sends.
-    fn enter(&self, state: SourceState) {
+    /// Shows in status, and logs, whether the source is sending.
+    fn set_state(&self, state: SourceState) {
         let entry = self.shared.entry();
         let Some(stream) = entry.stream() else { return };
         let seconds = stream.state_since.elapsed().as_secs_f32();
@@ -238,10 +242,10 @@ impl HomeMount {
         match state {
             SourceState::Gap => {
                 entry.counters.gaps.add(1);
-                journal!(info, GAP_BEGAN, mount, "the source sends nothing");
+                journal!(info, GAP_BEGAN, mount, "the source stopped sending");
             }
             SourceState::Live => {
-                journal!(info, GAP_ENDED, mount, seconds, "the source sends again");
+                journal!(info, GAP_ENDED, mount, seconds, "the source is sending again");
             }
         }
         let state_since = Timestamp::now();
@@ -249,7 +253,7 @@ impl HomeMount {
     }
 }
 
-/// Tags fit to be shown: their texts come from the encoder.
+/// Tags without characters that are unsafe to show: the encoder chose their text.
 fn sanitized(tags: &Tags) -> Tags {
     let text = |text: &Option<String>| text.as_deref().map(sanitize);
     Tags { title: text(&tags.title), artist: text(&tags.artist) }

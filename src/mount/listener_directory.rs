@@ -1,4 +1,5 @@
-//! Who listens to a mount, for whoever asks. Touched when a listener comes or goes, never per page.
+//! The list of a mount's listeners, for `listclients`, `killclient` and the API. Locked when a
+//! listener joins or leaves and when the list is read, never per page.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,27 +7,27 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How many listeners are looked at at once.
-const FEW: usize = 16;
+/// How many listeners are listed under one lock.
+const BATCH: usize = 16;
 
-/// A listener, as it is seen by others.
+/// What the directory knows about a listener.
 #[derive(Debug)]
 pub struct ListenerInfo {
-    /// Its number, never used again.
+    /// Unique for the life of the process.
     pub id: u64,
-    /// The client's address, behind proxies too.
+    /// The client's address, also behind a trusted proxy.
     pub address: IpAddr,
     /// `User-Agent`.
     pub agent: Box<str>,
-    /// When it asked.
+    /// When its request was admitted.
     pub since: Instant,
 }
 
-/// All of a mount.
+/// All listeners of one mount, by id.
 #[derive(Debug, Default)]
 pub struct ListenerDirectory(Mutex<BTreeMap<u64, Arc<ListenerInfo>>>);
 
-/// A listener's entry, taken out when dropped.
+/// A listener's entry in the directory. Dropping it removes the entry.
 #[derive(Debug)]
 pub struct Registration {
     directory: Arc<ListenerDirectory>,
@@ -34,7 +35,7 @@ pub struct Registration {
 }
 
 impl ListenerInfo {
-    /// A new one.
+    /// A listener whose request is admitted now.
     pub fn new(address: IpAddr, agent: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Relaxed);
@@ -43,48 +44,52 @@ impl ListenerInfo {
 }
 
 impl ListenerDirectory {
-    /// Enters a listener.
+    /// Adds a listener.
     pub fn enter(self: &Arc<Self>, listener: ListenerInfo) -> Registration {
         let listener = Arc::new(listener);
         self.lock().insert(listener.id, Arc::clone(&listener));
         Registration { directory: Arc::clone(self), listener }
     }
 
-    /// How many are there.
+    /// Number of listeners.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether nobody is there.
+    /// Whether there is no listener.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the listener of this number is there.
+    /// Whether the listener with this id is connected.
     pub fn has(&self, id: u64) -> bool {
         self.lock().contains_key(&id)
     }
 
-    /// All that are there, the oldest first, a few at a time. Guests that come or go meanwhile may be missing or
-    /// listed.
+    /// All listeners in batches, oldest first. A listener that joins or leaves during the iteration
+    /// may or may not be included.
     pub fn listeners(self: Arc<Self>) -> impl Iterator<Item = Vec<Arc<ListenerInfo>>> {
         let mut next = 0;
         std::iter::from_fn(move || {
-            let few: Vec<_> =
-                self.lock().range(next..).take(FEW).map(|(_, g)| Arc::clone(g)).collect();
-            next = few.last()?.id.saturating_add(1);
-            Some(few)
+            let batch: Vec<_> = self
+                .lock()
+                .range(next..)
+                .take(BATCH)
+                .map(|(_, listener)| Arc::clone(listener))
+                .collect();
+            next = batch.last()?.id.saturating_add(1);
+            Some(batch)
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ListenerInfo>>> {
-        // No code can panic while it holds this lock.
+        // Nothing panics while it holds this lock, so it cannot be poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Registration {
-    /// Whose it is.
+    /// The listener that this entry describes.
     pub fn listener(&self) -> &ListenerInfo {
         &self.listener
     }
@@ -101,17 +106,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn guests_are_listed_a_few_at_a_time_and_once_each() {
+    fn listeners_are_listed_in_batches_and_once_each() {
         let directory = Arc::<ListenerDirectory>::default();
         let enter = |_| directory.enter(ListenerInfo::new([192, 0, 2, 1].into(), "test"));
-        let mut entries: Vec<_> = (0..100).map(enter).collect();
-        let all = || Arc::clone(&directory).listeners().flatten().map(|listener| listener.id);
-        assert!(all().eq(entries.iter().map(|entry| entry.listener().id)));
-        assert!(Arc::clone(&directory).listeners().all(|few| few.len() <= FEW));
-        let mut slow = Arc::clone(&directory).listeners();
-        assert_eq!(slow.next().map(|few| few.len()), Some(FEW));
-        entries.truncate(20);
-        assert_eq!(slow.flatten().count(), 4, "who left meanwhile is not listed");
-        assert!(directory.has(entries[0].listener().id) && !directory.is_empty());
+        let mut registrations: Vec<_> = (0..100).map(enter).collect();
+        let ids = || Arc::clone(&directory).listeners().flatten().map(|listener| listener.id);
+        assert!(ids().eq(registrations.iter().map(|registration| registration.listener().id)));
+        assert!(Arc::clone(&directory).listeners().all(|batch| batch.len() <= BATCH));
+        let mut batches = Arc::clone(&directory).listeners();
+        assert_eq!(batches.next().map(|batch| batch.len()), Some(BATCH));
+        registrations.truncate(20);
+        assert_eq!(batches.flatten().count(), 4, "listeners that left meanwhile are not listed");
+        assert!(directory.has(registrations[0].listener().id) && !directory.is_empty());
     }
 }

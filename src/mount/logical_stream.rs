@@ -1,7 +1,7 @@
-//! What a mount has on the log: one logical stream, whoever feeds it and whether anybody does.
+//! The logical stream (RFC 3533) that a mount sends to its listeners.
 //!
-//! Opus is spliced: sources follow each other within one stream, and silence stands in for them.
-//! FLAC and Vorbis pass through as they are, so another source is another stream.
+//! Opus sources are spliced into one stream, with silence in the gaps between them. FLAC and Vorbis
+//! pages pass through with the serial replaced, so each source begins a stream of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,20 +10,21 @@ use super::settings::{Gap, MountSettings};
 use crate::clock::Moment;
 use ogg_splice::{Codec, Headers, OutputPage, Page, PageHeader, Splice, SpliceStats};
 
-/// A stream in the making.
+/// The current stream of a mount.
 #[derive(Debug)]
 pub(super) struct LogicalStream {
     settings: Arc<MountSettings>,
     codec: Codec,
     serial: u32,
     kind: StreamKind,
-    /// When audio last went in, or the stream began.
-    heard: Instant,
+    /// When audio was last published, or when the stream began.
+    last_audio: Instant,
     in_gap: bool,
-    /// How long the server had stood still when that was last asked.
+    /// The value of `Moment::stood_still` that has been accounted for.
     stood_still: Duration,
-    /// Until when what was sent while it stood still may be on its way.
-    grace: Option<Instant>,
+    /// No gap begins before this moment: audio that was sent while the server was suspended may
+    /// still be on its way.
+    grace_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -32,36 +33,36 @@ enum StreamKind {
     PassThrough(PassThrough),
 }
 
-/// The newest page of a stream that passes through: what its end has to follow.
+/// The newest page of a pass-through stream, which the EOS page has to follow.
 #[derive(Clone, Copy, Debug, Default)]
 struct PassThrough {
     sequence: u32,
     granule: u64,
-    /// It was the stream's last already.
+    /// Whether the page had the EOS flag.
     last: bool,
 }
 
-/// What there is to do next while no source does anything.
+/// When [`LogicalStream::idle`] has to be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdleOutcome {
-    /// Nothing before then.
+    /// At this moment, unless audio comes first.
     Until(Instant),
-    /// Nothing.
+    /// Only after a source has sent something.
     Forever,
-    /// The source has been away for too long.
+    /// Never: the hold time is over, and the stream must end.
     Over,
 }
 
 impl LogicalStream {
-    /// A stream that begins with these headers, on a mount that had `before` on the log; the
-    /// headers as listeners get them.
-    pub(super) fn begin(
+    /// Begins a stream with these headers, after the stream `before`. Also returns the headers as
+    /// listeners get them.
+    pub(super) fn new(
         headers: &Headers,
         before: Option<&Self>,
         settings: &Arc<MountSettings>,
         now: Moment,
     ) -> (Self, Headers) {
-        // Two streams in a row must not look like one.
+        // A chained stream must have another serial than its predecessor.
         let same = before.is_some_and(|before| before.serial == headers.serial);
         let serial = headers.serial.wrapping_add(u32::from(same));
         let (headers, count) = headers.renumbered(serial);
@@ -83,14 +84,24 @@ impl LogicalStream {
         };
         let codec = headers.codec.clone();
         let settings = Arc::clone(settings);
-        let (heard, stood_still) = (now.at, now.stood_still);
+        let (last_audio, stood_still) = (now.at, now.stood_still);
         (
-            Self { settings, codec, serial, kind, heard, in_gap: false, stood_still, grace: None },
+            Self {
+                settings,
+                codec,
+                serial,
+                kind,
+                last_audio,
+                in_gap: false,
+                stood_still,
+                grace_until: None,
+            },
             headers,
         )
     }
 
-    /// Lets another source stream go on with this one, if it can; its headers as listeners get them.
+    /// Continues this stream with a new source and returns the new headers as listeners get them;
+    /// `None` if the source's stream cannot be spliced to this one.
     pub(super) fn join(&mut self, headers: &Headers) -> Option<Headers> {
         match &mut self.kind {
             StreamKind::Spliced(splice) if self.codec.can_continue_with(&headers.codec) => {
@@ -101,14 +112,14 @@ impl LogicalStream {
         }
     }
 
-    /// Takes a page of the source; true if listeners get something of it.
+    /// Publishes a page from the source; returns whether any of its audio was published.
     pub(super) fn push(
         &mut self,
         page: &Page<'_>,
         now: Moment,
         mut out: impl FnMut(&OutputPage<'_>),
     ) -> bool {
-        let now = self.follow(now);
+        let now = self.account_for_standstill(now);
         let published = match &mut self.kind {
             StreamKind::Spliced(splice) => {
                 if self.in_gap {
@@ -124,28 +135,28 @@ impl LogicalStream {
             }
         };
         if published {
-            (self.heard, self.in_gap) = (now, false);
+            (self.last_audio, self.in_gap) = (now, false);
         }
         published
     }
 
-    /// Does what is due while nothing comes: silence, and in the end the end.
+    /// Publishes the silence that is due, and decides whether the hold time is over.
     pub(super) fn idle(&mut self, now: Moment, out: impl FnMut(&OutputPage<'_>)) -> IdleOutcome {
-        let now = self.follow(now);
-        let patience = match &self.kind {
+        let now = self.account_for_standstill(now);
+        let threshold = match &self.kind {
             StreamKind::Spliced(splice) => splice.gap_threshold(),
             StreamKind::PassThrough(_) => self.settings.gap_after,
         };
-        let gap = self.heard + patience;
-        let gap = self.grace.map_or(gap, |grace| gap.max(grace));
+        let gap_start = self.last_audio + threshold;
+        let gap_start = self.grace_until.map_or(gap_start, |grace_end| gap_start.max(grace_end));
         // Never end the stream before `gap_after` has passed, even if `hold` is shorter.
-        let held = gap.max(self.heard + self.settings.hold);
-        let over = (self.settings.gap != Gap::End).then_some(held);
-        if over.is_some_and(|over| now >= over) {
+        let hold_end = gap_start.max(self.last_audio + self.settings.hold);
+        let hold_end = (self.settings.gap != Gap::End).then_some(hold_end);
+        if hold_end.is_some_and(|end| now >= end) {
             return IdleOutcome::Over;
         }
-        let more = if now < gap {
-            Some(gap)
+        let next = if now < gap_start {
+            Some(gap_start)
         } else {
             self.in_gap = true;
             match &mut self.kind {
@@ -153,15 +164,16 @@ impl LogicalStream {
                 StreamKind::PassThrough(_) => None,
             }
         };
-        more.into_iter().chain(over).min().map_or(IdleOutcome::Forever, IdleOutcome::Until)
+        next.into_iter().chain(hold_end).min().map_or(IdleOutcome::Forever, IdleOutcome::Until)
     }
 
-    /// Takes note of how long the server stood still since this was last asked.
-    fn follow(&mut self, now: Moment) -> Instant {
+    /// Accounts for a time in which the server was suspended since the last call. Returns the
+    /// current running time.
+    fn account_for_standstill(&mut self, now: Moment) -> Instant {
         let stood_still = now.stood_still.saturating_sub(self.stood_still);
         self.stood_still = now.stood_still;
         if !stood_still.is_zero() {
-            self.grace = now.at.checked_add(stood_still);
+            self.grace_until = now.at.checked_add(stood_still);
             if let StreamKind::Spliced(splice) = &mut self.kind {
                 splice.stood_still(stood_still, now.at);
             }
@@ -169,7 +181,7 @@ impl LogicalStream {
         now.at
     }
 
-    /// Ends the stream, unless its source has.
+    /// Publishes an EOS page, unless the source has sent one.
     pub(super) fn end(&mut self, mut out: impl FnMut(&OutputPage<'_>)) {
         match &mut self.kind {
             StreamKind::Spliced(splice) => splice.end(out),
@@ -182,12 +194,12 @@ impl LogicalStream {
         }
     }
 
-    /// Whether nobody may wait for another source.
+    /// Whether the stream ends when its source leaves (`gap = "end"`).
     pub(super) fn ends_with_its_source(&self) -> bool {
         self.settings.gap == Gap::End
     }
 
-    /// Where the stream ends now.
+    /// Granule position of the newest page.
     pub(super) fn granule(&self) -> u64 {
         match &self.kind {
             StreamKind::Spliced(splice) => splice.position(),
@@ -195,15 +207,15 @@ impl LogicalStream {
         }
     }
 
-    /// Bytes in a second of the source's audio, of its last seconds; 0 where that is not known.
-    pub(super) fn rate(&self) -> u64 {
+    /// Bytes per second of the source's audio, averaged over the last seconds; 0 if unknown.
+    pub(super) fn byte_rate(&self) -> u64 {
         match &self.kind {
             StreamKind::Spliced(splice) => splice.rate(),
             StreamKind::PassThrough(_) => 0,
         }
     }
 
-    /// Samples at 48 kHz in the source's newest page of Opus; 0 for other codecs.
+    /// Duration of the source's newest Opus page, in samples at 48 kHz; 0 for other codecs.
     pub(super) fn page_samples(&self) -> u64 {
         match &self.kind {
             StreamKind::Spliced(splice) => splice.page_samples(),
@@ -211,12 +223,12 @@ impl LogicalStream {
         }
     }
 
-    /// Whether nothing has come for too long.
+    /// Whether nothing has come from a source for longer than the gap threshold.
     pub(super) fn is_in_gap(&self) -> bool {
         self.in_gap
     }
 
-    /// What came of audio and time since this was last asked.
+    /// Returns the statistics since the last call, and resets them.
     pub(super) fn take_stats(&mut self) -> SpliceStats {
         match &mut self.kind {
             StreamKind::Spliced(splice) => splice.take_stats(),

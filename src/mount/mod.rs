@@ -1,15 +1,16 @@
-//! A mount: where one source's pages go in and any number of listeners take them out.
+//! A mount: one source publishes pages to it, and any number of listeners read them.
 //!
-//! A mount has two halves, and the compiler keeps them apart:
+//! A mount has two halves, which the compiler keeps apart:
 //!
-//! - [`HomeMount`] belongs to the one data-plane thread that the mount's name chooses. It holds the
-//!   sources and the logical stream in the making, and cannot leave its thread (`!Send`).
-//! - [`SharedMount`] is what listeners on any thread read: the pages and who to wake for new ones.
+//! - [`HomeMount`] belongs to one data-plane thread, which the mount's name selects. It holds the
+//!   claims of the sources and the logical stream, and cannot leave its thread (`!Send`).
+//! - [`SharedMount`] is what listeners on any thread use: the pages and the wake-up for new ones.
 //!
-//! A source publishes through a [`Claim`]. It takes the mount over when its stream's headers are
-//! complete, so a source that turns out to send no stream takes nothing from anybody. The stream
-//! outlives its source: the next source continues it, and silence fills the time between, until the
-//! hold time is over. Readers see the pages through a [`MountView`]. [`Table`] lists all mounts.
+//! A source publishes through a [`Claim`]. A claim takes over the mount when the headers of its
+//! stream are complete, so a source that sends no valid stream does not interrupt the current one.
+//! The stream outlives its source: silence fills the time until the next source continues it, or
+//! until the hold time is over. Readers see the pages through a [`MountView`]. [`Table`] lists all
+//! mounts.
 
 mod claim;
 mod gap_filler;

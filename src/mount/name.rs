@@ -1,4 +1,4 @@
-//! The name of a mount: the path at which it is pushed and heard.
+//! The name of a mount: the URL path that sources push to and listeners request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::sync::Arc;
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 255;
 
-/// First path segments that belong to the server itself.
+/// First path segments that the server uses for its own pages.
 const RESERVED: [&str; 7] = ["admin", "api", "embed", "healthz", "metrics", "static", "web"];
 
-/// A checked, decoded path such as `/mic-ultramic.opus`.
+/// A valid, percent-decoded path such as `/mic-ultramic.opus`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
-/// Why a path names no mount.
+/// Why a path is not a valid mount name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Too long.
+    /// Longer than [`MAX_NAME`].
     #[error("a mount name has at most {MAX_NAME} bytes")]
     Long,
     /// No leading slash.
-    #[error("a mount name begins with a slash, as in /mic-ultramic.opus")]
+    #[error("a mount name must begin with a slash, as in /mic-ultramic.opus")]
     Slash,
     /// Empty, `.` or `..` segments.
-    #[error("a mount name has no empty, '.' or '..' segments")]
+    #[error("a mount name must not have empty, '.' or '..' segments")]
     Segment,
     /// Control characters.
-    #[error("a mount name has no control characters")]
+    #[error("a mount name must not have control characters")]
     Control,
     /// A page of the server itself.
     #[error("this path belongs to the server itself; choose a name such as /mic-ultramic.opus")]
@@ -34,14 +34,14 @@ pub enum NameError {
 }
 
 impl Name {
-    /// Checks a path that has been percent-decoded once.
+    /// Validates a path that has been percent-decoded once.
     ///
     /// # Errors
-    /// [`NameError`] says which rule it breaks.
+    /// [`NameError`]: the rule that the path breaks.
     pub fn new(path: &str) -> Result<Self, NameError> {
         let rest = path.strip_prefix('/').ok_or(NameError::Slash)?;
         let first = rest.split('/').next().unwrap_or_default();
-        // What follows is no name, so that no rule for names is broken by it.
+        // Checked first: the other rules are for mount names, and this is the path of a page.
         if RESERVED.contains(&first) {
             return Err(NameError::Reserved);
         }
@@ -51,8 +51,9 @@ impl Name {
         if path.chars().any(char::is_control) {
             return Err(NameError::Control);
         }
-        // Icecast's own pages.
-        let is_page = path.rsplit('.').next().is_some_and(|end| end.eq_ignore_ascii_case("xsl"));
+        // Icecast reserves `.xsl` for its own pages, such as /status-json.xsl.
+        let is_page =
+            path.rsplit('.').next().is_some_and(|suffix| suffix.eq_ignore_ascii_case("xsl"));
         if rest.is_empty() || is_page {
             return Err(NameError::Reserved);
         }
@@ -79,35 +80,36 @@ impl fmt::Display for Name {
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Any text can be a pattern; one without a leading slash matches nothing and is refused.
+    /// Accepts any text with a leading slash.
     ///
     /// # Errors
-    /// [`NameError::Slash`].
+    /// [`NameError::Slash`] without a leading slash, because such a pattern could match no name.
     pub fn new(pattern: &str) -> Result<Self, NameError> {
         if pattern.starts_with('/') { Ok(Self(pattern.into())) } else { Err(NameError::Slash) }
     }
 
-    /// Whether `name` fits, from its first to its last character.
+    /// Whether the pattern matches the whole name.
     pub fn matches(&self, name: &Name) -> bool {
         let (mut pattern, name) = (self.0.as_bytes(), name.as_str().as_bytes());
-        // For each beginning of the name, whether the pattern so far fits it: no pattern takes longer than its length times the name's.
-        let mut fits = vec![false; name.len() + 1];
-        fits[0] = true;
+        // `matched[n]`: whether the part of the pattern read so far matches the first n bytes of
+        // the name. The time is bounded by the product of both lengths.
+        let mut matched = vec![false; name.len() + 1];
+        matched[0] = true;
         while let Some((&byte, rest)) = pattern.split_first() {
-            let across = rest.first() == Some(&b'*');
-            pattern = if byte == b'*' && across { &rest[1..] } else { rest };
+            let crosses_segments = rest.first() == Some(&b'*');
+            pattern = if byte == b'*' && crosses_segments { &rest[1..] } else { rest };
             if byte == b'*' {
-                for at in 1..fits.len() {
-                    fits[at] |= fits[at - 1] && (across || name[at - 1] != b'/');
+                for n in 1..matched.len() {
+                    matched[n] |= matched[n - 1] && (crosses_segments || name[n - 1] != b'/');
                 }
             } else {
-                for at in (1..fits.len()).rev() {
-                    fits[at] = fits[at - 1] && name[at - 1] == byte;
+                for n in (1..matched.len()).rev() {
+                    matched[n] = matched[n - 1] && name[n - 1] == byte;
                 }
-                fits[0] = false;
+                matched[0] = false;
             }
         }
-        fits[name.len()]
+        matched[name.len()]
     }
 }
 
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_climb_double_up_or_belong_to_the_server_are_refused() {
+    fn invalid_and_reserved_names_are_refused() {
         use NameError::{Control, Long, Reserved, Segment, Slash};
         let long = format!("/{}", "x".repeat(MAX_NAME));
         for (path, error) in [
@@ -145,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn one_star_stays_within_its_segment_and_two_do_not() {
-        for (pattern, name, fits) in [
+    fn one_star_stays_within_a_segment_and_two_cross_segments() {
+        for (pattern, name, expected) in [
             ("/mic-*.opus", "/mic-a.opus", true),
             ("/mic-*.opus", "/mic-.opus", true),
             ("/mic-*.opus", "/mic-a/b.opus", false),
@@ -165,7 +167,7 @@ mod tests {
             ("/a", "/ab", false),
         ] {
             let pattern = Pattern::new(pattern).unwrap();
-            assert_eq!(pattern.matches(&Name::new(name).unwrap()), fits, "{pattern:?} {name}");
+            assert_eq!(pattern.matches(&Name::new(name).unwrap()), expected, "{pattern:?} {name}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The pages of a mount and the point where listeners join.
+//! What the listeners of a mount read: its pages, and the point where they join the stream.
 //!
-//! Each stream has an era, a number that counts the streams of a mount. A reader that joined in an
-//! earlier era ends where that stream ended.
+//! The streams of a mount are numbered; the number is the stream's era. A reader that joined in an
+//! earlier era stops where the stream of that era ended.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use ogg_splice::Headers;
 use super::logical_stream::LogicalStream;
 use super::ring::Ring;
 
-/// The pages, the stream that can be joined, and where the one before it ended.
+/// The pages, the join point of the current stream, and the end of the previous stream.
 #[derive(Debug)]
 pub struct PageLog {
     /// The newest pages.
     pub ring: Ring,
-    /// Where listeners join; `None` without a stream.
+    /// Where listeners join; `None` if the mount has no stream.
     pub stream: Option<Arc<JoinPoint>>,
-    /// Counts the streams of this mount.
+    /// Number of streams of this mount that have ended.
     pub era: u64,
-    /// Position in the ring where the stream before this one ended.
-    last_end: u64,
+    /// Ring position where the previous stream ended.
+    previous_end: u64,
 }
 
 /// What a listener needs to join a stream.
@@ -28,38 +28,40 @@ pub struct PageLog {
 pub struct JoinPoint {
     /// The stream's headers.
     pub headers: Headers,
-    /// Position of its first audio page in the ring.
-    pub since: u64,
+    /// Ring position of the stream's first audio page.
+    pub start: u64,
 }
 
 impl PageLog {
-    /// An empty log with a ring of this many bytes.
+    /// An empty log whose ring takes `ring` bytes of memory.
     pub(super) fn new(ring: usize) -> Self {
-        Self { ring: Ring::new(ring), stream: None, era: 0, last_end: 0 }
+        Self { ring: Ring::new(ring), stream: None, era: 0, previous_end: 0 }
     }
 
-    /// Position at which a reader that joined in `era` must end; `None` while that stream continues.
+    /// Ring position at which a reader that joined in `era` must stop; `None` while the stream of
+    /// that era continues.
     pub fn end_of(&self, era: u64) -> Option<u64> {
         match self.era - era {
             0 => None,
-            1 => Some(self.last_end),
-            // A whole stream came and went since: nothing is left that this reader could play.
+            1 => Some(self.previous_end),
+            // Another stream began and ended since then, and the end of the reader's own stream is
+            // no longer known: stop at once.
             _ => Some(0),
         }
     }
 
-    /// Publishes the last page of the stream; its readers end there.
+    /// Ends the stream with an EOS page. Its readers stop after that page.
     pub(super) fn end(&mut self, stream: &mut LogicalStream) {
         stream.end(|page| self.ring.publish(page));
         self.stream = None;
-        self.last_end = self.ring.head();
+        self.previous_end = self.ring.head();
         self.era += 1;
     }
 
-    /// Copies what is new in `other`.
+    /// Makes this replica equal to `other` by copying what is new there.
     pub(super) fn follow(&mut self, other: &Self) {
         self.ring.follow(&other.ring);
         self.stream.clone_from(&other.stream);
-        (self.era, self.last_end) = (other.era, other.last_end);
+        (self.era, self.previous_end) = (other.era, other.previous_end);
     }
 }

@@ -1,39 +1,43 @@
-//! The mount's whole memory: the newest pages, back to back, in one arena that never grows.
+//! The newest pages of a mount, back to back in an arena of fixed size.
 //!
-//! Positions count bytes ever published, so a range of them is one slice of the
-//! arena, or two where it wraps. Publishing never waits: it overwrites the oldest.
-//! Every reader holds a [`Cursor`], and finds out for itself that it was overtaken.
-//! Whatever a reader asks for is found in a time that is logarithmic in the number of pages.
+//! Positions count all bytes that were ever published, so a range of positions is one slice of the
+//! arena, or two where it wraps. Publishing never waits: it overwrites the oldest pages. Each
+//! reader has a [`Cursor`], and [`Ring::catch_up`] tells it whether the ring has overtaken the
+//! cursor. Lookups take time logarithmic in the number of pages.
 
 use std::time::Duration;
 
 use ogg_splice::{MAX_PAGE, OutputPage};
 
-/// The least a ring may be given, in bytes: the longest page fits beside its index.
+/// The minimum memory of a ring, in bytes: the longest page fits beside the index.
 pub const MIN_RING: usize = 128 * 1024;
 
-/// What the ring plans for: pages of 20 ms at 64 kb/s are about 180 bytes.
-const PLANNED_PAGE: usize = 128;
+/// Bytes of audio per index entry. A page with 20 ms of Opus at 64 kbit/s has about 180 bytes, so
+/// such pages fill the arena before they fill the index.
+const BYTES_PER_ENTRY: usize = 128;
 
-/// Granule positions further apart than this, in seconds, do not belong to one run of audio.
-const LONGEST_PAGE: u64 = 10;
-/// What a second adds to the granule position until a stream says otherwise.
-const USUAL_RATE: u32 = 48_000;
+/// If two successive granule positions are further apart than this, in seconds, the difference is
+/// not counted as audio.
+const MAX_SPAN_SECONDS: u64 = 10;
+/// Granules per second until the first stream begins.
+const DEFAULT_GRANULE_RATE: u32 = 48_000;
 
-/// Where a page's header has the number of its segments, and where their lengths begin (RFC 3533, section 6).
-const SEGMENTS_AT: u64 = 26;
-const LACING_AT: u64 = 27;
+/// Offsets in a page of the number of segments and of the segment table (RFC 3533, section 6).
+const SEGMENT_COUNT_OFFSET: u64 = 26;
+const SEGMENT_TABLE_OFFSET: u64 = 27;
 
-/// A fixed memory of pages.
+/// Holds the newest pages of a mount.
 #[derive(Debug)]
 pub struct Ring {
     arena: Box<[u8]>,
     index: Box<[IndexEntry]>,
-    /// Number of the oldest page held, and of the next one to come.
+    /// Number of the oldest page held.
     oldest: u64,
+    /// Number of the next page to be published.
     next: u64,
-    /// Beginning of the oldest page and end of the newest.
+    /// Position of the first byte held.
     tail: u64,
+    /// Position after the last byte held.
     head: u64,
     audio: Audio,
 }
@@ -41,57 +45,60 @@ pub struct Ring {
 /// How much audio has been published, in granules.
 #[derive(Clone, Copy, Debug)]
 struct Audio {
-    ever: u64,
-    /// The newest granule position of the stream; `None` before its first.
+    /// Sum over all streams.
+    total: u64,
+    /// The newest granule position of the stream; `None` before the first.
     granule: Option<u64>,
-    /// What two of them may lie apart.
-    longest: u64,
+    /// The maximum difference between two granule positions that is counted as audio.
+    max_span: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct IndexEntry {
-    /// Position of the first byte.
+    /// Position of the page's first byte.
     start: u64,
-    /// Audio published before this page, ever, in granules.
+    /// Total audio published before this page, in granules.
     audio: u64,
-    /// One more than the number of the newest page, up to this one, that a decoder can begin with: one that
-    /// does not go on with an earlier page's packet. 0 if there was none.
-    fresh: u64,
+    /// One more than the number of the newest sync page up to this page; 0 if there was none. A
+    /// sync page is one at which a decoder can begin: it does not continue a packet of an earlier
+    /// page.
+    sync_page: u64,
 }
 
-/// A reader's place: the next byte to take.
+/// A reader's position: the next byte to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     position: u64,
-    /// Bytes without which a reader could not tell where the page ends that it has been given a part of.
-    owed: u32,
-    /// How much of that page it has, up to its fixed header.
-    taken: u8,
+    /// Bytes that complete the page of which the reader has read a part: see
+    /// [`Ring::partial_page`].
+    missing: u32,
+    /// Bytes of that page's fixed header that the reader has read.
+    header_read: u8,
 }
 
-/// What [`Ring::catch_up`] found.
+/// The result of [`Ring::catch_up`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lag {
-    /// The cursor's bytes are all here.
+    /// The ring still holds the bytes at the cursor.
     None,
-    /// The ring went past the cursor, which now stands at a newer page.
+    /// The ring had overwritten them, and the cursor was moved to a newer page.
     Overtaken {
-        /// Bytes after which the page that was half taken has the length that its header says, as far as its
-        /// header was taken; 0 if the cursor stood between pages.
-        torn: usize,
-        /// How much of that page was taken, up to the 27 bytes of its fixed header.
-        taken: usize,
+        /// Bytes of padding that give the torn page the length that its header announces, as far as
+        /// the reader has read the header; 0 if the cursor was between pages.
+        padding: usize,
+        /// Bytes of the torn page that were read, up to the 27 bytes of its fixed header.
+        header_read: usize,
     },
 }
 
 impl Ring {
-    /// A ring that takes `memory` bytes, index included, all of them now.
+    /// Allocates a ring of `memory` bytes, including its index.
     ///
     /// # Panics
-    /// If `memory` is below [`MIN_RING`], which the configuration refuses.
+    /// If `memory` is less than [`MIN_RING`]; the configuration rejects such values.
     pub fn new(memory: usize) -> Self {
-        assert!(memory >= MIN_RING, "a ring smaller than its longest page");
-        let entries = memory / (PLANNED_PAGE + size_of::<IndexEntry>());
+        assert!(memory >= MIN_RING, "a ring of {memory} bytes cannot hold the longest page");
+        let entries = memory / (BYTES_PER_ENTRY + size_of::<IndexEntry>());
         let arena = memory - entries * size_of::<IndexEntry>();
         debug_assert!(arena >= MAX_PAGE);
         Self {
@@ -101,25 +108,26 @@ impl Ring {
             next: 0,
             tail: 0,
             head: 0,
-            audio: Audio::of_stream(0, USUAL_RATE),
+            audio: Audio::for_stream(0, DEFAULT_GRANULE_RATE),
         }
     }
 
-    /// The pages that follow are of another stream, in which a second is so many granules.
+    /// Begins another stream, with this many granules per second.
     pub fn begin_stream(&mut self, granules_per_second: u32) {
-        self.audio = Audio::of_stream(self.audio.ever, granules_per_second);
+        self.audio = Audio::for_stream(self.audio.total, granules_per_second);
     }
 
-    /// Adds a page, over the oldest ones if it must.
+    /// Adds a page. Overwrites the oldest pages if it needs their memory or index entries.
     pub fn publish(&mut self, page: &OutputPage<'_>) {
-        let fresh = if page.is_continued() { self.newest_fresh() } else { self.next + 1 };
-        let index_entry = IndexEntry { start: self.head, audio: self.audio.ever, fresh };
+        let sync_page = if page.is_continued() { self.newest_sync_page() } else { self.next + 1 };
+        let index_entry = IndexEntry { start: self.head, audio: self.audio.total, sync_page };
         self.append(&page.slices(), index_entry);
         self.audio.count(page.granule());
     }
 
-    /// Takes in what another ring of the same memory has and this one has not, page by page; where
-    /// the other has gone too far ahead, from its oldest page on. Positions stay the other's.
+    /// Copies the pages of `other`, a ring of the same size, that are not in this one. If `other`
+    /// has already dropped the next page, continues with its oldest. Positions are those of
+    /// `other`.
     pub fn follow(&mut self, other: &Self) {
         if self.next < other.oldest {
             (self.oldest, self.next) = (other.oldest, other.oldest);
@@ -139,11 +147,11 @@ impl Ring {
                 || self.next - self.oldest == self.index.len() as u64)
         {
             self.oldest += 1;
-            let rest = self.oldest < self.next;
-            self.tail = if rest { self.index_entry(self.oldest).start } else { self.head };
+            let is_empty = self.oldest == self.next;
+            self.tail = if is_empty { self.head } else { self.index_entry(self.oldest).start };
         }
         for piece in pieces {
-            let at = self.place(self.head);
+            let at = self.arena_index(self.head);
             let first = piece.len().min(self.arena.len() - at);
             self.arena[at..at + first].copy_from_slice(&piece[..first]);
             self.arena[..piece.len() - first].copy_from_slice(&piece[first..]);
@@ -163,75 +171,80 @@ impl Ring {
         self.head
     }
 
-    /// What is ready for a cursor, up to `until`, as one slice or two.
+    /// The bytes from the cursor up to `until`, or up to the head if that comes first. The second
+    /// slice is empty unless the range wraps.
     pub fn ready(&self, cursor: &Cursor, until: u64) -> [&[u8]; 2] {
         self.bytes(cursor.position, until.min(self.head).max(cursor.position))
     }
 
-    /// Says that `taken` of the bytes that were [ready](Self::ready) have been taken.
-    pub fn advance(&self, cursor: &mut Cursor, taken: usize) {
-        cursor.position += taken as u64;
-        (cursor.owed, cursor.taken) =
-            if cursor.position == self.head { (0, 0) } else { self.owed(cursor.position) };
+    /// Moves the cursor past the first `read` of the bytes that were [ready](Self::ready).
+    pub fn advance(&self, cursor: &mut Cursor, read: usize) {
+        cursor.position += read as u64;
+        (cursor.missing, cursor.header_read) =
+            if cursor.position == self.head { (0, 0) } else { self.partial_page(cursor.position) };
     }
 
-    /// Moves a cursor that the ring has overtaken to the newest page that a decoder can begin with.
+    /// If the ring has overtaken the cursor, moves the cursor to the newest sync page.
     pub fn catch_up(&self, cursor: &mut Cursor) -> Lag {
         if cursor.position >= self.tail() {
             return Lag::None;
         }
-        let (torn, taken) = (cursor.owed as usize, usize::from(cursor.taken));
-        let newest = self.newest_fresh().checked_sub(1).filter(|&number| number >= self.oldest);
+        let (padding, header_read) = (cursor.missing as usize, usize::from(cursor.header_read));
+        let newest = self.newest_sync_page().checked_sub(1).filter(|&number| number >= self.oldest);
         *cursor = Cursor::at(newest.map_or(self.head, |number| self.index_entry(number).start));
-        Lag::Overtaken { torn, taken }
+        Lag::Overtaken { padding, header_read }
     }
 
-    /// A cursor such that at least `time` of audio lies before the newest page's end, if the ring
-    /// holds so much since position `since`; always on a page that a decoder can begin with.
-    pub fn back_in_time(&self, time: Duration, granules_per_second: u32, since: u64) -> Cursor {
+    /// A cursor at the newest sync page that is followed by at least `time` of audio, counted from
+    /// the start of that page. If the ring holds less than `time` from position `start` on, a
+    /// cursor at the first sync page from `start` on.
+    pub fn back_in_time(&self, time: Duration, granules_per_second: u32, start: u64) -> Cursor {
         let wanted = time.as_nanos() * u128::from(granules_per_second) / 1_000_000_000;
-        let begins = u64::try_from(wanted).ok().and_then(|w| self.audio.ever.checked_sub(w));
-        let enough = begins.and_then(|begins| self.last(|index_entry| index_entry.audio <= begins));
-        self.begin_at(enough, since)
+        let wanted = u64::try_from(wanted).ok();
+        let latest = wanted
+            .and_then(|wanted| self.audio.total.checked_sub(wanted))
+            .and_then(|audio| self.last_where(|entry| entry.audio <= audio));
+        self.sync_cursor(latest, start)
     }
 
-    /// A cursor such that at least `bytes` lie before the newest page's end, if the ring holds
-    /// so many since position `since`; always on a page that a decoder can begin with.
-    pub fn back_in_bytes(&self, bytes: u64, since: u64) -> Cursor {
-        let begins = self.head.checked_sub(bytes);
-        let enough = begins.and_then(|begins| self.last(|index_entry| index_entry.start <= begins));
-        self.begin_at(enough, since)
+    /// The same for `bytes` instead of a time.
+    pub fn back_in_bytes(&self, bytes: u64, start: u64) -> Cursor {
+        let position = self.head.checked_sub(bytes);
+        let latest = position.and_then(|position| self.last_where(|entry| entry.start <= position));
+        self.sync_cursor(latest, start)
     }
 
-    /// A cursor after everything there is.
+    /// A cursor after the newest page.
     pub fn end(&self) -> Cursor {
         Cursor::at(self.head)
     }
 
-    /// A cursor at a page's beginning that was the ring's [head](Self::head) once.
+    /// A cursor at `position`, which must be the start of a page: a value that [`Self::head`] has
+    /// had.
     pub fn at(&self, position: u64) -> Cursor {
         Cursor::at(position)
     }
 
     fn bytes(&self, from: u64, until: u64) -> [&[u8]; 2] {
-        let (at, length) = (self.place(from), (until - from) as usize);
+        let (at, length) = (self.arena_index(from), (until - from) as usize);
         let first = length.min(self.arena.len() - at);
         [&self.arena[at..at + first], &self.arena[..length - first]]
     }
 
-    /// A cursor at the newest page, not after `enough`, that a decoder can begin with; where that lies before
-    /// `since`, at the first one after it.
-    fn begin_at(&self, enough: Option<u64>, since: u64) -> Cursor {
-        let first = self.first(|index_entry| index_entry.start >= since);
-        let fresh = enough.and_then(|number| self.index_entry(number).fresh.checked_sub(1));
-        let number = fresh
+    /// A cursor at the newest sync page up to page number `latest`. If that page is before position
+    /// `start`, or if `latest` is `None`, a cursor at the first sync page from `start` on.
+    fn sync_cursor(&self, latest: Option<u64>, start: u64) -> Cursor {
+        let first = self.first_where(|entry| entry.start >= start);
+        let sync_page = latest.and_then(|number| self.index_entry(number).sync_page.checked_sub(1));
+        let number = sync_page
             .filter(|&number| number >= first)
-            .unwrap_or_else(|| self.first(|index_entry| index_entry.fresh > first));
+            .unwrap_or_else(|| self.first_where(|entry| entry.sync_page > first));
         Cursor::at(if number < self.next { self.index_entry(number).start } else { self.head })
     }
 
-    /// Number of the first page of which something holds that holds of all after it; the next page's if of none.
-    fn first(&self, holds: impl Fn(&IndexEntry) -> bool) -> u64 {
+    /// Number of the first page for which `holds` is true, or of the next page if there is none.
+    /// `holds` must be true for all pages after the first.
+    fn first_where(&self, holds: impl Fn(&IndexEntry) -> bool) -> u64 {
         let (mut low, mut high) = (self.oldest, self.next);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -244,43 +257,46 @@ impl Ring {
         low
     }
 
-    /// Number of the last page of which something holds that holds of all before it.
-    fn last(&self, holds: impl Fn(&IndexEntry) -> bool) -> Option<u64> {
-        self.first(|index_entry| !holds(index_entry))
+    /// Number of the last page for which `holds` is true. `holds` must be true for all pages before
+    /// the last.
+    fn last_where(&self, holds: impl Fn(&IndexEntry) -> bool) -> Option<u64> {
+        self.first_where(|entry| !holds(entry))
             .checked_sub(1)
             .filter(|&number| number >= self.oldest)
     }
 
-    /// As [`IndexEntry::fresh`], of the newest page; 0 without one.
-    fn newest_fresh(&self) -> u64 {
-        if self.oldest < self.next { self.index_entry(self.next - 1).fresh } else { 0 }
+    /// [`IndexEntry::sync_page`] of the newest page; 0 if the ring is empty.
+    fn newest_sync_page(&self) -> u64 {
+        if self.oldest < self.next { self.index_entry(self.next - 1).sync_page } else { 0 }
     }
 
-    /// How many bytes a reader needs that was given those up to `position`, should the ring overtake it
-    /// there: enough for the page to have the length that follows from what the reader has of its header. Where
-    /// it does not have the number of segments, that is 0; where it has a part of the segments' lengths, the
-    /// others are. And how much of the page's fixed header it has.
-    fn owed(&self, position: u64) -> (u32, u8) {
-        let Some(number) = self.last(|index_entry| index_entry.start <= position) else {
+    /// For a reader that has read up to `position`: the number of zero bytes that complete the page
+    /// at `position`, and how many bytes of the page's fixed header were read.
+    ///
+    /// The length of a page follows from its header. Zeros in place of an unread part of the header
+    /// mean: no segments, or segments without data.
+    fn partial_page(&self, position: u64) -> (u32, u8) {
+        let Some(number) = self.last_where(|entry| entry.start <= position) else {
             return (0, 0);
         };
         let start = self.index_entry(number).start;
-        let taken = position - start;
-        let owed = if taken == 0 {
+        let read = position - start;
+        let missing = if read == 0 {
             0
-        } else if taken <= SEGMENTS_AT {
-            LACING_AT - taken
+        } else if read <= SEGMENT_COUNT_OFFSET {
+            SEGMENT_TABLE_OFFSET - read
         } else {
-            let body_at = LACING_AT + u64::from(self.byte(start + SEGMENTS_AT));
-            if taken >= body_at {
+            let segments = u64::from(self.byte(start + SEGMENT_COUNT_OFFSET));
+            let header = SEGMENT_TABLE_OFFSET + segments;
+            if read >= header {
                 self.end_of(number) - position
             } else {
-                let lacing = (start + LACING_AT..position).map(|at| u64::from(self.byte(at)));
-                body_at - taken + lacing.sum::<u64>()
+                let table = start + SEGMENT_TABLE_OFFSET..position;
+                header - read + table.map(|at| u64::from(self.byte(at))).sum::<u64>()
             }
         };
         // A page is shorter than 64 KiB.
-        (owed as u32, taken.min(LACING_AT) as u8)
+        (missing as u32, read.min(SEGMENT_TABLE_OFFSET) as u8)
     }
 
     /// Position after a page's last byte.
@@ -289,10 +305,10 @@ impl Ring {
     }
 
     fn byte(&self, position: u64) -> u8 {
-        self.arena[self.place(position)]
+        self.arena[self.arena_index(position)]
     }
 
-    fn place(&self, position: u64) -> usize {
+    fn arena_index(&self, position: u64) -> usize {
         (position % self.arena.len() as u64) as usize
     }
 
@@ -306,17 +322,17 @@ impl Ring {
 }
 
 impl Audio {
-    fn of_stream(ever: u64, granules_per_second: u32) -> Self {
-        let longest = u64::from(granules_per_second).saturating_mul(LONGEST_PAGE);
-        Self { ever, granule: None, longest }
+    fn for_stream(total: u64, granules_per_second: u32) -> Self {
+        let max_span = u64::from(granules_per_second).saturating_mul(MAX_SPAN_SECONDS);
+        Self { total, granule: None, max_span }
     }
 
-    /// The audio on a page is what lies between its granule position and the one before.
+    /// Counts a page's audio: the difference between its granule position and the previous one.
     fn count(&mut self, granule: Option<u64>) {
         let Some(granule) = granule else { return };
         let span = self.granule.map_or(0, |before| granule.saturating_sub(before));
-        if span <= self.longest {
-            self.ever = self.ever.saturating_add(span);
+        if span <= self.max_span {
+            self.total = self.total.saturating_add(span);
         }
         self.granule = Some(granule);
     }
@@ -325,10 +341,10 @@ impl Audio {
 impl Cursor {
     /// A cursor at a page's first byte.
     fn at(position: u64) -> Self {
-        Self { position, owed: 0, taken: 0 }
+        Self { position, missing: 0, header_read: 0 }
     }
 
-    /// Position of the next byte.
+    /// Position of the next byte to read.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -375,153 +391,166 @@ mod tests {
         prop::collection::vec(step, 1..300)
     }
 
-    /// What a listener is sent in place of the rest of a torn page.
-    fn pad(heard: &mut Vec<u8>, taken: usize, torn: usize) {
+    /// Appends what a listener is sent in place of the rest of a torn page.
+    fn pad(received: &mut Vec<u8>, header_read: usize, padding: usize) {
+        let zeros = std::iter::repeat(0);
         let page: Vec<u8> =
-            b"OggS".iter().copied().chain(std::iter::repeat(0)).take(taken + torn).collect();
-        heard.extend(&page[taken..]);
+            b"OggS".iter().copied().chain(zeros).take(header_read + padding).collect();
+        received.extend(&page[header_read..]);
     }
 
-    /// Cuts what a reader was given into pages, as its framing says; each must begin where the one before ends.
-    fn frames(mut heard: &[u8]) -> usize {
+    /// Counts the pages in `received`. Each must begin where its predecessor's header says it ends.
+    fn count_pages(mut received: &[u8]) -> usize {
         let mut count = 0;
-        while !heard.is_empty() {
-            assert!(heard.starts_with(b"OggS"), "what begins here is no page");
-            let segments = usize::from(heard[26]);
-            let lacing = &heard[27..27 + segments];
-            heard = &heard[27 + segments + lacing.iter().map(|&l| usize::from(l)).sum::<usize>()..];
+        while !received.is_empty() {
+            assert!(received.starts_with(b"OggS"), "expected a page");
+            let segments = usize::from(received[26]);
+            let table = &received[27..27 + segments];
+            let body: usize = table.iter().map(|&length| usize::from(length)).sum();
+            received = &received[27 + segments + body..];
             count += 1;
         }
         count
     }
 
     #[test]
-    fn wherever_a_page_is_torn_the_next_one_begins_where_its_reader_expects_it() {
+    fn padding_completes_a_page_that_is_torn_at_any_byte() {
         let torn_page = page(1, 960, 20_000);
-        for taken in (0..200).chain((200..torn_page.len()).step_by(97)) {
+        for read in (0..200).chain((200..torn_page.len()).step_by(97)) {
             let mut ring = Ring::new(MEMORY);
             let mut cursor = ring.end();
             publish(&mut ring, &torn_page);
-            ring.advance(&mut cursor, taken);
-            let mut heard = torn_page[..taken].to_vec();
+            ring.advance(&mut cursor, read);
+            let mut received = torn_page[..read].to_vec();
             for number in 2..10 {
                 publish(&mut ring, &page(number, 0, 20_000));
             }
-            let Lag::Overtaken { torn, taken: of_header } = ring.catch_up(&mut cursor) else {
+            let Lag::Overtaken { padding, header_read } = ring.catch_up(&mut cursor) else {
                 panic!("not overtaken")
             };
-            assert_eq!(of_header, taken.min(27));
-            pad(&mut heard, of_header, torn);
-            assert!(heard.len() < MAX_PAGE);
-            assert_eq!(frames(&heard), usize::from(taken > 0), "{taken} bytes taken");
+            assert_eq!(header_read, read.min(27));
+            pad(&mut received, header_read, padding);
+            assert!(received.len() < MAX_PAGE);
+            assert_eq!(count_pages(&received), usize::from(read > 0), "{read} bytes read");
         }
     }
 
     proptest! {
-        /// The model is a list of all pages ever published. Whatever a reader takes is, from where
-        /// it stands to where it was overtaken, exactly their bytes; it always resumes on a page.
+        /// The model is the list of all bytes ever published. A reader gets exactly these bytes
+        /// from its position until it is overtaken, and it always resumes at the start of a page.
         #[test]
-        fn a_reader_gets_every_byte_or_is_told(steps in steps()) {
+        fn a_reader_gets_every_byte_unless_it_is_overtaken(steps in steps()) {
             let mut ring = Ring::new(MEMORY);
-            let mut all: Vec<u8> = Vec::new();
+            let mut published: Vec<u8> = Vec::new();
             let mut starts: Vec<u64> = vec![0];
             let mut cursor = ring.end();
-            let mut heard: Vec<u8> = Vec::new();
+            let mut received: Vec<u8> = Vec::new();
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Publish(size) => {
                         let bytes = page(number as u32, number as u64, size);
                         publish(&mut ring, &bytes);
-                        all.extend(bytes);
-                        starts.push(all.len() as u64);
+                        published.extend(bytes);
+                        starts.push(published.len() as u64);
                     }
-                    Step::Read(most) => {
+                    Step::Read(limit) => {
                         let before = cursor;
-                        if let Lag::Overtaken { torn, taken } = ring.catch_up(&mut cursor) {
-                            pad(&mut heard, taken, torn);
-                            prop_assert!(torn > 0 || starts.contains(&before.position()));
-                            prop_assert!(torn < MAX_PAGE);
+                        let lag = ring.catch_up(&mut cursor);
+                        if let Lag::Overtaken { padding, header_read } = lag {
+                            pad(&mut received, header_read, padding);
+                            prop_assert!(padding > 0 || starts.contains(&before.position()));
+                            prop_assert!(padding < MAX_PAGE);
                             prop_assert!(starts.contains(&cursor.position()));
                             prop_assert!(cursor.position() > before.position());
                         }
                         let ready = ring.ready(&cursor, u64::MAX).concat();
                         let at = cursor.position() as usize;
-                        prop_assert_eq!(&ready[..], &all[at..]);
-                        heard.extend(&ready[..most.min(ready.len())]);
-                        ring.advance(&mut cursor, most.min(ready.len()));
+                        prop_assert_eq!(&ready[..], &published[at..]);
+                        received.extend(&ready[..limit.min(ready.len())]);
+                        ring.advance(&mut cursor, limit.min(ready.len()));
                     }
                 }
                 prop_assert!(ring.head() - ring.tail() <= MEMORY as u64);
             }
-            // What is left of the page that it is in, as if the ring went on for ever.
-            pad(&mut heard, usize::from(cursor.taken), cursor.owed as usize);
-            frames(&heard);
+            // Complete the page at the cursor, as if the reader were overtaken now.
+            pad(&mut received, usize::from(cursor.header_read), cursor.missing as usize);
+            count_pages(&received);
         }
     }
 
     proptest! {
-        /// The search is as good as looking at every page, the newest first.
+        /// The binary search finds the same page as a walk over all pages, newest first.
         #[test]
-        fn what_is_searched_for_is_what_a_walk_would_find(
+        fn binary_search_finds_the_same_page_as_a_linear_search(
             pages in prop::collection::vec((0usize..400, any::<bool>(), 0u64..4_000), 0..1_500),
             wanted in 0u64..3_000_000,
-            since in any::<prop::sample::Index>(),
+            stream_start in any::<prop::sample::Index>(),
         ) {
             let mut ring = Ring::new(MEMORY);
-            let (mut all, mut granule, mut audio) = (Vec::new(), 0, 0);
+            let (mut published, mut granule, mut audio) = (Vec::new(), 0, 0);
             for (size, continued, span) in pages {
                 granule += span;
                 let mut bytes = page(0, granule, size);
                 bytes[5] |= u8::from(continued);
                 ogg_splice::testing::update_checksum(&mut bytes);
-                let counts = if all.is_empty() { 0 } else { span };
-                all.push((ring.head(), continued, audio));
-                audio += counts;
+                // The first granule position is only a reference for the next one.
+                let counted = if published.is_empty() { 0 } else { span };
+                published.push((ring.head(), continued, audio));
+                audio += counted;
                 publish(&mut ring, &bytes);
             }
-            let held = || all.iter().filter(|(start, ..)| *start >= ring.tail());
-            let since = if all.is_empty() { 0 } else { all[since.index(all.len())].0 };
-            let walk = |enough: &dyn Fn(u64, u64) -> bool| {
-                let mut begin = ring.head();
-                for (start, continued, audio) in held().rev().take_while(|page| page.0 >= since) {
+            let held = || published.iter().filter(|(start, ..)| *start >= ring.tail());
+            let stream_start = match published.len() {
+                0 => 0,
+                count => published[stream_start.index(count)].0,
+            };
+            let walk = |is_enough: &dyn Fn(u64, u64) -> bool| {
+                let mut found = ring.head();
+                let in_stream = |page: &&(u64, bool, u64)| page.0 >= stream_start;
+                for (start, continued, audio) in held().rev().take_while(in_stream) {
                     if !continued {
-                        begin = *start;
+                        found = *start;
                     }
-                    if enough(*start, *audio) {
+                    if is_enough(*start, *audio) {
                         if *continued {
-                            // Further back, to one that a decoder can begin with.
-                            let fresh = held().rev().skip_while(|page| page.0 > *start).find(|page| !page.1);
-                            begin = fresh.filter(|page| page.0 >= since).map_or(begin, |page| page.0);
+                            // Go back further, to a page at which a decoder can begin.
+                            let earlier = held().rev().skip_while(|page| page.0 > *start);
+                            let sync_page = earlier.clone().find(|page| !page.1);
+                            found = sync_page.filter(in_stream).map_or(found, |page| page.0);
                         }
                         break;
                     }
                 }
-                begin
+                found
             };
             let time = Duration::from_nanos((wanted * 1_000_000_000).div_ceil(48_000));
             let by_time = walk(&|_, before| audio - before >= wanted);
-            prop_assert_eq!(ring.back_in_time(time, 48_000, since).position(), by_time);
+            prop_assert_eq!(ring.back_in_time(time, 48_000, stream_start).position(), by_time);
             let bytes = wanted / 8;
             let by_bytes = walk(&|start, _| ring.head() - start >= bytes);
-            prop_assert_eq!(ring.back_in_bytes(bytes, since).position(), by_bytes);
+            prop_assert_eq!(ring.back_in_bytes(bytes, stream_start).position(), by_bytes);
         }
     }
 
     proptest! {
-        /// Whenever it follows, it holds the same pages at the same positions.
+        /// After each `follow`, a replica holds the same pages at the same positions.
         #[test]
-        fn a_follower_becomes_the_same(steps in steps()) {
-            let (mut ring, mut follower) = (Ring::new(MEMORY), Ring::new(MEMORY));
+        fn a_replica_equals_its_original_after_each_follow(steps in steps()) {
+            let (mut ring, mut replica) = (Ring::new(MEMORY), Ring::new(MEMORY));
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
-                    Step::Publish(size) => publish(&mut ring, &page(number as u32, number as u64, size)),
+                    Step::Publish(size) => {
+                        publish(&mut ring, &page(number as u32, number as u64, size));
+                    }
                     Step::Read(_) => {
-                        follower.follow(&ring);
-                        prop_assert_eq!((follower.tail(), follower.head()), (ring.tail(), ring.head()));
-                        let all = |ring: &Ring| ring.bytes(ring.tail(), ring.head()).concat();
-                        prop_assert_eq!(all(&follower), all(&ring));
-                        let half = Duration::from_secs(1);
-                        prop_assert_eq!(follower.back_in_time(half, 100, 0), ring.back_in_time(half, 100, 0));
+                        replica.follow(&ring);
+                        let bounds = |ring: &Ring| (ring.tail(), ring.head());
+                        prop_assert_eq!(bounds(&replica), bounds(&ring));
+                        let content = |ring: &Ring| ring.bytes(ring.tail(), ring.head()).concat();
+                        prop_assert_eq!(content(&replica), content(&ring));
+                        let second = Duration::from_secs(1);
+                        let cursor = |ring: &Ring| ring.back_in_time(second, 100, 0);
+                        prop_assert_eq!(cursor(&replica), cursor(&ring));
                     }
                 }
             }
@@ -535,20 +564,20 @@ mod tests {
         let pages = |cursor: Cursor| (ring.head() - cursor.position()) / length;
         let back = |ms| pages(ring.back_in_time(Duration::from_millis(ms), 48_000, 0));
         assert_eq!((back(0), back(20), back(21), back(200), back(1999)), (1, 1, 2, 10, 100));
-        assert_eq!(back(60_000), 100, "no more than there is");
+        assert_eq!(back(60_000), 100, "all pages, if the ring holds less");
         assert_eq!(pages(ring.back_in_time(Duration::from_secs(9), 48_000, 90 * length)), 10);
         assert_eq!(pages(ring.back_in_bytes(5 * length - 1, 0)), 5);
     }
 
     #[test]
-    fn an_empty_ring_has_nothing_and_says_so() {
+    fn an_empty_ring_has_nothing_ready() {
         let ring = Ring::new(MEMORY);
         assert_eq!(ring.back_in_time(Duration::from_secs(1), 48_000, 0), ring.end());
         assert_eq!(ring.ready(&ring.end(), u64::MAX).concat(), b"");
     }
 
     #[test]
-    fn many_small_pages_are_bounded_by_the_index() {
+    fn the_index_limits_the_number_of_small_pages() {
         let mut ring = Ring::new(MEMORY);
         let bytes = page(0, 0, 3);
         (0..10_000).for_each(|_| publish(&mut ring, &bytes));
@@ -558,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ready_ends_where_the_reader_must_end() {
+    fn ready_bytes_stop_at_the_given_end() {
         let ring = filled(3);
         let cursor = ring.back_in_bytes(u64::MAX, 0);
         assert_eq!(ring.ready(&cursor, 10).concat().len(), 10);

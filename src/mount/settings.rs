@@ -1,4 +1,4 @@
-//! How a mount behaves, and which mount behaves how.
+//! The settings of a mount, and the rules that select them by the mount's name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,61 +6,62 @@ use std::time::Duration;
 use super::name::{Name, Pattern};
 use crate::auth::{Access, Login};
 
-/// How much of the past a listener gets on joining.
+/// How much past audio a listener gets on joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
-    /// What suits the player that asks.
+    /// Depends on the player (`listener/burst.rs`).
     Auto,
     /// At least this much audio, in whole pages.
     Time(Duration),
 }
 
-/// What listeners get while no source is heard.
+/// What listeners get during a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// Silence, in real time.
     Silence,
-    /// Nothing; the stream goes on when a source does.
+    /// Nothing, until a source continues the stream.
     Pause,
-    /// The end of the stream, as soon as the source is gone.
+    /// The end of the stream, as soon as its source leaves.
     End,
 }
 
-/// The rules of one mount.
+/// The settings of one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountSettings {
     /// The mount's memory for audio, in bytes: pages and their index.
     pub ring: usize,
     /// What a listener gets on joining.
     pub burst: Burst,
-    /// A source that sends nothing for so long is gone.
+    /// A source that sends nothing for this long is disconnected.
     pub source_timeout: Duration,
-    /// What listeners get while no source is heard.
+    /// What listeners get during a gap.
     pub gap: Gap,
-    /// For how long nothing may come before that is a gap; two of the source's pages at least.
+    /// A gap begins when nothing has come from a source for this long, or for the duration of two
+    /// of its pages if that is longer.
     pub gap_after: Duration,
-    /// For how long the stream goes on without a source.
+    /// How long the stream continues without a source.
     pub hold: Duration,
-    /// A listener that accepts nothing for so long is dropped.
+    /// A listener that acknowledges nothing for this long is disconnected.
     pub listener_timeout: Duration,
-    /// The most listeners; 0 leaves it to the server's own limit.
+    /// The maximum number of listeners; 0 for no limit besides the server's.
     pub max_listeners: usize,
     /// How long a page may be held back to be sent together with the next ones.
     pub coalesce: Duration,
     /// Who may listen.
     pub access: Access,
-    /// Who may push, if not the sources of all mounts.
+    /// The login of this mount's source; `None` for the login that all mounts share.
     pub source: Option<Login>,
-    /// Left out of what everybody can see of the server.
+    /// Whether the mount is left out of public lists.
     pub hidden: bool,
 }
 
-/// Settings by name: the first pattern that matches wins, else the defaults.
+/// Selects a mount's settings by its name: the first pattern that matches, or the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountRules {
     /// In the order of the configuration.
     pub rules: Vec<(Pattern, Arc<MountSettings>)>,
-    /// For every other mount.
+    /// For mounts that no pattern matches.
     pub defaults: Arc<MountSettings>,
 }
 
@@ -71,7 +72,7 @@ impl MountRules {
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
     }
 
-    /// What users and tokens take of memory, in bytes.
+    /// Memory of all users and tokens, in bytes.
     pub fn memory(&self) -> usize {
         let rules = self.rules.iter().map(|(_, settings)| settings.access.memory());
         rules.sum::<usize>() + self.defaults.access.memory()

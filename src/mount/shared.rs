@@ -1,9 +1,12 @@
 //! The half of a mount that all threads may use.
 //!
-//! - [`MountEntry`] is what the table lists: name, settings, counters, and the stream's description.
-//! - [`SharedMount`] holds the pages that listeners read, and wakes the threads that have listeners.
+//! - [`MountEntry`] is what the table lists: name, settings, counters, and the stream's
+//!   description.
+//! - [`SharedMount`] holds the pages that listeners read, and wakes the threads that have
+//!   listeners.
 //!
-//! The entry exists for as long as the mount's memory does, and leads back to it.
+//! The mount owns its entry, and the entry has a weak reference to the mount. So the entry exists
+//! as long as the mount's memory does.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -24,24 +27,24 @@ use super::stream_info::StreamInfo;
 use crate::quota::Quota;
 use crate::stats::ServerStats;
 
-/// What all mounts have in common.
+/// What all mounts share.
 #[derive(Debug, Default)]
 pub(super) struct ServerWide {
-    /// Notified when something changes that others may want to hear of.
+    /// Notified when a stream, the listeners or the settings of any mount change.
     pub(super) changed: Notify,
     pub(super) stats: ServerStats,
 }
 
-/// A mount as the door and the control plane see it. It exists for as long as the mount's memory does.
+/// A mount as the door and the control plane see it. Exists as long as the mount's memory does.
 #[derive(Debug)]
 pub struct MountEntry {
     /// The mount's name.
     pub name: Name,
-    /// The rules in force.
+    /// The settings in force.
     pub(super) settings: ArcSwap<MountSettings>,
-    /// Its listeners.
+    /// Counts the listeners against `max_listeners`.
     pub listeners: Arc<Quota>,
-    /// Who they are.
+    /// Lists the listeners.
     pub directory: Arc<ListenerDirectory>,
     /// Its counters.
     pub counters: MountCounters,
@@ -50,30 +53,31 @@ pub struct MountEntry {
     stream: Mutex<Option<Arc<StreamInfo>>>,
     shared: Arc<ServerWide>,
     mount: Mutex<Weak<SharedMount>>,
-    /// Sources that have a claim on it, or are on their way to one.
-    wanted: AtomicUsize,
-    /// Its place has been given to another mount, so its remaining listeners are disconnected.
-    place_given: AtomicBool,
+    /// Number of [`Reservation`]s: sources that have a claim, or will soon have one.
+    reservations: AtomicUsize,
+    /// The mount makes room for another one: its remaining listeners are disconnected.
+    retired: AtomicBool,
 }
 
-/// A source's interest in a mount, which keeps the mount's place in the table.
+/// A source's interest in a mount. Keeps the mount's entry in the table.
 #[derive(Debug)]
 pub struct Reservation(Arc<MountEntry>);
 
 /// What listeners of a mount read, on any thread.
 #[derive(Debug)]
 pub struct SharedMount {
-    /// Memory for audio, in bytes, here and in each replica.
+    /// Size of the ring, in bytes, here and in each replica.
     pub(super) ring: usize,
     pages: RwLock<PageLog>,
-    /// One for each thread that may have listeners.
+    /// One for each data-plane thread.
     readers: Box<[Notify]>,
-    /// Dropped last: it stands for the memory of all the above.
+    /// Declared last, so dropped last: the mount counts against `limits.sources` until the memory
+    /// of the fields above is freed.
     entry: Arc<MountEntry>,
 }
 
 impl SharedMount {
-    /// The mount of this table entry, for `threads` data-plane threads. Its ring is allocated here.
+    /// Creates the mount of this table entry for `threads` data-plane threads. Allocates its ring.
     pub fn new(entry: Arc<MountEntry>, threads: usize) -> Arc<Self> {
         let ring = entry.settings().ring;
         let mount = Arc::new(Self {
@@ -86,12 +90,12 @@ impl SharedMount {
         mount
     }
 
-    /// What the control plane sees of it.
+    /// The mount's entry in the table.
     pub fn entry(&self) -> &Arc<MountEntry> {
         &self.entry
     }
 
-    /// Waits until there is something new for the readers of a thread. For one waiter per thread.
+    /// Waits until the readers of a thread are woken. Supports one waiter per thread.
     pub(super) async fn changed(&self, thread: usize) {
         self.readers[thread].notified().await;
     }
@@ -103,7 +107,7 @@ impl SharedMount {
         }
     }
 
-    // No code can panic while it holds this lock, so poisoning says nothing.
+    // Nothing panics while it holds this lock, so it cannot be poisoned.
 
     pub(super) fn pages(&self) -> RwLockReadGuard<'_, PageLog> {
         self.pages.read().unwrap_or_else(PoisonError::into_inner)
@@ -126,44 +130,46 @@ impl MountEntry {
             stream: Mutex::default(),
             shared,
             mount: Mutex::default(),
-            wanted: AtomicUsize::new(0),
-            place_given: AtomicBool::new(false),
+            reservations: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
         }
     }
 
-    /// Whether nothing is on the log and no source is about to change that.
-    pub(super) fn is_leftover(&self) -> bool {
-        self.wanted.load(SeqCst) == 0 && self.stream().is_none()
+    /// Whether the mount has neither a stream nor a source.
+    pub(super) fn is_unused(&self) -> bool {
+        self.reservations.load(SeqCst) == 0 && self.stream().is_none()
     }
 
-    /// Whether its place has been given to another mount.
-    pub fn is_place_given(&self) -> bool {
-        self.place_given.load(SeqCst)
+    /// Whether the mount makes room for another one.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(SeqCst)
     }
 
-    pub(super) fn release_place(&self) {
-        self.place_given.store(true, SeqCst);
+    pub(super) fn retire(&self) {
+        self.retired.store(true, SeqCst);
         if let Some(mount) = self.mount() {
             mount.wake_readers();
         }
     }
 
-    /// The rules in force. Its ring's size, and how its stream fills gaps, are those of its beginning.
+    /// The settings in force. The size of the ring is fixed when the mount is created, and the gap
+    /// settings when a stream begins. Do not hold the guard across an `await`: see
+    /// [`Self::settings_now`].
     pub fn settings(&self) -> Guard<Arc<MountSettings>> {
         self.settings.load()
     }
 
-    /// The same, to be kept while something is waited for.
+    /// The settings in force, as a pointer that may be held across an `await`.
     pub fn settings_now(&self) -> Arc<MountSettings> {
         self.settings.load_full()
     }
 
-    /// What is on the log, if anything is.
+    /// The mount's stream, if it has one.
     pub fn stream(&self) -> Option<Arc<StreamInfo>> {
         lock(&self.stream).clone()
     }
 
-    /// The mount itself, for the data plane, once it has been made.
+    /// The mount itself, for the data plane; `None` before it was created.
     pub fn mount(&self) -> Option<Arc<SharedMount>> {
         lock(&self.mount).upgrade()
     }
@@ -177,13 +183,13 @@ impl MountEntry {
         self.shared.changed.notify_one();
     }
 
-    /// Says that somebody left.
-    pub fn somebody_left(&self) {
+    /// Wakes the control plane because a listener left.
+    pub fn listener_left(&self) {
         self.shared.changed.notify_one();
     }
 
-    /// Says that somebody came, who waited so long for the first bytes.
-    pub fn somebody_came(&self, waited: Duration) {
+    /// Counts a listener that joined `waited` after its request, and wakes the control plane.
+    pub fn listener_joined(&self, waited: Duration) {
         self.shared.stats.joins.observe(waited.as_secs_f64());
         self.shared.stats.listeners.add(1);
         self.shared.changed.notify_one();
@@ -191,9 +197,9 @@ impl MountEntry {
 }
 
 impl Reservation {
-    /// One more source's.
+    /// Reserves the mount for one more source.
     pub(super) fn of(entry: &Arc<MountEntry>) -> Self {
-        entry.wanted.fetch_add(1, SeqCst);
+        entry.reservations.fetch_add(1, SeqCst);
         Self(Arc::clone(entry))
     }
 }
@@ -208,11 +214,11 @@ impl Deref for Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.0.wanted.fetch_sub(1, SeqCst);
+        self.0.reservations.fetch_sub(1, SeqCst);
     }
 }
 
-// No code can panic while it holds one of these locks, so poisoning says nothing.
+// Nothing panics while it holds one of these locks, so they cannot be poisoned.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

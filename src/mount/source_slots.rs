@@ -1,21 +1,24 @@
-//! Which source of a mount is live, and which one is about to be.
+//! The sources of a mount: the one that is live, and the one that is about to take over.
 
 use tokio::sync::oneshot;
 
-/// The sources that have a claim on a mount: two at most, as each newcomer replaces the one before.
+/// The sources that have a claim on a mount. There are at most two, because a newcomer replaces the
+/// previous newcomer.
 #[derive(Debug, Default)]
 pub(super) struct SourceSlots {
-    /// Its stream is live.
+    /// The source whose stream is live.
     holder: Option<Claimant>,
-    /// Connected; its headers are not complete yet.
+    /// A connected source whose headers are not complete yet.
     newcomer: Option<Claimant>,
-    claims: u64,
+    /// Number of the next claim.
+    next_claim: u64,
 }
 
 #[derive(Debug)]
 struct Claimant {
     claim: u64,
-    /// Sends the reason where the administrator ends the source; dropped on a takeover.
+    /// A send tells the source that an administrator disconnected it; a drop, that another source
+    /// took over.
     revoke: oneshot::Sender<()>,
 }
 
@@ -25,21 +28,21 @@ impl SourceSlots {
         self.holder.is_some() || self.newcomer.is_some()
     }
 
-    /// Revokes the claim of the source that is live; false if there is none.
+    /// Revokes the claim of the live source; returns false if no source is live.
     pub(super) fn evict(&mut self) -> bool {
-        // Whether the source is still there to be told does not matter.
+        // The send fails if the source has disconnected meanwhile; the slot is free either way.
         self.holder.take().map(|holder| holder.revoke.send(())).is_some()
     }
 
-    /// Adds a newcomer, in place of the one before; its claim's number.
+    /// Adds a newcomer in place of the previous one; returns the number of its claim.
     pub(super) fn add(&mut self, revoke: oneshot::Sender<()>) -> u64 {
-        let claim = self.claims;
-        self.claims += 1;
+        let claim = self.next_claim;
+        self.next_claim += 1;
         self.newcomer = Some(Claimant { claim, revoke });
         claim
     }
 
-    /// Makes a newcomer the holder, if it still is the newcomer.
+    /// Makes the source with this claim the holder, if it is the newcomer.
     pub(super) fn promote(&mut self, claim: u64) {
         if self.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == claim) {
             self.holder = self.newcomer.take();
@@ -51,7 +54,7 @@ impl SourceSlots {
         self.holder.as_ref().is_some_and(|holder| holder.claim == claim)
     }
 
-    /// Takes a claim out; true if its source was live.
+    /// Removes a claim; returns whether its source was live.
     pub(super) fn remove(&mut self, claim: u64) -> bool {
         let was_live = self.is_held_by(claim);
         for slot in [&mut self.holder, &mut self.newcomer] {

@@ -1,5 +1,5 @@
-//! Counters and gauges of one mount: written by its own thread, page by page, with relaxed stores
-//! only, and read at any moment.
+//! Counters and gauges of one mount. The data plane writes them with relaxed atomic operations, at
+//! most once per page; other threads read them at any time.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -7,112 +7,122 @@ use std::time::{Duration, Instant};
 
 use crate::stats::{Counter, Gauge};
 
-/// The most data-plane threads that there may be.
+/// The maximum number of data-plane threads.
 pub const MAX_THREADS: usize = 64;
 
-/// Running totals of one mount.
+/// Totals of one mount since it was created.
 #[derive(Debug, Default)]
 pub struct MountCounters {
     /// Bytes that sources sent as valid pages.
     pub bytes_in: Counter,
     /// Valid pages that sources sent.
     pub pages_in: Counter,
-    /// Bytes that listeners' kernels took.
+    /// Bytes written to listeners' sockets.
     pub bytes_out: Counter,
-    /// How often a listener was overtaken by the ring.
+    /// How often the ring overtook a listener.
     pub skips: Counter,
-    /// Silence put in where nothing came from the source, in samples at 48 kHz.
+    /// Silence published in place of missing audio, in samples at 48 kHz.
     pub silence: Counter,
-    /// Audio left out because its time was over, in samples at 48 kHz.
+    /// Audio discarded because it came too late, in samples at 48 kHz.
     pub late: Counter,
-    /// How often nothing came from the source for too long.
+    /// How often a gap began.
     pub gaps: Counter,
-    /// How often the stream went on with a new beginning.
+    /// How often the stream continued with new headers, from the same source or another one.
     pub splices: Counter,
 }
 
-/// Where a mount's stream is.
+/// The current state of a mount's stream.
 #[derive(Debug)]
 pub struct StreamGauges {
-    began: Instant,
-    /// When the source's newest page came, in microseconds since `began`; 0 for never.
-    heard: Gauge,
-    /// When the newest page went out, and where it ends.
-    out: Gauge,
+    /// The times below are in microseconds since this one, plus 1; 0 stands for "never".
+    epoch: Instant,
+    /// When the source's newest page was received.
+    received_at: Gauge,
+    /// When the newest page was published.
+    published_at: Gauge,
+    /// Granule position of the newest page published.
     granule: Gauge,
-    /// Samples at 48 kHz in the source's newest page, of Opus.
-    samples: Gauge,
-    /// Bytes in a second of its audio.
-    rate: Gauge,
-    /// How far the slowest listener of each thread is behind, in bytes.
+    /// Duration of the source's newest page, in samples at 48 kHz; 0 if unknown.
+    page_samples: Gauge,
+    /// Bytes per second of the source's audio; 0 if unknown.
+    byte_rate: Gauge,
+    /// Bytes by which the slowest listener of each thread is behind the newest page.
     lags: [Gauge; MAX_THREADS],
 }
 
 impl Default for StreamGauges {
     fn default() -> Self {
-        let [heard, out, granule, samples, rate] = [const { Gauge::new() }; 5];
-        let lags = [const { Gauge::new() }; MAX_THREADS];
-        Self { began: Instant::now(), heard, out, granule, samples, rate, lags }
+        Self {
+            epoch: Instant::now(),
+            received_at: Gauge::new(),
+            published_at: Gauge::new(),
+            granule: Gauge::new(),
+            page_samples: Gauge::new(),
+            byte_rate: Gauge::new(),
+            lags: [const { Gauge::new() }; MAX_THREADS],
+        }
     }
 }
 
 impl StreamGauges {
-    /// A page of the source has come, with so many samples; a second of its audio has so many bytes.
-    pub fn page_received(&self, now: Instant, samples: u64, rate: u64) {
-        self.heard.set(self.since_began(now));
-        self.samples.set(samples);
-        self.rate.set(rate);
+    /// Records a page from the source: its duration in samples at 48 kHz, and the source's current
+    /// rate in bytes per second. 0 stands for unknown.
+    pub fn page_received(&self, now: Instant, samples: u64, byte_rate: u64) {
+        self.received_at.set(self.timestamp(now));
+        self.page_samples.set(samples);
+        self.byte_rate.set(byte_rate);
     }
 
-    /// The bitrate of the source's last seconds, in bit/s; `None` where that is not known.
+    /// The bitrate of the source's last seconds, in bit/s; `None` if unknown.
     pub fn bitrate(&self) -> Option<u64> {
-        Some(self.rate.get().saturating_mul(8)).filter(|rate| *rate > 0)
+        Some(self.byte_rate.get().saturating_mul(8)).filter(|rate| *rate > 0)
     }
 
-    /// How long so many bytes of the source's audio last; `None` where its bitrate is not known.
+    /// The duration of this many bytes at the source's bitrate; `None` if the bitrate is unknown.
     pub fn duration_of(&self, bytes: u64) -> Option<Duration> {
-        bytes.saturating_mul(1000).checked_div(self.rate.get()).map(Duration::from_millis)
+        bytes.saturating_mul(1000).checked_div(self.byte_rate.get()).map(Duration::from_millis)
     }
 
-    /// A page has gone out that ends at this granule position.
+    /// Records a published page that ends at this granule position.
     pub fn page_published(&self, now: Instant, granule: u64) {
         self.granule.set(granule);
-        self.out.set(self.since_began(now));
+        self.published_at.set(self.timestamp(now));
     }
 
-    /// How long ago the source's newest page came; `None` if none ever has.
+    /// Time since the source's newest page was received; `None` before the first.
     pub fn since_last_page(&self, now: Instant) -> Option<Duration> {
-        self.ago(&self.heard, now)
+        self.elapsed(&self.received_at, now)
     }
 
-    /// The newest granule position of the stream, and how long ago it went out.
+    /// The stream's newest granule position, and the time since it was published; `None` before the
+    /// first.
     pub fn newest_granule(&self, now: Instant) -> Option<(u64, Duration)> {
-        Some((self.granule.get(), self.ago(&self.out, now)?))
+        Some((self.granule.get(), self.elapsed(&self.published_at, now)?))
     }
 
-    /// How long the source's newest page lasts; `None` where that is not known.
+    /// Duration of the source's newest page; `None` if unknown.
     pub fn page_duration(&self) -> Option<Duration> {
-        let samples = self.samples.get();
+        let samples = self.page_samples.get();
         (samples > 0).then(|| Duration::from_micros(samples.saturating_mul(1000) / 48))
     }
 
-    /// How far the slowest listener of a thread is behind, in bytes.
+    /// Records by how many bytes the slowest listener of a thread is behind the newest page.
     pub fn set_lag(&self, thread: usize, bytes: u64) {
         self.lags[thread % MAX_THREADS].set(bytes);
     }
 
-    /// How far the slowest listener was behind when they were last looked at, in bytes.
+    /// By how many bytes the slowest listener was behind at the last measurement.
     pub fn lag(&self) -> u64 {
         self.lags.iter().map(Gauge::get).max().unwrap_or(0)
     }
 
-    fn since_began(&self, now: Instant) -> u64 {
-        (now.saturating_duration_since(self.began).as_micros() as u64).saturating_add(1)
+    fn timestamp(&self, now: Instant) -> u64 {
+        (now.saturating_duration_since(self.epoch).as_micros() as u64).saturating_add(1)
     }
 
-    fn ago(&self, then: &Gauge, now: Instant) -> Option<Duration> {
-        let then = then.get().checked_sub(1)?;
-        let then = self.began.checked_add(Duration::from_micros(then))?;
+    fn elapsed(&self, timestamp: &Gauge, now: Instant) -> Option<Duration> {
+        let micros = timestamp.get().checked_sub(1)?;
+        let then = self.epoch.checked_add(Duration::from_micros(micros))?;
         Some(now.saturating_duration_since(then))
     }
 }
@@ -122,9 +132,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_set_can_be_read_off() {
+    fn gauges_return_what_was_recorded() {
         let gauges = StreamGauges::default();
-        let at = |milliseconds| gauges.began + Duration::from_millis(milliseconds);
+        let at = |milliseconds| gauges.epoch + Duration::from_millis(milliseconds);
         assert_eq!(
             (gauges.since_last_page(at(0)), gauges.newest_granule(at(0)), gauges.page_duration()),
             (None, None, None)

@@ -1,4 +1,4 @@
-//! What is known of a mount's stream and its source, for status, events and response headers.
+//! What status, events and response heads show of a mount's stream and its source.
 
 use std::net::IpAddr;
 
@@ -6,44 +6,44 @@ use ogg_splice::{Codec, Tags};
 
 use crate::clock::Timestamp;
 
-/// Whether the source of a stream sends.
+/// Whether the source of a stream is sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceState {
-    /// It sends.
+    /// The source is sending.
     Live,
-    /// It has sent nothing for longer than the gap threshold, or is away.
+    /// Nothing has come from a source for longer than the gap threshold.
     Gap,
 }
 
 /// The stream of a mount, from the end of its headers until it ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamInfo {
-    /// The format of the audio.
+    /// The codec and its parameters.
     pub codec: Codec,
-    /// Title and artist, as the stream or an administrator gave them.
+    /// Title and artist, from the stream's headers or set by an administrator.
     pub tags: Tags,
-    /// Bytes of its tags that are not passed on to listeners.
+    /// Bytes of the stream's tags that are not passed on to listeners.
     pub tags_left_out: u64,
-    /// Where it comes from.
+    /// The source that began or continued the stream last.
     pub source: SourceInfo,
-    /// Whether the source sends.
+    /// Whether the source is sending.
     pub state: SourceState,
-    /// When that changed last.
+    /// When `state` last changed.
     pub state_since: Timestamp,
 }
 
 /// A source of a mount.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceInfo {
-    /// What its request said of the mount.
+    /// What its request head said about the mount.
     pub description: Description,
     /// When it connected.
     pub connected: Timestamp,
-    /// The value of `MountCounters::bytes_in` then.
+    /// The value of `MountCounters::bytes_in` when it connected.
     pub bytes_before: u64,
 }
 
-/// What a source says of its mount in its request head: the `Ice-*` fields and what identifies it.
+/// What a source's request head says about the mount, and the source's own identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// `Ice-Name`.
@@ -62,6 +62,6 @@ pub struct Description {
     pub audio_info: Option<String>,
     /// `User-Agent`.
     pub agent: Option<String>,
-    /// Where the source is.
+    /// Address of the encoder, also behind a trusted proxy.
     pub address: Option<IpAddr>,
 }

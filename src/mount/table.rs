@@ -1,7 +1,7 @@
-//! Which mounts there are: the one thing that all threads share.
+//! The table of all mounts, which all threads share.
 //!
-//! It is touched when sources and listeners come and go and when status is read,
-//! never per page. Per page there are only relaxed counters in a [`MountEntry`].
+//! It is locked when sources and listeners connect and when status is read, never per page. Pages
+//! only update relaxed counters in a [`MountEntry`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,21 +19,23 @@ pub struct Table {
     shared: Arc<ServerWide>,
 }
 
-/// Why there is no place for another mount.
+/// Why there is no room for another mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoom {
-    /// All mounts that the configuration allows exist already.
+    /// The limit is reached, and every mount has a stream or a source.
     Full,
-    /// A place will be free in a moment: listeners of a stream that has ended are being sent away for it.
+    /// The limit is reached, but a mount without a stream or source is being removed. Try again in
+    /// a moment.
     Soon,
 }
 
 impl Table {
-    /// The mount of this name: the one there is, or a new one if fewer than `limit` exist. A mount whose stream
-    /// has ended, and that only exists because somebody has not yet heard the rest of it, makes way.
+    /// Reserves the mount of this name, and creates its entry if fewer than `limit` exist. If the
+    /// limit is reached, a mount that only serves the rest of an ended stream is removed: its
+    /// listeners are disconnected.
     ///
     /// # Errors
-    /// [`NoRoom`].
+    /// [`NoRoom`] if the limit is reached.
     pub fn reserve(
         &self,
         name: &Name,
@@ -43,7 +45,7 @@ impl Table {
         let mut entries = lock(&self.entries);
         entries.retain(|_, entry| entry.strong_count() > 0);
         if let Some(entry) = entries.get(name).and_then(Weak::upgrade) {
-            return if entry.is_place_given() {
+            return if entry.is_retired() {
                 Err(NoRoom::Soon)
             } else {
                 Ok(Reservation::of(&entry))
@@ -51,10 +53,11 @@ impl Table {
         }
         if entries.len() >= limit {
             let all: Vec<_> = entries.values().filter_map(Weak::upgrade).collect();
-            let leftover = all.iter().filter(|entry| entry.is_leftover());
-            // Each newcomer asks again and again: one place is on its way for all of them together.
-            let mut leftover = leftover.max_by_key(|entry| entry.is_place_given()).into_iter();
-            let found = leftover.next().inspect(|entry| entry.release_place()).is_some();
+            let unused = all.iter().filter(|entry| entry.is_unused());
+            // Encoders retry. Prefer a mount that is already retired, so that retries do not remove
+            // one mount each.
+            let candidate = unused.max_by_key(|entry| entry.is_retired());
+            let found = candidate.inspect(|entry| entry.retire()).is_some();
             return Err(if found { NoRoom::Soon } else { NoRoom::Full });
         }
         let entry = MountEntry::new(name.clone(), settings(), Arc::clone(&self.shared));
@@ -63,13 +66,13 @@ impl Table {
         Ok(Reservation::of(&entry))
     }
 
-    /// The mount of this name, if it can be heard.
+    /// The mount of this name, if it has a stream.
     pub fn find(&self, name: &Name) -> Option<Arc<MountEntry>> {
         let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);
         entry.filter(|entry| entry.stream().is_some())
     }
 
-    /// Puts other rules in force for all mounts that there are.
+    /// Replaces the settings of all existing mounts, according to these rules.
     pub fn follow(&self, rules: &MountRules) {
         for entry in lock(&self.entries).values().filter_map(Weak::upgrade) {
             entry.settings.store(rules.of(&entry.name));
@@ -77,32 +80,33 @@ impl Table {
         self.shared.changed.notify_one();
     }
 
-    /// Those of them that everybody may know of.
+    /// The [streams](Self::streams) of mounts that are not hidden.
     pub fn public_streams(&self) -> Vec<(Arc<MountEntry>, Arc<StreamInfo>)> {
         let mut streams = self.streams();
         streams.retain(|(entry, _)| !entry.settings().hidden);
         streams
     }
 
-    /// What the server has done since it began.
+    /// Statistics of the whole server.
     pub fn stats(&self) -> &ServerStats {
         &self.shared.stats
     }
 
-    /// Waits until something has changed: what is on the log, or who listens. For one waiter.
+    /// Waits until a stream, the listeners or the settings of any mount change. Supports one
+    /// waiter.
     pub async fn changed(&self) {
         self.shared.changed.notified().await;
     }
 
-    /// All mounts that can be heard, by name, with what is on the log.
+    /// All mounts that have a stream, ordered by name, with their streams.
     pub fn streams(&self) -> Vec<(Arc<MountEntry>, Arc<StreamInfo>)> {
         let entries: Vec<_> = lock(&self.entries).values().filter_map(Weak::upgrade).collect();
-        let stream = entries.into_iter().map(|entry| (entry.stream(), entry));
-        stream.filter_map(|(stream, entry)| Some((entry, stream?))).collect()
+        let streams = entries.into_iter().map(|entry| (entry.stream(), entry));
+        streams.filter_map(|(stream, entry)| Some((entry, stream?))).collect()
     }
 }
 
-/// No code can panic while it holds one of these locks, so poisoning says nothing.
+// Nothing panics while it holds this lock, so it cannot be poisoned.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

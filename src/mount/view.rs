@@ -1,8 +1,8 @@
-//! A mount as one thread sees it.
+//! One thread's read access to a mount.
 //!
-//! The home thread reads the mount's own pages. Any other thread that has listeners of the mount
-//! keeps a replica and copies what is new into it, so the lock between them is held for a copy and
-//! never while a socket is written to. With one thread nobody ever waits for it.
+//! The home thread reads the mount's page log directly. Every other thread that has listeners of
+//! the mount copies new pages into a replica, so it holds the lock during the copy and never while
+//! it writes to a socket. With one thread, the lock is never contended.
 
 use std::cell::{Ref, RefCell};
 use std::ops::Deref;
@@ -13,80 +13,82 @@ use super::home::HomeMount;
 use super::page_log::PageLog;
 use super::shared::SharedMount;
 
-/// A thread's access to a mount.
+/// One thread's read access to a mount.
 #[derive(Debug)]
 pub struct MountView {
     thread: usize,
-    side: Side,
+    kind: ViewKind,
 }
 
 #[derive(Debug)]
-enum Side {
+enum ViewKind {
     Home(Rc<HomeMount>),
     Replica {
         pages: RefCell<PageLog>,
-        /// Dropped last: it stands for the replica's memory too.
+        /// Declared last, so dropped last: the mount counts against `limits.sources` until the
+        /// replica's memory is freed.
         mount: Arc<SharedMount>,
     },
 }
 
-/// The pages, for as long as they are read.
+/// A borrowed page log.
 pub enum PageLogRef<'v> {
-    /// The mount's own.
+    /// The mount's page log, locked for reading.
     Home(RwLockReadGuard<'v, PageLog>),
-    /// This thread's copy.
+    /// This thread's replica.
     Replica(Ref<'v, PageLog>),
 }
 
 impl MountView {
-    /// The view from the mount's home thread.
+    /// A view for the mount's home thread.
     pub fn home_of(mount: Rc<HomeMount>, thread: usize) -> Self {
-        Self { thread, side: Side::Home(mount) }
+        Self { thread, kind: ViewKind::Home(mount) }
     }
 
-    /// The view from another thread; its replica is allocated here.
+    /// A view for another thread. Allocates the replica.
     pub fn replica_of(mount: Arc<SharedMount>, thread: usize) -> Self {
         let pages = RefCell::new(PageLog::new(mount.ring));
-        Self { thread, side: Side::Replica { pages, mount } }
+        Self { thread, kind: ViewKind::Replica { pages, mount } }
     }
 
     /// The half of the mount that all threads may use.
     pub fn shared(&self) -> &Arc<SharedMount> {
-        match &self.side {
-            Side::Home(mount) => mount.shared(),
-            Side::Replica { mount, .. } => mount,
+        match &self.kind {
+            ViewKind::Home(mount) => mount.shared(),
+            ViewKind::Replica { mount, .. } => mount,
         }
     }
 
-    /// The home half, on the mount's home thread.
+    /// The home half; `None` on any thread but the mount's home thread.
     pub fn home(&self) -> Option<&Rc<HomeMount>> {
-        match &self.side {
-            Side::Home(mount) => Some(mount),
-            Side::Replica { .. } => None,
+        match &self.kind {
+            ViewKind::Home(mount) => Some(mount),
+            ViewKind::Replica { .. } => None,
         }
     }
 
-    /// The number of the thread whose view this is.
+    /// Number of the thread that this view belongs to.
     pub fn thread(&self) -> usize {
         self.thread
     }
 
-    /// Copies what is new into a replica.
+    /// Copies new pages into the replica; does nothing on the home thread.
     pub fn refresh(&self) {
-        if let Side::Replica { pages, mount } = &self.side {
+        if let ViewKind::Replica { pages, mount } = &self.kind {
             pages.borrow_mut().follow(&mount.pages());
         }
     }
 
-    /// The pages as of the last refresh.
+    /// The page log; on other threads than the home thread, as of the last [`Self::refresh`].
     pub fn pages(&self) -> PageLogRef<'_> {
-        match &self.side {
-            Side::Home(mount) => PageLogRef::Home(mount.shared().pages()),
-            Side::Replica { pages, .. } => PageLogRef::Replica(pages.borrow()),
+        match &self.kind {
+            ViewKind::Home(mount) => PageLogRef::Home(mount.shared().pages()),
+            ViewKind::Replica { pages, .. } => PageLogRef::Replica(pages.borrow()),
         }
     }
 
-    /// Waits until there is something new: pages, or an end. For one waiter on each thread.
+    /// Waits until new pages or the end of the stream are published. Supports one waiter per
+    /// thread.
     pub async fn changed(&self) {
         self.shared().changed(self.thread).await;
     }

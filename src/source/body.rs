@@ -1,65 +1,65 @@
-//! Where a source's body ends, and what of it is framing.
+//! The framing of a source's request body.
 //!
-//! Encoders send neither a length nor chunks: the body is whatever comes until they
-//! hang up. Ordinary HTTP uploaders chunk (RFC 9112, section 7.1) or say a length.
+//! Icecast encoders frame nothing: the body ends when they close the connection. HTTP clients use
+//! chunked framing (RFC 9112, section 7.1) or `Content-Length`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-/// The framing of one body, and how far it has got.
+/// The framing of one body, and the state of parsing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFraming {
-    /// Until the connection ends.
+    /// The body ends with the connection.
     Raw,
-    /// So many bytes are still to come.
+    /// `Content-Length`: this many bytes are still missing.
     Length(u64),
-    /// Chunked.
+    /// `Transfer-Encoding: chunked`.
     Chunked(ChunkState),
 }
 
-/// Where in the chunked framing the next byte stands.
+/// Which part of the chunked framing the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkState {
-    /// In the digits of a size; whether there was one, and its value so far.
+    /// A chunk size: whether it has a digit yet, and its value so far.
     Size(bool, u64),
-    /// In what follows the size on its line; the size, and how long the line is already.
+    /// The rest of the line after a chunk size: the size, and the bytes skipped so far.
     Extension(u64, u16),
-    /// In data, so many bytes to go.
+    /// Chunk data: the number of bytes still missing.
     Data(u64),
-    /// In the line break after data.
+    /// The line break after chunk data.
     DataEnd,
-    /// In the trailer, at a line's beginning or not; how long it is already.
+    /// The trailer: whether this is the start of a line, and the bytes skipped so far.
     Trailer(bool, u16),
-    /// After the end.
+    /// After the end of the body.
     Done,
 }
 
-/// The longest chunk extension or trailer that is read over, in bytes.
+/// The longest chunk extension or trailer that is skipped, in bytes.
 const MAX_EXTENSION: u16 = 4096;
 
-/// The framing is not what RFC 9112 says it is.
+/// The chunked framing violates RFC 9112, section 7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a chunked body with broken chunk sizes")]
+#[error("a chunked body with invalid framing")]
 pub struct BrokenChunks;
 
 impl BodyFraming {
-    /// A chunked body at its beginning.
+    /// The initial state of a chunked body.
     pub const CHUNKED: Self = Self::Chunked(ChunkState::Size(false, 0));
 
-    /// Whether the end of the body can be told from the end of the connection.
+    /// Whether the body can end before the connection does.
     pub fn is_framed(&self) -> bool {
         !matches!(self, Self::Raw)
     }
 
-    /// Whether all of it has come.
+    /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(ChunkState::Done))
     }
 
-    /// Takes the framing out of newly read bytes, in place; returns how many bytes of body are
-    /// left at the front.
+    /// Removes the framing from newly read bytes, in place. Returns the number of body bytes, which
+    /// are now at the front.
     ///
     /// # Errors
-    /// [`BrokenChunks`].
+    /// [`BrokenChunks`] if the chunked framing is invalid.
     pub fn strip(&mut self, bytes: &mut [u8]) -> Result<usize, BrokenChunks> {
         match self {
             Self::Raw => Ok(bytes.len()),
@@ -93,10 +93,10 @@ impl ChunkState {
     }
 
     /// The state after one byte of framing.
-    #[allow(clippy::match_same_arms, reason = "a table of states reads best in their order")]
+    #[allow(clippy::match_same_arms, reason = "the arms are in the order of the states")]
     fn step(self, byte: u8) -> Result<Self, BrokenChunks> {
-        let sized = |size| if size == 0 { Self::Trailer(true, 0) } else { Self::Data(size) };
-        let longer = |length: u16| {
+        let after_size = |size| if size == 0 { Self::Trailer(true, 0) } else { Self::Data(size) };
+        let increment = |length: u16| {
             if length < MAX_EXTENSION { Ok(length.saturating_add(1)) } else { Err(BrokenChunks) }
         };
         Ok(match (self, byte) {
@@ -106,15 +106,15 @@ impl ChunkState {
                 Self::Size(true, size.ok_or(BrokenChunks)?)
             }
             (Self::Size(true, size), b';' | b' ' | b'\t' | b'\r') => Self::Extension(size, 0),
-            (Self::Size(true, size) | Self::Extension(size, _), b'\n') => sized(size),
-            (Self::Extension(size, length), _) => Self::Extension(size, longer(length)?),
+            (Self::Size(true, size) | Self::Extension(size, _), b'\n') => after_size(size),
+            (Self::Extension(size, length), _) => Self::Extension(size, increment(length)?),
             (Self::DataEnd, b'\r') => Self::DataEnd,
             (Self::DataEnd, b'\n') => Self::Size(false, 0),
             (Self::Trailer(true, _), b'\n') => Self::Done,
-            (Self::Trailer(_, length), b'\n') => Self::Trailer(true, longer(length)?),
-            (Self::Trailer(start, length), b'\r') => Self::Trailer(start, longer(length)?),
-            (Self::Trailer(_, length), _) => Self::Trailer(false, longer(length)?),
-            // Whatever comes after the end is not ours to read.
+            (Self::Trailer(_, length), b'\n') => Self::Trailer(true, increment(length)?),
+            (Self::Trailer(start, length), b'\r') => Self::Trailer(start, increment(length)?),
+            (Self::Trailer(_, length), _) => Self::Trailer(false, increment(length)?),
+            // Bytes after the end are discarded.
             (Self::Done, _) => Self::Done,
             _ => return Err(BrokenChunks),
         })
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_come_out_whole_however_they_are_cut(
+        fn chunks_are_decoded_from_reads_of_any_size(
             data in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..10),
             cut in 1usize..400,
         ) {
@@ -156,9 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn broken_sizes_are_refused() {
-        let endless = format!("1;{}", "x".repeat(5_000));
-        for wire in [&endless, "\r\n", "xyz\r\n", "11111111111111111\r\n", "1\r\nab\r\n", "-1\r\n"]
+    fn invalid_chunk_sizes_are_refused() {
+        let long_extension = format!("1;{}", "x".repeat(5_000));
+        for wire in
+            [&long_extension, "\r\n", "xyz\r\n", "11111111111111111\r\n", "1\r\nab\r\n", "-1\r\n"]
         {
             assert_eq!(
                 strip(&mut { BodyFraming::CHUNKED }, wire.as_bytes(), 3),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_kept_to() {
+    fn bytes_beyond_the_content_length_are_discarded() {
         let mut body = BodyFraming::Length(5);
         assert_eq!(strip(&mut body, b"12345678", 3).unwrap(), b"12345");
         assert!(body.is_done() && !BodyFraming::Raw.is_done());

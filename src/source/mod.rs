@@ -1,9 +1,8 @@
-//! A source: reads one encoder's connection for as long as it lasts and publishes its pages.
+//! A source: reads an encoder's connection and publishes its pages.
 //!
-//! Nothing here waits for anything but the encoder's next bytes, and for milliseconds where an
-//! encoder sends many times faster than real time: publishing is synchronous, and no listener, log or
-//! status reader is in the way. So the socket is always drained, and the recording at its other end is
-//! never held up.
+//! A source waits only for bytes from its encoder, and for milliseconds if the encoder sends many
+//! times faster than real time. Publishing is synchronous: no listener, log or status request can
+//! delay it. So the socket is always drained, and the recording at the other end is never blocked.
 
 mod body;
 mod sniff;
@@ -29,177 +28,192 @@ use crate::quota::{Permit, Quota};
 use crate::tcp;
 use ogg_splice::{CAPTURE_PATTERN, PageRole, Scanner, StreamError, StreamReader};
 
-/// A source that sends so much without one usable page is no Ogg source, in bytes.
+/// A source that sends this many bytes without a usable page is disconnected.
 const MAX_BYTES_WITHOUT_PAGE: u64 = 256 * 1024;
-/// What may be checksummed and thrown away, in bytes, beside 16 times what came: real damage costs a
-/// few pages, but what is made to look like pages can cost thousands of times its size.
-const VAIN_EFFORT: u64 = 8 * 1024 * 1024;
-/// Sources that may be told at once how they ended.
+/// A source is disconnected if more than this many bytes, plus 16 times those received, were
+/// checksummed without finding a valid page. Real damage costs a few pages, but crafted input can
+/// cost thousands of times its size.
+const MAX_REJECTED_BYTES: u64 = 8 * 1024 * 1024;
+/// The maximum number of ended sources per worker that are sent a final response at the same time.
 pub const MAX_GOODBYES: usize = 32;
-/// How long an encoder that may be waiting for an answer is looked at before it gets one.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long to wait for an encoder's first bytes before answering it. The encoder may itself be
+/// waiting for the response.
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A source is read no faster than this share of the ring in each [`PACE_TIME`]. What it sent while the server stood
-/// still comes all at once, and a listener that reads at once must not be overtaken by it.
-const PACE_SHARE: usize = 4;
-const PACE_TIME: Duration = Duration::from_millis(20);
+/// In each [`PACE_INTERVAL`], at most the ring's size divided by this is read from a source. After
+/// the server was suspended, the source's backlog arrives all at once, and must not overtake a
+/// listener that reads without delay.
+const PACE_DIVISOR: usize = 4;
+const PACE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A source whom the door has let in.
+/// A source that the door has admitted.
 #[derive(Debug)]
 pub struct SourceConnection {
     /// The connection.
     pub socket: std::net::TcpStream,
-    /// What has been read after the request head.
+    /// Bytes that were read after the request head.
     pub read: Vec<u8>,
     /// How the body is framed.
     pub body: BodyFraming,
-    /// How the client wants to be answered.
+    /// When the encoder expects the response.
     pub timing: ResponseTiming,
-    /// What it says of its mount.
+    /// What its request head says about the mount.
     pub description: Description,
-    /// The other end of the connection.
+    /// The peer's address, which may be a proxy's.
     pub peer: SocketAddr,
-    /// Freed when it ends.
+    /// Its permit from the client's quota, freed when the source ends.
     pub permit: Option<Permit>,
 }
 
-/// When an encoder gets its answer.
+/// When an encoder gets its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseTiming {
-    /// `SOURCE`: it sends nothing until it is answered.
+    /// `SOURCE`: at once, because the encoder sends nothing before.
     AnswerFirst,
-    /// `Expect: 100-continue`: it gets that, and the answer once its bytes have been seen.
+    /// `Expect: 100-continue`: `100 Continue` at once, the final response after the first bytes.
     Expects,
-    /// It may send, it may wait: it is looked at for a moment.
+    /// After the first bytes, or after a moment: some encoders wait for the response, others do
+    /// not.
     Either,
 }
 
 /// Why a source ended.
 #[derive(Debug, thiserror::Error)]
 enum SourceEnd {
-    #[error("the source hung up")]
-    HungUp,
+    #[error("the source disconnected")]
+    Disconnected,
     #[error("the source ended its upload")]
     Complete,
     #[error("another source took the mount over")]
     TakenOver,
-    #[error("the administrator ended it")]
+    #[error("an administrator disconnected the source")]
     Evicted,
     #[error("the source sent nothing for {} s", .0.as_secs_f32())]
-    Silent(Duration),
-    #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis in it")]
+    TimedOut(Duration),
+    #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis")]
     NotOgg(String),
-    #[error("the source sent {0}; send one Ogg stream with Opus, FLAC or Vorbis in it")]
+    #[error("the source sent {0}; send one Ogg stream with Opus, FLAC or Vorbis")]
     Refused(#[from] StreamError),
     #[error("the source sent {0}")]
     BrokenBody(#[from] BrokenChunks),
-    #[error("the source sent too much that is no usable Ogg page")]
-    Useless,
+    #[error("the source sent too much data without a usable Ogg page")]
+    NoUsablePage,
     #[error("the connection failed: {0}")]
     Failed(#[from] io::Error),
 }
 
-/// Serves a source until it ends or until another source takes over; bytes that arrive after that are
-/// discarded. The claim is given back at the end, whichever it was.
+/// Serves a source until its connection ends or its claim is revoked; bytes that arrive after that
+/// are discarded. Drops the claim in each case.
 pub async fn serve(
     connection: SourceConnection,
-    (mut claim, lost): (Claim, Revocation),
+    (mut claim, revocation): (Claim, Revocation),
     mut heartbeat: Heartbeat,
     clock: Clock,
-    goodbyes: Arc<Quota>,
+    final_responses: Arc<Quota>,
 ) {
     let began = Instant::now();
     let name = claim.entry().name.clone();
     let peer = connection.peer;
-    // Not the same where a proxy stands before it.
+    // Behind a proxy, the client's address differs from the peer's.
     let client = connection.description.address.map(tracing::field::display);
     let agent = connection.description.agent.clone().unwrap_or_default();
-    journal!(info, SOURCE_CONNECTED, mount = name.as_str(), %peer, client, agent, "source connected");
-    let mut intake = match Intake::new(connection, clock.clone()) {
-        Ok(intake) => intake,
+    let mount = name.as_str();
+    journal!(info, SOURCE_CONNECTED, mount, %peer, client, agent, "source connected");
+    let mut reader = match SourceReader::new(connection, clock.clone()) {
+        Ok(reader) => reader,
         Err(error) => {
-            journal!(warn, SOURCE_LOST, mount = name.as_str(), %peer, %error, "source lost");
+            journal!(warn, SOURCE_LOST, mount, %peer, %error, "cannot serve the source");
             return;
         }
     };
     let end = tokio::select! {
         biased;
-        loss = lost.revoked() => match loss {
+        reason = revocation.revoked() => match reason {
             RevokeReason::TakenOver => SourceEnd::TakenOver,
             RevokeReason::Evicted => SourceEnd::Evicted,
         },
-        end = intake.run(&mut claim, &mut heartbeat) => end,
+        end = reader.run(&mut claim, &mut heartbeat) => end,
     };
     drop((claim, heartbeat));
     let seconds = began.elapsed().as_secs();
-    let (bytes, damaged) = (intake.bytes, intake.damaged);
+    let (bytes, damaged) = (reader.bytes, reader.damaged_bytes);
     match &end {
-        SourceEnd::HungUp | SourceEnd::Complete | SourceEnd::TakenOver | SourceEnd::Evicted => {
+        SourceEnd::Disconnected
+        | SourceEnd::Complete
+        | SourceEnd::TakenOver
+        | SourceEnd::Evicted => {
             journal!(
-                info, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+                info, SOURCE_ENDED, mount, %peer, reason = %end, seconds, bytes, damaged,
                 "source ended"
             );
         }
         _ => journal!(
-            warn, SOURCE_ENDED, mount = name.as_str(), %peer, reason = %end, seconds, bytes, damaged,
+            warn, SOURCE_ENDED, mount, %peer, reason = %end, seconds, bytes, damaged,
             "source ended"
         ),
     }
-    // Only the socket is needed now: saying goodbye takes a while, and memory counts.
-    let Intake { socket, body, answered, scanner, stream, read, .. } = intake;
+    // Ending the connection may take seconds and needs only the socket: free the buffers now.
+    let SourceReader { socket, body, answered, scanner, stream, read, .. } = reader;
     drop((scanner, stream, read));
-    // Dropped, and so closed, where there are too many of these already.
-    let Some(_goodbye) = goodbyes.take(MAX_GOODBYES) else { return };
+    // If too many sources are ending, close the connection without a final response.
+    let Some(_permit) = final_responses.take(MAX_GOODBYES) else { return };
     if answered {
         tcp::finish(&socket, &clock).await;
     } else {
-        say_goodbye(socket, body, &end, &clock).await;
+        send_final_response(socket, body, &end, &clock).await;
     }
 }
 
-/// How much has been read lately.
+/// How many bytes were read in the current pace interval.
 struct ReadPace {
-    taken: usize,
+    read: usize,
     since: Instant,
 }
 
 impl ReadPace {
-    /// Whether as much has been read as may be until [`Self::end`].
-    fn is_spent(&mut self, most: usize, now: Instant) -> bool {
-        if now >= self.end() {
-            *self = Self { taken: 0, since: now };
+    /// Whether `limit` bytes have been read in the current interval. Begins a new interval if the
+    /// current one is over.
+    fn is_exhausted(&mut self, limit: usize, now: Instant) -> bool {
+        if now >= self.interval_end() {
+            *self = Self { read: 0, since: now };
         }
-        self.taken >= most
+        self.read >= limit
     }
 
-    fn end(&self) -> Instant {
-        self.since + PACE_TIME
+    fn interval_end(&self) -> Instant {
+        self.since + PACE_INTERVAL
     }
 }
 
-/// One connection's way from bytes to pages.
-struct Intake {
+/// Reads pages from one connection.
+struct SourceReader {
     socket: TcpStream,
+    /// Bytes that the door has read already, and that come before those in the socket.
     read: Vec<u8>,
     body: BodyFraming,
     timing: ResponseTiming,
+    /// Whether the final response has been sent.
     answered: bool,
     scanner: Scanner,
     stream: StreamReader,
+    /// Bytes of the body received so far, without its framing.
     bytes: u64,
-    strays: u64,
-    damaged: u64,
+    /// Bytes of pages that do not belong to the stream, since the last audio page.
+    stray_bytes: u64,
+    /// Bytes that were skipped because they are not valid pages.
+    damaged_bytes: u64,
     pace: ReadPace,
     clock: Clock,
-    _seat: Option<Permit>,
+    _permit: Option<Permit>,
 }
 
-impl Intake {
+impl SourceReader {
     fn new(connection: SourceConnection, clock: Clock) -> io::Result<Self> {
-        // A source has little to read: what it may not have acknowledged can wait for it in the kernel.
+        // Do not reset the connection on close. The unacknowledged response is small enough to stay
+        // in the kernel until the source has acknowledged it.
         SockRef::from(&connection.socket).set_linger(None)?;
         Ok(Self {
-            pace: ReadPace { taken: 0, since: clock.now() },
+            pace: ReadPace { read: 0, since: clock.now() },
             clock,
             socket: TcpStream::from_std(connection.socket)?,
             read: connection.read,
@@ -209,15 +223,15 @@ impl Intake {
             scanner: Scanner::new(),
             stream: StreamReader::default(),
             bytes: 0,
-            strays: 0,
-            damaged: 0,
-            _seat: connection.permit,
+            stray_bytes: 0,
+            damaged_bytes: 0,
+            _permit: connection.permit,
         })
     }
 
     async fn run(&mut self, claim: &mut Claim, heartbeat: &mut Heartbeat) -> SourceEnd {
-        let silence = claim.entry().settings().source_timeout;
-        match heartbeat.during(self.greet(silence)).await {
+        let timeout = claim.entry().settings().source_timeout;
+        match heartbeat.during(self.respond(timeout)).await {
             Ok(()) => {}
             Err(end) => return end,
         }
@@ -229,65 +243,66 @@ impl Intake {
                 return SourceEnd::Complete;
             }
             let settings = claim.entry().settings_now();
-            if self.pace.is_spent(settings.ring / PACE_SHARE, self.clock.now()) {
-                heartbeat.during(self.clock.sleep_until(self.pace.end())).await;
+            if self.pace.is_exhausted(settings.ring / PACE_DIVISOR, self.clock.now()) {
+                heartbeat.during(self.clock.sleep_until(self.pace.interval_end())).await;
             } else {
-                // One read of the worst input takes a while to look through; others are waiting.
+                // Scanning one read of crafted input takes long enough to delay other tasks.
                 yield_now().await;
             }
-            let silence = settings.source_timeout;
+            let timeout = settings.source_timeout;
             let clock = self.clock.clone();
-            let patience = silence.max(clock.grace());
-            match heartbeat.during(clock.timeout(patience, self.read_more())).await {
-                // The server stood still meanwhile, and the source's own network needs as long to notice.
+            let limit = timeout.max(clock.grace());
+            match heartbeat.during(clock.timeout(limit, self.read_more())).await {
+                // The server was suspended meanwhile: the source's TCP may need as long again to
+                // resume sending.
                 Err(_) if !clock.grace().is_zero() => {}
-                Err(_) => return SourceEnd::Silent(silence),
+                Err(_) => return SourceEnd::TimedOut(timeout),
                 Ok(Err(end)) => return end,
                 Ok(Ok(())) => {}
             }
         }
     }
 
-    /// Answers the encoder in its timing and sees whether what it sends is Ogg.
-    async fn greet(&mut self, silence: Duration) -> Result<(), SourceEnd> {
+    /// Responds when the encoder expects it, and checks whether its first bytes are Ogg.
+    async fn respond(&mut self, timeout: Duration) -> Result<(), SourceEnd> {
         if self.timing == ResponseTiming::Expects {
             self.socket.write_all(CONTINUE).await?;
         }
         if self.timing != ResponseTiming::AnswerFirst {
-            let patience = if self.timing == ResponseTiming::Expects {
-                silence
+            let limit = if self.timing == ResponseTiming::Expects {
+                timeout
             } else {
-                LOOK_TIMEOUT.min(silence)
+                FIRST_BYTES_TIMEOUT.min(timeout)
             };
             let clock = self.clock.clone();
-            let look = async {
+            let first_bytes = async {
                 while self.scanner.waiting().len() < CAPTURE_PATTERN.len() && !self.body.is_done() {
                     self.read_more().await?;
                 }
                 Ok::<_, SourceEnd>(())
             };
-            match clock.timeout(patience, look).await {
-                Ok(seen) => seen?,
+            match clock.timeout(limit, first_bytes).await {
+                Ok(read) => read?,
                 Err(_) if self.timing == ResponseTiming::Expects => {
-                    return Err(SourceEnd::Silent(silence));
+                    return Err(SourceEnd::TimedOut(timeout));
                 }
                 Err(_) => {}
             }
-            self.check_capture()?;
+            self.check_first_bytes()?;
         }
-        // A framed upload is answered at its end, as HTTP has it.
+        // HTTP clients expect the response to a framed upload after its end.
         if !self.body.is_framed() {
             self.answered = true;
-            answer(&mut self.socket, self.body, &Reply::new(200, "")).await?;
+            send_response(&mut self.socket, self.body, &Reply::new(200, "")).await?;
         }
         Ok(())
     }
 
-    /// The very first bytes tell what it is. Later ones that are no Ogg are damage.
-    fn check_capture(&self) -> Result<(), SourceEnd> {
+    /// Checks that the source's first bytes are Ogg. Later bytes that are not Ogg count as damage.
+    fn check_first_bytes(&self) -> Result<(), SourceEnd> {
         let first = self.scanner.waiting();
-        let seen = first.len().min(CAPTURE_PATTERN.len());
-        if self.bytes > first.len() as u64 || first[..seen] == CAPTURE_PATTERN[..seen] {
+        let compared = first.len().min(CAPTURE_PATTERN.len());
+        if self.bytes > first.len() as u64 || first[..compared] == CAPTURE_PATTERN[..compared] {
             Ok(())
         } else {
             Err(SourceEnd::NotOgg(sniff::describe(first)))
@@ -299,7 +314,7 @@ impl Intake {
         let n = if self.read.is_empty() {
             match self.socket.read(room).await {
                 Ok(n) => n,
-                // FFmpeg leaves with a reset: it never reads the answer to its PUT.
+                // FFmpeg never reads the response to its PUT, so its close resets the connection.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
                 Err(error) => return Err(error.into()),
             }
@@ -310,76 +325,82 @@ impl Intake {
             n
         };
         if n == 0 {
-            return Err(SourceEnd::HungUp);
+            return Err(SourceEnd::Disconnected);
         }
         let kept = self.body.strip(&mut room[..n])?;
         self.scanner.filled(kept);
         self.bytes += kept as u64;
-        self.pace.taken += kept;
+        self.pace.read += kept;
         Ok(())
     }
 
-    /// Publishes every page that is complete.
+    /// Publishes all complete pages.
     fn publish(&mut self, claim: &mut Claim) -> Result<(), SourceEnd> {
-        self.check_capture()?;
+        self.check_first_bytes()?;
         let now = self.clock.moment();
-        let mut news = false;
+        let mut published = false;
         while let Some(page) = self.scanner.next_page() {
             match self.stream.push(&page)? {
                 PageRole::Header => {}
                 PageRole::Headers(headers) => claim.begin(headers, now),
                 PageRole::Audio => {
-                    self.strays = 0;
-                    news = true;
+                    self.stray_bytes = 0;
+                    published = true;
                     claim.publish(&page, now);
                 }
-                PageRole::Stray => self.strays += page.bytes().len() as u64,
+                PageRole::Stray => self.stray_bytes += page.bytes().len() as u64,
             }
         }
-        if news {
+        if published {
             claim.wake_readers();
         }
         let skipped = self.scanner.take_skipped();
         if skipped > 0 {
-            self.damaged += skipped;
+            self.damaged_bytes += skipped;
             let mount = claim.entry().name.as_str();
             journal!(
                 warn,
                 SOURCE_DAMAGE,
                 mount,
                 bytes = skipped,
-                "skipped bytes that are no valid Ogg page"
+                "skipped bytes that are not valid Ogg pages"
             );
         }
-        let in_vain = self.scanner.wasted_checksum_bytes() > VAIN_EFFORT + self.bytes * 16;
-        if in_vain || self.scanner.skipped_since_page().max(self.strays) > MAX_BYTES_WITHOUT_PAGE {
-            return Err(SourceEnd::Useless);
+        let is_crafted =
+            self.scanner.wasted_checksum_bytes() > MAX_REJECTED_BYTES + self.bytes * 16;
+        let unusable = self.scanner.skipped_since_page().max(self.stray_bytes);
+        if is_crafted || unusable > MAX_BYTES_WITHOUT_PAGE {
+            return Err(SourceEnd::NoUsablePage);
         }
         Ok(())
     }
 }
 
-async fn answer(socket: &mut TcpStream, body: BodyFraming, reply: &Reply) -> io::Result<()> {
-    socket.write_all(&reply.render(version(body), false, true)).await
+async fn send_response(socket: &mut TcpStream, body: BodyFraming, reply: &Reply) -> io::Result<()> {
+    socket.write_all(&reply.render(response_version(body), false, true)).await
 }
 
-/// Old encoders look for 1.0; FFmpeg and HTTP uploaders take either.
-fn version(body: BodyFraming) -> Version {
+/// Old Icecast encoders require HTTP/1.0 in the response; FFmpeg and HTTP clients accept both.
+fn response_version(body: BodyFraming) -> Version {
     if body.is_framed() { Version::Http11 } else { Version::Http10 }
 }
 
-/// Tells an encoder that has not been answered yet how it ended, and lets it read that.
-async fn say_goodbye(socket: TcpStream, body: BodyFraming, end: &SourceEnd, clock: &Clock) {
+/// Sends the final response to an encoder that has not got one, and ends the connection in an
+/// orderly way.
+async fn send_final_response(socket: TcpStream, body: BodyFraming, end: &SourceEnd, clock: &Clock) {
     let status = match end {
-        SourceEnd::HungUp | SourceEnd::Failed(_) | SourceEnd::TakenOver | SourceEnd::Evicted => {
+        SourceEnd::Disconnected
+        | SourceEnd::Failed(_)
+        | SourceEnd::TakenOver
+        | SourceEnd::Evicted => {
             return;
         }
         SourceEnd::Complete => 200,
-        SourceEnd::Silent(_) => 408,
+        SourceEnd::TimedOut(_) => 408,
         SourceEnd::BrokenBody(_) => 400,
-        SourceEnd::NotOgg(_) | SourceEnd::Refused(_) | SourceEnd::Useless => 415,
+        SourceEnd::NotOgg(_) | SourceEnd::Refused(_) | SourceEnd::NoUsablePage => 415,
     };
     let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
-    let reply = Reply::new(status, sentence).render(version(body), false, true);
+    let reply = Reply::new(status, sentence).render(response_version(body), false, true);
     tcp::answer_and_finish(socket, &reply, clock).await;
 }

@@ -1,6 +1,6 @@
-//! What arrived instead of Ogg, in words that help the person at the encoder.
+//! Recognizes common formats that encoders send by mistake instead of Ogg.
 
-/// Names what begins with these bytes; finishes the sentence "this is …".
+/// Describes the format of data that begins with these bytes, as an object of "the source sent …".
 pub(super) fn describe(bytes: &[u8]) -> String {
     const KNOWN: [(&[u8], &str); 10] = [
         (b"RIFF", "a WAV file"),
@@ -9,8 +9,8 @@ pub(super) fn describe(bytes: &[u8]) -> String {
         (b"\x1a\x45\xdf\xa3", "WebM or Matroska"),
         (b"caff", "a CAF file"),
         (b"FLV", "Flash video"),
-        (b"<", "a text (HTML or XML)"),
-        (b"{", "a text (JSON)"),
+        (b"<", "text (HTML or XML)"),
+        (b"{", "text (JSON)"),
         (b"#EXTM3U", "a playlist"),
         (b"G@", "an MPEG transport stream"),
     ];
@@ -23,7 +23,7 @@ pub(super) fn describe(bytes: &[u8]) -> String {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => "MP4".to_owned(),
         _ => {
             let hex: Vec<_> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            format!("something that begins with the bytes {}", hex.join(" "))
+            format!("data of an unknown format, beginning with the bytes {}", hex.join(" "))
         }
     }
 }
@@ -33,14 +33,17 @@ mod tests {
     use super::describe;
 
     #[test]
-    fn what_encoders_send_by_mistake_is_named() {
+    fn common_formats_are_recognized() {
         for (bytes, name) in [
             (&b"RIFF\x24\0\0\0WAVE"[..], "a WAV file"),
             (b"\xff\xfb\x90\x64", "MP3"),
             (b"ID3\x04", "MP3"),
             (b"\xff\xf1\x50\x80", "AAC"),
             (b"\0\0\0\x20ftypisom", "MP4"),
-            (b"\x01\x02\x03\x04\x05", "something that begins with the bytes 01 02 03 04"),
+            (
+                b"\x01\x02\x03\x04\x05",
+                "data of an unknown format, beginning with the bytes 01 02 03 04",
+            ),
         ] {
             assert_eq!(describe(bytes), name);
         }

@@ -143,5 +143,5 @@ fn leftovers(report: &mut Report, _: Effort) {
     std::io::Write::write_all(&mut other, request.as_bytes()).unwrap();
     report.equal("another Recorder is let in", 200, read_head(&mut other).status);
     report.measured("seconds until then", seconds(began.elapsed()));
-    server.wait_for_line(&["event=\"listener-left\"", "another mount needs its place"]);
+    server.wait_for_line(&["event=\"listener-left\"", "make room for another one"]);
 }

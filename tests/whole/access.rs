@@ -168,7 +168,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     assert_eq!(status(&server, &link.replace("/token", "/password"), ""), 403);
     assert_eq!(status(&server, &link.replace("expires=1", "expires=2"), ""), 403);
     for (wrong, said) in [
-        (["--mount", "token", "--for", "2h"], "begins with a slash"),
+        (["--mount", "token", "--for", "2h"], "must begin with a slash"),
         (["--mount", "/token", "--for", "soon"], "it takes a duration"),
         (["--mount", "/token", "--for", "0s"], "it takes a duration"),
     ] {
@@ -180,7 +180,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     let mut listener = Listener::join(&server, short.trim().strip_prefix("http://x").unwrap());
     listener.headers();
     assert_eq!(listener.page(), None);
-    server.wait_for_line(&["listener-left", "the time of its link is over"]);
+    server.wait_for_line(&["listener-left", "the listener's link has expired"]);
 
     std::fs::write(directory.path().join("key"), "another".repeat(8)).unwrap();
     server.signal(nix::sys::signal::Signal::SIGHUP);

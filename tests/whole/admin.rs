@@ -90,10 +90,10 @@ fn a_listener_and_a_source_can_be_ended() {
         assert_eq!(value(&killed, "return"), "1");
         assert_eq!(listener.page(), None, "a killed listener gets no more pages");
     }
-    server.wait_for_lines(&["listener-left", "the administrator ended it"], 4);
+    server.wait_for_lines(&["listener-left", "an administrator disconnected the listener"], 4);
     assert_eq!(value(&ask(&server, "killclient?mount=/m&id=4711"), "return"), "0");
     assert_eq!(value(&ask(&server, "killsource?mount=/m"), "return"), "1");
-    server.wait_for_line(&["source-ended", "the administrator ended it"]);
+    server.wait_for_line(&["source-ended", "an administrator disconnected the source"]);
 }
 
 #[test]

@@ -29,8 +29,8 @@ fn every_refusal_has_a_status_a_sentence_and_a_log_line() {
         ("PUT /m HTTP/1.1\r\nAuthorization: Basic\r\n\r\n", 401, "Wrong user or password"),
         ("PUT /admin/x HTTP/1.1\r\n\r\n", 403, "belongs to the server"),
         ("PUT /status.xsl HTTP/1.1\r\n\r\n", 403, "belongs to the server"),
-        ("GET /a/%2e%2e/b HTTP/1.1\r\n\r\n", 400, "no empty, '.' or '..' segments"),
-        ("GET /a%0ab HTTP/1.1\r\n\r\n", 400, "no control characters"),
+        ("GET /a/%2e%2e/b HTTP/1.1\r\n\r\n", 400, "must not have empty, '.' or '..' segments"),
+        ("GET /a%0ab HTTP/1.1\r\n\r\n", 400, "must not have control characters"),
         ("DELETE /m HTTP/1.1\r\n\r\n", 405, "This method is not for mounts"),
         ("hello\r\n\r\n", 400, "not an HTTP request"),
         ("\x16\x03\x01\r\n\r\n", 400, "not an HTTP request"),
@@ -86,7 +86,7 @@ fn a_source_that_sends_only_noise_is_disconnected() {
     let mut source = Source::connect(&server, "/m", 1);
     // The server may close the connection before all of it is sent.
     let _ = source.socket.write_all(&vec![b'x'; 400 * 1024]);
-    server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
+    server.wait_for_line(&["source-ended", "too much data without a usable Ogg page"]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn bytes_that_only_look_like_pages_are_refused_before_they_cost_much() {
     // Each of these claims to be a page of some 56,000 bytes, and every one has to be checked.
     let fake = [b"OggS\0".as_slice(), &[0xff; 22]].concat().repeat(9_000);
     let _ = source.socket.write_all(&fake);
-    server.wait_for_line(&["source-ended", "too much that is no usable Ogg page"]);
+    server.wait_for_line(&["source-ended", "too much data without a usable Ogg page"]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn ffmpeg_leaves_with_a_reset_and_that_is_a_normal_end() {
     server.wait_for_line(&["stream-began"]);
     source.signal(Signal::SIGINT);
     let line = server.wait_for_line(&["source-ended"]);
-    assert!(line.contains("INFO") && line.contains("the source hung up"), "{line}");
+    assert!(line.contains("INFO") && line.contains("the source disconnected"), "{line}");
 }
 
 #[test]

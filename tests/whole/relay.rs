@@ -208,7 +208,7 @@ fn a_listener_that_stops_reading_loses_pages_and_nobody_else_does() {
     assert!(torn <= holes, "{torn} torn pages in {holes} holes");
     drop(stuck);
     source.send(1, 100);
-    let line = server.wait_for_line(&["listener-left", "hung up"]);
+    let line = server.wait_for_line(&["listener-left", "the listener disconnected"]);
     assert!(!line.contains("skips=0"), "{line}");
 }
 
@@ -217,7 +217,7 @@ fn a_listener_that_leaves_frees_its_seat_without_another_page() {
     let server = Daemon::with("", "[limits]\nlisteners = 1");
     let _source = Source::connect(&server, "/m", 1);
     drop(Listener::join(&server, "/m"));
-    server.wait_for_line(&["listener-left", "hung up"]);
+    server.wait_for_line(&["listener-left", "the listener disconnected"]);
     Listener::join(&server, "/m");
 }
 
@@ -266,7 +266,7 @@ fn a_listener_that_never_reads_is_dropped_after_its_timeout() {
     let mut source = Source::connect(&server, "/m", 1);
     let _stuck = Listener::join_stuck(&server, "/m");
     source.send(500, 1000);
-    server.wait_for_line(&["listener-left", "took nothing for too long"]);
+    server.wait_for_line(&["listener-left", "acknowledged nothing for too long"]);
 }
 
 #[test]

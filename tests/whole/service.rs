@@ -341,7 +341,7 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
         ("EVENT", "source-ended"),
         ("MOUNT", "/mic ö.opus"),
         ("PEER", &peer.to_string()),
-        ("REASON", "the source hung up"),
+        ("REASON", "the source disconnected"),
         ("SECONDS", "0"),
         ("PRIORITY", "6"),
     ] {
@@ -369,7 +369,7 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
 
     let explained = pen.ok(&["journalctl", "--no-pager", "-x", "--unit", UNIT]);
     assert!(
-        explained.contains("The source of /mic ö.opus is gone: the source hung up."),
+        explained.contains("The source of /mic ö.opus is gone: the source disconnected."),
         "{explained}"
     );
 }
@@ -488,5 +488,5 @@ fn the_hardened_unit_serves_a_real_encoder_and_a_real_player() {
     ]);
     assert!(heard.starts_with("MD5="), "{heard}");
     drop(encoder);
-    assert_eq!(wait_until_told(&pen, journal::SOURCE_ENDED)["REASON"], "the source hung up");
+    assert_eq!(wait_until_told(&pen, journal::SOURCE_ENDED)["REASON"], "the source disconnected");
 }
