@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::client::{LoginGuard, PasswordChecker};
 use crate::config::{Budget, Config};
-use crate::control::{self, Control, ControlSettings, MemoryCeiling};
+use crate::control::{self, Control, ControlSettings, MemoryCeiling, Metrics};
 use crate::door::{Door, DoorSettings, LoginGuards};
 use crate::mount::Table;
 use crate::platform::{Heartbeats, Reloader, resident};
@@ -98,7 +98,7 @@ impl Server {
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
             since: SystemTime::now(),
-            ceiling: self.ceiling,
+            metrics: Metrics::new(Arc::clone(&self.table), self.ceiling),
             table: Arc::clone(&self.table),
             workers: workers.clone(),
             guard: LoginGuard::default(),

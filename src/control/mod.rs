@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use api::OPENAPI;
 pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
+pub(crate) use metrics::Metrics;
 pub(crate) use sse::{KEPT as KEPT_EVENTS, MAX_READERS};
 pub(crate) use status::{Station, path as url_path, render as status_json};
 
@@ -106,8 +107,8 @@ pub(crate) struct Control {
     pub port: u16,
     /// Since when it runs.
     pub since: SystemTime,
-    /// The most memory that it can take.
-    pub ceiling: Arc<MemoryCeiling>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
     /// The mounts.
     pub table: Arc<Table>,
     /// Where orders go.

@@ -31,8 +31,8 @@ use super::response::{HttpResponse, document, json_error, plain, stream};
 use super::sse::{EventLog, Subscriber};
 use super::tracked_socket::TrackedSocket;
 use super::{
-    Control, ControlConnection, MAX_READERS, MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER, buffer,
-    metrics, page, status_json,
+    Control, ControlConnection, MAX_READERS, MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER, buffer, page,
+    status_json,
 };
 use crate::client::{Admission, AdmissionSlot, Full, WhenFull};
 use crate::client_addr::ClientAddr;
@@ -282,7 +282,9 @@ impl ControlServer {
                     status_json(&control.station(request), &control.table.public_streams());
                 Ok(document("application/json; charset=UTF-8", status))
             }
-            "/metrics" => metrics::render(&control.table, &control.ceiling)
+            "/metrics" => control
+                .metrics
+                .render()
                 .map(|text| document(METRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
             "/api/v1/events" => self.events(request, place),
