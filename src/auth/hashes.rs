@@ -25,14 +25,14 @@ impl PasswordHashes {
             let wrong = |what: &str| (number, what.to_owned());
             let (user, hash) = line
                 .split_once(':')
-                .ok_or_else(|| wrong("it takes user:hash, as htpasswd -B writes them"))?;
+                .ok_or_else(|| wrong("expected user:hash, as `htpasswd -B` writes it"))?;
             let cost = hash.split('$').nth(2).and_then(|cost| cost.parse().ok());
             let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|kind| hash.starts_with(kind));
             match cost {
                 Some(4..=MAX_COST) if bcrypt && hash.len() == 60 => {}
                 _ => {
                     return Err(wrong(
-                        "the hash is none of bcrypt with a cost of 4 to 12; htpasswd -B makes one",
+                        "unsupported hash: expected bcrypt with a cost from 4 to 12; `htpasswd -B` writes one",
                     ));
                 }
             }

@@ -78,10 +78,3 @@ fn every_module_says_why_it_exists() {
         assert!(text.starts_with("//! "), "{}", file.display());
     }
 }
-
-#[test]
-fn the_manual_has_the_keys_that_there_are() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let table = silvacast::config::markdown();
-    assert!(readme.contains(&table), "README.md lacks this table:\n{table}");
-}

@@ -184,7 +184,7 @@ fn what_refuses_the_configuration_is_not_deployed() {
     let (files, pid) = (station.files(), station.pen.property(UNIT, "MainPID"));
     let output = station.deploy(&better());
     assert!(!output.status.success());
-    assert!(said(&output).contains("workers = 0 is not allowed"), "{}", said(&output));
+    assert!(said(&output).contains("invalid value 0 for `workers`"), "{}", said(&output));
     assert!(said(&output).ends_with("not deployed: all is as it was\n"), "{}", said(&output));
     assert_eq!(station.files(), files);
     assert_eq!(station.pen.property(UNIT, "MainPID"), pid, "it was restarted");

@@ -159,7 +159,10 @@ fn what_cannot_be_honoured_is_an_error_with_its_line() {
             "line 4: <allow-ip>/</allow-ip> cannot be read",
         ),
         (with(&format!("<paths>\n<allow-ip>{empty}</allow-ip></paths>")), "line 4: <allow-ip>"),
-        (with(&format!("<paths>\n<allow-ip>{nonsense}</allow-ip></paths>")), "line 4: allow ="),
+        (
+            with(&format!("<paths>\n<allow-ip>{nonsense}</allow-ip></paths>")),
+            "line 4: invalid value [\"127.0.0.1\", \"somewhere\"] for `allow`",
+        ),
         (
             with(&format!(
                 "<paths><deny-ip>{empty}</deny-ip></paths>\n<paths><deny-ip>{nonsense}</deny-ip></paths>"
@@ -185,11 +188,11 @@ fn what_cannot_be_honoured_is_an_error_with_its_line() {
         ),
         (
             with("<limits>\n<clients>many</clients></limits>"),
-            "line 4: [limits] listeners = \"many\" is not allowed",
+            "line 4: invalid value \"many\" for `listeners` in [limits]",
         ),
         (
             with("<limits>\n\n<sources>0</sources></limits>"),
-            "line 5: [limits] sources = 0 is not allowed",
+            "line 5: invalid value 0 for `sources` in [limits]",
         ),
         (with(&format!("\n{deep}")), "line 4: this is no XML: its elements are nested too deep"),
         ("<icecast>\n<limits>\n".to_owned(), "line 2: this is no XML: <limits> is never closed"),
@@ -210,7 +213,7 @@ fn what_cannot_be_honoured_is_an_error_with_its_line() {
         let path = file(&directory, "icecast.xml", &text);
         for more in [&[][..], &["--print-toml"][..]] {
             // What the TOML would say no to is only found when it is read.
-            if more.is_empty() || !wanted.contains(" = ") && !wanted.contains("allow =") {
+            if more.is_empty() || !wanted.contains("invalid value") {
                 let output = check(&path, more);
                 let stderr = said(&output.stderr);
                 assert_eq!(output.status.code(), Some(2), "{text}\n{stderr}");

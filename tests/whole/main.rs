@@ -13,6 +13,7 @@ mod browser;
 mod cli;
 mod client;
 mod code;
+mod config;
 mod cross;
 mod daemon;
 mod deploy;

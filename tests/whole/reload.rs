@@ -57,10 +57,10 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_said() {
     reload(&server, "another", "workers = 0\nlistne = []", "", "event=\"reload-failed\"");
     server.wait_for_line(&[
         "reload-failed",
-        "workers = 0 is not allowed",
+        "invalid value 0 for `workers`",
         "a whole number from 1 to 64",
     ]);
-    server.wait_for_line(&["reload-failed", "the nearest is listen"]);
+    server.wait_for_line(&["reload-failed", "did you mean `listen`?"]);
     assert_eq!((put(&server, PASSWORD), put(&server, "another")), (415, 401));
     // And a right one is taken again afterwards.
     reload(&server, "another", "", "", "event=\"reloaded\"");

@@ -89,7 +89,7 @@ fn it_comes_back_however_it_ends_but_not_with_a_wrong_configuration() {
     assert!(!pen.run(&["systemctl", "restart", UNIT]).status.success());
     assert_eq!(pen.property(UNIT, "ActiveState"), "failed", "it is not tried again and again");
     let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
-    assert!(said.contains("line 1: workers = 0 is not allowed"), "{said}");
+    assert!(said.contains("line 1: invalid value 0 for `workers`"), "{said}");
 }
 
 #[test]
@@ -219,11 +219,14 @@ fn a_reload_takes_over_what_is_right_and_says_what_is_wrong() {
     pen.ok(&["systemctl", "reload", UNIT]);
     let failed = wait_until_told(&pen, journal::RELOAD_FAILED);
     assert_eq!(failed["FILE"], CONFIGURATION);
-    assert!(failed["REASON"].as_str().unwrap().starts_with("line 1: workers = 0"), "{failed}");
+    assert!(
+        failed["REASON"].as_str().unwrap().starts_with("line 1: invalid value 0 for `workers`"),
+        "{failed}"
+    );
     assert_eq!(failed["PRIORITY"], "3");
     pen.wait_for("the status", |pen| {
         let status = pen.property(UNIT, "StatusText");
-        let wanted = "configuration not taken over (line 1: workers = 0 is not allowed";
+        let wanted = "configuration not taken over (line 1: invalid value 0 for `workers`";
         (status.starts_with(wanted) && status.contains("1 microphone")).then_some(())
     });
     assert_eq!(pen.inside(|| get(&PORT, "/stream/healthz").status), 200, "as it was");

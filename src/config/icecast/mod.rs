@@ -6,12 +6,12 @@
 
 mod element;
 
-use std::fmt::Write;
 use std::path::Path;
 
 use element::{Element, parse};
 
-use super::passwords::read_file;
+use super::files::read_file;
+use super::kinds::quoted;
 use super::reader::Problem;
 use crate::text::entries;
 
@@ -409,19 +409,4 @@ impl Converted {
             }
         }
     }
-}
-
-/// A text as TOML has it (basic strings).
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            // Writing to a String cannot fail.
-            control if control.is_control() => _ = write!(quoted, "\\u{:04X}", u32::from(control)),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
