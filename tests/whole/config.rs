@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use silvacast::config::{Config, Environment, Problem, rows};
 use silvacast::mount::Name;
 use tempfile::TempDir;
+
+use crate::readers::readers;
 
 const README: &str = include_str!("../../README.md");
 
@@ -274,5 +277,53 @@ fn no_message_shows_a_secret() {
         let twice = format!("{0}{1} = \"{HIDDEN}\"\n", key.with("\"x\""), key.name);
         let problems = Config::parse(&twice, &environment).unwrap_err();
         assert!(problems.iter().all(|problem| !problem.text.contains(HIDDEN)), "{problems:?}");
+    }
+}
+
+#[test]
+fn editors_accept_what_the_server_accepts() {
+    let Some(place) = readers() else { return };
+    let (directory, environment) = service();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schema = format!("file://{}", root.join("docs/silvacast.schema.json").display());
+    let file = directory.path().join("silvacast.toml");
+    let lint = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut taplo = Command::new(place.join("node_modules/.bin/taplo"));
+        taplo.args(["lint", "--colors", "never", "--schema", &schema]).arg(&file);
+        let output = taplo.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let everything = include_str!("../../fuzz/seeds/config/everything");
+    let service = include_str!("../../systemd/silvacast.toml");
+    let container = include_str!("../../quadlet/silvacast.toml");
+    for text in [everything, service, container] {
+        let (accepted, said) = lint(text);
+        assert!(accepted, "{said}\n{text}");
+    }
+    let defaults: String = {
+        let mut tables: BTreeMap<&str, String> = BTreeMap::new();
+        for key in documented() {
+            if !matches!(key.default, "none" | "required") {
+                *tables.entry(key.heading).or_default() +=
+                    &format!("{} = {}\n", key.name, key.default);
+            }
+        }
+        tables.iter().map(|(heading, keys)| format!("{heading}\n{keys}")).collect()
+    };
+    let (accepted, said) = lint(&defaults);
+    assert!(accepted, "{said}\n{defaults}");
+    for wrong in [
+        "wrokers = 1\n",
+        "workers = 0\n",
+        "[limits]\nrequest_head = \"8\"\n",
+        "[mount-defaults]\nhold = \"10\"\n",
+        "[mount-defaults]\ngap = \"noise\"\n",
+        "[[mount]]\nring = \"1MiB\"\n",
+        "[auth]\nsource_password = \"\"\n",
+    ] {
+        assert!(!is_accepted(wrong, &environment), "{wrong}");
+        let (accepted, said) = lint(wrong);
+        assert!(!accepted && said.contains("schema validation failed"), "{wrong}\n{said}");
     }
 }
