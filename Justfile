@@ -48,6 +48,10 @@ fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
 
+# Write what the repository has of the table of keys: in the README, and the schema for editors
+keys:
+    cargo run --locked --example manual -- --checked-in
+
 # Write the manual pages and the shell completions
 manual DIR="target/manual":
     cargo run --locked --example manual -- {{DIR}}

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::client::{LoginGuard, PasswordChecker};
 use crate::config::{Budget, Config};
-use crate::control::{self, Administration, Control, ControlSettings, MemoryCeiling};
+use crate::control::{self, Administration, Control, ControlSettings, MemoryCeiling, Metrics};
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
 use crate::mount::Table;
 use crate::platform::{Heartbeats, Reloader, resident};
@@ -100,7 +100,7 @@ impl Server {
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
             since: SystemTime::now(),
-            ceiling: self.ceiling,
+            metrics: Metrics::new(Arc::clone(&self.table), self.ceiling),
             table: Arc::clone(&self.table),
             administration: Administration {
                 table: Arc::clone(&self.table),

@@ -30,6 +30,27 @@ pub(crate) fn size(text: &str) -> Option<usize> {
     number.checked_mul(bytes)?.try_into().ok()
 }
 
+/// A duration in the largest unit that has it as a whole number; what [`duration`] reads.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    // Zero would be whole in hours.
+    if milliseconds == 0 { "0s".to_owned() } else { in_largest_unit(milliseconds, &units) }
+}
+
+/// A size in the largest unit that has it as a whole number; what [`size`] reads.
+pub(crate) fn size_text(bytes: usize) -> String {
+    in_largest_unit(bytes as u128, &[(1024 * 1024, "MiB"), (1024, "KiB"), (1, "B")])
+}
+
+fn in_largest_unit(number: u128, units: &[(u128, &str)]) -> String {
+    let whole = units.iter().find_map(|(size, unit)| {
+        let count = number.checked_div(*size).filter(|_| number.checked_rem(*size) == Some(0))?;
+        Some(format!("{count}{unit}"))
+    });
+    whole.unwrap_or_else(|| number.to_string())
+}
+
 /// Splits the text into a number and its unit.
 fn split(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -40,6 +61,16 @@ fn split(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_written_as_they_are_read() {
+        for text in ["0s", "1ms", "1500ms", "30s", "5m", "61m", "24h"] {
+            assert_eq!(duration_text(duration(text).unwrap()), text);
+        }
+        for text in ["1023B", "8KiB", "1025KiB", "256MiB"] {
+            assert_eq!(size_text(size(text).unwrap()), text);
+        }
+    }
 
     #[test]
     fn durations_and_sizes_need_their_units() {

@@ -1,7 +1,6 @@
-//! The manual page silvacast.toml(5): every key, from the list with which the program checks a
-//! configuration.
+//! silvacast.toml(5): every key, from the rows by which the program reads a configuration.
 
-use silvacast::config::KEYS;
+use silvacast::config::{Row, Table};
 
 use super::page::Page;
 
@@ -9,31 +8,38 @@ pub(crate) fn page() -> String {
     let mut page = Page::new("silvacast.toml", "5", "the configuration of silvacast(8)");
     page.heading("DESCRIPTION")
         .paragraph(
-            "A TOML file. Durations and sizes take units: `200ms`, `10s`, `5m`, `256KiB`, `1MiB`. \
-             An unknown key is an error that names the nearest known key. `silvacast check \
-             --config` FILE reports every error of a file, or the most memory that the \
-             configuration can take.",
+            "A TOML file. Durations and sizes have units: `200ms`, `10s`, `5m`, `256KiB`, `1MiB`. An unknown key is an \
+             error, and its message names the nearest known key. `silvacast check --config` FILE reports every error of a \
+             file, and prints the most memory that the server can use with it.",
         )
         .paragraph(
-            "Each `[[mount]]` also takes every key of `[mount-defaults]`, for the mounts that \
-             match its name.",
+            "Each `[[mount]]` also takes the keys of `[mount-defaults]`, which then apply to the mounts that it names.",
+        )
+        .paragraph(
+            "`Reload` says when a changed value takes effect after a reload: at once; when the mount's next stream begins; \
+             when the mount is created the next time; or when the server is started the next time.",
         );
     page.heading("KEYS");
-    let mut section = "";
-    for key in KEYS {
-        if key.section != section {
-            section = key.section;
-            let brackets = if section == "mount" { ("[[", "]]") } else { ("[", "]") };
-            page.subheading(&format!("{}{section}{}", brackets.0, brackets.1));
+    for table in Table::ALL {
+        if table != Table::Top {
+            page.subheading(&table.heading());
         }
-        let default = match key.default {
-            "required" => "required".to_owned(),
-            "none" => "no default".to_owned(),
-            default => format!("default `{default}`"),
-        };
-        page.item(&format!("`{}` ({default})", key.name), key.about);
+        for row in table.rows() {
+            item(&mut page, row);
+        }
     }
     page.heading("EXAMPLE").verbatim(include_str!("../../systemd/silvacast.toml"));
     page.heading("SEE ALSO").paragraph("`silvacast`(8)");
     page.finish()
+}
+
+fn item(page: &mut Page, row: &dyn Row) {
+    let default = match row.default() {
+        Some(default) => format!("default `{default}`"),
+        None if row.is_required() => "required".to_owned(),
+        None => "no default".to_owned(),
+    };
+    let text =
+        format!("{} Allowed: {}. Reload: {}.", row.doc(), row.allowed(), row.reload().name());
+    page.item(&format!("`{}` ({default})", row.name()), &text);
 }

@@ -25,15 +25,14 @@ impl PasswordHashes {
             let error = |message: &str| (number, message.to_owned());
             let (user, hash) = line
                 .split_once(':')
-                .ok_or_else(|| error("expected user:hash, as written by htpasswd -B"))?;
+                .ok_or_else(|| error("expected user:hash, as `htpasswd -B` writes it"))?;
             let cost = hash.split('$').nth(2).and_then(|cost| cost.parse().ok());
             let is_bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
             match cost {
                 Some(4..=MAX_COST) if is_bcrypt && hash.len() == 60 => {}
                 _ => {
                     return Err(error(
-                        "unsupported hash: expected bcrypt with a cost of 4 to 12, as written by \
-                         htpasswd -B",
+                        "unsupported hash: expected bcrypt with a cost from 4 to 12; `htpasswd -B` writes one",
                     ));
                 }
             }

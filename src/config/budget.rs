@@ -1,6 +1,6 @@
-//! The most memory that a configuration can make the server use, item by item.
+//! The most memory that the server can use with a configuration, item by item.
 //!
-//! Every bound in the program appears here; the process stays under the sum.
+//! Every limit in the program appears here, and the process stays below the sum.
 
 use std::fmt;
 
@@ -22,20 +22,20 @@ use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 const PROGRAM: usize = 6 * 1024 * 1024;
 /// Each further data-plane thread.
 const THREAD: usize = 256 * 1024;
-/// Wrong passwords are counted for sources, for listeners and for the administrator.
+/// Records of wrong passwords: of sources, of listeners and of the administrator.
 const LOCKOUTS: usize = 3;
 
-/// Files of the process itself: standard streams, log, signals.
+/// Open files of the process itself: standard streams, log, signals.
 const FILES: usize = 16;
-/// Files of each thread's runtime.
+/// Open files of each thread's runtime.
 const THREAD_FILES: usize = 4;
 
-/// A sum of items: the process's own memory, and what the kernel holds for it.
+/// The items that take memory: of the process itself, and of the kernel on its behalf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// All items, those of the process first.
     pub items: Vec<CeilingItem>,
-    /// Files open at once, connections among them.
+    /// The most files that are open at the same time, connections among them.
     pub files: u64,
 }
 
@@ -44,13 +44,14 @@ impl Budget {
     pub fn of(config: &Config) -> Self {
         let limits = &config.door.limits;
         let ring = config.door.rules.largest_ring();
-        // A mount has the source that is heard and one that is yet to show what it sends. Headers are
-        // gathered as packets, the newest of which may be moved as it grows, and become pages.
+        // A mount has its source, and possibly another one whose headers are not complete yet. Headers
+        // are collected as packets, then become pages. The newest packet may be copied as it grows.
         let source = Scanner::MEMORY + 2 * MAX_HEADERS + MAX_KEPT_HEADERS;
-        // A packet that goes over pages, and a page of silence in the making, which may have doubled; and the
-        // stream's headers, as its source sent them, as listeners get them, and as others got them before.
+        // A packet that spans pages; a page of silence being built, whose buffer may have doubled; and
+        // the headers of the stream, as its source sent them, as listeners get them now, and as they
+        // got them before.
         let stream = MAX_PACKET + 2 * MAX_PAGE + 3 * MAX_KEPT_HEADERS;
-        // Wider than memory itself where that is small: a sum that does not fit is what must be shown.
+        // u64, so that a 32-bit machine shows a sum that does not fit into its memory.
         let process = |what, count: usize, each: usize| {
             CeilingItem::new(MemoryOwner::Process, what, count as u64, each as u64)
         };
@@ -64,7 +65,7 @@ impl Budget {
         let sources = 2 * limits.sources + goodbyes;
         let connections = sources + limits.listeners + at_door + on_its_way + answered;
         let backlog = backlog(limits.listeners) * config.listen.len();
-        // On each thread a mount has a set of listeners to wait for.
+        // Each mount has an epoll set on each thread.
         let files = connections
             + limits.sources * config.workers
             + config.listen.len()
@@ -88,7 +89,7 @@ impl Budget {
                 on_its_way,
                 2 * limits.request_head + HEAD_INDEX_MEMORY,
             ),
-            // While one configuration takes the other's place there are both.
+            // During a reload there are the old and the new configuration.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
             process(
@@ -104,7 +105,7 @@ impl Budget {
                 limits.listeners,
                 sent_memory(limits.listener_send_buffer),
             ),
-            // The kernel doubles what it is asked for.
+            // The kernel doubles the size that it is asked for.
             kernel(
                 "an answer that is not yet taken",
                 answered,
@@ -124,12 +125,12 @@ impl Budget {
         Self { files: files as u64, items }
     }
 
-    /// The process's share, in bytes.
+    /// The memory of the process itself, in bytes.
     pub fn process_total(&self) -> u64 {
         self.sum(|item| item.owner == MemoryOwner::Process)
     }
 
-    /// All of it, in bytes.
+    /// The sum of all items, in bytes.
     pub fn total(&self) -> u64 {
         self.sum(|_| true)
     }

@@ -1,248 +1,198 @@
-//! Every configuration key there is, with its default and what it is for: the one list from
-//! which the file is checked, mistakes are explained and the manual is written.
+//! The table of configuration keys.
+//!
+//! Each key is one row, a [`Key`]. The parser with its bounds and messages, the defaults, the keys
+//! that need a restart, the manual and the JSON schema all come from the rows. The rows of a
+//! section stand in the module that reads the section, such as [`limits`](super::limits).
 
-/// One key.
+use std::iter::once;
+
+use serde_json::Value;
+
+use super::kinds::Kind;
+use super::{Config, access, auth, limits, mounts, server};
+
+/// A table of the configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// What stands before all headings.
+    Top,
+    /// `[server]`
+    Server,
+    /// `[auth]`
+    Auth,
+    /// `[process]`
+    Process,
+    /// `[log]`
+    Log,
+    /// `[limits]`
+    Limits,
+    /// `[mount-defaults]`
+    MountDefaults,
+    /// `[[mount]]`
+    Mount,
+}
+
+impl Table {
+    /// All of them, in the order of the manual.
+    pub const ALL: [Self; 8] = [
+        Self::Top,
+        Self::Server,
+        Self::Auth,
+        Self::Process,
+        Self::Log,
+        Self::Limits,
+        Self::MountDefaults,
+        Self::Mount,
+    ];
+
+    /// Its name; empty for the top level.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Top => "",
+            Self::Server => "server",
+            Self::Auth => "auth",
+            Self::Process => "process",
+            Self::Log => "log",
+            Self::Limits => "limits",
+            Self::MountDefaults => "mount-defaults",
+            Self::Mount => "mount",
+        }
+    }
+
+    /// Its heading in the file: `[limits]`, `[[mount]]`; empty for the top level.
+    pub fn heading(self) -> String {
+        match self {
+            Self::Top => String::new(),
+            Self::Mount => "[[mount]]".to_owned(),
+            table => format!("[{}]", table.name()),
+        }
+    }
+
+    /// The rows of this table alone.
+    pub fn rows(self) -> impl Iterator<Item = &'static dyn Row> {
+        ROWS.into_iter().flatten().copied().filter(move |row| row.table() == self)
+    }
+
+    /// The rows of all keys that may stand in it: `[[mount]]` takes those of `[mount-defaults]` too.
+    pub(super) fn accepted(self) -> impl Iterator<Item = &'static dyn Row> {
+        let inherited = (self == Self::Mount).then_some(Self::MountDefaults);
+        once(self).chain(inherited).flat_map(Self::rows)
+    }
+}
+
+/// When a changed value takes effect after a reload.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// The table it stands in; empty for the top level.
-    pub section: &'static str,
+pub enum Reload {
+    /// For every request, connection and stream from then on.
+    AtOnce,
+    /// When the mount's next stream begins.
+    NextStream,
+    /// When the mount is created the next time.
+    NextMount,
+    /// When the server is started the next time. The function compares the values of two
+    /// configurations.
+    Restart(fn(&Config, &Config) -> bool),
+}
+
+impl Reload {
+    /// As the manual writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at once",
+            Self::NextStream => "next stream",
+            Self::NextMount => "next mount",
+            Self::Restart(_) => "restart",
+        }
+    }
+}
+
+/// One key: where it stands, which values it takes, and what it is for.
+#[derive(Debug)]
+pub(super) struct Key<K: Kind> {
+    /// The table that it stands in.
+    pub table: Table,
     /// Its name.
     pub name: &'static str,
-    /// What holds without it, as it would be written.
-    pub default: &'static str,
-    /// One line on what it is for.
-    pub about: &'static str,
+    /// The values that it takes.
+    pub kind: K,
+    /// The value without the key.
+    pub default: fn() -> K::Value,
+    /// When a changed value takes effect.
+    pub reload: Reload,
+    /// What it is for, in one line. The default, the allowed values and the reload are not
+    /// repeated: the manual shows them beside it.
+    pub doc: &'static str,
 }
 
-const fn key(
-    section: &'static str,
-    name: &'static str,
-    default: &'static str,
-    about: &'static str,
-) -> Key {
-    Key { section, name, default, about }
-}
+/// A row of the table, whatever the type of its values.
+pub trait Row: Sync {
+    /// The table that the key stands in.
+    fn table(&self) -> Table;
+    /// The key.
+    fn name(&self) -> &'static str;
+    /// The value without the key, as the file would have it; `None` if there is none.
+    fn default(&self) -> Option<String>;
+    /// Whether the key must be given.
+    fn is_required(&self) -> bool;
+    /// What it takes, in words.
+    fn allowed(&self) -> String;
+    /// Whether its values must not be shown.
+    fn is_secret(&self) -> bool;
+    /// When a changed value takes effect after a reload.
+    fn reload(&self) -> Reload;
+    /// What it is for.
+    fn doc(&self) -> &'static str;
+    /// The JSON schema of its values.
+    fn schema(&self) -> Value;
 
-/// All keys, in the order of the manual. `[[mount]]` takes those of `[mount-defaults]` and `name`.
-pub const KEYS: &[Key] = &[
-    key(
-        "",
-        "listen",
-        "[\"0.0.0.0:8080\"]",
-        "Addresses to listen on. `SILVASONIC_ICECAST_PORT` replaces the port; inherited sockets replace all of it.",
-    ),
-    key(
-        "",
-        "path_prefix",
-        "\"\"",
-        "For example `/stream`: accepted in front of every path; without it works too.",
-    ),
-    key(
-        "",
-        "trusted_proxies",
-        "[]",
-        "Networks (CIDR) whose `X-Forwarded-For` and `Forwarded` are believed.",
-    ),
-    key("", "allow", "[]", "Networks (CIDR) that may connect at all; empty: all."),
-    key("", "deny", "[]", "Networks that may not, whatever `allow` says."),
-    key(
-        "",
-        "workers",
-        "1",
-        "Data-plane threads, 1 to 64. One carries thousands of listeners; more share them, each with its own copy of the rings.",
-    ),
-    key("server", "hostname", "\"localhost\"", "Name shown in status and listen URLs."),
-    key("server", "location", "\"Earth\"", "Where the station is, shown in status."),
-    key("server", "admin", "\"admin@silvasonic.local\"", "Who looks after it, shown in status."),
-    key(
-        "auth",
-        "source_password",
-        "none",
-        "What encoders say, as user `source`. Better kept in a file:",
-    ),
-    key(
-        "auth",
-        "source_password_file",
-        "none",
-        "A file with that password. `$CREDENTIALS_DIRECTORY/source-password` is read if neither is given.",
-    ),
-    key("auth", "admin_user", "\"admin\"", "The administrator's name."),
-    key("auth", "admin_password", "none", "The administrator's password. Better kept in a file:"),
-    key(
-        "auth",
-        "admin_password_file",
-        "none",
-        "A file with that password. `$CREDENTIALS_DIRECTORY/admin-password` is read if neither is given.",
-    ),
-    key(
-        "auth",
-        "share_key",
-        "none",
-        "What links of `silvacast share` are signed with, 32 characters or more; another key revokes them all. Better kept in a file:",
-    ),
-    key(
-        "auth",
-        "share_key_file",
-        "none",
-        "A file with that key. `$CREDENTIALS_DIRECTORY/share-key` is read if neither is given.",
-    ),
-    key(
-        "process",
-        "user",
-        "\"nobody\"",
-        "Who the process becomes when it is started as root: a name, or numbers such as `65534:65534`.",
-    ),
-    key(
-        "log",
-        "combined",
-        "false",
-        "A line in the combined log format for each listener that leaves, on standard output; 200 at once and then ten in a second, as of every kind of line.",
-    ),
-    key("limits", "sources", "10", "Mounts at once, 1 to 1000."),
-    key("limits", "listeners", "100", "Listeners of all mounts together, 1 to 100000."),
-    key(
-        "limits",
-        "connections_per_ip",
-        "\"auto\"",
-        "Connections of one client at once; an IPv6 /64 is one client. `auto`: three quarters of `listeners`, 8 at least. 0: no limit.",
-    ),
-    key("limits", "request_head", "\"8KiB\"", "The longest request head, 1KiB to 64KiB."),
-    key("limits", "head_timeout", "\"10s\"", "Time for a request head, 100ms to 5m."),
-    key(
-        "limits",
-        "listener_send_buffer",
-        "\"64KiB\"",
-        "Kernel memory per listener, 8KiB to 16MiB.",
-    ),
-    key(
-        "mount-defaults",
-        "ring",
-        "\"256KiB\"",
-        "The mount's whole memory for audio, 128KiB to 256MiB.",
-    ),
-    key(
-        "mount-defaults",
-        "burst",
-        "\"auto\"",
-        "What a listener gets of the past: `auto` or a duration up to 10m. A listener may ask with `?burst=200ms`.",
-    ),
-    key(
-        "mount-defaults",
-        "source_timeout",
-        "\"10s\"",
-        "A source that sends nothing for so long is gone, 1s to 1h.",
-    ),
-    key(
-        "mount-defaults",
-        "gap",
-        "\"silence\"",
-        "While no source is heard: `silence` goes out, the stream will `pause`, or it will `end` with its source.",
-    ),
-    key(
-        "mount-defaults",
-        "gap_after",
-        "\"1s\"",
-        "When nothing has come for so long it is a gap, 100ms to 5m; two of the source's pages at least.",
-    ),
-    key(
-        "mount-defaults",
-        "hold",
-        "\"30s\"",
-        "How long a stream goes on without a source before it ends, up to 24h.",
-    ),
-    key(
-        "mount-defaults",
-        "listener_timeout",
-        "\"30s\"",
-        "A listener that acknowledges nothing for this long while data is waiting for it is dropped, 1s to 1h.",
-    ),
-    key(
-        "mount-defaults",
-        "max_listeners",
-        "0",
-        "Listeners of this mount; 0: only the server's limit.",
-    ),
-    key(
-        "mount-defaults",
-        "coalesce",
-        "\"0ms\"",
-        "Hold pages back for so long, up to 5s, and send them together: less CPU, more delay.",
-    ),
-    key(
-        "mount-defaults",
-        "access",
-        "\"public\"",
-        "Who may listen: `public` is everybody, `password` the users of `listeners_file`, `token` whoever has one of `tokens_file`, `closed` nobody.",
-    ),
-    key(
-        "mount-defaults",
-        "listeners_file",
-        "none",
-        "Users and bcrypt hashes with a cost up to 12, as `htpasswd -B` writes them. Passwords have at most 72 bytes.",
-    ),
-    key(
-        "mount-defaults",
-        "tokens_file",
-        "none",
-        "A `name:token` in each line, 16 characters or more; said as `Authorization: Bearer` or `?token=`.",
-    ),
-    key(
-        "mount-defaults",
-        "allow",
-        "[]",
-        "Networks that may listen, for example `[\"100.64.0.0/10\"]`; empty: all.",
-    ),
-    key("mount-defaults", "deny", "[]", "Networks that may not listen, whatever `allow` says."),
-    key(
-        "mount-defaults",
-        "hidden",
-        "false",
-        "Left out of status, lists, events and metrics; who knows the name can listen.",
-    ),
-    key(
-        "mount-defaults",
-        "source_user",
-        "\"source\"",
-        "The user that encoders of these mounts give, where they have a password of their own:",
-    ),
-    key(
-        "mount-defaults",
-        "source_password",
-        "none",
-        "What encoders of these mounts say, instead of `[auth] source_password`. Better kept in a file:",
-    ),
-    key("mount-defaults", "source_password_file", "none", "A file with that password."),
-    key(
-        "mount",
-        "name",
-        "required",
-        "The mounts this is for; `*` stands for any text within a path segment, `**` for any text. The first match wins.",
-    ),
-];
-
-/// The names that a section takes.
-pub(super) fn names(section: &str) -> impl Iterator<Item = &'static str> {
-    let inherits = section == "mount";
-    KEYS.iter()
-        .filter(move |key| key.section == section || inherits && key.section == "mount-defaults")
-        .map(|key| key.name)
-}
-
-/// The manual's table of keys, in Markdown.
-pub fn markdown() -> String {
-    let mut text = String::from("| key | default | what it is for |\n|---|---|---|\n");
-    for key in KEYS {
-        let section = match key.section {
-            "" => String::new(),
-            "mount" => "[[mount]] ".to_owned(),
-            section => format!("[{section}] "),
-        };
-        let row = [
-            format!("`{section}{}`", key.name),
-            format!("`{}`", key.default),
-            key.about.to_owned(),
-        ];
-        text.extend(["| ", &row.join(" | "), " |\n"]);
+    /// The key as the manual writes it: `[limits] sources`.
+    fn path(&self) -> String {
+        format!("{} {}", self.table().heading(), self.name()).trim_start().to_owned()
     }
-    text
+}
+
+impl<K: Kind> Row for Key<K> {
+    fn table(&self) -> Table {
+        self.table
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn default(&self) -> Option<String> {
+        self.kind.write(&(self.default)())
+    }
+
+    fn is_required(&self) -> bool {
+        K::REQUIRED
+    }
+
+    fn allowed(&self) -> String {
+        self.kind.allowed()
+    }
+
+    fn is_secret(&self) -> bool {
+        K::SECRET
+    }
+
+    fn reload(&self) -> Reload {
+        self.reload
+    }
+
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+
+    fn schema(&self) -> Value {
+        self.kind.schema()
+    }
+}
+
+/// All rows, by the module that reads them.
+const ROWS: [&[&dyn Row]; 5] = [server::ROWS, auth::ROWS, limits::ROWS, mounts::ROWS, access::ROWS];
+
+/// All rows, in the order of the manual.
+pub fn rows() -> impl Iterator<Item = &'static dyn Row> {
+    Table::ALL.into_iter().flat_map(Table::rows)
 }

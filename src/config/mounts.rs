@@ -1,229 +1,186 @@
-//! The rules of mounts: how each behaves and whom it is for.
+//! The keys of `[mount-defaults]` and `[[mount]]`: how mounts behave. Who may use them is in
+//! [`access`](super::access).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::passwords::{read_file, secret_of};
+use super::access::{access, source_login};
+use super::keys::{Key, Reload, Row, Table};
+use super::kinds::{AutoOr, Choice, Flag, Kind, MountPattern, Number, Size, Time};
 use super::reader::{Reader, Section};
-use super::values::{flag, networks, number, size, text_of, time};
-use crate::auth::{Access, AccessMode, Login, PasswordHashes, SOURCE_USER, Secret, Token};
-use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings, Pattern};
-use crate::text::entries;
-use crate::units;
+use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings};
 
-const PATTERN: &str = "a mount name such as \"/mic-*.opus\"";
+pub(super) const ROWS: &[&dyn Row] = &[
+    &RING,
+    &BURST,
+    &SOURCE_TIMEOUT,
+    &GAP,
+    &GAP_AFTER,
+    &HOLD,
+    &LISTENER_TIMEOUT,
+    &MAX_LISTENERS,
+    &COALESCE,
+    &HIDDEN,
+    &NAME,
+];
+
+static RING: Key<Size> = Key {
+    table: Table::MountDefaults,
+    name: "ring",
+    kind: Size { least: MIN_RING, most: 256 << 20 },
+    default: || 256 << 10,
+    reload: Reload::NextMount,
+    doc: "All memory of the mount for audio.",
+};
+
+static BURST: Key<AutoOr<Time>> = Key {
+    table: Table::MountDefaults,
+    name: "burst",
+    kind: AutoOr(Time { least: Duration::ZERO, most: Duration::from_mins(10) }),
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "How much of the past a listener is sent on joining; `auto` suits the player. A listener may ask with `?burst=200ms`.",
+};
+
+static SOURCE_TIMEOUT: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "source_timeout",
+    kind: Time { least: Duration::from_secs(1), most: Duration::from_hours(1) },
+    default: || Duration::from_secs(10),
+    reload: Reload::AtOnce,
+    doc: "A source that sends nothing for this long is disconnected.",
+};
+
+static GAP: Key<Choice<Gap>> = Key {
+    table: Table::MountDefaults,
+    name: "gap",
+    kind: Choice(&[("silence", Gap::Silence), ("pause", Gap::Pause), ("end", Gap::End)]),
+    default: || Gap::Silence,
+    reload: Reload::NextStream,
+    doc: "What listeners get during a gap: `silence`; nothing until a source continues (`pause`); or the `end` of the stream as soon as its source is gone.",
+};
+
+static GAP_AFTER: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "gap_after",
+    kind: Time { least: Duration::from_millis(100), most: Duration::from_mins(5) },
+    default: || Duration::from_secs(1),
+    reload: Reload::NextStream,
+    doc: "A gap begins when the source has sent nothing for this long, and for two of its pages or more.",
+};
+
+static HOLD: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "hold",
+    kind: Time { least: Duration::ZERO, most: Duration::from_hours(24) },
+    default: || Duration::from_secs(30),
+    reload: Reload::NextStream,
+    doc: "How long a stream continues without a source before it ends.",
+};
+
+static LISTENER_TIMEOUT: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "listener_timeout",
+    kind: Time { least: Duration::from_secs(1), most: Duration::from_hours(1) },
+    default: || Duration::from_secs(30),
+    reload: Reload::AtOnce,
+    doc: "A listener that acknowledges nothing for this long, while data for it is waiting, is disconnected.",
+};
+
+static MAX_LISTENERS: Key<Number> = Key {
+    table: Table::MountDefaults,
+    name: "max_listeners",
+    kind: Number { least: 0, most: 100_000 },
+    default: || 0,
+    reload: Reload::AtOnce,
+    doc: "Listeners of one mount; 0: only `[limits] listeners` applies.",
+};
+
+static COALESCE: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "coalesce",
+    kind: Time { least: Duration::ZERO, most: Duration::from_secs(5) },
+    default: || Duration::ZERO,
+    reload: Reload::AtOnce,
+    doc: "Hold pages back for this long and send them together: less CPU, more delay.",
+};
+
+static HIDDEN: Key<Flag> = Key {
+    table: Table::MountDefaults,
+    name: "hidden",
+    kind: Flag,
+    default: || false,
+    reload: Reload::AtOnce,
+    doc: "Leave the mount out of status, lists, events and metrics. Anybody who knows its name can still listen.",
+};
+
+static NAME: Key<MountPattern> = Key {
+    table: Table::Mount,
+    name: "name",
+    kind: MountPattern,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "The mounts that this section applies to: `*` stands for any text within a path segment, `**` for any text. The first section that matches applies.",
+};
 
 /// All rules of a file.
-pub(super) fn rules(
+pub(super) fn read(
     reader: &mut Reader<'_>,
     defaults: Section<'_>,
     mounts: Vec<Section<'_>>,
 ) -> MountRules {
-    let defaults = mount_settings(reader, defaults, &mount_settings_without_file());
+    let defaults = settings(&mut Layer { reader, section: defaults, inherited: None });
     let rules = mounts.into_iter().filter_map(|section| {
-        let name = reader
-            .get(section, "name", PATTERN, None, |v| Some(Some(Pattern::new(v.as_str()?).ok()?)));
-        if name.is_none() && reader.line_of(section, "name").is_none() {
-            let text = format!("each [[mount]] needs a name; it takes {PATTERN}");
-            reader.complain(None, text);
+        let name = reader.get(section, &NAME);
+        if name.is_none() && reader.line_of(section, NAME.name).is_none() {
+            let text = format!("each [[mount]] requires `name`; allowed: {}", NAME.kind.allowed());
+            reader.complain(section.line(reader), text);
         }
-        let settings = mount_settings(reader, section, &defaults);
+        let settings = settings(&mut Layer { reader, section, inherited: Some(&defaults) });
         Some((name?, Arc::new(settings)))
     });
     MountRules { rules: rules.collect(), defaults: Arc::new(defaults) }
 }
 
-/// What holds where no file says anything.
-fn mount_settings_without_file() -> MountSettings {
-    MountSettings {
-        ring: 256 * 1024,
-        burst: Burst::Auto,
-        source_timeout: Duration::from_secs(10),
-        gap: Gap::Silence,
-        gap_after: Duration::from_secs(1),
-        hold: Duration::from_secs(30),
-        listener_timeout: Duration::from_secs(30),
-        max_listeners: 0,
-        coalesce: Duration::ZERO,
-        access: Access::default(),
-        source: None,
-        hidden: false,
+/// A section of mount keys, over the settings that hold where it says nothing.
+pub(super) struct Layer<'l, 't> {
+    pub reader: &'l mut Reader<'t>,
+    pub section: Section<'l>,
+    /// What `[mount-defaults]` gives; `None` while that itself is read.
+    pub inherited: Option<&'l MountSettings>,
+}
+
+impl Layer<'_, '_> {
+    /// The value that the section gives; else the inherited one; else the key's default.
+    pub(super) fn get<K: Kind>(
+        &mut self,
+        key: &Key<K>,
+        inherited: impl FnOnce(&MountSettings) -> K::Value,
+    ) -> K::Value {
+        self.reader
+            .given(self.section, key)
+            .or_else(|| self.inherited.map(inherited))
+            .unwrap_or_else(key.default)
     }
 }
 
-/// The rules that a section gives, over those that hold without it.
-fn mount_settings(
-    reader: &mut Reader<'_>,
-    section: Section<'_>,
-    default: &MountSettings,
-) -> MountSettings {
-    const BURST: &str = "\"auto\" or a duration from \"0ms\" to \"10m\"";
-    const GAP: &str = "\"silence\", \"pause\" or \"end\"";
-    let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
-    MountSettings {
-        ring: size(
-            reader,
-            section,
-            "ring",
-            default.ring,
-            (MIN_RING, "128KiB"),
-            (256 << 20, "256MiB"),
-        ),
-        burst: reader.get(section, "burst", BURST, default.burst, |value| {
-            match value.as_str()? {
-                "auto" => Some(Burst::Auto),
-                text => {
-                    units::duration(text).filter(|t| *t <= Duration::from_mins(10)).map(Burst::Time)
-                }
-            }
-        }),
-        source_timeout: time(
-            reader,
-            section,
-            "source_timeout",
-            default.source_timeout,
-            (second, "1s"),
-            (hour, "1h"),
-        ),
-        gap: reader.get(section, "gap", GAP, default.gap, |value| match value.as_str()? {
-            "silence" => Some(Gap::Silence),
-            "pause" => Some(Gap::Pause),
-            "end" => Some(Gap::End),
-            _ => None,
-        }),
-        gap_after: time(
-            reader,
-            section,
-            "gap_after",
-            default.gap_after,
-            (Duration::from_millis(100), "100ms"),
-            (Duration::from_mins(5), "5m"),
-        ),
-        hold: time(
-            reader,
-            section,
-            "hold",
-            default.hold,
-            (Duration::ZERO, "0s"),
-            (Duration::from_hours(24), "24h"),
-        ),
-        listener_timeout: time(
-            reader,
-            section,
-            "listener_timeout",
-            default.listener_timeout,
-            (second, "1s"),
-            (hour, "1h"),
-        ),
-        max_listeners: number(reader, section, "max_listeners", default.max_listeners, 0, 100_000),
-        coalesce: time(
-            reader,
-            section,
-            "coalesce",
-            default.coalesce,
-            (Duration::ZERO, "0ms"),
-            (Duration::from_secs(5), "5s"),
-        ),
-        access: access(reader, section, &default.access),
-        source: source(reader, section, default.source.as_ref()),
-        hidden: flag(reader, section, "hidden", default.hidden),
-    }
-}
-
-fn access(reader: &mut Reader<'_>, section: Section<'_>, default: &Access) -> Access {
-    const KIND: &str = "\"public\", \"password\", \"token\" or \"closed\"";
-    let kind = reader.get(section, "access", KIND, default.mode, |value| match value.as_str()? {
-        "public" => Some(AccessMode::Public),
-        "password" => Some(AccessMode::Password),
-        "token" => Some(AccessMode::Token),
-        "closed" => Some(AccessMode::Closed),
-        _ => None,
+fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
+    let burst = layer.get(&BURST, |inherited| match inherited.burst {
+        Burst::Auto => None,
+        Burst::Time(time) => Some(time),
     });
-    let listeners = file(reader, section, "listeners_file", PasswordHashes::parse);
-    let tokens = file(reader, section, "tokens_file", tokens);
-    let access = Access {
-        mode: kind,
-        listeners: listeners.unwrap_or_else(|| default.listeners.clone()),
-        tokens: tokens.unwrap_or_else(|| default.tokens.clone()),
-        allow: networks(reader, section, "allow", &default.allow),
-        deny: networks(reader, section, "deny", &default.deny),
-    };
-    let missing = match kind {
-        AccessMode::Password if access.listeners.is_empty() => "listeners_file",
-        AccessMode::Token if access.tokens.is_empty() => "tokens_file",
-        _ => return access,
-    };
-    let path = section.path("access");
-    let text = format!("{path} = \"{}\" lets nobody in without {missing}", kind.name());
-    // What could not be read has been said already.
-    if reader.line_of(section, missing).is_none() {
-        reader.complain(reader.line_of(section, "access"), text);
-    }
-    access
-}
-
-/// What a file that a key names says; `None` without the key.
-fn file<T: Default>(
-    reader: &mut Reader<'_>,
-    section: Section<'_>,
-    key: &str,
-    parse: impl Fn(&str) -> Result<T, (usize, String)>,
-) -> Option<T> {
-    let line = reader.line_of(section, key)?;
-    let name = text_of(reader, section, key, "");
-    let read = read_file(name.as_ref()).map_err(|error| format!("cannot be read: {error}"));
-    let parsed = read.and_then(|text| {
-        parse(&text).map_err(|(line, what)| format!("is wrong in its line {line}: {what}"))
-    });
-    Some(parsed.unwrap_or_else(|what| {
-        let path = section.path(key);
-        reader.complain(Some(line), format!("{path} = {name:?} {what}"));
-        T::default()
-    }))
-}
-
-/// A file of tokens: `name:token` in each line.
-fn tokens(text: &str) -> Result<Vec<Token>, (usize, String)> {
-    const SHORTEST: usize = 16;
-    entries(text)
-        .map(|(number, line)| match line.split_once(':') {
-            Some((name, token)) if token.len() >= SHORTEST => {
-                Ok(Token { name: name.to_owned(), token: Secret::new(token) })
-            }
-            _ => Err((
-                number,
-                format!("it takes name:token, the token with {SHORTEST} characters or more"),
-            )),
-        })
-        .collect()
-}
-
-/// The source's own login for these mounts, if they have one.
-fn source(reader: &mut Reader<'_>, section: Section<'_>, default: Option<&Login>) -> Option<Login> {
-    let user = default.map_or(SOURCE_USER, |login| &login.user);
-    let user = text_of(reader, section, "source_user", user);
-    let password = secret_of(reader, section, "source_password");
-    let line = reader.line_of(section, "source_user");
-    if line.is_some() && password.is_none() && default.is_none() {
-        let path = section.path("source_user");
-        reader.complain(
-            line,
-            format!("{path} needs a source_password beside it, or the general one counts on"),
-        );
-    }
-    Some(Login { user, password: password.or_else(|| Some(default?.password.clone()))? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_have_names_and_are_long() {
-        let read = tokens("# who\n\nweb:0123456789abcdef\n").unwrap();
-        assert_eq!((read.len(), &*read[0].name), (1, "web"));
-        for (text, line) in [("0123456789abcdef0", 1), ("\nweb:short", 2)] {
-            assert_eq!(tokens(text).unwrap_err().0, line);
-        }
+    MountSettings {
+        ring: layer.get(&RING, |inherited| inherited.ring),
+        burst: burst.map_or(Burst::Auto, Burst::Time),
+        source_timeout: layer.get(&SOURCE_TIMEOUT, |inherited| inherited.source_timeout),
+        gap: layer.get(&GAP, |inherited| inherited.gap),
+        gap_after: layer.get(&GAP_AFTER, |inherited| inherited.gap_after),
+        hold: layer.get(&HOLD, |inherited| inherited.hold),
+        listener_timeout: layer.get(&LISTENER_TIMEOUT, |inherited| inherited.listener_timeout),
+        max_listeners: layer.get(&MAX_LISTENERS, |inherited| inherited.max_listeners),
+        coalesce: layer.get(&COALESCE, |inherited| inherited.coalesce),
+        hidden: layer.get(&HIDDEN, |inherited| inherited.hidden),
+        access: access(layer),
+        source: source_login(layer),
     }
 }

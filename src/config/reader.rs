@@ -1,19 +1,20 @@
-//! Reads a TOML document key by key and collects everything that is wrong with it, so that one
-//! look at the file tells all. Each problem names the line, the key, the value and what is allowed.
+//! Reads a TOML document key by key and collects all problems, so that one run reports everything.
+//! Each problem has its line, the key, and what is allowed.
 
 use std::fmt;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys;
+use super::keys::{Key, Row, Table, rows};
+use super::kinds::Kind;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Line in the file, from 1; `None` where it is about what is not in the file.
+    /// Line in the file, from 1; `None` if something is missing from the file as a whole.
     pub line: Option<usize>,
-    /// What is wrong and what is allowed.
+    /// What is wrong, and what is allowed.
     pub text: String,
 }
 
@@ -29,128 +30,126 @@ impl fmt::Display for Problem {
 /// A document being read.
 pub(super) struct Reader<'t> {
     text: &'t str,
-    /// What was found wrong so far.
+    /// The problems found so far.
     pub problems: Vec<Problem>,
 }
 
-/// One table of the document; `None` for one that is not there, which has only defaults.
+/// A table of the document.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
-    name: &'static str,
-    table: Option<&'a DeTable<'a>>,
+    table: Table,
+    /// Where it begins in the text.
+    start: usize,
+    /// `None` for a table that is not in the document: all its keys have their defaults.
+    values: Option<&'a DeTable<'a>>,
 }
 
 impl<'t> Reader<'t> {
     /// Parses the document; syntax errors become problems.
     pub(super) fn new(text: &'t str) -> (Self, DeTable<'t>) {
-        let (table, errors) = DeTable::parse_recoverable(text);
+        let (document, errors) = DeTable::parse_recoverable(text);
         let mut reader = Self { text, problems: Vec::new() };
         for error in errors {
             let line = error.span().map(|span| reader.line(span.start));
-            reader.problems.push(Problem { line, text: error.message().to_owned() });
+            reader.complain(line, error.message().to_owned());
         }
-        (reader, table.into_inner())
+        (reader, document.into_inner())
     }
 
-    /// The section of this name, its keys checked.
-    pub(super) fn section<'a>(&mut self, root: &'a DeTable<'a>, name: &'static str) -> Section<'a> {
-        let table = match root.get(name) {
-            None => None,
-            Some(value) => {
-                let table = value.get_ref().as_table();
-                if table.is_none() {
-                    self.wrong(value, name, &format!("a table, written [{name}]"));
-                }
-                table
+    /// The top level of the document, its keys checked.
+    pub(super) fn top<'a>(&mut self, document: &'a DeTable<'a>) -> Section<'a> {
+        self.check_keys(Section { table: Table::Top, start: 0, values: Some(document) })
+    }
+
+    /// A table of the document, its keys checked.
+    pub(super) fn section<'a>(&mut self, document: &'a DeTable<'a>, table: Table) -> Section<'a> {
+        let mut section = Section { table, start: 0, values: None };
+        if let Some(value) = document.get(table.name()) {
+            section.start = value.span().start;
+            section.values = value.get_ref().as_table();
+            if section.values.is_none() {
+                self.no_table(value, table);
             }
-        };
-        self.check_keys(name, table, &[])
-    }
-
-    /// The document's own level, its keys checked; `tables` are the sections it may hold.
-    pub(super) fn root<'a>(
-        &mut self,
-        root: &'a DeTable<'a>,
-        tables: &'static [&'static str],
-    ) -> Section<'a> {
-        self.check_keys("", Some(root), tables)
+        }
+        self.check_keys(section)
     }
 
     /// The `[[mount]]` tables, their keys checked.
-    pub(super) fn mounts<'a>(&mut self, root: &'a DeTable<'a>) -> Vec<Section<'a>> {
-        let Some(value) = root.get("mount") else { return Vec::new() };
-        let wanted = "a table, written [[mount]]";
+    pub(super) fn mounts<'a>(&mut self, document: &'a DeTable<'a>) -> Vec<Section<'a>> {
+        let table = Table::Mount;
+        let Some(value) = document.get(table.name()) else { return Vec::new() };
         let DeValue::Array(array) = value.get_ref() else {
-            self.wrong(value, "mount", wanted);
+            self.no_table(value, table);
             return Vec::new();
         };
         let mut sections = Vec::new();
         for element in array {
             match element.get_ref() {
-                DeValue::Table(table) => sections.push(self.check_keys("mount", Some(table), &[])),
-                _ => self.wrong(element, "mount", wanted),
+                DeValue::Table(values) => {
+                    let start = element.span().start;
+                    sections.push(self.check_keys(Section { table, start, values: Some(values) }));
+                }
+                _ => self.no_table(element, table),
             }
         }
         sections
     }
 
-    /// A key's value through `read`, which says `None` to what is not `allowed`; else the default.
-    pub(super) fn get<T>(
-        &mut self,
-        section: Section<'_>,
-        key: &str,
-        allowed: &str,
-        default: T,
-        read: impl FnOnce(&DeValue<'_>) -> Option<T>,
-    ) -> T {
-        let Some(value) = section.table.and_then(|table| table.get(key)) else { return default };
-        read(value.get_ref()).unwrap_or_else(|| {
-            let path = section.path(key);
-            self.wrong(value, &path, allowed);
-            default
-        })
+    /// The value of a key; its default if it is not given, or given with a value that is not
+    /// allowed, which is reported.
+    pub(super) fn get<K: Kind>(&mut self, section: Section<'_>, key: &Key<K>) -> K::Value {
+        self.given(section, key).unwrap_or_else(key.default)
     }
 
-    /// The line on which a key's value stands.
+    /// The value of a key; `None` if it is not given, or given with a value that is not allowed,
+    /// which is reported.
+    pub(super) fn given<K: Kind>(
+        &mut self,
+        section: Section<'_>,
+        key: &Key<K>,
+    ) -> Option<K::Value> {
+        debug_assert!(section.table.accepted().any(|row| row.name() == key.name));
+        let value = section.values?.get(key.name)?;
+        let read = key.kind.read(value.get_ref());
+        if read.is_none() {
+            let shown = if K::SECRET { "***" } else { self.text[value.span()].trim() };
+            let text = format!(
+                "invalid value {shown} for {}; allowed: {}",
+                section.key(key.name),
+                key.kind.allowed()
+            );
+            self.complain(Some(self.line(value.span().start)), text);
+        }
+        read
+    }
+
+    /// The line on which the value of a key stands.
     pub(super) fn line_of(&self, section: Section<'_>, key: &str) -> Option<usize> {
-        let value = section.table?.get(key)?;
+        let value = section.values?.get(key)?;
         Some(self.line(value.span().start))
     }
 
-    fn check_keys<'a>(
-        &mut self,
-        name: &'static str,
-        table: Option<&'a DeTable<'a>>,
-        tables: &'static [&'static str],
-    ) -> Section<'a> {
-        let section = Section { name, table };
-        for key in table.into_iter().flat_map(|table| table.keys()) {
-            let unknown = key.get_ref().as_ref();
-            if !keys::names(name).chain(tables.iter().copied()).any(|known| known == unknown) {
-                let hint = hint(name, unknown, tables);
-                let path = section.path(unknown);
-                let text = format!("{path} is no key of this configuration{hint}");
-                self.problems.push(Problem { line: Some(self.line(key.span().start)), text });
+    /// Notes a problem.
+    pub(super) fn complain(&mut self, line: Option<usize>, text: String) {
+        self.problems.push(Problem { line, text });
+    }
+
+    /// Reports every key that no row describes.
+    fn check_keys<'a>(&mut self, section: Section<'a>) -> Section<'a> {
+        for key in section.values.into_iter().flat_map(|values| values.keys()) {
+            let name = key.get_ref().as_ref();
+            if !section.known().any(|known| known == name) {
+                let text = format!("unknown key {}; {}", section.key(name), section.hint(name));
+                self.complain(Some(self.line(key.span().start)), text);
             }
         }
         section
     }
 
-    /// Notes something that is wrong.
-    pub(super) fn complain(&mut self, line: Option<usize>, text: String) {
-        self.problems.push(Problem { line, text });
-    }
-
-    fn wrong(&mut self, at: &Spanned<DeValue<'_>>, path: &str, allowed: &str) {
-        // A secret must not be printed, whatever is wrong with it.
-        let shown = if path.ends_with("password") || path.ends_with("key") {
-            "***"
-        } else {
-            self.text[at.span()].trim()
-        };
-        let line = Some(self.line(at.span().start));
-        let text = format!("{path} = {shown} is not allowed; it takes {allowed}");
-        self.problems.push(Problem { line, text });
+    /// The value is not shown, as there could be secrets in it.
+    fn no_table(&mut self, value: &Spanned<DeValue<'_>>, table: Table) {
+        let text = format!("`{}` must be a table, written {}", table.name(), table.heading());
+        self.complain(Some(self.line(value.span().start)), text);
     }
 
     fn line(&self, at: usize) -> usize {
@@ -159,30 +158,34 @@ impl<'t> Reader<'t> {
 }
 
 impl Section<'_> {
-    /// A key as it is written in the manual.
-    pub(super) fn path(&self, key: &str) -> String {
-        match self.name {
-            "" => key.to_owned(),
-            "mount" => format!("[[mount]] {key}"),
-            name => format!("[{name}] {key}"),
+    /// A key and where it stands: `` `burst` in [mount-defaults] ``.
+    pub(super) fn key(&self, name: &str) -> String {
+        match self.table {
+            Table::Top => format!("`{name}`"),
+            table => format!("`{name}` in {}", table.heading()),
         }
     }
-}
 
-/// Where an unknown key may have been meant to stand.
-fn hint(section: &str, unknown: &str, tables: &'static [&'static str]) -> String {
-    let near = |known: &&'static str| strsim::damerau_levenshtein(known, unknown);
-    let here = keys::names(section).chain(tables.iter().copied());
-    if let Some(other) = keys::KEYS.iter().find(|key| key.name == unknown && key.section != section)
-    {
-        return match other.section {
-            "" => format!("; {unknown} stands before all [sections]"),
-            "mount" => format!("; {unknown} belongs into [[mount]]"),
-            other => format!("; {unknown} belongs into [{other}]"),
-        };
+    /// The line of its heading.
+    pub(super) fn line(&self, reader: &Reader<'_>) -> Option<usize> {
+        self.values.map(|_| reader.line(self.start))
     }
-    match here.min_by_key(near) {
-        Some(nearest) => format!("; the nearest is {nearest}"),
-        None => String::new(),
+
+    /// The keys that it may have; at the top level also the names of the tables.
+    fn known(&self) -> impl Iterator<Item = &'static str> {
+        let tables = if self.table == Table::Top { &Table::ALL[1..] } else { &[] };
+        self.table.accepted().map(Row::name).chain(tables.iter().map(|table| table.name()))
+    }
+
+    /// What an unknown key may have been meant to be.
+    fn hint(&self, unknown: &str) -> String {
+        if let Some(row) = rows().find(|row| row.name() == unknown) {
+            return match row.table() {
+                Table::Top => format!("`{unknown}` belongs at the top, before the first [section]"),
+                table => format!("`{unknown}` belongs in {}", table.heading()),
+            };
+        }
+        let nearest = self.known().min_by_key(|known| strsim::damerau_levenshtein(known, unknown));
+        nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"))
     }
 }

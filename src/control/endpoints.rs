@@ -8,12 +8,12 @@ use http_body_util::Either;
 
 use super::admin::Administration;
 use super::api::{MountList, MountStatus, OPENAPI, listeners};
-use super::memory_ceiling::MemoryCeiling;
+use super::metrics::Metrics;
 use super::request::RequestContext;
 use super::response::{HttpResponse, JSON, document, json, pieces, plain};
 use super::settings::ControlSettings;
 use super::status::Station;
-use super::{metrics, page, playlist, status};
+use super::{page, playlist, status};
 use crate::client::LoginGuard;
 use crate::http::Reply;
 use crate::mount::{Name, Table};
@@ -31,8 +31,8 @@ pub(crate) struct Control {
     pub port: u16,
     /// When the server started.
     pub since: SystemTime,
-    /// The most memory that the server can take.
-    pub ceiling: Arc<MemoryCeiling>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
     /// The mounts.
     pub table: Arc<Table>,
     /// Executes administration commands.
@@ -78,7 +78,9 @@ impl Control {
                 Ok(document("application/json; charset=UTF-8", status))
             }
             Endpoint::Health => Ok(document("text/plain; charset=utf-8", "ok\n")),
-            Endpoint::Metrics => metrics::render(&self.table, &self.ceiling)
+            Endpoint::Metrics => self
+                .metrics
+                .render()
                 .map(|text| document(METRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
             Endpoint::OpenApi => Ok(document("application/json", OPENAPI)),

@@ -1,14 +1,16 @@
-//! `/metrics`, as Prometheus and its kin read it: made anew for each reader, from counters that are there anyway.
+//! `/metrics` for Prometheus: read from the counters of the server and its mounts at each scrape.
 //!
-//! The only label that can have many values is the mount, of which there are as many as `limits.sources`.
+//! The only label with many values is the mount; there are at most `limits.sources` mounts.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::time::Instant;
 
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::memory_ceiling::MemoryCeiling;
@@ -16,6 +18,29 @@ use super::render::measured_bitrate;
 use crate::log::lines_dropped;
 use crate::mount::{MountEntry, SourceState, StreamInfo, Table};
 use crate::platform::resident;
+
+/// The metrics of a server.
+#[derive(Debug)]
+pub(crate) struct Metrics(Registry);
+
+impl Metrics {
+    /// The metrics of the server with these mounts and this memory ceiling.
+    pub(crate) fn new(table: Arc<Table>, ceiling: Arc<MemoryCeiling>) -> Self {
+        let mut registry = Registry::with_prefix("silvacast");
+        registry.register_collector(Box::new(Server { table, ceiling }));
+        Self(registry)
+    }
+
+    /// All metrics in the text format.
+    ///
+    /// # Errors
+    /// None in practice, as it writes to memory.
+    pub(super) fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfMount {
@@ -33,121 +58,140 @@ struct OfPart {
     part: &'static str,
 }
 
-/// A name, what it means, and where its value comes from.
+/// A name, its help, and where the value comes from.
 type Column<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
-type Ratio = Gauge<f64, AtomicU64>;
+/// A mount and its stream.
+type Streaming = (Arc<MountEntry>, Arc<StreamInfo>);
 
-/// The whole text.
-///
-/// # Errors
-/// None in practice: it is written to memory.
-pub(super) fn render(table: &Table, ceiling: &MemoryCeiling) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("silvacast");
-    let mounts = table.public_streams();
-    of_mounts(&mut registry, &mounts);
+const MOUNT_COUNTERS: [Column<MountEntry, u64>; 8] = [
+    ("source_pages", "Pages that sources sent.", |entry| entry.counters.pages_in.get()),
+    ("source_bytes", "Bytes that sources sent as pages.", |entry| entry.counters.bytes_in.get()),
+    ("listener_bytes", "Bytes that listeners took.", |entry| entry.counters.bytes_out.get()),
+    ("gaps", "Times that nothing came from the source.", |entry| entry.counters.gaps.get()),
+    ("splices", "Times that the stream went on with a new beginning.", |entry| {
+        entry.counters.splices.get()
+    }),
+    ("lag_skips", "Times that a listener was overtaken by the ring.", |entry| {
+        entry.counters.skips.get()
+    }),
+    ("silence_milliseconds", "Silence put in.", |entry| entry.counters.silence.get() / 48),
+    ("late_milliseconds", "Audio left out because it came too late.", |entry| {
+        entry.counters.late.get() / 48
+    }),
+];
 
-    let totals = table.stats();
-    let count = |registry: &mut Registry, name: &str, help: &str, value: u64| {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        registry.register(name, help, counter);
-    };
-    count(&mut registry, "connections", "Connections accepted", totals.connections.get());
-    count(&mut registry, "requests", "Requests decided", totals.requests.get());
-    count(&mut registry, "source_connections", "Sources let in", totals.sources.get());
-    count(&mut registry, "listener_connections", "Listeners that joined", totals.listeners.get());
-    count(
-        &mut registry,
-        "journal_dropped_lines",
-        "Log lines that nobody took in time",
-        lines_dropped(),
-    );
-    let refused = Family::<OfStatus, Counter>::default();
-    for (status, many) in totals.refused.each() {
-        refused.get_or_create(&OfStatus { status }).inc_by(many);
-    }
-    registry.register("refused_requests", "Requests refused, by status; 0 is any other", refused);
-    let help = "From a listener's request to its first bytes";
-    registry.register_with_unit("join", help, Unit::Seconds, totals.joins.clone());
+const MOUNT_GAUGES: [Column<Streaming, f64>; 4] = [
+    ("listeners", "Listeners now.", |(entry, _)| entry.listeners.taken() as f64),
+    ("live", "1 while a source is heard, 0 in a gap.", |(_, stream)| {
+        f64::from(u8::from(stream.state == SourceState::Live))
+    }),
+    ("page_age_seconds", "Since the source's newest page.", |(entry, _)| {
+        let age = entry.gauges.since_last_page(Instant::now());
+        age.map_or(f64::NAN, |age| age.as_secs_f64())
+    }),
+    ("slowest_lag_bytes", "How far the slowest listener is behind.", |(entry, _)| {
+        entry.gauges.lag() as f64
+    }),
+];
 
-    let gauge = |registry: &mut Registry, name: &str, help: &str, value: u64| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(value.cast_signed());
-        registry.register_with_unit(name, help, Unit::Bytes, gauge);
-    };
-    gauge(&mut registry, "resident_memory", "What the process takes now", resident());
-    gauge(
-        &mut registry,
-        "memory_ceiling",
-        "The most that it can take, the kernel's share included",
-        ceiling.total(),
-    );
-    let parts = Family::<OfPart, Gauge>::default();
-    for item in ceiling.items() {
-        let label = OfPart { place: item.owner.name(), part: item.what };
-        parts.get_or_create(&label).set(item.bytes().cast_signed());
-    }
-    let help = "What that is made of: the most of each item there can be, times the most that one can take";
-    registry.register_with_unit("memory_ceiling_part", help, Unit::Bytes, parts);
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+/// Where all metrics are read.
+#[derive(Debug)]
+struct Server {
+    table: Arc<Table>,
+    ceiling: Arc<MemoryCeiling>,
 }
 
-type Heard = (std::sync::Arc<MountEntry>, std::sync::Arc<StreamInfo>);
+impl Collector for Server {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.mounts(&mut encoder)?;
+        self.totals(&mut encoder)?;
+        self.memory(&mut encoder)
+    }
+}
 
-fn of_mounts(registry: &mut Registry, mounts: &[Heard]) {
-    let label = |entry: &MountEntry| OfMount { mount: entry.name.to_string() };
-    let counters: [Column<MountEntry, u64>; 8] = [
-        ("source_pages", "Pages that sources sent", |entry| entry.counters.pages_in.get()),
-        ("source_bytes", "Bytes that sources sent as pages", |entry| entry.counters.bytes_in.get()),
-        ("listener_bytes", "Bytes that listeners took", |entry| entry.counters.bytes_out.get()),
-        ("gaps", "Times that nothing came from the source", |entry| entry.counters.gaps.get()),
-        ("splices", "Times that the stream went on with a new beginning", |entry| {
-            entry.counters.splices.get()
-        }),
-        ("lag_skips", "Times that a listener was overtaken by the ring", |entry| {
-            entry.counters.skips.get()
-        }),
-        ("silence_milliseconds", "Silence put in", |entry| entry.counters.silence.get() / 48),
-        ("late_milliseconds", "Audio left out because it came too late", |entry| {
-            entry.counters.late.get() / 48
-        }),
-    ];
-    for (name, help, value) in counters {
-        let family = Family::<OfMount, Counter>::default();
-        for (entry, _) in mounts {
-            family.get_or_create(&label(entry)).inc_by(value(entry));
+impl Server {
+    fn mounts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mounts = self.table.public_streams();
+        let label = |entry: &MountEntry| OfMount { mount: entry.name.to_string() };
+        for (name, help, value) in MOUNT_COUNTERS {
+            let values =
+                mounts.iter().map(|(entry, _)| (label(entry), ConstCounter::new(value(entry))));
+            family(encoder, name, help, None, values)?;
         }
-        registry.register(name, help, family);
-    }
-    let gauges: [Column<Heard, f64>; 4] = [
-        ("listeners", "Listeners now", |(entry, _)| entry.listeners.taken() as f64),
-        ("live", "1 while a source is heard, 0 in a gap", |(_, stream)| {
-            f64::from(u8::from(stream.state == SourceState::Live))
-        }),
-        ("page_age_seconds", "Since the source's newest page", |(entry, _)| {
-            entry
-                .gauges
-                .since_last_page(std::time::Instant::now())
-                .map_or(f64::NAN, |age| age.as_secs_f64())
-        }),
-        ("slowest_lag_bytes", "How far the slowest listener is behind", |(entry, _)| {
-            entry.gauges.lag() as f64
-        }),
-    ];
-    for (name, help, value) in gauges {
-        let family = Family::<OfMount, Ratio>::default();
-        for heard in mounts {
-            family.get_or_create(&label(&heard.0)).set(value(heard));
+        for (name, help, value) in MOUNT_GAUGES {
+            let values = mounts
+                .iter()
+                .map(|streaming| (label(&streaming.0), ConstGauge::new(value(streaming))));
+            family(encoder, name, help, None, values)?;
         }
-        registry.register(name, help, family);
+        let rings = mounts.iter().map(|(entry, stream)| {
+            let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
+            (label(entry), ConstGauge::new(entry.settings().ring as f64 / rate))
+        });
+        let help = "How much of the past a mount holds.";
+        family(encoder, "ring", help, Some(&Unit::Seconds), rings)
     }
-    let ring = Family::<OfMount, Ratio>::default();
-    for (entry, stream) in mounts {
-        let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
-        ring.get_or_create(&label(entry)).set(entry.settings().ring as f64 / rate);
+
+    fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let totals = self.table.stats();
+        for (name, help, value) in [
+            ("connections", "Connections accepted.", totals.connections.get()),
+            ("requests", "Requests decided.", totals.requests.get()),
+            ("source_connections", "Sources let in.", totals.sources.get()),
+            ("listener_connections", "Listeners that joined.", totals.listeners.get()),
+            ("journal_dropped_lines", "Log lines that nobody took in time.", lines_dropped()),
+        ] {
+            single(encoder, name, help, None, &ConstCounter::new(value))?;
+        }
+        let refused = totals
+            .refused
+            .each()
+            .map(|(status, count)| (OfStatus { status }, ConstCounter::new(count)));
+        let help = "Requests refused, by status; 0 is any other.";
+        family(encoder, "refused_requests", help, None, refused)?;
+        let help = "From a listener's request to its first bytes.";
+        single(encoder, "join", help, Some(&Unit::Seconds), &totals.joins)
     }
-    registry.register_with_unit("ring", "How much of the past a mount holds", Unit::Seconds, ring);
+
+    fn memory(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let bytes = |value: u64| ConstGauge::new(value.cast_signed());
+        let unit = Some(&Unit::Bytes);
+        let help = "What the process takes now.";
+        single(encoder, "resident_memory", help, unit, &bytes(resident()))?;
+        let help = "The most that it can take, the kernel's share included.";
+        single(encoder, "memory_ceiling", help, unit, &bytes(self.ceiling.total()))?;
+        let parts = self.ceiling.items().into_iter().map(|item| {
+            (OfPart { place: item.owner.name(), part: item.what }, bytes(item.bytes()))
+        });
+        let help = "What that is made of: the most of each item there can be, times the most that one can take.";
+        family(encoder, "memory_ceiling_part", help, unit, parts)
+    }
+}
+
+fn single(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
+}
+
+/// A metric with a value for each of these labels; none at all if there are no labels.
+fn family<L: EncodeLabelSet, M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    values: impl Iterator<Item = (L, M)>,
+) -> fmt::Result {
+    let mut values = values.peekable();
+    let Some((_, first)) = values.peek() else { return Ok(()) };
+    let mut metric = encoder.encode_descriptor(name, help, unit, first.metric_type())?;
+    for (labels, value) in values {
+        value.encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

@@ -34,6 +34,7 @@ pub(crate) use limits::{
     MAX_REFUSING, MAX_REQUESTS, REQUEST_QUEUE, SEND_BUFFER, SOURCE_TEXT, request_memory,
 };
 pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
+pub(crate) use metrics::Metrics;
 pub(crate) use render::url_path;
 pub(crate) use server::{ControlConnection, serve};
 pub(crate) use settings::ControlSettings;

@@ -42,17 +42,17 @@ fn check_reports_every_error_at_once() {
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     for part in [
-        "line 1: listne is no key of this configuration; the nearest is listen",
-        "line 2: workers = 0 is not allowed; it takes a whole number from 1 to 64",
-        "line 4: [auth] source_password = *** is not allowed",
-        "line 5: the admin password cannot be read from /nonexistent/x",
-        "line 7: [limits] listeners = \"many\" is not allowed; it takes a whole number from 1 to 100000",
-        "line 8: [limits] ring is no key of this configuration; ring belongs into [mount-defaults]",
-        "line 9: [limits] head_timeout = \"10\" is not allowed; it takes a duration from \"100ms\" to \"5m\"",
-        "line 11: [mount-defaults] burst = \"soon\" is not allowed; it takes \"auto\" or a duration",
-        "line 13: [[mount]] ring = \"1KiB\" is not allowed; it takes a size from \"128KiB\"",
-        "each [[mount]] needs a name",
-        "line 14: severs is no key of this configuration; the nearest is server",
+        "line 1: unknown key `listne`; did you mean `listen`?",
+        "line 2: invalid value 0 for `workers`; allowed: a whole number from 1 to 64",
+        "line 4: invalid value *** for `source_password` in [auth]; allowed: text in quotes",
+        "line 5: cannot read the admin password from /nonexistent/x",
+        "line 7: invalid value \"many\" for `listeners` in [limits]; allowed: a whole number from 1 to 100000",
+        "line 8: unknown key `ring` in [limits]; `ring` belongs in [mount-defaults]",
+        "line 9: invalid value \"10\" for `head_timeout` in [limits]; allowed: a duration from \"100ms\" to \"5m\"",
+        "line 11: invalid value \"soon\" for `burst` in [mount-defaults]; allowed: \"auto\" or a duration",
+        "line 13: invalid value \"1KiB\" for `ring` in [[mount]]; allowed: a size from \"128KiB\"",
+        "line 12: each [[mount]] requires `name`; allowed: a mount name or a pattern",
+        "line 14: unknown key `severs`; did you mean `server`?",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
@@ -81,8 +81,7 @@ fn check_itemises_the_worst_case() {
 fn a_missing_password_is_an_error_and_credentials_are_found() {
     let output = check("");
     assert!(
-        text(&output.stderr)
-            .contains("there is no source password; give [auth] source_password_file")
+        text(&output.stderr).contains("no source password; set `source_password_file` in [auth]")
     );
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("source-password"), "geheim\n").unwrap();

@@ -97,10 +97,3 @@ fn every_module_says_why_it_exists() {
         assert!(text.starts_with("//! "), "{}", file.display());
     }
 }
-
-#[test]
-fn the_readme_has_the_table_of_keys() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let table = silvacast::config::markdown();
-    assert!(readme.contains(&table), "README.md lacks this table:\n{table}");
-}

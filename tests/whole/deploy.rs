@@ -186,7 +186,7 @@ fn a_version_that_refuses_the_configuration_is_not_deployed() {
     let (files, pid) = (station.files(), station.pen.property(UNIT, "MainPID"));
     let output = station.deploy(&better());
     assert!(!output.status.success());
-    assert!(said(&output).contains("workers = 0 is not allowed"), "{}", said(&output));
+    assert!(said(&output).contains("invalid value 0 for `workers`"), "{}", said(&output));
     assert!(
         said(&output).ends_with("not deployed: the previous state is restored\n"),
         "{}",

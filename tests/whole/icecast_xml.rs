@@ -132,21 +132,18 @@ fn a_setting_that_cannot_be_honoured_is_an_error_with_its_line() {
     let cases = [
         (
             with("<mount><mount-name>/a</mount-name>\n<authentication type=\"htpasswd\"/></mount>"),
-            "line 4: <authentication> on a mount cannot be honoured",
+            "line 4: <authentication> in a <mount> is not supported",
         ),
         (
             with("<listen-socket><port>1</port>\n\n<ssl>1</ssl></listen-socket>"),
-            "line 5: <ssl> cannot be honoured",
+            "line 5: <ssl> is not supported",
         ),
         (
             with("<listen-socket>\n<bind-address>::</bind-address></listen-socket>"),
-            "line 3: a <listen-socket> needs a <port>",
+            "line 3: <listen-socket> requires <port>",
         ),
-        (with("<security>\n<chroot>1</chroot></security>"), "line 4: <chroot> cannot be honoured"),
-        (
-            with("<security>\n<chroot>True</chroot></security>"),
-            "line 4: <chroot> cannot be honoured",
-        ),
+        (with("<security>\n<chroot>1</chroot></security>"), "line 4: <chroot> is not supported"),
+        (with("<security>\n<chroot>True</chroot></security>"), "line 4: <chroot> is not supported"),
         (
             with("<paths>\n<allow-ip>/nonexistent/x</allow-ip></paths>"),
             "line 4: <allow-ip>/nonexistent/x</allow-ip> cannot be read",
@@ -160,24 +157,27 @@ fn a_setting_that_cannot_be_honoured_is_an_error_with_its_line() {
             "line 4: <allow-ip>/</allow-ip> cannot be read",
         ),
         (with(&format!("<paths>\n<allow-ip>{empty}</allow-ip></paths>")), "line 4: <allow-ip>"),
-        (with(&format!("<paths>\n<allow-ip>{nonsense}</allow-ip></paths>")), "line 4: allow ="),
+        (
+            with(&format!("<paths>\n<allow-ip>{nonsense}</allow-ip></paths>")),
+            "line 4: invalid value [\"127.0.0.1\", \"somewhere\"] for `allow`",
+        ),
         (
             with(&format!(
                 "<paths><deny-ip>{empty}</deny-ip></paths>\n<paths><deny-ip>{nonsense}</deny-ip></paths>"
             )),
-            "line 4: <paths> is there twice",
+            "line 4: duplicate <paths>",
         ),
         (
             with(&format!(
                 "<paths><deny-ip>{empty}</deny-ip>\n<deny-ip>{nonsense}</deny-ip></paths>"
             )),
-            "line 4: <deny-ip> is there twice",
+            "line 4: duplicate <deny-ip>",
         ),
         (
             with("<mount type=\"default\"/>\n<mount type=\"default\"/>"),
-            "line 4: a second <mount type=\"default\">",
+            "line 4: duplicate <mount type=\"default\">",
         ),
-        (with("<mount>\n<public>1</public></mount>"), "line 3: a <mount> needs a <mount-name>"),
+        (with("<mount>\n<public>1</public></mount>"), "line 3: <mount> requires <mount-name>"),
         (
             with(
                 "<paths><alias source=\"/x/a\" destination=\"/a\"/>\n<alias source=\"/y/a\" destination=\"/a\"/></paths>",
@@ -186,32 +186,38 @@ fn a_setting_that_cannot_be_honoured_is_an_error_with_its_line() {
         ),
         (
             with("<limits>\n<clients>many</clients></limits>"),
-            "line 4: [limits] listeners = \"many\" is not allowed",
+            "line 4: invalid value \"many\" for `listeners` in [limits]",
         ),
         (
             with("<limits>\n\n<sources>0</sources></limits>"),
-            "line 5: [limits] sources = 0 is not allowed",
+            "line 5: invalid value 0 for `sources` in [limits]",
         ),
-        (with(&format!("\n{deep}")), "line 4: this is no XML: its elements are nested too deep"),
-        ("<icecast>\n<limits>\n".to_owned(), "line 2: this is no XML: <limits> is never closed"),
-        ("<icecast>\n<limits>\n</icecast>".to_owned(), "line 3: this is no XML"),
+        (with(&format!("\n{deep}")), "line 4: elements are nested too deep"),
+        (
+            "<icecast>\n<limits>\n".to_owned(),
+            "line 2: not well-formed XML: the file ends before its first element is closed",
+        ),
+        (
+            "<icecast>\n<limits>\n</icecast>".to_owned(),
+            "line 3: not well-formed XML: expected 'limits' tag, not 'icecast'",
+        ),
         (
             "<icecast>\n<location>&nbsp;</location></icecast>".to_owned(),
-            "line 2: this is no XML: an entity that is not known",
+            "line 2: not well-formed XML: unknown entity reference 'nbsp'",
         ),
-        ("<icecast>\n<location a=b/></icecast>".to_owned(), "line 2: this is no XML"),
-        ("\n<html></html>".to_owned(), "line 2: <html> is no Icecast configuration"),
+        ("<icecast>\n<location a=b/></icecast>".to_owned(), "line 2: not well-formed XML"),
+        ("\n<html></html>".to_owned(), "line 2: <html> is not an Icecast configuration"),
         (
             format!("{}<icecast/>", with("")),
-            "line 5: this is no XML: <icecast> follows the end of the first element",
+            "line 5: not well-formed XML: unexpected text or markup; everything must stand within one element",
         ),
-        ("<!-- nothing -->".to_owned(), "the file is empty"),
+        ("<!-- nothing -->".to_owned(), "not well-formed XML: there is no element in the file"),
     ];
     for (text, wanted) in cases {
         let path = file(&directory, "icecast.xml", &text);
         for more in [&[][..], &["--print-toml"][..]] {
             // `--print-toml` does not check values; reading the TOML does.
-            if more.is_empty() || !wanted.contains(" = ") && !wanted.contains("allow =") {
+            if more.is_empty() || !wanted.contains("invalid value") {
                 let output = check(&path, more);
                 let stderr = said(&output.stderr);
                 assert_eq!(output.status.code(), Some(2), "{text}\n{stderr}");

@@ -14,6 +14,7 @@ mod circles;
 mod cli;
 mod client;
 mod code;
+mod config;
 mod cross;
 mod daemon;
 mod deploy;

@@ -3,8 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use silvacast::config::KEYS;
-
 use crate::process::Run;
 
 #[path = "../../docs/manual/main.rs"]
@@ -33,15 +31,7 @@ fn the_pages_have_every_command_and_key_and_no_formatting_errors() {
         })
     };
     let configuration = page("silvacast.toml.5");
-    for key in KEYS {
-        let default = match key.default {
-            "required" => "required".to_owned(),
-            "none" => "no default".to_owned(),
-            default => format!("default {default}"),
-        };
-        let head = format!("{} ({default})", key.name);
-        assert!(has(&configuration, &head), "{head}\n{configuration}");
-    }
+    assert_eq!(keys(&configuration), keys_of_readme());
     let command = page("silvacast.8");
     for synopsis in [
         "silvacast [--config FILE] [--version]",
@@ -55,7 +45,57 @@ fn the_pages_have_every_command_and_key_and_no_formatting_errors() {
     }
 }
 
-/// Whether a line of the page begins with this; a short explanation may follow on the same line.
+/// The keys of a page with their headings and defaults, as the page shows them.
+fn keys(page: &str) -> Vec<String> {
+    let part = page.split_once("\nKEYS\n").unwrap().1.split_once("\nEXAMPLE\n").unwrap().0;
+    let mut heading = String::new();
+    let mut keys = Vec::new();
+    for line in part.lines().map(str::trim) {
+        if line.starts_with('[') {
+            line.clone_into(&mut heading);
+        }
+        for kind in [" (default ", " (required)", " (no default)"] {
+            let Some((name, rest)) = line.split_once(kind) else { continue };
+            // A short head has the beginning of its text in the same line.
+            let default = match kind {
+                " (default " => rest.split_once(')').unwrap().0,
+                " (required)" => "required",
+                _ => "none",
+            };
+            keys.push(format!("{heading} {name} = {default}").trim_start().to_owned());
+        }
+    }
+    keys
+}
+
+/// The same from the README's table.
+fn keys_of_readme() -> Vec<String> {
+    let rows =
+        include_str!("../../README.md").lines().skip_while(|line| !line.starts_with("| key |"));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    let keys: Vec<_> = rows
+        .map(|row| {
+            let mut cells = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`']));
+            format!("{} = {}", cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    keys
+}
+
+#[test]
+fn the_documents_that_are_made_from_the_keys_are_up_to_date() {
+    for (path, text) in generator::checked_in().unwrap() {
+        let found = fs::read_to_string(&path).unwrap();
+        assert!(
+            found == text,
+            "{} is out of date: cargo run --example manual -- --checked-in",
+            path.display()
+        );
+    }
+}
+
+/// Whether a page has a line that begins with this: short explanations stand in the same line.
 fn has(page: &str, head: &str) -> bool {
     page.lines().any(|line| line.trim_start().starts_with(head))
 }

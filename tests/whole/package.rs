@@ -77,6 +77,9 @@ fn installed_it_serves_on_loopback_with_generated_passwords() {
     }
     assert_ne!(read(&pen, PASSWORDS[0]), read(&pen, PASSWORDS[1]));
     assert!(catalog_knows_it(&pen));
+    let configuration = read(&pen, CONFIGURATION);
+    let schema = configuration.lines().next().unwrap().strip_prefix("#:schema ").unwrap();
+    assert_eq!(read(&pen, schema), include_str!("../../docs/silvacast.schema.json"));
 
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/dawn.opus");
     pen.put("/tmp/dawn.opus", &std::fs::read(clip).unwrap(), 0o644);

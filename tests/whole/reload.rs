@@ -57,10 +57,10 @@ fn an_invalid_file_changes_nothing_and_every_error_is_logged() {
     reload(&server, "another", "workers = 0\nlistne = []", "", "event=\"reload-failed\"");
     server.wait_for_line(&[
         "reload-failed",
-        "workers = 0 is not allowed",
+        "invalid value 0 for `workers`",
         "a whole number from 1 to 64",
     ]);
-    server.wait_for_line(&["reload-failed", "the nearest is listen"]);
+    server.wait_for_line(&["reload-failed", "did you mean `listen`?"]);
     assert_eq!((put(&server, PASSWORD), put(&server, "another")), (415, 401));
     // A valid file is accepted afterwards.
     reload(&server, "another", "", "", "event=\"reloaded\"");

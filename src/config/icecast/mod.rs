@@ -1,26 +1,28 @@
-//! Icecast's own `icecast.xml`, turned into a configuration of ours.
+//! Converts Icecast's `icecast.xml` to a configuration in TOML.
 //!
-//! It becomes a document in TOML, line by line, so that there is one way to read a configuration and one way to
-//! say what is wrong with it; each line remembers where it came from. What has no meaning here is listed.
-//! What would leave a door open if it were passed over is honoured, or an error.
+//! The result is a document, so that there is one reader for configurations and one way to report
+//! problems; each of its lines remembers the line that it comes from. A setting that is not
+//! supported is listed, or is an error if ignoring it would admit somebody whom Icecast refuses.
 
-mod element;
+mod mounts;
+mod server;
+mod xml;
 
-use std::fmt::Write;
 use std::path::Path;
 
-use element::{Element, parse};
+use xml::{Element, parse};
 
-use super::passwords::read_file;
+use super::files::read_file;
+use super::kinds::quoted;
 use super::reader::Problem;
 use crate::text::entries;
 
-/// Whether a text is such a file.
+/// Whether a text is XML, as opposed to TOML.
 pub(super) fn is_xml(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
-/// What is read once in each element: of two, one would be passed over.
+/// Elements of which only the first in its parent is read; a second one is an error.
 const ONCE: [&str; 27] = [
     "admin",
     "admin-password",
@@ -51,13 +53,14 @@ const ONCE: [&str; 27] = [
     "username",
 ];
 
-/// The same configuration in TOML.
+/// A converted configuration.
+#[derive(Default)]
 pub(super) struct Converted {
-    /// The document.
+    /// The document in TOML.
     pub toml: String,
-    /// For each of its lines, the line that it comes from.
+    /// For each of its lines, the line that it comes from; 0 for a line that comes from none.
     lines: Vec<usize>,
-    /// What has no meaning here.
+    /// Settings that are not supported.
     pub ignored: Vec<Problem>,
     problems: Vec<Problem>,
 }
@@ -65,29 +68,30 @@ pub(super) struct Converted {
 /// Converts a file.
 ///
 /// # Errors
-/// Everything that cannot be honoured, and what is no XML.
+/// The text is not well-formed XML, or it has settings that must not be ignored.
 pub(super) fn convert(text: &str) -> Result<Converted, Vec<Problem>> {
-    let root = parse(text).map_err(|problem| vec![problem])?;
-    let mut converted = Converted {
-        toml: String::new(),
-        lines: Vec::new(),
-        ignored: Vec::new(),
-        problems: Vec::new(),
-    };
-    if root.name != "icecast" {
-        converted.problem(
-            root.line,
-            format!("<{}> is no Icecast configuration; it begins with <icecast>", root.name),
-        );
-    }
-    converted.once(&root);
-    converted.server(&root);
+    let mut converted = parse(text, |root| {
+        let mut converted = Converted::default();
+        if root.name() != "icecast" {
+            converted.problem(
+                root,
+                format!(
+                    "<{}> is not an Icecast configuration, which begins with <icecast>",
+                    root.name()
+                ),
+            );
+        }
+        converted.once(root);
+        converted.root(root);
+        converted
+    })
+    .map_err(|problem| vec![problem])?;
     converted.ignored.sort_by_key(|ignored| ignored.line);
     if converted.problems.is_empty() { Ok(converted) } else { Err(converted.problems) }
 }
 
 impl Converted {
-    /// Problems of the document in terms of the file that it comes from.
+    /// Problems of the document, with the lines of the file that it comes from.
     pub(super) fn relocate(&self, problems: Vec<Problem>) -> Vec<Problem> {
         let line = |toml: usize| self.lines.get(toml - 1).copied().filter(|&line| line > 0);
         problems
@@ -96,332 +100,72 @@ impl Converted {
             .collect()
     }
 
-    fn problem(&mut self, line: usize, text: String) {
-        self.problems.push(Problem { line: Some(line), text });
+    fn problem(&mut self, at: Element<'_>, text: impl Into<String>) {
+        self.problems.push(Problem { line: Some(at.line()), text: text.into() });
     }
 
-    fn once(&mut self, element: &Element) {
-        for (number, child) in element.children.iter().enumerate() {
-            let before = &element.children[..number];
-            if ONCE.contains(&child.name.as_str()) && before.iter().any(|b| b.name == child.name) {
-                self.problem(child.line, format!("<{}> is there twice", child.name));
+    /// Reports elements that may be there only once and are there again.
+    fn once(&mut self, element: Element<'_>) {
+        let mut seen = [false; ONCE.len()];
+        for child in element.children() {
+            if let Some(at) = ONCE.iter().position(|name| *name == child.name())
+                && std::mem::replace(&mut seen[at], true)
+            {
+                self.problem(child, format!("duplicate <{}>", child.name()));
             }
             self.once(child);
         }
     }
 
-    fn ignore(&mut self, element: &Element, within: &str) {
-        let text = format!("<{}> in <{within}> has no meaning here", element.name);
-        self.ignored.push(Problem { line: Some(element.line), text });
+    fn ignore(&mut self, element: Element<'_>, within: &str) {
+        let text = format!("<{}> in <{within}> is not supported and is ignored", element.name());
+        self.ignored.push(Problem { line: Some(element.line()), text });
     }
 
-    /// A line of the document; 0 for one that comes from nowhere.
+    /// Adds a line that comes from this line of the file.
     fn line(&mut self, from: usize, text: &str) {
         self.toml.push_str(text);
         self.toml.push('\n');
         self.lines.push(from);
     }
 
-    fn section(&mut self, from: usize, head: &str) {
+    /// Begins a table.
+    fn section(&mut self, from: usize, heading: &str) {
         self.line(0, "");
-        self.line(from, head);
+        self.line(from, heading);
     }
 
-    fn text(&mut self, key: &str, element: &Element) {
-        self.line(element.line, &format!("{key} = {}", quoted(element.text.trim())));
+    fn text(&mut self, key: &str, element: Element<'_>) {
+        self.line(element.line(), &format!("{key} = {}", quoted(&element.text())));
     }
 
-    /// A number as it is, so that what is none is complained of by whoever knows what is allowed.
-    fn number(&mut self, key: &str, element: &Element) {
-        let text = element.text.trim();
-        let value = if text.parse::<i64>().is_ok() { text.to_owned() } else { quoted(text) };
-        self.line(element.line, &format!("{key} = {value}"));
+    /// Copies a number verbatim; the TOML reader, which knows the bounds, reports anything else.
+    fn number(&mut self, key: &str, element: Element<'_>) {
+        let text = element.text();
+        let value = if text.parse::<i64>().is_ok() { text } else { quoted(&text) };
+        self.line(element.line(), &format!("{key} = {value}"));
     }
 
-    fn seconds(&mut self, key: &str, element: &Element) {
-        let text = element.text.trim();
-        let value = if text.parse::<u64>().is_ok() { format!("{text}s") } else { text.to_owned() };
-        self.line(element.line, &format!("{key} = {}", quoted(&value)));
+    fn seconds(&mut self, key: &str, element: Element<'_>) {
+        let text = element.text();
+        let value = if text.parse::<u64>().is_ok() { format!("{text}s") } else { text };
+        self.line(element.line(), &format!("{key} = {}", quoted(&value)));
     }
 
-    fn server(&mut self, root: &Element) {
-        self.listen(root);
-        self.paths(root);
-        let known = [
-            "location",
-            "admin",
-            "hostname",
-            "limits",
-            "authentication",
-            "listen-socket",
-            "port",
-            "bind-address",
-            "mount",
-            "paths",
-            "security",
-        ];
-        for element in
-            root.children.iter().filter(|element| !known.contains(&element.name.as_str()))
-        {
-            self.ignore(element, "icecast");
-        }
-        self.section(0, "[server]");
-        for name in ["hostname", "location", "admin"] {
-            if let Some(element) = root.child(name) {
-                self.text(name, element);
-            }
-        }
-        self.authentication(root);
-        self.security(root);
-        let limits = root.child("limits");
-        self.limits(limits);
-        let mounts = || root.children.iter().filter(|element| element.name == "mount");
-        let mut defaults = mounts().filter(|mount| mount.attribute("type") == Some("default"));
-        let default = defaults.next();
-        if let Some(second) = defaults.next() {
-            self.problem(second.line, "a second <mount type=\"default\"> is one too many".into());
-        }
-        self.section(0, "[mount-defaults]");
-        for element in limits.iter().flat_map(|limits| &limits.children) {
-            match element.name.as_str() {
-                // What a mount says of itself goes before what the server says.
-                "source-timeout"
-                    if default.is_some_and(|d| d.child("source-timeout").is_some()) => {}
-                "source-timeout" => self.seconds("source_timeout", element),
-                "burst-on-connect" if !element.is_on() => {
-                    self.line(element.line, "burst = \"0ms\"");
-                }
-                _ => {}
-            }
-        }
-        if let Some(default) = default {
-            self.mount(default);
-        }
-        for mount in mounts().filter(|mount| mount.attribute("type") != Some("default")) {
-            self.section(mount.line, "[[mount]]");
-            match mount.child("mount-name") {
-                // What Icecast takes for a pattern must not become a name that nobody has.
-                Some(name) if name.text.contains(['?', '[', ']']) => self.problem(
-                    name.line,
-                    format!(
-                        "<mount-name>{}</mount-name>: of patterns only * is understood here",
-                        name.text.trim()
-                    ),
-                ),
-                // Icecast's star goes over slashes.
-                Some(name) => {
-                    let pattern = quoted(&name.text.trim().replace('*', "**"));
-                    self.line(name.line, &format!("name = {pattern}"));
-                }
-                None => self.problem(
-                    mount.line,
-                    "a <mount> needs a <mount-name>, unless its type is default".into(),
-                ),
-            }
-            self.mount(mount);
-        }
-    }
-
-    fn listen(&mut self, root: &Element) {
-        let mut addresses = Vec::new();
-        let mut first = 0;
-        let mut listen = |port: &Element, address: Option<&Element>| {
-            let address = address.map_or("0.0.0.0", |address| address.text.trim());
-            let host =
-                if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-            addresses.push(quoted(&format!("{host}:{}", port.text.trim())));
-            first = if first == 0 { port.line } else { first };
-        };
-        if let Some(port) = root.child("port") {
-            listen(port, root.child("bind-address"));
-        }
-        let sockets: Vec<_> =
-            root.children.iter().filter(|element| element.name == "listen-socket").collect();
-        for socket in &sockets {
-            if let Some(port) = socket.child("port") {
-                listen(port, socket.child("bind-address"));
-            }
-        }
-        for socket in sockets {
-            if socket.child("port").is_none() {
-                self.problem(socket.line, "a <listen-socket> needs a <port>".into());
-            }
-            for element in &socket.children {
-                match element.name.as_str() {
-                    "port" | "bind-address" => {}
-                    "ssl" | "tls" if element.is_on() => self.problem(
-                        element.line,
-                        format!("<{}> cannot be honoured: silvacast speaks no TLS; put a proxy such as Caddy in front", element.name),
-                    ),
-                    "authentication" => self.problem(
-                        element.line,
-                        "<authentication> on a <listen-socket> cannot be honoured; say who may listen with the mounts, or who may connect with <allow-ip>".into(),
-                    ),
-                    _ => self.ignore(element, "listen-socket"),
-                }
-            }
-        }
-        if !addresses.is_empty() {
-            self.line(first, &format!("listen = [{}]", addresses.join(", ")));
-        }
-    }
-
-    /// `allow-ip` and `deny-ip` are honoured; an alias of everything below one path is a prefix.
-    fn paths(&mut self, root: &Element) {
-        let Some(paths) = root.child("paths") else { return };
-        let mut prefixes = Vec::new();
-        for element in &paths.children {
-            match element.name.as_str() {
-                "allow-ip" => self.addresses("allow", element),
-                "deny-ip" => self.addresses("deny", element),
-                "alias" => {
-                    let (from, to) = (
-                        element.attribute("source"),
-                        element.attribute("destination").or(element.attribute("dest")),
-                    );
-                    match (from, to) {
-                        (Some(from), Some(to))
-                            if from.ends_with(to) && from.len() > to.len() && to.len() > 1 =>
-                        {
-                            prefixes.push((element.line, from[..from.len() - to.len()].to_owned()));
-                        }
-                        _ => self.ignore(element, "paths"),
-                    }
-                }
-                // Where Icecast's own files are.
-                _ => {}
-            }
-        }
-        let Some((line, prefix)) = prefixes.first().cloned() else { return };
-        if prefixes.iter().all(|(_, other)| *other == prefix) {
-            self.line(line, &format!("path_prefix = {}", quoted(&prefix)));
-        } else {
-            self.problem(
-                line,
-                "the aliases have different prefixes; silvacast has one, path_prefix".into(),
-            );
-        }
-    }
-
-    fn addresses(&mut self, key: &str, element: &Element) {
-        let path = element.text.trim();
-        match read_file(Path::new(path)) {
+    /// The addresses in the file that an `allow-ip` or `deny-ip` names.
+    fn addresses(&mut self, key: &str, element: Element<'_>) {
+        let path = element.text();
+        let shown = format!("<{0}>{path}</{0}>", element.name());
+        match read_file(Path::new(&path)) {
             Ok(text) => {
                 let list: Vec<_> = entries(&text).map(|(_, line)| quoted(line)).collect();
-                self.line(element.line, &format!("{key} = [{}]", list.join(", ")));
+                self.line(element.line(), &format!("{key} = [{}]", list.join(", ")));
+                // An empty list of ours would admit all.
                 if key == "allow" && list.is_empty() {
-                    self.problem(
-                        element.line,
-                        format!("<allow-ip>{path}</allow-ip> allows nobody"),
-                    );
+                    self.problem(element, format!("{shown} lists no address, so it admits nobody"));
                 }
             }
-            Err(error) => self.problem(
-                element.line,
-                format!("<{}>{path}</{0}> cannot be read: {error}", element.name),
-            ),
+            Err(error) => self.problem(element, format!("{shown} cannot be read: {error}")),
         }
     }
-
-    fn authentication(&mut self, root: &Element) {
-        self.section(0, "[auth]");
-        let Some(authentication) = root.child("authentication") else { return };
-        for element in &authentication.children {
-            match element.name.as_str() {
-                "source-password" => self.text("source_password", element),
-                "admin-user" => self.text("admin_user", element),
-                "admin-password" => self.text("admin_password", element),
-                // For servers that fetch streams from each other.
-                "relay-user" | "relay-password" => {}
-                "role" => self.problem(
-                    element.line,
-                    "<role> cannot be honoured; say who may listen with access = \"password\", \"token\" or \"closed\" in a configuration of silvacast's own".into(),
-                ),
-                _ => self.ignore(element, "authentication"),
-            }
-        }
-    }
-
-    fn security(&mut self, root: &Element) {
-        self.section(0, "[process]");
-        let Some(security) = root.child("security") else { return };
-        for element in &security.children {
-            match element.name.as_str() {
-                "chroot" if element.is_on() => self.problem(
-                    element.line,
-                    "<chroot> cannot be honoured: the unit shuts silvacast in (ProtectSystem=, RootDirectory=); set it to 0".into(),
-                ),
-                "chroot" => {}
-                "changeowner" => {
-                    if let Some(user) = element.child("user") {
-                        self.text("user", user);
-                    }
-                }
-                _ => self.ignore(element, "security"),
-            }
-        }
-    }
-
-    fn limits(&mut self, limits: Option<&Element>) {
-        self.section(0, "[limits]");
-        for element in limits.iter().flat_map(|limits| &limits.children) {
-            match element.name.as_str() {
-                "clients" => self.number("listeners", element),
-                "sources" => self.number("sources", element),
-                "header-timeout" => self.seconds("head_timeout", element),
-                // Said with the mounts' defaults.
-                "source-timeout" | "burst-on-connect" => {}
-                _ => self.ignore(element, "limits"),
-            }
-        }
-    }
-
-    fn mount(&mut self, mount: &Element) {
-        let closes = |element: &&Element| match element.name.as_str() {
-            "no-mount" => element.is_on(),
-            // Icecast's 0 is nobody, and its -1 no limit.
-            "max-listeners" => element.text.trim() == "0",
-            _ => false,
-        };
-        if let Some(closing) = mount.children.iter().find(closes) {
-            self.line(closing.line, "access = \"closed\"");
-        }
-        for element in &mount.children {
-            match element.name.as_str() {
-                "mount-name" | "no-mount" => {}
-                "username" => self.text("source_user", element),
-                "password" => self.text("source_password", element),
-                "max-listeners" if matches!(element.text.trim(), "-1" | "0") => {}
-                "max-listeners" => self.number("max_listeners", element),
-                "source-timeout" => self.seconds("source_timeout", element),
-                "hidden" => {
-                    if element.is_on() {
-                        self.line(element.line, "hidden = true");
-                    }
-                }
-                "authentication" => self.problem(
-                    element.line,
-                    "<authentication> on a mount cannot be honoured as it is: say access = \"password\" with a listeners_file of bcrypt hashes (htpasswd -B) in a configuration of silvacast's own (check --print-toml makes one of this file without it)".into(),
-                ),
-                "allow-ip" => self.addresses("allow", element),
-                "deny-ip" => self.addresses("deny", element),
-                _ => self.ignore(element, "mount"),
-            }
-        }
-    }
-}
-
-/// A text as TOML has it (basic strings).
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            // Writing to a String cannot fail.
-            control if control.is_control() => _ = write!(quoted, "\\u{:04X}", u32::from(control)),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -1,0 +1,122 @@
+//! Networks, addresses, and paths of URLs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use toml::de::DeValue;
+
+use super::{Kind, Text, quoted};
+use crate::mount::Pattern;
+
+/// Networks, or single addresses.
+#[derive(Debug)]
+pub(in crate::config) struct Networks;
+
+impl Kind for Networks {
+    type Value = Vec<IpNet>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        list(value, |text| {
+            text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        })
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        Some(written(value))
+    }
+
+    fn allowed(&self) -> String {
+        "a list of networks or addresses, such as [\"10.89.0.0/16\", \"::1\"]".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "array", "items": Text.schema() })
+    }
+}
+
+/// Addresses with ports, one at least.
+#[derive(Debug)]
+pub(in crate::config) struct Addresses;
+
+impl Kind for Addresses {
+    type Value = Vec<SocketAddr>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        list(value, |text| text.parse().ok()).filter(|list| !list.is_empty())
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        Some(written(value))
+    }
+
+    fn allowed(&self) -> String {
+        "a list of addresses with ports, such as [\"0.0.0.0:8080\", \"[::]:8080\"]".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "array", "items": Text.schema(), "minItems": 1 })
+    }
+}
+
+/// The beginning of a path, or nothing.
+#[derive(Debug)]
+pub(in crate::config) struct PathPrefix;
+
+impl Kind for PathPrefix {
+    type Value = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<String> {
+        let text = value.as_str()?;
+        let clean = text.starts_with('/')
+            && text[1..].split('/').all(|part| !matches!(part, "" | "." | ".."))
+            && !text.contains(|c: char| c.is_control() || matches!(c, '?' | '#' | '%' | '*'));
+        (text.is_empty() || clean).then(|| text.to_owned())
+    }
+
+    fn write(&self, value: &String) -> Option<String> {
+        Some(quoted(value))
+    }
+
+    fn allowed(&self) -> String {
+        "\"\" or a path such as \"/stream\", without a slash at its end".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^(/[^/?#%*]+)*$" })
+    }
+}
+
+/// The name of a mount, or a pattern of names.
+#[derive(Debug)]
+pub(in crate::config) struct MountPattern;
+
+impl Kind for MountPattern {
+    type Value = Option<Pattern>;
+    const REQUIRED: bool = true;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        Pattern::new(value.as_str()?).ok().map(Some)
+    }
+
+    fn write(&self, _: &Self::Value) -> Option<String> {
+        None
+    }
+
+    fn allowed(&self) -> String {
+        "a mount name or a pattern, such as \"/mic-*.opus\"".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^/" })
+    }
+}
+
+fn list<T>(value: &DeValue<'_>, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    value.as_array()?.iter().map(|element| read(element.get_ref().as_str()?)).collect()
+}
+
+fn written<T: ToString>(list: &[T]) -> String {
+    let elements: Vec<_> = list.iter().map(|element| quoted(&element.to_string())).collect();
+    format!("[{}]", elements.join(", "))
+}

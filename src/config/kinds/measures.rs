@@ -1,0 +1,145 @@
+//! Numbers, sizes, durations and flags.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toml::de::DeValue;
+
+use super::{Kind, quoted};
+use crate::units;
+
+/// A whole number, bounds included.
+#[derive(Debug)]
+pub(in crate::config) struct Number {
+    pub least: usize,
+    pub most: usize,
+}
+
+impl Kind for Number {
+    type Value = usize;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<usize> {
+        let number = value.as_integer()?;
+        let number = usize::from_str_radix(number.as_str(), number.radix()).ok()?;
+        (self.least..=self.most).contains(&number).then_some(number)
+    }
+
+    fn write(&self, value: &usize) -> Option<String> {
+        Some(value.to_string())
+    }
+
+    fn allowed(&self) -> String {
+        format!("a whole number from {} to {}", self.least, self.most)
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "integer", "minimum": self.least, "maximum": self.most })
+    }
+}
+
+/// A size in bytes, written with its unit; bounds included.
+#[derive(Debug)]
+pub(in crate::config) struct Size {
+    pub least: usize,
+    pub most: usize,
+}
+
+impl Kind for Size {
+    type Value = usize;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<usize> {
+        units::size(value.as_str()?).filter(|size| (self.least..=self.most).contains(size))
+    }
+
+    fn write(&self, value: &usize) -> Option<String> {
+        Some(quoted(&units::size_text(*value)))
+    }
+
+    fn allowed(&self) -> String {
+        let [least, most] = [self.least, self.most].map(|size| quoted(&units::size_text(size)));
+        format!("a size from {least} to {most}")
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB)$" })
+    }
+}
+
+/// A duration, written with its unit; bounds included.
+#[derive(Debug)]
+pub(in crate::config) struct Time {
+    pub least: Duration,
+    pub most: Duration,
+}
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Duration> {
+        units::duration(value.as_str()?).filter(|time| (self.least..=self.most).contains(time))
+    }
+
+    fn write(&self, value: &Duration) -> Option<String> {
+        Some(quoted(&units::duration_text(*value)))
+    }
+
+    fn allowed(&self) -> String {
+        let [least, most] = [self.least, self.most].map(|time| quoted(&units::duration_text(time)));
+        format!("a duration from {least} to {most}")
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^(0|[0-9]+ *(ms|s|m|h))$" })
+    }
+}
+
+/// `"auto"`, which is `None`, or a value of another kind.
+#[derive(Debug)]
+pub(in crate::config) struct AutoOr<K>(pub K);
+
+impl<K: Kind> Kind for AutoOr<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        if value.as_str() == Some("auto") { Some(None) } else { self.0.read(value).map(Some) }
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        match value {
+            None => Some(quoted("auto")),
+            Some(value) => self.0.write(value),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        format!("\"auto\" or {}", self.0.allowed())
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [{ "const": "auto" }, self.0.schema()] })
+    }
+}
+
+/// Yes or no.
+#[derive(Debug)]
+pub(in crate::config) struct Flag;
+
+impl Kind for Flag {
+    type Value = bool;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<bool> {
+        value.as_bool()
+    }
+
+    fn write(&self, value: &bool) -> Option<String> {
+        Some(value.to_string())
+    }
+
+    fn allowed(&self) -> String {
+        "true or false".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "boolean" })
+    }
+}

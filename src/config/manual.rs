@@ -1,0 +1,77 @@
+//! What the table of keys looks like to people and to editors: the README's table and the JSON
+//! schema. The manual page is made from the same rows by `docs/manual`.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{Row, Table, rows};
+
+/// The README's table of keys, in Markdown.
+pub fn markdown() -> String {
+    let mut text =
+        String::from("| key | default | allowed | reload | meaning |\n|---|---|---|---|---|\n");
+    for row in rows() {
+        let default = match row.default() {
+            Some(default) => format!("`{default}`"),
+            None if row.is_required() => "required".to_owned(),
+            None => "none".to_owned(),
+        };
+        let cells = [
+            format!("`{}`", row.path()),
+            default,
+            row.allowed(),
+            row.reload().name().to_owned(),
+            row.doc().to_owned(),
+        ];
+        text.extend(["| ", &cells.join(" | "), " |\n"]);
+    }
+    text
+}
+
+/// The JSON schema of a configuration, for editors that complete and check TOML by one.
+pub fn schema() -> Value {
+    let mut properties = properties(Table::Top.rows());
+    for table in &Table::ALL[1..] {
+        properties.insert(table.name().to_owned(), table_schema(*table));
+    }
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "silvacast configuration",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn table_schema(table: Table) -> Value {
+    let required: Vec<_> = table.rows().filter(|row| row.is_required()).map(Row::name).collect();
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties(table.accepted()),
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    match table {
+        Table::Mount => json!({ "type": "array", "items": schema }),
+        _ => schema,
+    }
+}
+
+fn properties(rows: impl Iterator<Item = &'static dyn Row>) -> Map<String, Value> {
+    rows.map(|row| {
+        let mut schema = row.schema();
+        schema["description"] = json!(format!(
+            "{}\n\nAllowed: {}. Reload: {}.",
+            row.doc(),
+            row.allowed(),
+            row.reload().name()
+        ));
+        // Every default that the table has is JSON as well.
+        if let Some(default) = row.default() {
+            schema["default"] = serde_json::from_str(&default).unwrap_or_default();
+        }
+        (row.name().to_owned(), schema)
+    })
+    .collect()
+}
