@@ -127,6 +127,10 @@ impl<'a> Element<'a> {
 mod tests {
     use super::*;
 
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone has too narrow a lifetime"
+    )]
     fn text_of(xml: &str) -> Result<String, Problem> {
         parse(xml, |root| root.text())
     }
