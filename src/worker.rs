@@ -124,7 +124,7 @@ fn home_thread(name: &Name, threads: usize) -> usize {
 }
 
 /// Runs one data-plane thread until `stop` turns true. Then ends all streams, and gives listeners
-/// [`DRAIN_TIMEOUT`] to receive the end. `heartbeat` is that of the thread's main loop.
+/// `DRAIN_TIMEOUT` to receive the end. `heartbeat` is that of the thread's main loop.
 pub async fn run(
     queue: WorkerQueue,
     heartbeat: Heartbeat,

@@ -2,7 +2,7 @@
 //!
 //! Each key is one row, a [`Key`]. The parser with its bounds and messages, the defaults, the keys
 //! that need a restart, the manual and the JSON schema all come from the rows. The rows of a
-//! section stand in the module that reads the section, such as [`limits`](super::limits).
+//! section stand in the module that reads the section, such as `limits`.
 
 use std::iter::once;
 
