@@ -123,7 +123,7 @@ fn a_title_can_be_given_by_its_source_and_is_seen() {
     };
     assert_eq!((update(&login("its own")), update(&login(PASSWORD))), (200, 401));
     for (query, said) in [
-        ("mount=/m", "mode takes updinfo"),
+        ("mount=/m", "mode, which must be updinfo"),
         ("mount=/m&mode=updinfo", "song, or title and artist"),
         ("mode=updinfo&song=x", "Missing parameter: mount"),
         ("mount=/n&mode=updinfo&song=x", "Source does not exist"),
@@ -174,10 +174,10 @@ fn no_page_of_another_site_can_send_a_command() {
 fn what_is_not_there_is_said_in_a_sentence() {
     let server = Daemon::start();
     for (what, status, said) in [
-        ("moveclients?mount=/m&destination=/n", 400, "silvacast has no moveclients"),
-        ("fallbacks?mount=/m&fallback=/n", 400, "no fallbacks"),
-        ("manageauth?mount=/m", 400, "no manageauth"),
-        ("updatemetadata", 400, "no updatemetadata"),
+        ("moveclients?mount=/m&destination=/n", 400, "silvacast does not support moveclients"),
+        ("fallbacks?mount=/m&fallback=/n", 400, "does not support fallbacks"),
+        ("manageauth?mount=/m", 400, "does not support manageauth"),
+        ("updatemetadata", 400, "does not support updatemetadata"),
         ("listclients", 400, "Missing parameter: mount"),
         ("listclients?mount=/m", 400, "Source does not exist"),
         ("killclient?mount=/m&id=1", 400, "Source does not exist"),
