@@ -1,46 +1,47 @@
-//! The resources of the server itself: one table of paths, methods, who may ask, and what answers.
+//! The route table: path, methods, required login and endpoint of each resource that is not a
+//! mount.
 //!
-//! The door replies to `OPTIONS` and refuses methods by it, the control plane dispatches by it, and a
-//! test compares it with the description of the API in `openapi.json`. Every path that is not listed
-//! is the name of a mount or belongs to nothing.
+//! The door uses the table to reply to `OPTIONS` and to refuse methods, the control plane to
+//! dispatch requests. A unit test compares it with `openapi.json`. A path that is not listed may
+//! name a mount.
 
-/// What answers a request.
+/// The handler of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// The page on which people listen.
+    /// The listening page.
     ListeningPage,
-    /// The player for other sites' frames.
+    /// The player for an `<iframe>` in another site.
     EmbeddedPlayer,
-    /// A file of these pages.
+    /// A script, style sheet or image of these two pages.
     PageFile,
-    /// Icecast's status page for people: a redirect to the listening page.
+    /// The path of Icecast's HTML status page. Redirects to the listening page.
     StatusPage,
-    /// Icecast's status for programs.
+    /// Status in the format of Icecast's `status-json.xsl`.
     StatusJson,
-    /// Whether the server runs.
+    /// Liveness check.
     Health,
-    /// Metrics for Prometheus.
+    /// Metrics in the OpenMetrics text format.
     Metrics,
-    /// The description of the API.
+    /// The OpenAPI document.
     OpenApi,
-    /// All mounts.
+    /// All mounts, as JSON.
     Mounts,
-    /// One mount; its name follows.
+    /// One mount, as JSON. The mount's name follows in the path.
     Mount,
-    /// All listeners.
+    /// All listeners, as JSON.
     Listeners,
     /// Server-sent events.
     Events,
-    /// Something below `/api/` that does not exist.
+    /// Any other path below `/api/`.
     UnknownApi,
-    /// One of Icecast's administration commands.
+    /// An Icecast administration command.
     Admin(AdminCommand),
 }
 
-/// Icecast's administration commands.
+/// Administration commands of Icecast 2.4 (`admin.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdminCommand {
-    /// `stats`, also without a name.
+    /// `stats`, which is also the default without a command name.
     Stats,
     /// `listmounts`.
     ListMounts,
@@ -54,46 +55,46 @@ pub(crate) enum AdminCommand {
     Metadata,
     /// `reloadconfig`.
     ReloadConfig,
-    /// A command of Icecast's that has no meaning here.
+    /// A command that Icecast has and silvacast does not support.
     Unsupported(&'static str),
-    /// Not a command of Icecast's.
+    /// A command that Icecast does not have.
     Unknown,
 }
 
-/// Who may ask.
+/// The login that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// Anybody.
+    /// No login.
     Anyone,
-    /// The administrator.
+    /// The administrator's login.
     Administrator,
-    /// The administrator, or the source of the mount that the request names.
+    /// The administrator's login, or the source login of the mount in the request.
     AdministratorOrSource,
 }
 
-/// The methods of a resource.
+/// The methods that a route accepts, in addition to `OPTIONS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Methods {
     /// `GET` and `HEAD`.
     Read,
-    /// `POST` as well: a command that changes something, or may.
+    /// `GET`, `HEAD` and `POST`, for routes that may change state.
     Command,
 }
 
-/// One row of the table.
+/// One row of the route table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// The path without the prefix. One that ends in `*` stands for all that begin with the rest.
+    /// The path without the prefix. A trailing `*` matches any rest of the path.
     pub(crate) path: &'static str,
-    /// The methods it answers, beside `OPTIONS`.
+    /// The accepted methods.
     pub(crate) methods: Methods,
-    /// Who may ask.
+    /// The required login.
     pub(crate) caller: Caller,
-    /// What answers.
+    /// The handler.
     pub(crate) endpoint: Endpoint,
 }
 
-/// All resources. The first row that matches a path counts.
+/// All routes. The first row that matches a path applies.
 pub(crate) const ROUTES: [Route; 26] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
@@ -128,7 +129,7 @@ pub(crate) const ROUTES: [Route; 26] = [
     admin("/admin/*", AdminCommand::Unknown),
 ];
 
-/// The methods of a mount, for `Allow` (RFC 9110, section 10.2.1).
+/// Value of `Allow` for mounts (RFC 9110, section 10.2.1).
 pub(crate) const MOUNT_METHODS: &str = "GET, HEAD, OPTIONS, PUT, SOURCE";
 
 const fn read(path: &'static str, endpoint: Endpoint) -> Route {
@@ -144,9 +145,10 @@ const fn admin(path: &'static str, command: AdminCommand) -> Route {
 }
 
 impl Route {
-    /// The route of a decoded path without the prefix; `None` if the path is not the server's own.
+    /// Finds the route of a decoded path without the prefix. `None` if the path is not in the
+    /// table.
     pub(crate) fn of(path: &str) -> Option<&'static Self> {
-        // Icecast's pages are `.xsl`, and some programs ask for `.xml`.
+        // Icecast serves these with the suffix `.xsl`; some programs request `.xml`.
         let path = match path.strip_prefix("/admin/").map(|rest| rest.trim_matches('/')) {
             Some("") => "/admin".to_owned(),
             Some(rest) => {
@@ -160,19 +162,19 @@ impl Route {
 
     fn matches(&self, path: &str) -> bool {
         match self.path.strip_suffix('*') {
-            Some(beginning) => path.starts_with(beginning),
+            Some(prefix) => path.starts_with(prefix),
             None => path == self.path,
         }
     }
 }
 
 impl Methods {
-    /// Whether a method is one of them.
+    /// Whether `method` is accepted. `OPTIONS`, which the door answers, is not.
     pub(crate) fn include(self, method: &str) -> bool {
         matches!(method, "GET" | "HEAD") || method == "POST" && self == Self::Command
     }
 
-    /// All methods, for `Allow` (RFC 9110, section 10.2.1).
+    /// Value of the `Allow` header field (RFC 9110, section 10.2.1).
     pub(crate) fn allow(self) -> &'static str {
         match self {
             Self::Read => "GET, HEAD, OPTIONS",
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_find_their_rows() {
+    fn paths_match_the_expected_rows() {
         for (path, row) in [
             ("/", Some("/")),
             ("/web/00000000/page.js", Some("/web/*")),
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_is_hidden_by_one_before_it() {
+    fn every_row_is_reachable() {
         for route in &ROUTES {
             let path = route.path.replace('*', "x");
             assert_eq!(ROUTES.iter().find(|row| row.matches(&path)), Some(route));

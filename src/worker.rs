@@ -50,9 +50,9 @@ pub enum Command {
     /// Disconnect the live source of this mount.
     Evict(Name),
     /// Disconnect the listener with this id.
-    Dismiss(Name, u64),
+    DisconnectListener(Name, u64),
     /// Replace title and artist of the mount's stream.
-    Retitle(Name, Tags),
+    SetTitle(Name, Tags),
 }
 
 /// A message in a thread's queue.
@@ -205,12 +205,12 @@ impl Worker {
     fn execute(&self, command: &Command) {
         let home = |name| self.homes.get(name).and_then(Weak::upgrade);
         match command {
-            Command::Dismiss(name, listener) => {
+            Command::DisconnectListener(name, listener) => {
                 let audience = self.audiences.borrow().get(name).cloned();
                 _ = audience.is_some_and(|audience| audience.evict(*listener));
             }
             Command::Evict(name) => _ = home(name).is_some_and(|mount| mount.evict()),
-            Command::Retitle(name, tags) => {
+            Command::SetTitle(name, tags) => {
                 if let Some(mount) = home(name) {
                     mount.retitle(tags.clone());
                 }

@@ -25,11 +25,11 @@ fuzz_target!(|input: (&str, &str, &str, bool)| {
     let address = IpAddr::from([192, 0, 2, 1]);
     let key = Secret::new(TOKEN);
     let verdict = access.decide("/m", address, &offer, Some(&key), SystemTime::now());
-    assert!(verdict != Verdict::Welcome || offer.token == Some(TOKEN));
+    assert!(verdict != Verdict::Admit || offer.token == Some(TOKEN));
     // Whatever is compared is named beforehand, so that guessing can be stopped.
     let compared = matches!(
         verdict,
-        Verdict::If { .. }
+        Verdict::CheckHash { .. }
             | Verdict::WrongPassword
             | Verdict::LongPassword
             | Verdict::WrongToken

@@ -60,10 +60,10 @@ pub struct PresentedCredentials<'o> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Admitted.
-    Welcome,
+    Admit,
     /// Admitted if `known` is true and the password has this hash. Check the hash in both cases, so
     /// that the time does not reveal whether the user exists.
-    If {
+    CheckHash {
         /// The password that was presented.
         password: Secret,
         /// A bcrypt hash: the user's, or that of another user if `known` is false.
@@ -84,7 +84,7 @@ pub enum Verdict {
     /// The link is not valid.
     BadLink(LinkError),
     /// Addresses like this one may not listen.
-    Elsewhere,
+    WrongNetwork,
     /// The mount admits no listeners.
     Closed,
 }
@@ -142,16 +142,16 @@ impl Access {
         now: SystemTime,
     ) -> Verdict {
         if !self.admits(address) {
-            return Verdict::Elsewhere;
+            return Verdict::WrongNetwork;
         }
         match self.mode {
             AccessMode::Closed => return Verdict::Closed,
-            AccessMode::Public => return Verdict::Welcome,
+            AccessMode::Public => return Verdict::Admit,
             AccessMode::Password | AccessMode::Token => {}
         }
         if let Some(link) = &presented.link {
             return match link.verify(mount, key, now) {
-                Ok(()) => Verdict::Welcome,
+                Ok(()) => Verdict::Admit,
                 Err(error) => Verdict::BadLink(error),
             };
         }
@@ -160,7 +160,7 @@ impl Access {
             // Compare with all tokens, so that the time does not reveal which one matched.
             let known =
                 self.tokens.iter().fold(false, |known, token| known | token.token.is(presented));
-            return if known { Verdict::Welcome } else { Verdict::WrongToken };
+            return if known { Verdict::Admit } else { Verdict::WrongToken };
         }
         let Some((user, password)) = &presented.login else { return Verdict::AskPassword };
         if password.len() > MAX_PASSWORD {
@@ -168,9 +168,11 @@ impl Access {
         }
         let (hash, known) = (self.listeners.of(user), self.listeners.of(user).is_some());
         match hash.or_else(|| self.listeners.any()) {
-            Some(hash) => {
-                Verdict::If { password: Secret::new(&**password), hash: hash.to_owned(), known }
-            }
+            Some(hash) => Verdict::CheckHash {
+                password: Secret::new(&**password),
+                hash: hash.to_owned(),
+                known,
+            },
             None => Verdict::WrongPassword,
         }
     }
@@ -218,16 +220,16 @@ mod tests {
             login: Some((user.into(), "pw".into())),
             ..PresentedCredentials::default()
         };
-        assert_eq!(decide(&access(AccessMode::Public), &nothing), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Public), &nothing), Verdict::Admit);
         assert_eq!(decide(&access(AccessMode::Closed), &token("geheim")), Verdict::Closed);
         assert_eq!(decide(&access(AccessMode::Token), &nothing), Verdict::AskToken);
         assert_eq!(decide(&access(AccessMode::Token), &login("anna")), Verdict::AskToken);
-        assert_eq!(decide(&access(AccessMode::Token), &token("geheim")), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Token), &token("geheim")), Verdict::Admit);
         assert_eq!(decide(&access(AccessMode::Token), &token("geheimer")), Verdict::WrongToken);
         assert_eq!(decide(&access(AccessMode::Password), &nothing), Verdict::AskPassword);
         assert_eq!(decide(&access(AccessMode::Password), &token("geheim")), Verdict::AskPassword);
         let known = |user| match decide(&access(AccessMode::Password), &login(user)) {
-            Verdict::If { known, .. } => known,
+            Verdict::CheckHash { known, .. } => known,
             verdict => panic!("{verdict:?}"),
         };
         assert!(known("anna") && !known("nobody"));
@@ -240,7 +242,7 @@ mod tests {
             ..PresentedCredentials::default()
         };
         let access = access(AccessMode::Password);
-        assert!(matches!(decide(&access, &login(72)), Verdict::If { .. }));
+        assert!(matches!(decide(&access, &login(72)), Verdict::CheckHash { .. }));
         assert_eq!(decide(&access, &login(73)), Verdict::LongPassword);
     }
 
@@ -270,12 +272,12 @@ mod tests {
         let nets = |text: &str| vec![text.parse::<IpNet>().unwrap()];
         let mut access = access(AccessMode::Public);
         access.allow = nets("100.64.0.0/10");
-        assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Welcome);
+        assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Admit);
         assert!(
             !access.admits(OTHER_CLIENT) && access.admits("::ffff:100.64.0.1".parse().unwrap())
         );
         access.deny = nets("100.64.0.7/32");
-        assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::Elsewhere);
+        assert_eq!(decide(&access, &PresentedCredentials::default()), Verdict::WrongNetwork);
         access.allow.clear();
         assert!(access.admits(OTHER_CLIENT) && !access.admits(CLIENT));
     }
@@ -286,8 +288,8 @@ mod tests {
         let link = Link::sign("/m", SystemTime::UNIX_EPOCH + Duration::from_secs(10), &key);
         let presented =
             PresentedCredentials { link: Some(link), ..PresentedCredentials::default() };
-        assert_eq!(decide(&access(AccessMode::Token), &presented), Verdict::Welcome);
-        assert_eq!(decide(&access(AccessMode::Password), &presented), Verdict::Welcome);
+        assert_eq!(decide(&access(AccessMode::Token), &presented), Verdict::Admit);
+        assert_eq!(decide(&access(AccessMode::Password), &presented), Verdict::Admit);
         assert_eq!(decide(&access(AccessMode::Closed), &presented), Verdict::Closed);
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
         let late = access(AccessMode::Token).decide("/m", CLIENT, &presented, Some(&key), later);

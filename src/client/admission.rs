@@ -65,7 +65,7 @@ impl Admission {
 
     /// Takes a slot for a client. `None` stands for a client that is unknown because the connection
     /// comes from a proxy; such slots are not counted as one client's. Pass the task that holds the
-    /// slot to [`Self::held_by`].
+    /// slot to [`Self::set_task`].
     ///
     /// # Errors
     /// [`Full`] if all slots are taken and none can be freed.
@@ -83,7 +83,7 @@ impl Admission {
 
     /// Sets the task that is aborted if slot `id` has to be freed. Does nothing if the slot is
     /// free.
-    pub(crate) fn held_by(&self, id: usize, task: AbortHandle) {
+    pub(crate) fn set_task(&self, id: usize, task: AbortHandle) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(id) {
             slot.task = Some(task);
         }
@@ -136,7 +136,7 @@ impl Admission {
 }
 
 impl AdmissionSlot {
-    /// The slot's id, for [`Admission::held_by`].
+    /// The slot's id, for [`Admission::set_task`].
     pub(crate) fn id(&self) -> usize {
         self.id
     }
@@ -171,7 +171,7 @@ mod tests {
                         continue;
                     };
                     let task = tokio::task::spawn_local(std::future::pending::<()>());
-                    admission.held_by(taken_slot.id(), task.abort_handle());
+                    admission.set_task(taken_slot.id(), task.abort_handle());
                     taken_slots.push(taken_slot);
                     tasks.push((number, task));
                 }

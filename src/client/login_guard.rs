@@ -54,7 +54,7 @@ impl LoginGuard {
         client: ClientAddr,
         role: &str,
     ) -> Result<(), Reply> {
-        self.try_again(client, authorization.unwrap_or_default())?;
+        self.check_lockout(client, authorization.unwrap_or_default())?;
         let user = logins.first().map_or("", |login| &login.user);
         let unauthorized = |sentence: String| {
             Reply::new(401, sentence)
@@ -76,7 +76,7 @@ impl LoginGuard {
     ///
     /// # Errors
     /// The response to send (429) if the credential must not be compared.
-    pub(crate) fn try_again(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
+    pub(crate) fn check_lockout(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
         // If a trusted proxy did not forward a client address, we cannot tell clients apart, so
         // nobody is locked out.
         if client.is_proxy {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn status(guard: &LoginGuard, client: ClientAddr, credential: &str) -> Option<u16> {
-        guard.try_again(client, credential).err().map(|reply| reply.status)
+        guard.check_lockout(client, credential).err().map(|reply| reply.status)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING};
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
-use crate::source::MAX_GOODBYES;
+use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 
@@ -61,7 +61,7 @@ impl Budget {
         let at_door = MAX_WAITING + door::MAX_REFUSING;
         let on_its_way = REQUEST_QUEUE + control::MAX_REFUSING;
         let answered = MAX_REQUESTS + MAX_SUBSCRIBERS;
-        let goodbyes = config.workers * MAX_GOODBYES;
+        let goodbyes = config.workers * MAX_FINAL_RESPONSES;
         let sources = 2 * limits.sources + goodbyes;
         let connections = sources + limits.listeners + at_door + on_its_way + answered;
         let backlog = backlog(limits.listeners) * config.listen.len();

@@ -1,7 +1,7 @@
-//! `/admin/…`: Icecast's administration, for whoever knows its password.
+//! `/admin/…`: Icecast's administration commands.
 //!
-//! Commands are requests that change something, by GET as Icecast has them; so they are refused
-//! where a page of another site sends them from the administrator's browser.
+//! As in Icecast, commands that change state may be GET requests. They are therefore refused if a
+//! page of another site may have sent them from the administrator's browser (CSRF).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::text::sanitize;
 use crate::worker::{Command, Workers};
 use ogg_splice::Tags;
 
-/// How long the administrator waits for a configuration to be read again.
-const RELOAD: Duration = Duration::from_secs(20);
+/// How long a response waits for the result of a reload.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What administration commands act on.
+/// Executes administration commands.
 #[derive(Debug)]
 pub(crate) struct Administration {
     pub(crate) table: Arc<Table>,
@@ -33,22 +33,23 @@ pub(crate) struct Administration {
 }
 
 impl Administration {
-    /// Executes an administration command, for a caller that has been checked.
+    /// Executes a command. The caller's login must have been checked.
     ///
     /// # Errors
-    /// The reply to a command that is refused.
+    /// The reply to send if the command is refused.
     pub(super) async fn execute(
         &self,
         command: AdminCommand,
         request: &RequestContext<'_>,
         station: &Station,
     ) -> Result<HttpResponse, Reply> {
-        if changes_something(command) {
-            if request.is_foreign() {
-                let sentence = "Refused: a page of another site may have sent this command; send it with a tool such as curl.";
+        if changes_state(command) {
+            if request.is_cross_site() {
+                let sentence = "Refused: a page of another site may have sent this command; \
+                                send it with a tool such as curl.";
                 return Err(Reply::new(403, sentence));
             }
-            let command = name_of(request);
+            let command = command_name(request);
             let mount = request.target.decoded_parameter("mount").unwrap_or_default();
             let mount = sanitize(redacted_path(&mount));
             let client = request.client.address;
@@ -69,12 +70,13 @@ impl Administration {
             AdminCommand::ListClients => Ok(pieces(XML, stats::clients(&*self.mount(request)?))),
             AdminCommand::KillClient => self.kill_client(request),
             AdminCommand::KillSource => self.kill_source(request),
-            AdminCommand::Metadata => self.retitle(request),
+            AdminCommand::Metadata => self.set_metadata(request),
             AdminCommand::ReloadConfig => Ok(self.reload().await),
             AdminCommand::Unsupported(name) => Err(Reply::new(
                 400,
                 format!(
-                    "silvacast has no {name}: listeners stay with their mount, and a mount has no fallback."
+                    "silvacast does not support {name}: listeners stay on their mount, \
+                     and mounts have no fallback."
                 ),
             )),
             AdminCommand::Unknown => {
@@ -87,14 +89,14 @@ impl Administration {
         let entry = self.mount(request)?;
         let id = request.target.decoded_parameter("id").and_then(|id| id.parse().ok());
         let id =
-            id.ok_or_else(|| Reply::new(400, "Missing parameter: id takes a listener's number."))?;
-        let here = entry.directory.has(id);
-        if here {
-            self.workers.command(&Command::Dismiss(entry.name.clone(), id));
+            id.ok_or_else(|| Reply::new(400, "Missing parameter: id, the number of a listener."))?;
+        let found = entry.directory.has(id);
+        if found {
+            self.workers.command(&Command::DisconnectListener(entry.name.clone(), id));
         }
         let message =
-            if here { format!("Client {id} removed") } else { format!("Client {id} not found") };
-        Ok(xml(stats::response(&message, here)))
+            if found { format!("Client {id} removed") } else { format!("Client {id} not found") };
+        Ok(xml(stats::response(&message, found)))
     }
 
     fn kill_source(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
@@ -103,18 +105,18 @@ impl Administration {
         Ok(xml(stats::response("Source Removed", true)))
     }
 
-    /// `mode=updinfo` with `song`, or `artist` and `title`.
-    fn retitle(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+    /// Sets the title of a stream: `mode=updinfo` with `song`, or with `title` and `artist`.
+    fn set_metadata(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let entry = self.mount(request)?;
         if request.target.decoded_parameter("mode").as_deref() != Some("updinfo") {
-            return Err(Reply::new(400, "Missing parameter: mode takes updinfo."));
+            return Err(Reply::new(400, "Missing parameter: mode, which must be updinfo."));
         }
         if request
             .target
             .decoded_parameter("charset")
             .is_some_and(|name| !name.eq_ignore_ascii_case("utf-8"))
         {
-            return Err(Reply::new(400, "The only charset understood here is UTF-8."));
+            return Err(Reply::new(400, "The only supported charset is UTF-8."));
         }
         let text = |name| {
             request
@@ -130,23 +132,25 @@ impl Administration {
             (Some(song), _) => Tags { title: Some(song), artist: None },
             (None, title) => Tags { title, artist: text("artist") },
         };
-        self.workers.command(&Command::Retitle(entry.name.clone(), tags));
+        self.workers.command(&Command::SetTitle(entry.name.clone(), tags));
         Ok(xml(stats::response("Metadata update successful", true)))
     }
 
     async fn reload(&self) -> HttpResponse {
         let outcome = tokio::select! {
             outcome = self.reloader.ask() => outcome,
-            () = sleep(RELOAD) => Err("its files are still being read; see the log for what comes of it".into()),
+            () = sleep(RELOAD_TIMEOUT) => {
+                Err("its files are still being read; the log will show the result".into())
+            }
         };
-        let (message, done) = match outcome {
+        let (message, succeeded) = match outcome {
             Ok(()) => ("Config successfully reloaded".to_owned(), true),
-            Err(why) => (format!("Config not reloaded: {why}"), false),
+            Err(reason) => (format!("Config not reloaded: {reason}"), false),
         };
-        xml(stats::response(&message, done))
+        xml(stats::response(&message, succeeded))
     }
 
-    /// The mount that a request names.
+    /// The mount that the parameter `mount` names.
     fn mount(&self, request: &RequestContext<'_>) -> Result<Arc<MountEntry>, Reply> {
         let name = request.target.decoded_parameter("mount");
         let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
@@ -155,8 +159,9 @@ impl Administration {
     }
 }
 
-/// Whether a command may change something: a page of another site must not send it.
-fn changes_something(command: AdminCommand) -> bool {
+/// Whether a command may change the server's state, so that a page of another site must not send
+/// it.
+fn changes_state(command: AdminCommand) -> bool {
     matches!(
         command,
         AdminCommand::KillClient
@@ -166,12 +171,12 @@ fn changes_something(command: AdminCommand) -> bool {
     )
 }
 
-/// A command's name in Icecast, from the path of its route.
-fn name_of(request: &RequestContext<'_>) -> &'static str {
+/// The command's name, from the path of its route.
+fn command_name(request: &RequestContext<'_>) -> &'static str {
     request.route.map_or("", |route| route.path.trim_start_matches("/admin/"))
 }
 
-/// Icecast's own words, as programs look for them.
+/// Uses the text of Icecast, because client programs search for it.
 fn no_source() -> Reply {
     Reply::new(400, "Source does not exist")
 }

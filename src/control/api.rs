@@ -1,25 +1,26 @@
-//! `/api/v1`: what there is to hear, and who hears it, as plain JSON.
+//! `/api/v1`: mounts and listeners as JSON.
 //!
-//! `openapi.json` beside this file describes it, and a test holds the two together.
+//! `openapi.json` describes it. Tests compare that description with the route table and with the
+//! responses of a running server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::render::{date, measured_bitrate, round, seconds, state};
+use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
 use crate::mount::{MountEntry, StreamInfo, Table};
 use ogg_splice::Codec;
 use serde::Serialize;
 
-/// The description of it all.
+/// The OpenAPI document.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
-/// A mount that can be heard.
+/// A mount that has a stream; the schema `Mount`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct MountStatus {
     name: String,
     title: Option<String>,
     artist: Option<String>,
-    /// Bytes of tags, such as a cover picture, that listeners are not sent.
+    /// Size of the tags that were removed from the headers, such as a cover picture.
     tags_left_out_bytes: u64,
     station_name: Option<String>,
     description: Option<String>,
@@ -30,11 +31,11 @@ pub(super) struct MountStatus {
     stream_start: String,
     codec: &'static str,
     channels: u8,
-    /// Of what a decoder puts out, in Hz.
+    /// Sample rate of the decoder's output, in Hz.
     sample_rate: u32,
-    /// Of what was encoded, where the stream says it.
+    /// Sample rate of the encoder's input in Hz, if the Opus header states it.
     source_rate: Option<u32>,
-    /// Measured, in bit/s.
+    /// Measured bitrate of the source, in bit/s.
     bitrate: u64,
     page_ms: Option<f64>,
     seconds_since_page: Option<f64>,
@@ -55,16 +56,16 @@ pub(super) struct MountStatus {
     clock: Option<StreamClock>,
 }
 
-/// Which sample is the newest that can have been heard, and when that was true.
+/// Position of a stream at a point in time; the schema `Clock`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct StreamClock {
-    /// Granule position in the stream that listeners get.
+    /// End of the newest page, as a granule position of the stream that listeners receive.
     pub(super) granule: u64,
-    /// Milliseconds since 1970, by the server's clock.
+    /// When that page was published: Unix time in milliseconds, by the server's clock.
     pub(super) unix_ms: u64,
 }
 
-/// Somebody who listens.
+/// A listener; the schema `Listener`.
 #[derive(Debug, Serialize)]
 struct ListenerStatus<'a> {
     id: u64,
@@ -74,15 +75,15 @@ struct ListenerStatus<'a> {
     seconds: u64,
 }
 
-/// All mounts.
+/// The response of `/api/v1/mounts`.
 #[derive(Debug, Serialize)]
 pub(super) struct MountList {
-    /// By name.
+    /// Sorted by name.
     pub(super) mounts: Vec<MountStatus>,
 }
 
 impl MountList {
-    /// Those that are not hidden.
+    /// All mounts that have a stream and are not hidden.
     pub(super) fn of(table: &Table) -> Self {
         let mounts = table.public_streams();
         Self {
@@ -92,15 +93,15 @@ impl MountList {
 }
 
 impl MountStatus {
-    /// What there is to say of a mount now.
+    /// The present state of a mount.
     pub(super) fn of(entry: &Arc<MountEntry>, stream: &StreamInfo) -> Self {
         let now = Instant::now();
-        let (about, counters, gauges) =
+        let (source, counters, gauges) =
             (&stream.source.description, &entry.counters, &entry.gauges);
         let settings = entry.settings();
         let bitrate = measured_bitrate(entry, stream);
-        // How long so many bytes last, as far as the stream so far tells.
-        let lasting =
+        // Converts bytes to seconds of audio at the measured bitrate.
+        let seconds_of =
             |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));
         let source_rate = match &stream.codec {
             Codec::Opus(head) => (head.input_rate > 0).then_some(head.input_rate),
@@ -111,28 +112,26 @@ impl MountStatus {
             title: stream.tags.title.clone(),
             artist: stream.tags.artist.clone(),
             tags_left_out_bytes: stream.tags_left_out,
-            station_name: about.name.clone(),
-            description: about.description.clone(),
-            genre: about.genre.clone(),
-            url: about.url.clone(),
-            state: state(stream.state),
-            state_since: date(stream.state_since.wall),
-            stream_start: date(stream.source.connected.wall),
+            station_name: source.name.clone(),
+            description: source.description.clone(),
+            genre: source.genre.clone(),
+            url: source.url.clone(),
+            state: state_name(stream.state),
+            state_since: rfc3339(stream.state_since.wall),
+            stream_start: rfc3339(stream.source.connected.wall),
             codec: stream.codec.name(),
             channels: stream.codec.channels(),
             sample_rate: stream.codec.granules_per_second(),
             source_rate,
             bitrate,
             page_ms: gauges.page_duration().map(|page| round(page.as_secs_f64() * 1000.0)),
-            seconds_since_page: gauges
-                .since_last_page(now)
-                .map(|silent| round(silent.as_secs_f64())),
-            ring_seconds: lasting(settings.ring as u64),
+            seconds_since_page: gauges.since_last_page(now).map(|time| round(time.as_secs_f64())),
+            ring_seconds: seconds_of(settings.ring as u64),
             access: settings.access.mode.name(),
             listeners: entry.listeners.taken(),
             listener_peak: entry.listeners.peak(),
             max_listeners: (settings.max_listeners > 0).then_some(settings.max_listeners),
-            slowest_lag_seconds: lasting(gauges.lag()),
+            slowest_lag_seconds: seconds_of(gauges.lag()),
             gaps: counters.gaps.get(),
             splices: counters.splices.get(),
             skips: counters.skips.get(),
@@ -147,44 +146,45 @@ impl MountStatus {
 }
 
 impl StreamClock {
-    /// Where a mount's stream is now; `None` before its first page.
+    /// The newest position of a mount's stream; `None` before its first page.
     pub(super) fn of(entry: &MountEntry) -> Option<Self> {
         let (granule, ago) = entry.gauges.newest_granule(Instant::now())?;
-        let then = SystemTime::now().checked_sub(ago)?;
-        let unix = then.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Some(Self { granule, unix_ms: unix.as_millis() as u64 })
+        let published = SystemTime::now().checked_sub(ago)?;
+        let unix_time = published.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Some(Self { granule, unix_ms: unix_time.as_millis() as u64 })
     }
 }
 
-/// All listeners of all mounts, by mount and then the oldest first, piece by piece.
+/// The response of `/api/v1/listeners`, generated in pieces: all listeners by mount, oldest first.
 pub(super) fn listeners(table: &Table) -> impl Iterator<Item = String> + use<> {
-    // Not the mounts themselves: a reader that takes its time must not keep one in its place.
+    // Holds only the directories: a slow client must not keep a mount in memory, where it would
+    // count against `limits.sources`.
     let directories: Vec<_> = table
         .streams()
         .into_iter()
         .map(|(entry, _)| (entry.name.to_string(), Arc::clone(&entry.directory)))
         .collect();
     let mut first = true;
-    let few = directories
-        .into_iter()
-        .flat_map(|(mount, directory)| directory.listeners().map(move |few| (mount.clone(), few)));
-    let listed = few.map(move |(mount, few)| {
+    let batches = directories.into_iter().flat_map(|(mount, directory)| {
+        directory.listeners().map(move |batch| (mount.clone(), batch))
+    });
+    let entries = batches.map(move |(mount, batch)| {
         let mut text = String::new();
-        for guest in few {
-            let listener = ListenerStatus {
-                id: guest.id,
+        for listener in batch {
+            let status = ListenerStatus {
+                id: listener.id,
                 mount: &mount,
-                address: guest.address.to_string(),
-                agent: &guest.agent,
-                seconds: guest.since.elapsed().as_secs(),
+                address: listener.address.to_string(),
+                agent: &listener.agent,
+                seconds: listener.since.elapsed().as_secs(),
             };
             text.push_str(if std::mem::take(&mut first) { "" } else { "," });
-            text.push_str(&serde_json::to_string(&listener).unwrap_or_default());
+            text.push_str(&serde_json::to_string(&status).unwrap_or_default());
         }
         text
     });
-    let around = |text: &str| std::iter::once(text.to_owned());
-    around("{\"listeners\":[").chain(listed).chain(around("]}"))
+    let literal = |text: &str| std::iter::once(text.to_owned());
+    literal("{\"listeners\":[").chain(entries).chain(literal("]}"))
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     use crate::routes::{Caller, Endpoint, ROUTES};
 
     #[test]
-    fn the_description_and_the_table_of_routes_agree() {
+    fn openapi_and_the_route_table_agree() {
         let openapi: Value = serde_json::from_str(OPENAPI).unwrap();
         let described: BTreeSet<_> = openapi["paths"]
             .as_object()
@@ -206,9 +206,9 @@ mod tests {
             .flat_map(|(path, methods)| {
                 let methods = methods.as_object().unwrap().iter();
                 let methods = methods.filter(|(method, _)| *method != "parameters");
-                methods.map(move |(method, about)| {
+                methods.map(move |(method, operation)| {
                     let needs_login =
-                        about["security"].as_array().is_some_and(|all| !all.is_empty());
+                        operation["security"].as_array().is_some_and(|all| !all.is_empty());
                     (path.replace("{name}", "*"), method.to_uppercase(), needs_login)
                 })
             })
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn every_route_has_a_reserved_name() {
+    fn no_mount_can_have_the_path_of_a_route() {
         use crate::mount::{Name, NameError};
         for route in &ROUTES {
             let path = route.path.replace('*', "x");

@@ -1,4 +1,4 @@
-//! Answers requests: one arm for each endpoint of the table of routes.
+//! Generates responses: one match arm for each endpoint of the route table.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,21 +19,21 @@ use crate::http::Reply;
 use crate::mount::{Name, Table};
 use crate::routes::{Caller, Endpoint, Methods};
 
-/// The type that Prometheus asks for.
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Content type of OpenMetrics text, which Prometheus accepts.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the control plane's answers are made from.
+/// Generates the control plane's responses.
 #[derive(Debug)]
 pub(crate) struct Control {
-    /// The configuration in force.
+    /// The settings in force.
     pub settings: Arc<ArcSwap<ControlSettings>>,
-    /// The port on which clients reach the server.
+    /// The port in URLs of this server.
     pub port: u16,
     /// When the server started.
     pub since: SystemTime,
     /// What `/metrics` shows.
     pub metrics: Metrics,
-    /// The mounts.
+    /// All mounts, and the server's statistics.
     pub table: Arc<Table>,
     /// Executes administration commands.
     pub(crate) administration: Administration,
@@ -41,37 +41,40 @@ pub(crate) struct Control {
     pub guard: LoginGuard,
 }
 
-/// What a request gets.
-pub(super) enum Answer {
-    /// A response that is complete, or complete once its pieces have been made.
+/// The result of a request that is not refused.
+pub(super) enum EndpointResult {
+    /// A response with a body of finite length.
     Document(HttpResponse),
-    /// Server-sent events.
+    /// The client subscribes to server-sent events.
     Events,
 }
 
 impl Control {
-    /// Answers a request.
+    /// Generates the response to a request.
     ///
     /// # Errors
-    /// The reply to a request that is refused.
-    pub(super) async fn answer(&self, request: &RequestContext<'_>) -> Result<Answer, Reply> {
+    /// The reply to send if the request is refused.
+    pub(super) async fn respond(
+        &self,
+        request: &RequestContext<'_>,
+    ) -> Result<EndpointResult, Reply> {
         let methods = request.route.map_or(Methods::Read, |route| route.methods);
         if !methods.include(request.head.method()) {
-            let sentence = "Only GET and HEAD are allowed here.";
+            let sentence = "This method is not allowed here; use GET or HEAD.";
             return Err(Reply::new(405, sentence).with("Allow", methods.allow()));
         }
         let Some(route) = request.route else {
-            return self.playlist(request).map(Answer::Document);
+            return self.playlist(request).map(EndpointResult::Document);
         };
         self.check_caller(route.caller, request)?;
         let document = match route.endpoint {
-            Endpoint::Events => return Ok(Answer::Events),
+            Endpoint::Events => return Ok(EndpointResult::Events),
             Endpoint::ListeningPage | Endpoint::EmbeddedPlayer | Endpoint::PageFile => {
                 self.page(request)
             }
             Endpoint::StatusPage => {
-                let there = Reply::new(302, "The page for people is here.").with("Location", "./");
-                Ok(plain(&there))
+                let sentence = "See the listening page.";
+                Ok(plain(&Reply::new(302, sentence).with("Location", "./")))
             }
             Endpoint::StatusJson => {
                 let status = status::render(&self.station(request), &self.table.public_streams());
@@ -81,7 +84,7 @@ impl Control {
             Endpoint::Metrics => self
                 .metrics
                 .render()
-                .map(|text| document(METRICS, text))
+                .map(|text| document(OPENMETRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
             Endpoint::OpenApi => Ok(document("application/json", OPENAPI)),
             Endpoint::Mounts => Ok(json(&MountList::of(&self.table))),
@@ -89,43 +92,43 @@ impl Control {
             Endpoint::Listeners => Ok(pieces(JSON, listeners(&self.table))),
             Endpoint::UnknownApi => Err(Reply::new(
                 404,
-                "There is no such resource; /api/v1/openapi.json lists those that exist.",
+                "There is no such resource; see /api/v1/openapi.json for those that exist.",
             )),
             Endpoint::Admin(command) => {
                 self.administration.execute(command, request, &self.station(request)).await
             }
         };
-        document.map(Answer::Document)
+        document.map(EndpointResult::Document)
     }
 
-    /// Checks the login of a caller.
+    /// Checks the login that a route requires.
     ///
     /// # Errors
-    /// The reply to a wrong login, or to none where one is needed.
+    /// The reply to send if the login is missing or wrong, or if the client is locked out.
     fn check_caller(&self, caller: Caller, request: &RequestContext<'_>) -> Result<(), Reply> {
         let credentials = &self.settings.load().credentials;
-        let own;
+        let mount_login;
         let logins = match caller {
             Caller::Anyone => return Ok(()),
             Caller::Administrator => &[&credentials.admin][..],
             Caller::AdministratorOrSource => {
                 let name = request.target.decoded_parameter("mount");
                 let name = name.and_then(|name| Name::new(&name).ok());
-                own = name
+                mount_login = name
                     .and_then(|name| self.table.find(&name))
                     .and_then(|entry| entry.settings().source.clone());
-                &[&credentials.admin, own.as_ref().unwrap_or(&credentials.source)]
+                &[&credentials.admin, mount_login.as_ref().unwrap_or(&credentials.source)]
             }
         };
         self.guard.admit(logins, request.authorization(), request.client, "admin")
     }
 
-    /// The page on which people listen, and its files.
+    /// The listening page, the embedded player, or a file of these pages.
     fn page(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let (path, raw_path) = (&*request.target.path, request.target.raw_path());
         if path == "/" && !raw_path.ends_with('/') {
-            // The page's links are relative, so its own path has to end with a slash.
-            return Ok(with_slash(raw_path, request.target.query()));
+            // The links of the page are relative, so its path must end with a slash.
+            return Ok(redirect_to_slash(raw_path, request.target.query()));
         }
         let mut streams =
             if page::is_document(path) { self.table.public_streams() } else { Vec::new() };
@@ -140,44 +143,45 @@ impl Control {
                 page::Microphone { mount, title }
             })
             .collect();
-        let answer = page::asset(path, &request.fields, &microphones).ok_or_else(no_page)?;
-        Ok(answer.map(Either::Left))
+        let asset = page::asset(path, &request.fields, &microphones).ok_or_else(not_found)?;
+        Ok(asset.map(Either::Left))
     }
 
-    /// The mount that the path names.
+    /// The status of the mount that the path names.
     fn mount_status(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let path = &request.target.path;
         let name = path.strip_prefix("/api/v1/mounts/").unwrap_or_default();
         let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
-        // A hidden mount is not listed, but whoever knows its name may ask for it.
+        // Hidden mounts are not listed, but found by name.
         let entry = name.ok().and_then(|name| self.table.find(&name));
         let found = entry.and_then(|entry| Some((entry.stream()?, entry)));
         let (stream, entry) = found
-            .ok_or_else(|| Reply::new(404, "No source is sending to a mount of this name."))?;
+            .ok_or_else(|| Reply::new(404, "No source is sending to a mount with this name."))?;
         Ok(json(&MountStatus::of(&entry, &stream)))
     }
 
-    /// A mount's playlist, for a path that is not the server's own.
+    /// The playlist of a mount, for a path that is not in the route table.
     fn playlist(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let (entry, stream) =
-            playlist::mount(&request.target.path, &self.table).ok_or_else(no_page)?;
-        let base = request.base(&self.settings.load(), self.port);
-        Ok(playlist::render(&base, &entry, &stream))
+            playlist::mount(&request.target.path, &self.table).ok_or_else(not_found)?;
+        let base_url = request.base_url(&self.settings.load(), self.port);
+        Ok(playlist::render(&base_url, &entry, &stream))
     }
 
     fn station(&self, request: &RequestContext<'_>) -> Station {
-        let about = self.settings.load_full();
-        let base = request.listen_base(&about, self.port);
-        Station { about, base, since: self.since }
+        let settings = self.settings.load_full();
+        let base_url = request.listen_base_url(&settings, self.port);
+        Station { settings, base_url, since: self.since }
     }
 }
 
-fn no_page() -> Reply {
-    Reply::new(404, "There is no such page, and no source is sending to a mount of this name.")
+fn not_found() -> Reply {
+    Reply::new(404, "There is no such page, and no source is sending to a mount with this name.")
 }
 
-/// A redirect to the same path with a slash at its end.
-fn with_slash(path: &str, query: &str) -> HttpResponse {
+/// Redirects to the same path with a slash at its end.
+fn redirect_to_slash(path: &str, query: &str) -> HttpResponse {
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-    plain(&Reply::new(308, "This page is a folder.").with("Location", format!("{path}/{query}")))
+    let location = format!("{path}/{query}");
+    plain(&Reply::new(308, "The path of this page ends with a slash.").with("Location", location))
 }

@@ -1,35 +1,36 @@
-//! The most memory that the server can take, and what it is made of: computed from the configuration, shown here.
+//! The maximum memory of the server, item by item. `config::budget` computes it from the
+//! configuration; metrics show it.
 
 use arc_swap::ArcSwap;
 
-/// Where memory is taken.
+/// Whose memory an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryOwner {
-    /// In the process itself.
+    /// Memory of the process.
     Process,
-    /// In the kernel, for the process's connections.
+    /// Memory that the kernel allocates for the connections of the process.
     Kernel,
 }
 
-/// Something of which there are at most so many, each with at most so many bytes.
+/// A kind of object whose number and size are limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CeilingItem {
-    /// Where.
+    /// Whose memory it is.
     pub owner: MemoryOwner,
-    /// One of it.
+    /// Name of one such object, for people.
     pub what: &'static str,
-    /// How many.
+    /// Maximum number of objects.
     pub count: u64,
-    /// Bytes of each.
+    /// Maximum size of one object, in bytes.
     pub each: u64,
 }
 
-/// The items in force.
+/// The items that apply to the running server.
 #[derive(Debug)]
 pub(crate) struct MemoryCeiling(ArcSwap<Vec<CeilingItem>>);
 
 impl MemoryOwner {
-    /// As documents and labels have it.
+    /// The name in the output of `silvacast check` and in metric labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
@@ -39,35 +40,35 @@ impl MemoryOwner {
 }
 
 impl CeilingItem {
-    /// An item.
+    /// Creates an item.
     pub fn new(owner: MemoryOwner, what: &'static str, count: u64, each: u64) -> Self {
         Self { owner, what, count, each }
     }
 
-    /// All of them, in bytes.
+    /// Maximum size of all objects together, in bytes.
     pub fn bytes(&self) -> u64 {
         self.count.saturating_mul(self.each)
     }
 }
 
 impl MemoryCeiling {
-    /// The sum of these.
+    /// Creates a ceiling from its items.
     pub(crate) fn new(items: Vec<CeilingItem>) -> Self {
         Self(ArcSwap::from_pointee(items))
     }
 
-    /// In bytes.
+    /// The sum of all items, in bytes.
     pub(crate) fn total(&self) -> u64 {
         self.0.load().iter().map(CeilingItem::bytes).sum()
     }
 
-    /// What it is made of.
+    /// A copy of the items.
     pub(crate) fn items(&self) -> Vec<CeilingItem> {
         self.0.load().to_vec()
     }
 
-    /// Another configuration is in force. What there is of the one before stays for a while, so a smaller sum counts
-    /// from the next start only.
+    /// Replaces the items after a reload, if their sum is larger. A smaller sum takes effect at the
+    /// next start, because connections and mounts of the previous configuration continue.
     pub(crate) fn raise(&self, items: Vec<CeilingItem>) {
         if items.iter().map(CeilingItem::bytes).sum::<u64>() > self.total() {
             self.0.store(items.into());

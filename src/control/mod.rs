@@ -1,13 +1,13 @@
-//! The control plane: everything that is not audio, through hyper, on a thread of its own.
+//! The control plane: serves everything that is not audio. It runs hyper on a separate thread.
 //!
-//! It reads the data plane through the table of mounts and its counters, and changes it through
-//! [commands](crate::worker::Command) only, so no slow client and no long document can delay a page.
-//! Each connection serves one request: the door has to see every request head, as the next one may be
-//! for a mount's stream.
+//! It reads the data plane through the table of mounts and their counters, and changes it only
+//! through [commands](crate::worker::Command). A slow client or a long document therefore cannot
+//! delay audio. Each connection is closed after one request, because the next request may be for a
+//! stream, which only the door can hand to the data plane.
 //!
-//! `server` serves connections, `endpoints` answers requests; a file for each kind of document:
-//! `page` and its assets, `api`, `status`, `stats` and `admin` (Icecast's), `metrics`, `playlist`,
-//! `sse`.
+//! `server` serves connections and `endpoints` dispatches requests. Each kind of document has a
+//! file: `page` (the listening page and its files), `api`, `status`, `stats` and `admin` (Icecast's
+//! formats and commands), `metrics`, `playlist` and `sse`.
 
 mod admin;
 mod api;

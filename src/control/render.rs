@@ -1,4 +1,4 @@
-//! Values as documents show them: states, times, seconds, bitrates, paths.
+//! Formats values for documents: states, times, durations, bitrates and URL paths.
 
 use std::time::SystemTime;
 
@@ -9,12 +9,13 @@ use time::macros::format_description;
 use crate::mount::{MountEntry, SourceState, StreamInfo};
 use crate::stats::Counter;
 
-/// A counter of samples at 48 kHz, in seconds to the millisecond.
+/// Converts a counter of samples at 48 kHz to seconds, with a resolution of 1 ms.
 pub(super) fn seconds(samples: &Counter) -> f64 {
     (samples.get() / 48) as f64 / 1000.0
 }
 
-/// What the source sends, in bit/s: of its last seconds, or where that is not known, since it began.
+/// Bitrate of the source in bit/s: over the last seconds, or since it connected if that is not
+/// known.
 pub(super) fn measured_bitrate(entry: &MountEntry, stream: &StreamInfo) -> u64 {
     entry.gauges.bitrate().unwrap_or_else(|| {
         let milliseconds = stream.source.connected.elapsed().as_millis() as u64;
@@ -23,37 +24,37 @@ pub(super) fn measured_bitrate(entry: &MountEntry, stream: &StreamInfo) -> u64 {
     })
 }
 
-/// A mount's name as it stands in a URL.
+/// Percent-encodes the name of a mount for the path of a URL (RFC 3986, section 3.3).
 pub(crate) fn url_path(mount: &str) -> impl std::fmt::Display {
-    const MAX_STORED_EVENTS: &AsciiSet =
+    const ENCODED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    utf8_percent_encode(mount, MAX_STORED_EVENTS)
+    utf8_percent_encode(mount, ENCODED)
 }
 
-/// A time as Icecast writes it, for people and for programs, both in UTC.
-pub(super) fn dates(at: SystemTime) -> (String, String) {
-    let people = httpdate::fmt_http_date(at).replace("GMT", "+0000");
+/// Formats a time in UTC as Icecast does: like an HTTP date, and like ISO 8601.
+pub(super) fn icecast_dates(at: SystemTime) -> (String, String) {
+    let http_like = httpdate::fmt_http_date(at).replace("GMT", "+0000");
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+0000");
-    let programs = OffsetDateTime::from(at).format(format).unwrap_or_default();
-    (people, programs)
+    let iso8601 = OffsetDateTime::from(at).format(format).unwrap_or_default();
+    (http_like, iso8601)
 }
 
-/// Whether a source is heard, in a word.
-pub(super) fn state(state: SourceState) -> &'static str {
+/// The name of a state in JSON and events.
+pub(super) fn state_name(state: SourceState) -> &'static str {
     match state {
         SourceState::Live => "live",
         SourceState::Gap => "gap",
     }
 }
 
-/// A time as RFC 3339 has it, to the millisecond, in UTC.
-pub(super) fn date(at: SystemTime) -> String {
+/// Formats a time as RFC 3339, in UTC, with milliseconds.
+pub(super) fn rfc3339(at: SystemTime) -> String {
     let format =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     OffsetDateTime::from(at).format(format).unwrap_or_default()
 }
 
-/// To the thousandth.
+/// Rounds to three decimals.
 pub(super) fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }

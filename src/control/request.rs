@@ -1,5 +1,5 @@
-//! One request as the control plane's answers need it: what the door parsed, and the URLs by which the
-//! client reaches this server.
+//! The request as endpoints see it: what the door parsed, and the URL by which the client reaches
+//! this server.
 
 use hyper::Uri;
 use hyper::header::{
@@ -11,19 +11,19 @@ use crate::client_addr::ClientAddr;
 use crate::http::{RequestHead, Target};
 use crate::routes::Route;
 
-/// A request.
+/// A request to the control plane.
 pub(super) struct RequestContext<'r> {
     pub(super) head: &'r RequestHead,
     pub(super) target: &'r Target,
-    /// The route of its path; `None` if the path is not the server's own.
+    /// The route of the path; `None` if the path is not in the route table.
     pub(super) route: Option<&'static Route>,
-    /// The head's fields.
+    /// The header fields, in hyper's type.
     pub(super) fields: HeaderMap,
     pub(super) client: ClientAddr,
 }
 
 impl<'r> RequestContext<'r> {
-    /// The request that the door has parsed.
+    /// Makes a request of what the door has parsed.
     pub(super) fn new(
         head: &'r RequestHead,
         target: &'r Target,
@@ -45,28 +45,28 @@ impl<'r> RequestContext<'r> {
         self.field(AUTHORIZATION.as_str())
     }
 
-    /// Where the client reaches this server, without a slash at the end: what a trusted proxy says, else what the
-    /// client itself does, else what the configuration does.
-    pub(super) fn base(&self, settings: &ControlSettings, port: u16) -> String {
-        let inside = self.field(HOST.as_str()).filter(|host| is_authority(host));
-        let outside = self.outside(settings);
-        if inside.is_some() || outside.is_some() {
-            let host = inside.map_or_else(|| default_authority(settings, port), ToOwned::to_owned);
-            return self.with_prefix(&outside.unwrap_or(format!("http://{host}")));
+    /// The URL by which the client reaches this server, without a trailing slash. Taken from the
+    /// fields of a trusted proxy, else from `Host`, else from the configuration.
+    pub(super) fn base_url(&self, settings: &ControlSettings, port: u16) -> String {
+        let host = self.field(HOST.as_str()).filter(|host| is_authority(host));
+        let forwarded = self.forwarded_origin(settings);
+        if host.is_some() || forwarded.is_some() {
+            let host = host.map_or_else(|| default_authority(settings, port), ToOwned::to_owned);
+            return self.with_prefix(&forwarded.unwrap_or(format!("http://{host}")));
         }
-        self.listen_base(settings, port)
+        self.listen_base_url(settings, port)
     }
 
-    /// The same as Icecast's status has it: the configuration's name and port, unless a trusted proxy
-    /// knows better.
-    pub(super) fn listen_base(&self, settings: &ControlSettings, port: u16) -> String {
+    /// The base of `listenurl` in Icecast's documents, without a trailing slash: taken from the
+    /// fields of a trusted proxy, else from the configuration. As in Icecast, `Host` is not used.
+    pub(super) fn listen_base_url(&self, settings: &ControlSettings, port: u16) -> String {
         let configured = || format!("http://{}", default_authority(settings, port));
-        let outside = self.outside(settings);
-        self.with_prefix(&outside.unwrap_or_else(configured))
+        let forwarded = self.forwarded_origin(settings);
+        self.with_prefix(&forwarded.unwrap_or_else(configured))
     }
 
-    /// Scheme and host as a trusted proxy was asked for them.
-    fn outside(&self, settings: &ControlSettings) -> Option<String> {
+    /// Scheme and host that the client sent to a trusted proxy; `None` without a trusted proxy.
+    fn forwarded_origin(&self, settings: &ControlSettings) -> Option<String> {
         if !self.client.behind_proxy {
             return None;
         }
@@ -77,27 +77,30 @@ impl<'r> RequestContext<'r> {
         Some(format!("{scheme}://{host}"))
     }
 
-    fn with_prefix(&self, base: &str) -> String {
-        format!("{base}{}", self.target.prefix)
+    fn with_prefix(&self, origin: &str) -> String {
+        format!("{origin}{}", self.target.prefix)
     }
 
-    /// Whether a page of another site may have sent this. Browsers say where a request comes from, but not always where
-    /// the page is plain http; so one that says nothing is not believed. Other programs need not say.
-    pub(super) fn is_foreign(&self) -> bool {
+    /// Whether a page of another site may have sent this request (CSRF).
+    ///
+    /// Browsers do not send `Sec-Fetch-Site` over plain http, and may omit `Origin` and `Referer`.
+    /// A request from a browser without any of these fields counts as cross-site; a request from
+    /// another program does not.
+    pub(super) fn is_cross_site(&self) -> bool {
         if let Some(site) = self.field("sec-fetch-site") {
             return !matches!(site, "same-origin" | "none");
         }
-        let outside = self.field("x-forwarded-host").filter(|_| self.client.behind_proxy);
-        let host = outside.or_else(|| self.field(HOST.as_str()));
-        let mut said =
+        let forwarded = self.field("x-forwarded-host").filter(|_| self.client.behind_proxy);
+        let host = forwarded.or_else(|| self.field(HOST.as_str()));
+        let mut origins =
             [ORIGIN, REFERER].iter().filter_map(|name| self.field(name.as_str())).peekable();
         let is_browser =
             self.field(USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("Mozilla/"));
-        if said.peek().is_none() {
+        if origins.peek().is_none() {
             return is_browser;
         }
-        said.any(|said| {
-            let authority = said.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
+        origins.any(|origin| {
+            let authority = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
             authority.is_none_or(|authority| Some(authority.as_str()) != host)
         })
     }
@@ -111,11 +114,12 @@ fn default_authority(settings: &ControlSettings, port: u16) -> String {
     if port == 80 { settings.hostname.clone() } else { format!("{}:{port}", settings.hostname) }
 }
 
-/// Nothing but a name or an address, and a port: it goes into URLs.
+/// Whether `host` is a host name or an address, with or without a port, that is safe to put into a
+/// URL.
 fn is_authority(host: &str) -> bool {
-    let plain =
+    let is_allowed =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    !host.is_empty() && host.len() <= 255 && host.chars().all(plain)
+    !host.is_empty() && host.len() <= 255 && host.chars().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -134,11 +138,12 @@ mod tests {
         }
     }
 
+    /// Calls `inspect` with a request for `target` that has these header fields.
     fn request<T>(
         target: &str,
         fields: &[(&str, &str)],
         proxied: bool,
-        look: impl Fn(&RequestContext<'_>) -> T,
+        inspect: impl Fn(&RequestContext<'_>) -> T,
     ) -> T {
         let mut text = format!("GET {target} HTTP/1.1\r\n");
         for (name, value) in fields {
@@ -149,16 +154,16 @@ mod tests {
         let target = Target::of(&head, "/stream").unwrap();
         let address = [192, 0, 2, 1].into();
         let client = ClientAddr { address, is_proxy: false, behind_proxy: proxied };
-        look(&RequestContext::new(&head, &target, Route::of(&target.path), client))
+        inspect(&RequestContext::new(&head, &target, Route::of(&target.path), client))
     }
 
     #[test]
-    fn urls_are_those_by_which_the_client_came() {
+    fn base_urls_are_those_that_the_client_uses() {
         let base = |target, fields: &[_], proxied| {
-            request(target, fields, proxied, |v| v.base(&settings(), 8080))
+            request(target, fields, proxied, |request| request.base_url(&settings(), 8080))
         };
         let listen = |target, fields: &[_], proxied| {
-            request(target, fields, proxied, |v| v.listen_base(&settings(), 8080))
+            request(target, fields, proxied, |request| request.listen_base_url(&settings(), 8080))
         };
         let forwarded = [
             ("host", "icecast:8080"),
@@ -175,36 +180,37 @@ mod tests {
         assert_eq!(
             base("/m.m3u", &forwarded, false),
             "http://icecast:8080",
-            "anybody can say that"
+            "forwarding fields of an untrusted client"
         );
         assert_eq!(listen("/m", &[("host", "pi.local")], false), "http://station.example:8080");
         assert_eq!(listen("/stream/m", &forwarded, true), "https://birds.example/stream");
     }
 
     #[test]
-    fn a_page_of_another_site_is_found_out() {
+    fn cross_site_requests_are_detected() {
         #[allow(
             clippy::redundant_closure_for_method_calls,
             reason = "the method alone has too narrow a lifetime"
         )]
-        let foreign = |fields: &[_]| request("/admin/x", fields, false, |v| v.is_foreign());
+        let is_cross_site =
+            |fields: &[_]| request("/admin/x", fields, false, |request| request.is_cross_site());
         let host = ("host", "pi.local:8080");
-        assert!(!foreign(&[host, ("user-agent", "curl/8.5.0")]));
-        assert!(!foreign(&[host]));
+        assert!(!is_cross_site(&[host, ("user-agent", "curl/8.5.0")]));
+        assert!(!is_cross_site(&[host]));
         let firefox = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Firefox/153.0");
-        assert!(foreign(&[host, firefox]), "an image on another site, over plain http");
-        assert!(!foreign(&[host, firefox, ("referer", "http://pi.local:8080/")]));
-        assert!(!foreign(&[host, ("origin", "http://pi.local:8080")]));
-        assert!(!foreign(&[host, ("referer", "http://pi.local:8080/admin/")]));
-        assert!(!foreign(&[host, ("sec-fetch-site", "none")]), "typed into the address bar");
-        assert!(foreign(&[host, ("origin", "http://evil.example")]));
-        assert!(foreign(&[host, ("origin", "null")]));
-        assert!(foreign(&[host, ("referer", "http://pi.local:8080.evil.example/")]));
-        assert!(foreign(&[
+        assert!(is_cross_site(&[host, firefox]), "an image on another site, over plain http");
+        assert!(!is_cross_site(&[host, firefox, ("referer", "http://pi.local:8080/")]));
+        assert!(!is_cross_site(&[host, ("origin", "http://pi.local:8080")]));
+        assert!(!is_cross_site(&[host, ("referer", "http://pi.local:8080/admin/")]));
+        assert!(!is_cross_site(&[host, ("sec-fetch-site", "none")]), "typed into the address bar");
+        assert!(is_cross_site(&[host, ("origin", "http://evil.example")]));
+        assert!(is_cross_site(&[host, ("origin", "null")]));
+        assert!(is_cross_site(&[host, ("referer", "http://pi.local:8080.evil.example/")]));
+        assert!(is_cross_site(&[
             host,
             ("sec-fetch-site", "cross-site"),
             ("origin", "http://pi.local:8080")
         ]));
-        assert!(foreign(&[host, ("sec-fetch-site", "same-site")]));
+        assert!(is_cross_site(&[host, ("sec-fetch-site", "same-site")]));
     }
 }

@@ -1,4 +1,4 @@
-//! Answers: documents, sentences, lists that are written piece by piece, and streams of events.
+//! Constructors of HTTP responses: documents, error replies, lists in pieces, and event streams.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,13 +13,13 @@ use serde::Serialize;
 
 use crate::http::Reply;
 
-/// A body that is there as a whole, or one that is still in the making: events, or a list.
+/// A complete body, an event stream, or a list in pieces.
 pub(super) type ResponseBody = Either<Full<Bytes>, Either<Channel<Bytes>, Pieces>>;
-/// An answer.
+/// A response of the control plane.
 pub(super) type HttpResponse = Response<ResponseBody>;
 
-/// A body whose pieces are made one by one, as the client takes them: a list that has an entry for
-/// each listener must not be in memory as a whole.
+/// A body whose pieces are generated when hyper has room for them, so that a list of all listeners
+/// is never in memory as a whole.
 pub(super) struct Pieces(Box<dyn Iterator<Item = Bytes>>);
 
 impl hyper::body::Body for Pieces {
@@ -34,56 +34,56 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-/// A document that is made piece by piece.
+/// A response whose body is generated in pieces.
 pub(super) fn pieces(
-    kind: &'static str,
+    content_type: &'static str,
     pieces: impl Iterator<Item = String> + 'static,
 ) -> HttpResponse {
     let pieces = Pieces(Box::new(pieces.map(Bytes::from)));
-    with_type(kind, Either::Right(Either::Right(pieces)))
+    with_type(content_type, Either::Right(Either::Right(pieces)))
 }
 
-/// A document of some type.
-pub(super) fn document(kind: &'static str, text: impl Into<Bytes>) -> HttpResponse {
-    with_type(kind, Either::Left(Full::new(text.into())))
+/// A response with a complete body.
+pub(super) fn document(content_type: &'static str, text: impl Into<Bytes>) -> HttpResponse {
+    with_type(content_type, Either::Left(Full::new(text.into())))
 }
 
-fn with_type(kind: &'static str, body: ResponseBody) -> HttpResponse {
+fn with_type(content_type: &'static str, body: ResponseBody) -> HttpResponse {
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// The type of JSON.
+/// Content type of JSON.
 pub(super) const JSON: &str = "application/json";
 
-/// JSON.
+/// A response with a JSON body.
 ///
 /// # Panics
-/// Never: nothing that is given here can fail to become JSON.
+/// If `value` cannot be serialized, which does not happen for structs of strings and numbers.
 pub(super) fn json(value: &impl Serialize) -> HttpResponse {
-    document(JSON, serde_json::to_vec(value).expect("plain strings and numbers"))
+    document(JSON, serde_json::to_vec(value).expect("structs of strings and numbers serialize"))
 }
 
-/// The type of Icecast's XML.
+/// Content type of Icecast's XML documents.
 pub(super) const XML: &str = "text/xml; charset=utf-8";
 
-/// XML.
+/// A response with an XML body.
 pub(super) fn xml(text: String) -> HttpResponse {
     document(XML, text)
 }
 
-/// A document that goes on.
-pub(super) fn stream(kind: &'static str, body: Channel<Bytes>) -> HttpResponse {
-    with_type(kind, Either::Right(Either::Left(body)))
+/// A response whose body is written to a channel and has no end.
+pub(super) fn stream(content_type: &'static str, body: Channel<Bytes>) -> HttpResponse {
+    with_type(content_type, Either::Right(Either::Left(body)))
 }
 
-/// A refusal as a plain sentence.
+/// A reply as plain text.
 pub(super) fn plain(reply: &Reply) -> HttpResponse {
     with_fields(reply, document("text/plain; charset=utf-8", format!("{}\n", reply.sentence)))
 }
 
-/// A refusal as JSON.
+/// A reply as JSON: an object with the member `error`.
 pub(super) fn json_error(reply: &Reply) -> HttpResponse {
     #[derive(Serialize)]
     struct Refusal<'a> {
@@ -95,7 +95,7 @@ pub(super) fn json_error(reply: &Reply) -> HttpResponse {
 fn with_fields(reply: &Reply, mut response: HttpResponse) -> HttpResponse {
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
     for (name, value) in &reply.fields {
-        // The fields of a reply are our own; one that is none is left out.
+        // Never fails for the fields that this server sets; an invalid one would be left out.
         if let (Ok(name), Ok(value)) =
             (HeaderName::try_from(*name), HeaderValue::try_from(value.as_str()))
         {

@@ -1,7 +1,8 @@
-//! The control plane's HTTP server: one task for each connection, which serves one request and closes.
+//! The control plane's HTTP server. A task per connection serves one request and closes the
+//! connection.
 //!
-//! A request holds its slot until its client has acknowledged the response, so the kernel holds no more
-//! responses than there are slots. A client that reads nothing of its response is reset.
+//! A request holds its admission slot until its client has acknowledged the response, which limits
+//! the responses in kernel memory. A client that does not read its response is reset.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::convert::Infallible;
@@ -25,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::sleep;
 
-use super::endpoints::{Answer, Control};
+use super::endpoints::{Control, EndpointResult};
 use super::limits::{MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER, buffer};
 use super::page;
 use super::request::RequestContext;
@@ -42,58 +43,58 @@ use crate::quota::{Permit, Quota};
 use crate::routes::Route;
 use crate::tcp;
 
-/// How long a client may take nothing of its answer.
-const ANSWER_STALLED: Duration = Duration::from_secs(30);
-/// The same of events.
-const EVENTS_STALLED: Duration = Duration::from_secs(10);
+/// A client that acknowledges nothing of its response for this long is disconnected.
+const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// An event subscriber that acknowledges nothing for this long is disconnected.
+const EVENT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for a slot before it is refused.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it looks for one.
+/// Interval at which admission is tried again during [`SLOT_TIMEOUT`].
 const SLOT_POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// The type of server-sent events.
-const EVENTS: &str = "text/event-stream";
+/// Content type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
 
-/// A connection whose request the control plane answers.
+/// A connection that the door hands to the control plane.
 #[derive(Debug)]
 pub(crate) struct ControlConnection {
-    /// The connection.
+    /// The socket.
     pub socket: std::net::TcpStream,
-    /// The request's head.
+    /// The request head.
     pub head: RequestHead,
-    /// Its target.
+    /// The target of the request.
     pub target: Target,
-    /// What answers it; `None` for a path that is not the server's own.
+    /// The route of the request; `None` if the path is not in the route table.
     pub route: Option<&'static Route>,
     /// Bytes that the door has read after the head.
     pub read: Vec<u8>,
-    /// The client.
+    /// The client's address.
     pub client: ClientAddr,
     /// The client's connection permit, freed when the connection ends.
     pub permit: Option<Permit>,
 }
 
-/// What all requests share.
+/// State that all requests share.
 struct ControlServer {
     control: Control,
     event_log: EventLog,
-    /// Requests that are being answered.
+    /// Slots of requests that are being served.
     requests: Rc<Admission>,
-    /// Those that read events.
+    /// Slots of event subscribers.
     subscribers: Rc<Admission>,
-    /// Requests that found no place, and wait for one or are being told so.
+    /// Counts requests that wait for a slot or are being sent a 503.
     refusing: Arc<Quota>,
     clock: Clock,
 }
 
-/// A request that is being served.
+/// The task that serves a request, and its slot.
 #[derive(Default)]
-struct Serving {
+struct RequestTask {
     task: OnceCell<AbortHandle>,
-    /// Its slot, until it becomes a subscriber to events.
+    /// `None` once the request holds a subscriber's slot instead.
     slot: RefCell<Option<AdmissionSlot>>,
 }
 
-/// Serves what comes until `stop` turns true; beats while it takes requests.
+/// Serves connections until `stop` becomes true. `heartbeat` shows that the receive loop advances.
 pub(crate) async fn serve(
     control: Control,
     mut connections: mpsc::Receiver<ControlConnection>,
@@ -111,7 +112,7 @@ pub(crate) async fn serve(
     });
     let serve = async {
         while let Some(connection) = heartbeat.during(connections.recv()).await {
-            Rc::clone(&server).take(connection);
+            Rc::clone(&server).admit(connection);
         }
     };
     LocalSet::new()
@@ -127,13 +128,13 @@ pub(crate) async fn serve(
 }
 
 impl ControlServer {
-    /// Serves a request, if there is a slot for it or will be in a moment.
-    fn take(self: Rc<Self>, connection: ControlConnection) {
+    /// Serves a request if it gets a slot within [`SLOT_TIMEOUT`], otherwise refuses it.
+    fn admit(self: Rc<Self>, connection: ControlConnection) {
         let client = client_of(connection.client);
         if let Ok(slot) = self.requests.admit(client) {
             return self.spawn(connection, slot);
         }
-        // Beyond this limit the connection is dropped, and so reset.
+        // Returning here drops the connection, which resets it (SO_LINGER is 0).
         let Some(permit) = self.refusing.take(MAX_REFUSING) else { return };
         spawn_local(async move {
             match self.wait_for_slot(client).await {
@@ -145,20 +146,20 @@ impl ControlServer {
     }
 
     fn spawn(self: Rc<Self>, connection: ControlConnection, slot: AdmissionSlot) {
-        let (server, id, request) = (Rc::clone(&self), slot.id(), Rc::<Serving>::default());
+        let (server, id, request) = (Rc::clone(&self), slot.id(), Rc::<RequestTask>::default());
         request.slot.replace(Some(slot));
-        let own = Rc::clone(&request);
-        let task = spawn_local(async move { server.attend(connection, &own).await });
-        self.requests.held_by(id, task.abort_handle());
-        // It is set once, here.
+        let request_of_task = Rc::clone(&request);
+        let task = spawn_local(async move { server.serve(connection, &request_of_task).await });
+        self.requests.set_task(id, task.abort_handle());
+        // Cannot fail: this is the only place that sets it.
         let _ = request.task.set(task.abort_handle());
     }
 
-    /// Waits for a slot. Most requests take milliseconds, so a browser that asks for many files at once
-    /// gets all of them.
+    /// Waits for a slot. Most requests take milliseconds, so a browser that requests many files at
+    /// once gets all of them.
     async fn wait_for_slot(&self, client: Option<IpAddr>) -> Option<AdmissionSlot> {
-        let end = self.clock.now().checked_add(SLOT_TIMEOUT)?;
-        while self.clock.now() < end {
+        let deadline = self.clock.now().checked_add(SLOT_TIMEOUT)?;
+        while self.clock.now() < deadline {
             sleep(SLOT_POLL_INTERVAL).await;
             if let Ok(slot) = self.requests.admit(client) {
                 return Some(slot);
@@ -176,25 +177,25 @@ impl ControlServer {
         tcp::answer_and_finish(socket, &bytes, &self.clock).await;
     }
 
-    async fn attend(&self, connection: ControlConnection, request: &Serving) {
+    async fn serve(&self, connection: ControlConnection, request: &RequestTask) {
         let ControlConnection { socket, head, target, route, read, client, permit } = connection;
-        // What the kernel holds for a slow reader is bounded as for listeners.
+        // Limits the kernel memory for a client that reads slowly.
         if SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER).is_err() {
             return;
         }
         let Ok(socket) = TcpStream::from_std(socket) else { return };
         let (response, subscriber) =
-            self.answer(&RequestContext::new(&head, &target, route, client)).await;
-        // While the response is on its way, only the head's bytes are needed.
+            self.respond(&RequestContext::new(&head, &target, route, client)).await;
+        // Frees the index and the target: hyper needs only the bytes.
         let head = head.into_bytes();
         drop(target);
         if let (Some(subscriber), Some(task)) = (&subscriber, request.task.get()) {
-            // It has a slot among the subscribers now.
-            self.subscribers.held_by(subscriber.id(), task.clone());
+            // The subscriber's slot replaces the request's slot.
+            self.subscribers.set_task(subscriber.id(), task.clone());
             request.slot.take();
         }
         let (connection, stream) = TrackedSocket::new(socket, head, read);
-        // hyper frames the response by the head that it reads once more; the door's parse decided.
+        // hyper parses the head again, but only to frame the response, which exists already.
         let response = Cell::new(Some(response));
         let service = service_fn(|_: Request<Incoming>| {
             let response = response.take().unwrap_or_else(|| plain(&busy()));
@@ -203,40 +204,40 @@ impl ControlServer {
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .keep_alive(false)
-            // Some clients end their side with the request, and wait for the response.
+            // Some clients shut down their sending side after the request.
             .half_close(true)
             .max_buf_size(buffer(self.control.settings.load().request_head))
             .serve_connection(TokioIo::new(stream), service);
-        let feed = async {
+        let send_events = async {
             let Some(subscriber) = subscriber else { return std::future::pending().await };
             tokio::select! {
                 () = self.event_log.serve(subscriber, &self.control.table) => {}
-                () = connection.stalls(EVENTS_STALLED, &self.clock) => {}
+                () = connection.wait_for_stall(EVENT_STALL_TIMEOUT, &self.clock) => {}
             }
         };
-        // An error of the connection concerns nobody but its client, which is gone.
+        // An error of `served` means that the client has disconnected.
         tokio::select! {
             _ = served => {
-                // The client has its response; ending the connection is not held against it.
+                // Freed before the connection is closed, so that the client may open another one.
                 drop(permit);
                 tcp::finish(&connection.socket, &self.clock).await;
             }
-            () = feed => {}
-            () = connection.stalls(ANSWER_STALLED, &self.clock) => {}
+            () = send_events => {}
+            () = connection.wait_for_stall(RESPONSE_STALL_TIMEOUT, &self.clock) => {}
         }
     }
 
-    /// The response to a request; and its subscriber, if it asked for events.
-    async fn answer(&self, request: &RequestContext<'_>) -> (HttpResponse, Option<Subscriber>) {
+    /// Generates the response to a request, and a subscriber if it is for events.
+    async fn respond(&self, request: &RequestContext<'_>) -> (HttpResponse, Option<Subscriber>) {
         let control = &self.control;
         control.table.stats().control.add(1);
-        let answered = match control.answer(request).await {
-            Ok(Answer::Document(response)) => Ok((response, None)),
-            Ok(Answer::Events) => self.subscribe(request),
+        let result = match control.respond(request).await {
+            Ok(EndpointResult::Document(response)) => Ok((response, None)),
+            Ok(EndpointResult::Events) => self.subscribe(request),
             Err(reply) => Err(reply),
         };
         let path = &request.target.path;
-        let (mut response, subscriber) = answered.unwrap_or_else(|reply| {
+        let (mut response, subscriber) = result.unwrap_or_else(|reply| {
             control.table.stats().refused.note(reply.status);
             let client = request.client.address;
             refusals::log(client, client, redacted_path(path), &reply);
@@ -257,22 +258,22 @@ impl ControlServer {
         &self,
         request: &RequestContext<'_>,
     ) -> Result<(HttpResponse, Option<Subscriber>), Reply> {
-        // HEAD gets no events and needs no slot.
+        // The response to HEAD has no body, so it needs no slot.
         let (mut response, subscriber) = if request.head.method() == "HEAD" {
-            (document(EVENTS, ""), None)
+            (document(EVENT_STREAM, ""), None)
         } else {
             let slot = self.subscribers.admit(client_of(request.client)).map_err(|Full| busy())?;
-            let last = request.head.field("last-event-id");
-            let (subscriber, body) = self.event_log.join(last, slot);
-            (stream(EVENTS, body), Some(subscriber))
+            let last_event_id = request.head.field("last-event-id");
+            let (subscriber, body) = self.event_log.subscribe(last_event_id, slot);
+            (stream(EVENT_STREAM, body), Some(subscriber))
         };
-        // nginx would otherwise collect events before it passes them on.
+        // Keeps nginx from buffering events.
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
         Ok((response, subscriber))
     }
 }
 
-/// Who is counted for a request, if that is known.
+/// The client to which admission attributes a request, if it is known.
 fn client_of(client: ClientAddr) -> Option<IpAddr> {
     (!client.is_proxy).then_some(client.address)
 }

@@ -1,18 +1,18 @@
-//! What the control plane needs of the configuration.
+//! Settings of the control plane.
 
 use crate::auth::Credentials;
 
 /// The control plane's part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlSettings {
-    /// The host name by which clients reach the server.
+    /// Host name in URLs of this server.
     pub hostname: String,
-    /// Where the server is, for status.
+    /// Location of the station, as status shows it.
     pub location: String,
-    /// Who maintains it, for status.
+    /// Contact of the administrator, as status shows it.
     pub admin: String,
-    /// The longest request head that the door lets in, in bytes.
+    /// Maximum length of a request head, in bytes.
     pub request_head: usize,
-    /// The logins of the administrator, and of sources, which may set their title.
+    /// Logins of the administrator and of sources. Sources may set the title of their stream.
     pub credentials: Credentials,
 }

@@ -1,8 +1,9 @@
-//! What happens to mounts, as server-sent events: up, live, gap, down, listeners, title.
+//! Server-sent events about mounts: up, live, gap, down, listeners, title, clock.
 //!
-//! The last of them are kept in a small ring. A reader has a place in it and no queue. One that falls behind what
-//! is kept is sent the state of all mounts, as at its beginning, and goes on from there: a slow link costs it what
-//! happened in between, and nothing else. One that comes back says where it was and hears the rest.
+//! [`EventLog`] compares the state of all mounts with the previous state, publishes the differences
+//! as events and keeps the latest ones. A subscriber has a position in the log and no queue. A
+//! subscriber that is new or has fallen behind the log receives the state of all mounts and
+//! continues from there. A client that reconnects with `Last-Event-ID` continues after that event.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,33 +17,36 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::api::{MountStatus, StreamClock};
-use super::render::{date, state};
+use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
 use crate::mount::{MountEntry, StreamInfo, Table};
 
-/// Events that are kept.
+/// Number of events that the log keeps.
 pub(crate) const MAX_STORED_EVENTS: usize = 128;
-/// Readers there may be at once.
+/// Maximum number of subscribers.
 pub(crate) const MAX_SUBSCRIBERS: usize = 64;
-/// Changes this close together are looked at together.
-const TOGETHER: Duration = Duration::from_millis(20);
-/// Events are made no faster than this, in bytes per second: changes that come meanwhile are one event.
-const PACE: u64 = 48 * 1024;
-/// How often each reader is told the time of each mount, which also shows that it is still there.
-const CLOCK: Duration = Duration::from_secs(1);
+/// Changes within this time are published together.
+const BATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum rate at which events are published, in bytes per second. Above it, the table is compared
+/// less often, so that several changes of a mount become one event.
+const MAX_RATE: u64 = 48 * 1024;
+/// Interval of the clock events that each subscriber receives. Sending them also detects
+/// subscribers that have disconnected.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The events, and who made them.
+/// Stores the latest events and publishes new ones.
 #[derive(Debug)]
 pub(super) struct EventLog {
-    /// Tells events of this process from those of another.
-    boot: u64,
+    /// Time at which the log was created, in milliseconds since 1970. It is a part of each event
+    /// ID, so IDs of an earlier process are recognized.
+    epoch: u64,
     events: RefCell<VecDeque<StoredEvent>>,
-    /// The number of the newest one.
+    /// Number of the newest event; 0 before the first.
     newest: watch::Sender<u64>,
-    /// Bytes of all events ever.
-    said: Cell<u64>,
-    /// The clocks of all mounts, and when they were read.
-    times: RefCell<Option<(Instant, Bytes)>>,
+    /// Total length of all events that were published, in bytes.
+    published_bytes: Cell<u64>,
+    /// The latest clock events, and when they were generated.
+    clock_events: RefCell<Option<(Instant, Bytes)>>,
 }
 
 #[derive(Debug)]
@@ -51,40 +55,45 @@ struct StoredEvent {
     text: Bytes,
 }
 
-/// What is remembered of a mount, to see what changes.
+/// The state of a mount when it was last compared.
 #[derive(PartialEq)]
-struct Seen {
+struct MountSnapshot {
     stream: Arc<StreamInfo>,
     listeners: usize,
 }
 
+/// Data of `down`.
 #[derive(Serialize)]
-struct Named<'a> {
+struct DownEvent<'a> {
     name: &'a str,
 }
 
+/// Data of `live` and `gap`.
 #[derive(Serialize)]
-struct Stated<'a> {
+struct StateEvent<'a> {
     name: &'a str,
     state: &'static str,
     state_since: String,
 }
 
+/// Data of `listeners`.
 #[derive(Serialize)]
-struct Counted<'a> {
+struct ListenersEvent<'a> {
     name: &'a str,
     listeners: usize,
 }
 
+/// Data of `title`.
 #[derive(Serialize)]
-struct Titled<'a> {
+struct TitleEvent<'a> {
     name: &'a str,
     title: Option<&'a str>,
     artist: Option<&'a str>,
 }
 
+/// Data of `clock`.
 #[derive(Serialize)]
-struct Timed<'a> {
+struct ClockEvent<'a> {
     name: &'a str,
     #[serde(flatten)]
     clock: StreamClock,
@@ -92,171 +101,191 @@ struct Timed<'a> {
 
 impl EventLog {
     pub(super) fn new() -> Self {
-        let boot = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
-            boot: boot.as_millis() as u64,
+            epoch: epoch.as_millis() as u64,
             events: RefCell::default(),
             newest: watch::Sender::new(0),
-            said: Cell::new(0),
-            times: RefCell::default(),
+            published_bytes: Cell::new(0),
+            clock_events: RefCell::default(),
         }
     }
 
-    /// Watches the table for as long as it is polled.
+    /// Publishes an event for each change in the table. Never returns.
     pub(super) async fn watch(&self, table: &Table) {
-        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+        let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
         loop {
-            let before = self.said.get();
+            let bytes_before = self.published_bytes.get();
             let mounts = table.public_streams();
             for (entry, stream) in &mounts {
-                let now = Seen { stream: Arc::clone(stream), listeners: entry.listeners.taken() };
+                let listeners = entry.listeners.taken();
+                let now = MountSnapshot { stream: Arc::clone(stream), listeners };
                 let name = entry.name.as_str();
-                match seen.get(name) {
-                    None => self.say("up", &MountStatus::of(entry, stream)),
+                match snapshots.get(name) {
+                    None => self.publish("up", &MountStatus::of(entry, stream)),
                     Some(before) if *before == now => continue,
-                    Some(before) => self.say_changes(entry, before, &now),
+                    Some(before) => self.publish_changes(entry, before, &now),
                 }
-                seen.insert(name.to_owned(), now);
+                snapshots.insert(name.to_owned(), now);
             }
-            seen.retain(|name, _| {
-                let there = mounts.iter().any(|(entry, _)| entry.name.as_str() == name);
-                if !there {
-                    self.say("down", &Named { name });
+            snapshots.retain(|name, _| {
+                let exists = mounts.iter().any(|(entry, _)| entry.name.as_str() == name);
+                if !exists {
+                    self.publish("down", &DownEvent { name });
                 }
-                there
+                exists
             });
-            // Not held while nothing happens: it would count against the limit on mounts.
+            // Not held while waiting: the entries would count against `limits.sources`.
             drop(mounts);
-            let said = self.said.get().saturating_sub(before);
-            sleep(TOGETHER.max(Duration::from_millis(said.saturating_mul(1000) / PACE))).await;
+            let bytes = self.published_bytes.get().saturating_sub(bytes_before);
+            let pause = Duration::from_millis(bytes.saturating_mul(1000) / MAX_RATE);
+            sleep(BATCH_INTERVAL.max(pause)).await;
             table.changed().await;
-            sleep(TOGETHER).await;
+            sleep(BATCH_INTERVAL).await;
         }
     }
 
-    fn say_changes(&self, entry: &Arc<MountEntry>, before: &Seen, now: &Seen) {
+    fn publish_changes(
+        &self,
+        entry: &Arc<MountEntry>,
+        before: &MountSnapshot,
+        now: &MountSnapshot,
+    ) {
         let (name, stream) = (entry.name.as_str(), &now.stream);
-        let anew = (
-            &before.stream.codec,
-            &before.stream.source.description,
-            before.stream.source.connected.wall,
-        ) != (&stream.codec, &stream.source.description, stream.source.connected.wall);
-        if anew {
-            // Another source, or another stream: whatever there is to know of it.
-            self.say("up", &MountStatus::of(entry, stream));
+        let is_replaced =
+            (
+                &before.stream.codec,
+                &before.stream.source.description,
+                before.stream.source.connected.wall,
+            ) != (&stream.codec, &stream.source.description, stream.source.connected.wall);
+        if is_replaced {
+            // Another source or another stream: any field may have changed.
+            self.publish("up", &MountStatus::of(entry, stream));
         } else if before.stream.tags != stream.tags {
             let tags = &stream.tags;
             let (title, artist) = (tags.title.as_deref(), tags.artist.as_deref());
-            self.say("title", &Titled { name, title, artist });
+            self.publish("title", &TitleEvent { name, title, artist });
         }
-        if !anew && before.stream.state != stream.state {
-            let (state, state_since) = (state(stream.state), date(stream.state_since.wall));
-            self.say(state, &Stated { name, state, state_since });
+        if !is_replaced && before.stream.state != stream.state {
+            let (state, state_since) = (state_name(stream.state), rfc3339(stream.state_since.wall));
+            self.publish(state, &StateEvent { name, state, state_since });
         }
         if before.listeners != now.listeners {
-            self.say("listeners", &Counted { name, listeners: now.listeners });
+            self.publish("listeners", &ListenersEvent { name, listeners: now.listeners });
         }
     }
 
-    fn say(&self, kind: &str, data: &impl Serialize) {
+    /// Adds an event to the log and wakes all subscribers.
+    fn publish(&self, kind: &str, data: &impl Serialize) {
         let number = *self.newest.borrow() + 1;
         let mut events = self.events.borrow_mut();
         if events.len() >= MAX_STORED_EVENTS {
             events.pop_front();
         }
-        let text = frame(Some((self.boot, number)), kind, data);
-        self.said.set(self.said.get().saturating_add(text.len() as u64));
+        let text = encode(Some((self.epoch, number)), kind, data);
+        let bytes = self.published_bytes.get().saturating_add(text.len() as u64);
+        self.published_bytes.set(bytes);
         events.push_back(StoredEvent { number, text });
         drop(events);
         self.newest.send_replace(number);
     }
 
-    /// Where all mounts are now, the same for all readers that ask at about the same time; a comment where there are none,
-    /// so that a reader that has gone is noticed.
-    fn times(&self, table: &Table) -> Bytes {
-        let mut last = self.times.borrow_mut();
-        if let Some((_, times)) = last.as_ref().filter(|(at, _)| at.elapsed() < CLOCK / 4) {
-            return times.clone();
+    /// Clock events of all mounts, shared by subscribers whose ticks are close together. They begin
+    /// with a comment, so that something is sent even if there are no mounts.
+    fn clock_events(&self, table: &Table) -> Bytes {
+        let mut cached = self.clock_events.borrow_mut();
+        let recent = cached.as_ref().filter(|(at, _)| at.elapsed() < CLOCK_INTERVAL / 4);
+        if let Some((_, events)) = recent {
+            return events.clone();
         }
-        let mut all = Vec::from(&b": still here\n\n"[..]);
+        let mut events = Vec::from(&b": still here\n\n"[..]);
         for (entry, _) in table.public_streams() {
             if let Some(clock) = StreamClock::of(&entry) {
-                all.extend(frame(None, "clock", &Timed { name: entry.name.as_str(), clock }));
+                let event = ClockEvent { name: entry.name.as_str(), clock };
+                events.extend(encode(None, "clock", &event));
             }
         }
-        let all = Bytes::from(all);
-        *last = Some((Instant::now(), all.clone()));
-        all
+        let events = Bytes::from(events);
+        *cached = Some((Instant::now(), events.clone()));
+        events
     }
 
-    /// A place for a reader that was at `last` (`Last-StoredEvent-ID`), if that is known and still here.
-    pub(super) fn join(
+    /// Adds a subscriber. It continues after the event `last_event_id`, if the log still has all
+    /// events after that one.
+    pub(super) fn subscribe(
         &self,
-        last: Option<&str>,
-        permit: AdmissionSlot,
+        last_event_id: Option<&str>,
+        slot: AdmissionSlot,
     ) -> (Subscriber, Channel<Bytes>) {
         let (sender, body) = Channel::new(1);
-        let heard = last.and_then(|last| {
-            let (boot, number) = last.split_once('-')?;
-            let (boot, number): (u64, u64) = (boot.parse().ok()?, number.parse().ok()?);
+        let last_received = last_event_id.and_then(|id| {
+            let (epoch, number) = id.split_once('-')?;
+            let (epoch, number): (u64, u64) = (epoch.parse().ok()?, number.parse().ok()?);
             let oldest = self.events.borrow().front().map_or(0, |event| event.number - 1);
-            (boot == self.boot && (oldest..=*self.newest.borrow()).contains(&number))
+            (epoch == self.epoch && (oldest..=*self.newest.borrow()).contains(&number))
                 .then_some(number)
         });
-        (Subscriber { sender, heard, newest: self.newest.subscribe(), permit }, body)
+        (Subscriber { sender, last_received, newest: self.newest.subscribe(), slot }, body)
     }
 
-    /// Serves a reader until it leaves.
-    pub(super) async fn serve(&self, mut place: Subscriber, table: &Table) {
-        // Whether it can still be sent to is what counts: an error means that it has left.
-        let _ = self.feed(&mut place, table).await;
+    /// Sends events to a subscriber until it disconnects.
+    pub(super) async fn serve(&self, mut subscriber: Subscriber, table: &Table) {
+        // The only error is that the subscriber has disconnected.
+        let _ = self.send_events(&mut subscriber, table).await;
     }
 
-    async fn feed(&self, place: &mut Subscriber, table: &Table) -> Result<(), Gone> {
-        let mut clock = interval(CLOCK);
+    async fn send_events(
+        &self,
+        subscriber: &mut Subscriber,
+        table: &Table,
+    ) -> Result<(), Disconnected> {
+        let mut clock = interval(CLOCK_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut next = place.heard.map(|heard| heard + 1);
+        let mut next = subscriber.last_received.map(|number| number + 1);
         loop {
             match next.and_then(|number| self.event(number)) {
-                Some(Kept::Event(text)) => {
-                    place.send(text).await?;
+                Some(LoggedEvent::Published(text)) => {
+                    subscriber.send(text).await?;
                     next = next.map(|number| number + 1);
                 }
-                Some(Kept::None) => tokio::select! {
-                    changed = place.newest.changed() => changed.map_err(|_| Gone)?,
-                    _ = clock.tick() => place.send(self.times(table)).await?,
+                Some(LoggedEvent::Future) => tokio::select! {
+                    changed = subscriber.newest.changed() => changed.map_err(|_| Disconnected)?,
+                    _ = clock.tick() => subscriber.send(self.clock_events(table)).await?,
                 },
-                // It has heard nothing yet, or what it would hear next is not kept any more.
+                // A new subscriber, or one whose next event is no longer in the log.
                 None => {
                     let newest = *self.newest.borrow();
-                    self.snapshot(place, newest, table).await?;
+                    self.send_all_mounts(subscriber, newest, table).await?;
                     next = Some(newest + 1);
                 }
             }
         }
     }
 
-    /// The event of this number; `None` if it is not kept any more.
-    fn event(&self, number: u64) -> Option<Kept> {
+    /// Looks up an event by its number. `None` if the log no longer has it.
+    fn event(&self, number: u64) -> Option<LoggedEvent> {
         let events = self.events.borrow();
-        let Some(oldest) = events.front() else { return Some(Kept::None) };
-        let at = number.checked_sub(oldest.number)?;
-        Some(events.get(at as usize).map_or(Kept::None, |event| Kept::Event(event.text.clone())))
+        let Some(oldest) = events.front() else { return Some(LoggedEvent::Future) };
+        let index = number.checked_sub(oldest.number)?;
+        let event = events.get(index as usize);
+        Some(event.map_or(LoggedEvent::Future, |event| LoggedEvent::Published(event.text.clone())))
     }
 
-    /// Sends the state of all mounts as one event, mount by mount, so that the whole of it is never in memory.
-    async fn snapshot(
+    /// Sends the state of all mounts as one event. It is sent mount by mount, so that it is never
+    /// in memory as a whole.
+    async fn send_all_mounts(
         &self,
-        place: &mut Subscriber,
+        subscriber: &mut Subscriber,
         newest: u64,
         table: &Table,
-    ) -> Result<(), Gone> {
-        // A reader that takes its time must not keep a mount in its place.
+    ) -> Result<(), Disconnected> {
+        // Weak, because a slow subscriber must not keep a mount in memory, where it would count
+        // against `limits.sources`.
         let mounts = table.public_streams();
         let mounts: Vec<(Weak<MountEntry>, Arc<StreamInfo>)> =
             mounts.into_iter().map(|(entry, stream)| (Arc::downgrade(&entry), stream)).collect();
-        let id = format!("id: {}-{newest}\nevent: mounts\ndata: {{\"mounts\":[", self.boot);
-        place.send(id.into()).await?;
+        let head = format!("id: {}-{newest}\nevent: mounts\ndata: {{\"mounts\":[", self.epoch);
+        subscriber.send(head.into()).await?;
         let mut first = true;
         for (entry, stream) in mounts {
             let Some(entry) = entry.upgrade() else { continue };
@@ -264,46 +293,48 @@ impl EventLog {
             let mount =
                 serde_json::to_string(&MountStatus::of(&entry, &stream)).unwrap_or_default();
             drop(entry);
-            place.send(format!("{comma}{mount}").into()).await?;
+            subscriber.send(format!("{comma}{mount}").into()).await?;
         }
-        place.send(Bytes::from_static(b"]}\n\n")).await
+        subscriber.send(Bytes::from_static(b"]}\n\n")).await
     }
 }
 
-/// What there is of an event.
-enum Kept {
-    Event(Bytes),
-    /// It has not happened yet.
-    None,
+/// The result of looking up an event that has not been removed from the log.
+enum LoggedEvent {
+    /// The encoded event.
+    Published(Bytes),
+    /// The event has not been published yet.
+    Future,
 }
 
-/// The reader has left.
-struct Gone;
+/// The subscriber has disconnected.
+struct Disconnected;
 
-/// A reader's place.
+/// A client that receives events.
 pub(super) struct Subscriber {
     sender: Sender<Bytes>,
-    /// The last event that it has heard.
-    heard: Option<u64>,
+    /// Number of the last event that it has received, from `Last-Event-ID`.
+    last_received: Option<u64>,
     newest: watch::Receiver<u64>,
-    permit: AdmissionSlot,
+    slot: AdmissionSlot,
 }
 
 impl Subscriber {
-    /// For [`Admission::held_by`](crate::client::Admission::held_by).
+    /// Identifies its slot, for [`Admission::set_task`](crate::client::Admission::set_task).
     pub(super) fn id(&self) -> usize {
-        self.permit.id()
+        self.slot.id()
     }
 
-    /// Waits until there is room for it; who never makes any is the connection's affair.
-    async fn send(&mut self, text: Bytes) -> Result<(), Gone> {
-        self.sender.send_data(text).await.map_err(|_| Gone)
+    /// Sends a part of the stream, and waits until there is room for it.
+    /// `TrackedSocket::wait_for_stall` limits that time.
+    async fn send(&mut self, text: Bytes) -> Result<(), Disconnected> {
+        self.sender.send_data(text).await.map_err(|_| Disconnected)
     }
 }
 
-/// One event as the stream has it. JSON has no line breaks, so nothing in it can end the event.
-fn frame(id: Option<(u64, u64)>, kind: &str, data: &impl Serialize) -> Bytes {
-    let id = id.map_or_else(String::new, |(boot, number)| format!("id: {boot}-{number}\n"));
+/// Encodes an event. JSON contains no line breaks, so `data` fits into one `data:` line.
+fn encode(id: Option<(u64, u64)>, kind: &str, data: &impl Serialize) -> Bytes {
+    let id = id.map_or_else(String::new, |(epoch, number)| format!("id: {epoch}-{number}\n"));
     let data = serde_json::to_string(data).unwrap_or_default();
     format!("{id}event: {kind}\ndata: {data}\n\n").into()
 }

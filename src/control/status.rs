@@ -1,27 +1,28 @@
-//! `status-json.xsl` as Icecast 2.4 shapes it.
+//! `status-json.xsl` in the format of Icecast 2.4.
 //!
-//! Same keys, same types, with its two slips left out: text stays text whatever it looks
-//! like, and what cannot be JSON never gets in. Readers take the mount from `listenurl`. Beyond
-//! Icecast's keys there are those that say whether a source is heard and what was done about it.
+//! Keys and types are Icecast's, without two of its defects: a text that looks like a number stays
+//! a string, and the document is always valid JSON. Client programs take the name of a mount from
+//! `listenurl`. In addition to Icecast's keys, `state`, `state_since_iso8601`,
+//! `silence_inserted_seconds` and `late_dropped_seconds` describe gaps.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::render::{dates, measured_bitrate, seconds, state, url_path};
+use super::render::{icecast_dates, measured_bitrate, seconds, state_name, url_path};
 use super::settings::ControlSettings;
 use crate::http::SERVER;
 use crate::mount::{MountEntry, StreamInfo};
 
-/// The server, as it describes itself.
+/// The description of the server in Icecast's documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Station {
-    /// In its configuration's words.
-    pub about: Arc<ControlSettings>,
-    /// Where it is reached, for this request: scheme, host, port and prefix.
-    pub base: String,
-    /// Since when it runs.
+    /// The configured description.
+    pub settings: Arc<ControlSettings>,
+    /// Base of listen URLs for this request: scheme, host, port and prefix.
+    pub base_url: String,
+    /// When the server started.
     pub since: SystemTime,
 }
 
@@ -43,12 +44,12 @@ struct Icestats<'a> {
     dummy: (),
 }
 
-/// One is an object, more are an array.
+/// As in Icecast, a single source is an object, and several are an array.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum SourceList<'a> {
     One(Box<SourceStats<'a>>),
-    More(Vec<SourceStats<'a>>),
+    Several(Vec<SourceStats<'a>>),
 }
 
 #[derive(Serialize)]
@@ -80,24 +81,24 @@ struct SourceStats<'a> {
     dummy: (),
 }
 
-/// Renders the document for the mounts that can be heard, in their order.
+/// Renders the document for these mounts, in their order.
 ///
 /// # Panics
-/// Never: no value in it can fail to become JSON.
+/// If serialization fails, which does not happen for structs of strings and numbers.
 pub(crate) fn render(station: &Station, mounts: &[(Arc<MountEntry>, Arc<StreamInfo>)]) -> String {
     let mut sources: Vec<_> =
         mounts.iter().map(|(entry, stream)| SourceStats::of(station, entry, stream)).collect();
     let source = match sources.len() {
         0 => None,
         1 => sources.pop().map(|source| SourceList::One(Box::new(source))),
-        _ => Some(SourceList::More(sources)),
+        _ => Some(SourceList::Several(sources)),
     };
-    let (server_start, server_start_iso8601) = dates(station.since);
+    let (server_start, server_start_iso8601) = icecast_dates(station.since);
     let document = Document {
         icestats: Icestats {
-            admin: &station.about.admin,
-            host: &station.about.hostname,
-            location: &station.about.location,
+            admin: &station.settings.admin,
+            host: &station.settings.hostname,
+            location: &station.settings.location,
             server_id: SERVER,
             server_start,
             server_start_iso8601,
@@ -105,34 +106,34 @@ pub(crate) fn render(station: &Station, mounts: &[(Arc<MountEntry>, Arc<StreamIn
             dummy: (),
         },
     };
-    serde_json::to_string(&document).expect("plain strings and numbers")
+    serde_json::to_string(&document).expect("structs of strings and numbers serialize")
 }
 
 impl<'a> SourceStats<'a> {
     fn of(station: &Station, entry: &MountEntry, stream: &'a StreamInfo) -> Self {
-        let about = &stream.source.description;
-        let (stream_start, stream_start_iso8601) = dates(stream.source.connected.wall);
-        // What Icecast writes where a source says nothing.
+        let source = &stream.source.description;
+        let (stream_start, stream_start_iso8601) = icecast_dates(stream.source.connected.wall);
+        // The defaults are Icecast's.
         let or = |text: &'a Option<String>, default| text.as_deref().unwrap_or(default);
         Self {
             artist: stream.tags.artist.as_deref(),
-            audio_info: about.audio_info.as_deref(),
-            bitrate: about
+            audio_info: source.audio_info.as_deref(),
+            bitrate: source
                 .bitrate
                 .map_or_else(|| measured_bitrate(entry, stream) / 1000, u64::from),
             channels: stream.codec.channels(),
-            genre: or(&about.genre, "various"),
+            genre: or(&source.genre, "various"),
             listener_peak: entry.listeners.peak(),
             listeners: entry.listeners.taken(),
             late_dropped_seconds: seconds(&entry.counters.late),
             listenurl: listen_url(station, entry.name.as_str()),
-            server_description: or(&about.description, "Unspecified description"),
-            server_name: or(&about.name, "Unspecified name"),
+            server_description: or(&source.description, "Unspecified description"),
+            server_name: or(&source.name, "Unspecified name"),
             server_type: "audio/ogg",
-            server_url: about.url.as_deref(),
+            server_url: source.url.as_deref(),
             silence_inserted_seconds: seconds(&entry.counters.silence),
-            state: state(stream.state),
-            state_since_iso8601: dates(stream.state_since.wall).1,
+            state: state_name(stream.state),
+            state_since_iso8601: icecast_dates(stream.state_since.wall).1,
             stream_start,
             stream_start_iso8601,
             subtype: stream.codec.name(),
@@ -142,7 +143,7 @@ impl<'a> SourceStats<'a> {
     }
 }
 
-/// Where a mount is heard.
+/// The URL at which a mount's stream is served.
 pub(crate) fn listen_url(station: &Station, mount: &str) -> String {
-    format!("{}{}", station.base, url_path(mount))
+    format!("{}{}", station.base_url, url_path(mount))
 }

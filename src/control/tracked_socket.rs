@@ -1,5 +1,5 @@
-//! A control-plane connection as hyper reads and writes it: what the door has read already, then the
-//! socket; and how much has been written, to see whether the client takes it.
+//! Adapts a control-plane connection to hyper: replays the bytes that the door has read, and counts
+//! the bytes written to detect a client that does not read.
 
 use std::cell::Cell;
 use std::io;
@@ -19,40 +19,41 @@ use tokio::time::sleep;
 use crate::clock::Clock;
 use crate::tcp::{AckProgress, unacknowledged};
 
-/// How often the kernel is asked whether the client takes its answer.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which the kernel is asked whether the client has acknowledged more bytes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The socket, and what is known of it while hyper has the [`HyperIo`].
+/// The socket and the number of bytes written to it, shared with the [`HyperIo`].
 #[derive(Clone, Debug)]
 pub(super) struct TrackedSocket {
     pub(super) socket: Rc<TcpStream>,
     written: Rc<Cell<u64>>,
 }
 
-/// What hyper reads from and writes to.
+/// The stream that hyper reads from and writes to.
 pub(super) struct HyperIo {
     connection: TrackedSocket,
-    /// What the door has read.
+    /// Bytes that the door has read, which come before those of the socket.
     read: Chain<Bytes, Bytes>,
 }
 
 impl TrackedSocket {
-    /// A connection from which the door has read a request's `head` and the bytes after it.
+    /// Wraps a connection from which the door has read a request's `head` and the bytes `read`
+    /// after it.
     pub(super) fn new(socket: TcpStream, head: Bytes, read: Vec<u8>) -> (Self, HyperIo) {
         let connection = Self { socket: Rc::new(socket), written: Rc::default() };
         (connection.clone(), HyperIo { connection, read: head.chain(Bytes::from(read)) })
     }
 
-    /// Waits until the client has acknowledged nothing for `limit` although something waited for it,
-    /// or until nothing has been sent to it for as long after it asked.
-    pub(super) async fn stalls(&self, limit: Duration, clock: &Clock) {
-        let (began, mut progress) = (clock.now(), AckProgress::new(clock.now()));
+    /// Waits until the client has acknowledged nothing for `limit` although data was in flight, or
+    /// until nothing at all was written within `limit`.
+    pub(super) async fn wait_for_stall(&self, limit: Duration, clock: &Clock) {
+        let (start, mut progress) = (clock.now(), AckProgress::new(clock.now()));
         loop {
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
             let (now, written) = (clock.now(), self.written.get());
-            let waiting = unacknowledged(&self.socket).unwrap_or(0);
-            let unanswered = written == 0 && now.saturating_duration_since(began) >= limit;
-            if unanswered || progress.stalled(written, waiting, now) >= limit {
+            let in_flight = unacknowledged(&self.socket).unwrap_or(0);
+            let no_response = written == 0 && now.saturating_duration_since(start) >= limit;
+            if no_response || progress.stalled(written, in_flight, now) >= limit {
                 return;
             }
         }
@@ -60,12 +61,12 @@ impl TrackedSocket {
 }
 
 impl HyperIo {
-    fn count(&self, written: io::Result<usize>) -> io::Result<usize> {
-        if let Ok(n) = written {
-            let all = &self.connection.written;
-            all.set(all.get().saturating_add(n as u64));
+    fn count_written(&self, result: io::Result<usize>) -> io::Result<usize> {
+        if let Ok(n) = result {
+            let total = &self.connection.written;
+            total.set(total.get().saturating_add(n as u64));
         }
-        written
+        result
     }
 }
 
@@ -112,7 +113,7 @@ impl AsyncWrite for HyperIo {
             ready!(self.connection.socket.poll_write_ready(context))?;
             match self.connection.socket.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(self.count(written)),
+                result => return Poll::Ready(self.count_written(result)),
             }
         }
     }

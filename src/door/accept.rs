@@ -1,4 +1,4 @@
-//! The accept loop, and the slots in which connections wait for their request to be complete.
+//! The accept loop. It limits the number of connections that have not yet been handed over.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,23 +17,25 @@ use crate::log::journal;
 use crate::platform::Heartbeat;
 use crate::quota::Quota;
 
-/// The most connections that may wait at the door.
+/// Maximum number of connections at the door. Beyond it, a connection is evicted for each new one.
 pub(crate) const MAX_WAITING: usize = 256;
-/// Connections beyond [`MAX_WAITING`] that may be sent a reply; more are reset.
+/// Maximum number of connections beyond [`MAX_WAITING`] that are being sent a 503. Further
+/// connections are reset.
 pub(crate) const MAX_REFUSING: usize = 64;
-/// How long the accept loop pauses when the system has no descriptor or memory left.
+/// Pause of the accept loop after an error, for example when the process is out of file
+/// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The door of a server.
+/// Accepts connections and starts a task for each.
 pub(crate) struct Door {
     dispatcher: Rc<Dispatcher>,
     waiting: Rc<Admission>,
-    /// Connections that found no slot and are being sent a reply.
+    /// Counts connections that got no slot and are being sent a 503.
     refusing: Arc<Quota>,
 }
 
 impl Door {
-    /// A door whose connections are served by this dispatcher.
+    /// Creates a door whose connections are served by `dispatcher`.
     pub(crate) fn new(dispatcher: Dispatcher) -> Self {
         Self {
             dispatcher: Rc::new(dispatcher),
@@ -42,7 +44,8 @@ impl Door {
         }
     }
 
-    /// Accepts on all sockets until `stop` turns true; each has the heartbeat of its loop.
+    /// Accepts connections on all sockets until `stop` becomes true. Each socket comes with the
+    /// heartbeat of its accept loop.
     pub(crate) async fn serve(
         self,
         sockets: Vec<(TcpListener, Heartbeat)>,
@@ -56,7 +59,7 @@ impl Door {
                 }
                 let clock = door.dispatcher.clock().clone();
                 spawn_local(async move { clock.beat().await });
-                // An error means that the sender is gone, and with it the server.
+                // An error means that the sender was dropped because the server is shutting down.
                 let _ = stop.wait_for(|&stop| stop).await;
             })
             .await;
@@ -76,7 +79,7 @@ impl Door {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     if !std::mem::replace(&mut paused, true) {
-                        journal!(error, ACCEPT_PAUSED, %error, "cannot accept connections for now");
+                        journal!(error, ACCEPT_PAUSED, %error, "cannot accept connections; retrying");
                     }
                     heartbeat.during(sleep(ACCEPT_PAUSE)).await;
                 }
@@ -84,7 +87,7 @@ impl Door {
         }
     }
 
-    /// Gives a connection a slot and a task.
+    /// Starts a task for a connection if there is an admission slot for it.
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let dispatcher = Rc::clone(&self.dispatcher);
         if let Ok(slot) = self.waiting.admit(dispatcher.client_before_request(peer)) {
@@ -93,9 +96,9 @@ impl Door {
                 dispatcher.serve(stream, peer).await;
                 drop(slot);
             });
-            return self.waiting.held_by(id, task.abort_handle());
+            return self.waiting.set_task(id, task.abort_handle());
         }
-        // Beyond this limit the connection is dropped, and so reset.
+        // Returning here drops the connection, which resets it (SO_LINGER is 0).
         let Some(permit) = self.refusing.take(MAX_REFUSING) else { return };
         spawn_local(async move {
             dispatcher.refuse(stream, peer, &busy()).await;

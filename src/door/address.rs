@@ -1,4 +1,4 @@
-//! The client's address, which only trusted proxies may state for another.
+//! Determines the client's address, taking the forwarding fields of trusted proxies into account.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -9,38 +9,42 @@ use ipnet::IpNet;
 use crate::client_addr::ClientAddr;
 use crate::http::RequestHead;
 
-/// Finds the client behind `peer`: walks the forwarding fields from the right, skips trusted proxies,
-/// and returns the first address that is not trusted.
+/// Finds the client behind `peer`: walks the forwarding fields from the right, skips trusted
+/// proxies, and returns the first address that is not trusted.
 ///
-/// Where both fields are present, `X-Forwarded-For` counts: proxies write it without being configured
-/// to, and many pass on a `Forwarded` that the client invented.
+/// If both fields are present, `X-Forwarded-For` is used: most proxies write it by default, and
+/// many forward a `Forwarded` field from the client unchanged.
 pub fn client_of(peer: IpAddr, head: &RequestHead, trusted: &[IpNet]) -> ClientAddr {
     let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
     if !trusts(&peer) {
         return ClientAddr { address: peer, is_proxy: false, behind_proxy: false };
     }
-    let said = |name, read: fn(&str) -> Option<IpAddr>| {
-        // In bytes, from the end: what a client put before the proxy's own entry may be any bytes.
+    let first_untrusted = |name, parse: fn(&str) -> Option<IpAddr>| {
+        // Split as bytes, because entries that the client sent need not be UTF-8.
         let hops = head.values(name).rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
-        let mut hops = hops.map(|hop| std::str::from_utf8(hop).ok().and_then(read));
-        // A hop that cannot be read may hide anything before it.
+        let mut hops = hops.map(|hop| std::str::from_utf8(hop).ok().and_then(parse));
+        // Stops at a hop that cannot be parsed: the entries before it are not trustworthy.
         hops.find(|hop| hop.as_ref().is_none_or(|address| !trusts(address))).flatten()
     };
-    let written = head.values("x-forwarded-for").next().is_some();
-    let client =
-        if written { said("x-forwarded-for", address) } else { said("forwarded", forwarded) };
+    let has_x_forwarded_for = head.values("x-forwarded-for").next().is_some();
+    let client = if has_x_forwarded_for {
+        first_untrusted("x-forwarded-for", parse_address)
+    } else {
+        first_untrusted("forwarded", parse_forwarded)
+    };
     ClientAddr { address: client.unwrap_or(peer), is_proxy: client.is_none(), behind_proxy: true }
 }
 
-/// The `for=` of one element of `Forwarded` (RFC 7239).
-fn forwarded(element: &str) -> Option<IpAddr> {
+/// Parses the `for=` parameter of one element of `Forwarded` (RFC 7239, section 5.2).
+fn parse_forwarded(element: &str) -> Option<IpAddr> {
     let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
     let (_, node) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
-    address(node.trim_matches('"'))
+    parse_address(node.trim_matches('"'))
 }
 
-fn address(text: &str) -> Option<IpAddr> {
+/// Parses an address, with or without brackets, with or without a port.
+fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address: Option<IpAddr> = bare.parse().ok();
@@ -53,7 +57,8 @@ fn address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, fields: &str) -> (String, bool) {
+    /// Address and `is_proxy` of the client that is found.
+    fn found(peer: &str, fields: &str) -> (String, bool) {
         let mut text = format!("GET / HTTP/1.1\r\n{fields}\r\n").into_bytes();
         let head = RequestHead::take(&mut text).unwrap().unwrap();
         let trusted = ["10.89.0.0/16".parse().unwrap(), "::1/128".parse().unwrap()];
@@ -66,29 +71,29 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_believed_nothing() {
-        assert_eq!(seen("192.0.2.9", "X-Forwarded-For: 192.0.2.1\r\n"), client("192.0.2.9"));
-        assert_eq!(seen("::ffff:192.0.2.9", ""), client("192.0.2.9"));
+    fn forwarding_fields_of_untrusted_peers_are_ignored() {
+        assert_eq!(found("192.0.2.9", "X-Forwarded-For: 192.0.2.1\r\n"), client("192.0.2.9"));
+        assert_eq!(found("::ffff:192.0.2.9", ""), client("192.0.2.9"));
     }
 
     #[test]
-    fn the_client_is_the_last_hop_that_is_no_proxy() {
+    fn the_client_is_the_last_untrusted_hop() {
         let fields = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Forwarded-For: 10.89.0.7\r\n";
-        assert_eq!(seen("10.89.0.2", fields), client("192.0.2.1"));
+        assert_eq!(found("10.89.0.2", fields), client("192.0.2.1"));
         let fields = "Forwarded: for=6.6.6.6;proto=http, For=\"[2001:db8::7]:4711\"\r\n";
-        assert_eq!(seen("10.89.0.2", fields), client("2001:db8::7"));
+        assert_eq!(found("10.89.0.2", fields), client("2001:db8::7"));
         assert_eq!(
-            seen("::ffff:10.89.0.2", "X-Forwarded-For: 192.0.2.1:99\r\n"),
+            found("::ffff:10.89.0.2", "X-Forwarded-For: 192.0.2.1:99\r\n"),
             client("192.0.2.1")
         );
     }
 
     #[test]
-    fn a_proxy_that_says_nothing_readable_stands_for_nobody() {
+    fn a_missing_or_unreadable_address_leaves_the_client_unknown() {
         let both = "Forwarded: for=6.6.6.6\r\nX-Forwarded-For: 192.0.2.1\r\n";
-        assert_eq!(seen("10.89.0.2", both), client("192.0.2.1"), "what the client made up");
+        assert_eq!(found("10.89.0.2", both), client("192.0.2.1"), "X-Forwarded-For wins");
         for fields in ["", "X-Forwarded-For: unknown\r\n", "X-Forwarded-For: 192.0.2.1, ?\r\n"] {
-            assert_eq!(seen("10.89.0.2", fields), ("10.89.0.2".to_owned(), true), "{fields}");
+            assert_eq!(found("10.89.0.2", fields), ("10.89.0.2".to_owned(), true), "{fields}");
         }
     }
 }

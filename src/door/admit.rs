@@ -1,4 +1,4 @@
-//! Whether a source or a listener gets what it asks for: logins, access rules, limits.
+//! Admits sources and listeners: checks logins and access rules, and takes permits from the quotas.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -23,25 +23,25 @@ use crate::listener::{Amount, ListenerSession, Player, amount};
 use crate::mount::{ListenerInfo, MountEntry, Name, NoRoom, Reservation, Table};
 use crate::quota::{Permit, Quota};
 
-/// How long a source waits for the place of a mount whose stream has ended.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the table is asked whether that place is free.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Interval at which the reservation is tried again during [`RESERVE_TIMEOUT`].
+const RESERVE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Login guards, one for each kind of login: wrong passwords for one do not lock a client out of the
-/// others.
+/// The login guards of the door. Wrong source passwords do not lock a client out as a listener, and
+/// vice versa.
 #[derive(Debug)]
 pub(crate) struct LoginGuards {
-    /// For sources.
+    /// Guards the logins of sources.
     pub(crate) sources: LoginGuard,
-    /// For listeners.
+    /// Guards the credentials of listeners.
     pub(crate) listeners: LoginGuard,
-    /// Checks listeners' passwords.
+    /// Checks listeners' passwords against bcrypt hashes, on a separate thread.
     pub(crate) checker: PasswordChecker,
 }
 
-/// Decides who is let in, and counts those who are.
+/// Checks whether clients may do what they request, and counts them against the quotas.
 pub(crate) struct Admittance {
     settings: Arc<ArcSwap<DoorSettings>>,
     table: Arc<Table>,
@@ -51,7 +51,7 @@ pub(crate) struct Admittance {
 }
 
 impl Admittance {
-    /// Lets clients in by the settings in force; `listeners` counts those of the whole server.
+    /// Creates an admittance. `listeners` is the quota of the whole server.
     pub(crate) fn new(
         settings: Arc<ArcSwap<DoorSettings>>,
         table: Arc<Table>,
@@ -62,10 +62,10 @@ impl Admittance {
         Self { settings, table, listeners, guards, per_client }
     }
 
-    /// Takes a connection permit for a peer that is not a proxy, before its request is known.
+    /// Takes a connection permit for a peer before its request is known. Trusted proxies need none.
     ///
     /// # Errors
-    /// The reply to a client that has as many connections as it may.
+    /// The reply to send, with status 429, if the client has reached its limit of connections.
     pub(super) fn take_peer_permit(
         &self,
         peer: IpAddr,
@@ -74,22 +74,21 @@ impl Admittance {
         if settings.limits.connections_per_ip == 0 || settings.trusts(peer) {
             return Ok(None);
         }
-        self.take_permit_of(peer, &settings.limits).map(Some)
+        self.take_client_permit(peer, &settings.limits).map(Some)
     }
 
-    fn take_permit_of(&self, client: IpAddr, limits: &Limits) -> Result<Permit, Reply> {
+    fn take_client_permit(&self, client: IpAddr, limits: &Limits) -> Result<Permit, Reply> {
         let limit = limits.connections_per_ip;
         self.per_client.take(client, limit).ok_or_else(|| {
-            let sentence = format!("This address has all of its {limit} connections already.");
+            let sentence = format!("This address has reached its connection limit of {limit}.");
             Reply::new(429, sentence).with("Retry-After", "10")
         })
     }
 
-    /// Takes the client's connection permit, for a request whose client was not known before: one
-    /// that came through a proxy.
+    /// Takes the client's connection permit for a request that came through a trusted proxy.
     ///
     /// # Errors
-    /// The reply to a client that has as many connections as it may.
+    /// The reply to send, with status 429, if the client has reached its limit of connections.
     pub(super) fn take_permit(
         &self,
         request: &Request,
@@ -97,19 +96,19 @@ impl Admittance {
     ) -> Result<(), Reply> {
         let (limits, client) = (&request.settings.limits, request.client);
         if client.behind_proxy {
-            // The request before this one, on the same connection, may have been another client's.
+            // The previous request on this connection may have come from another client.
             *permit = None;
         }
         if limits.connections_per_ip > 0 && permit.is_none() && !client.is_proxy {
-            *permit = Some(self.take_permit_of(client.address, limits)?);
+            *permit = Some(self.take_client_permit(client.address, limits)?);
         }
         Ok(())
     }
 
-    /// Checks a source's login and reserves its mount.
+    /// Checks the login of a source and reserves its mount.
     ///
     /// # Errors
-    /// The reply to a wrong login, or where all mounts are taken.
+    /// The reply to send if the login is wrong or `limits.sources` is reached.
     pub(super) async fn admit_source(
         &self,
         request: &Request,
@@ -126,21 +125,21 @@ impl Admittance {
         Ok(reservation)
     }
 
-    /// Reserves a mount, if there is room for it or will be in a moment.
+    /// Reserves a mount. If all are in use but one is being removed, waits for it.
     async fn reserve(
         &self,
         name: &Name,
         limit: usize,
         clock: &Clock,
     ) -> Result<Reservation, Reply> {
-        let end = clock.now().checked_add(PLACE_TIMEOUT);
+        let deadline = clock.now().checked_add(RESERVE_TIMEOUT);
         loop {
-            // The rules in force now: a mount that is created keeps those it is created with until
-            // the next reload.
+            // Loads the current rules: a reload may have happened while this waited, and a new
+            // mount keeps its rules until the next reload.
             match self.table.reserve(name, limit, || self.settings.load().rules.of(name)) {
                 Ok(reservation) => return Ok(reservation),
-                Err(NoRoom::Soon) if end.is_some_and(|end| clock.now() < end) => {
-                    sleep(POLL_INTERVAL).await;
+                Err(NoRoom::Soon) if deadline.is_some_and(|deadline| clock.now() < deadline) => {
+                    sleep(RESERVE_INTERVAL).await;
                 }
                 Err(_) => {
                     let sentence =
@@ -151,17 +150,18 @@ impl Admittance {
         }
     }
 
-    /// Whether a client may listen to a mount; until when, if it came by a link.
+    /// Checks whether a client may listen to a mount. Returns the end of its access if it came with
+    /// a link.
     ///
     /// # Errors
-    /// The reply to a client that may not.
+    /// The reply to send if the client may not listen.
     pub(super) async fn check_access(
         &self,
         request: &Request,
         entry: &MountEntry,
         clock: &Clock,
     ) -> Result<Option<Instant>, Reply> {
-        let access = &entry.settings_now().access;
+        let access = &entry.settings_arc().access;
         let target = request.target.as_ref().map_err(Clone::clone)?;
         let authorization = request.head.field("authorization");
         let query_token = target.percent_decoded_parameter("token");
@@ -178,19 +178,18 @@ impl Admittance {
         let (name, now) = (entry.name.as_str(), SystemTime::now());
         let credential = access.credential(name, &presented);
         if let Some(credential) = &credential {
-            guard.try_again(client, credential)?;
+            guard.check_lockout(client, credential)?;
         }
         let key = request.settings.share_key.as_ref();
         let verdict = access.decide(name, client.address, &presented, key, now);
         let verdict = match verdict {
-            Verdict::If { password, hash, known } => {
+            Verdict::CheckHash { password, hash, known } => {
                 let address = (!client.is_proxy).then_some(client.address);
                 match self.guards.checker.check(address, password, hash, clock).await {
-                    Ok(true) if known => Verdict::Welcome,
+                    Ok(true) if known => Verdict::Admit,
                     Ok(_) => Verdict::WrongPassword,
                     Err(CheckerOverloaded) => {
-                        let sentence =
-                            "Too many passwords are being checked; try again in a moment.";
+                        let sentence = "Too many password checks at once; try again in a moment.";
                         return Err(Reply::new(503, sentence).with("Retry-After", "2"));
                     }
                 }
@@ -198,7 +197,7 @@ impl Admittance {
             verdict => verdict,
         };
         match (&verdict, &credential) {
-            (Verdict::Welcome, Some(credential)) => guard.was_right(client, credential),
+            (Verdict::Admit, Some(credential)) => guard.was_right(client, credential),
             (
                 Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
                 _,
@@ -212,10 +211,10 @@ impl Admittance {
         Ok(link.and_then(|link| link.end(now, Instant::now())))
     }
 
-    /// Takes a listener's permits and registers it.
+    /// Takes a listener's permits and registers it. Returns its burst and its session.
     ///
     /// # Errors
-    /// The reply where the server or the mount has as many listeners as it may.
+    /// The reply to send, with status 503, if the server or the mount has reached its limit.
     pub(super) fn admit_listener(
         &self,
         request: &Request,
@@ -224,22 +223,22 @@ impl Admittance {
         until: Option<Instant>,
         permit: Option<Permit>,
     ) -> Result<(Amount, ListenerSession), Reply> {
-        let full = |what: String| Reply::new(503, what).with("Retry-After", "10");
+        let full = |what, limit| {
+            let sentence = format!("{what} has reached its listener limit of {limit}.");
+            Reply::new(503, sentence).with("Retry-After", "10")
+        };
         let limit = request.settings.limits.listeners;
-        let of_server = self.listeners.take(limit);
-        let of_server = of_server
-            .ok_or_else(|| full(format!("This server has all of its {limit} listeners.")))?;
+        let of_server = self.listeners.take(limit).ok_or_else(|| full("This server", limit))?;
         let limit = entry.settings().max_listeners;
         let of_mount = entry.listeners.take(if limit == 0 { usize::MAX } else { limit });
-        let of_mount = of_mount
-            .ok_or_else(|| full(format!("This microphone has all of its {limit} listeners.")))?;
+        let of_mount = of_mount.ok_or_else(|| full("This microphone", limit))?;
         let player = Player {
             fetch_dest: request.head.field("sec-fetch-dest"),
             agent: request.head.field("user-agent"),
             range: request.head.field("range").is_some(),
         };
         let burst = amount(listener.burst, entry.settings().burst, player);
-        let agent = request.shown_field("user-agent").unwrap_or_default();
+        let agent = request.sanitized_field("user-agent").unwrap_or_default();
         let info = ListenerInfo::new(request.client.address, &agent);
         let session = ListenerSession {
             registration: entry.directory.enter(info),
@@ -250,23 +249,32 @@ impl Admittance {
     }
 }
 
-/// The reply to a client that may not listen.
+/// The reply to a client that may not listen; `None` if it may.
 fn refusal(verdict: &Verdict) -> Option<Reply> {
-    let ask = |how: &str, sentence: &str| {
-        let realm = format!("{how} realm=\"silvacast listener\"");
-        Some(Reply::new(401, sentence).with("WWW-Authenticate", realm))
+    let unauthorized = |scheme: &str, sentence: &str| {
+        let challenge = format!("{scheme} realm=\"silvacast listener\"");
+        Some(Reply::new(401, sentence).with("WWW-Authenticate", challenge))
     };
     match verdict {
-        Verdict::Welcome | Verdict::If { .. } => None,
-        Verdict::AskPassword => ask("Basic", "This microphone needs a user and a password."),
-        Verdict::WrongPassword => ask("Basic", "Wrong user or password for this microphone."),
-        Verdict::LongPassword => {
-            ask("Basic", &format!("A listener's password has at most {MAX_PASSWORD} bytes."))
+        Verdict::Admit | Verdict::CheckHash { .. } => None,
+        Verdict::AskPassword => {
+            unauthorized("Basic", "This microphone requires a user name and a password.")
         }
-        Verdict::AskToken => ask("Bearer", "This microphone needs a token."),
-        Verdict::WrongToken => ask("Bearer", "This token does not open this microphone."),
+        Verdict::WrongPassword => {
+            unauthorized("Basic", "Wrong user name or password for this microphone.")
+        }
+        Verdict::LongPassword => {
+            let sentence = format!("A listener's password has at most {MAX_PASSWORD} bytes.");
+            unauthorized("Basic", &sentence)
+        }
+        Verdict::AskToken => unauthorized("Bearer", "This microphone requires a token."),
+        Verdict::WrongToken => {
+            unauthorized("Bearer", "This token is not valid for this microphone.")
+        }
         Verdict::BadLink(error) => Some(Reply::new(403, format!("Refused: {error}."))),
-        Verdict::Elsewhere => Some(Reply::new(403, "This microphone is not open to your address.")),
+        Verdict::WrongNetwork => {
+            Some(Reply::new(403, "This microphone does not allow listeners from your address."))
+        }
         Verdict::Closed => Some(Reply::new(403, "This microphone is closed to listeners.")),
     }
 }

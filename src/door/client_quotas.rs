@@ -1,4 +1,4 @@
-//! Limits the connections of each client.
+//! Limits the number of connections of each client.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,26 +8,29 @@ use std::sync::{Arc, Weak};
 use crate::client_addr::network;
 use crate::quota::{Permit, Quota};
 
-/// How many seats each client has; an IPv6 host is one client, whatever address it takes.
+/// Number of clients from which on the entries of clients without connections are removed.
+const PRUNE_AT: usize = 1024;
+
+/// One quota for each client. All addresses of an IPv6 /64 are one client.
 #[derive(Debug, Default)]
 pub(super) struct ClientQuotas {
-    permits: RefCell<HashMap<IpAddr, Weak<Quota>>>,
+    quotas: RefCell<HashMap<IpAddr, Weak<Quota>>>,
 }
 
 impl ClientQuotas {
-    /// A seat for one more of this client, or `None` if it has `limit`.
+    /// Takes a permit from the client's quota. `None` if the client holds `limit` permits.
     pub(super) fn take(&self, client: IpAddr, limit: usize) -> Option<Permit> {
-        let mut permits = self.permits.borrow_mut();
-        if permits.len() >= 1024 {
-            permits.retain(|_, permits| permits.strong_count() > 0);
+        let mut quotas = self.quotas.borrow_mut();
+        if quotas.len() >= PRUNE_AT {
+            quotas.retain(|_, quota| quota.strong_count() > 0);
         }
-        let entry = permits.entry(network(client)).or_default();
-        let of_client = entry.upgrade().unwrap_or_else(|| {
+        let entry = quotas.entry(network(client)).or_default();
+        let quota = entry.upgrade().unwrap_or_else(|| {
             let new = Arc::default();
             *entry = Arc::downgrade(&new);
             new
         });
-        of_client.take(limit)
+        quota.take(limit)
     }
 }
 
@@ -39,12 +42,12 @@ mod tests {
     const TWO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn a_client_has_so_many_seats_and_gets_them_back() {
-        let per_client = ClientQuotas::default();
-        let one = per_client.take(ONE, 1);
-        assert!(one.is_some() && per_client.take(ONE, 1).is_none());
-        assert!(per_client.take(TWO, 1).is_some());
-        drop(one);
-        assert!(per_client.take(ONE, 1).is_some());
+    fn permits_are_limited_per_client_and_returned() {
+        let quotas = ClientQuotas::default();
+        let permit = quotas.take(ONE, 1);
+        assert!(permit.is_some() && quotas.take(ONE, 1).is_none());
+        assert!(quotas.take(TWO, 1).is_some());
+        drop(permit);
+        assert!(quotas.take(ONE, 1).is_some());
     }
 }

@@ -1,6 +1,6 @@
-//! What a request is for: a pure function from the request to plain data.
+//! Classifies a request: a pure function from the request to plain data.
 //!
-//! Whether the client may have it, and whether there is room, is decided in `admit`.
+//! Access rules and limits are checked afterwards, in `admit`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -13,20 +13,20 @@ use crate::routes::{MOUNT_METHODS, Methods, Route};
 use crate::source::{BodyFraming, ResponseTiming};
 use crate::units;
 
-/// What a request is for.
+/// Which part of the server handles a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Decision {
-    /// Nothing: this is the reply.
+    /// The door sends this reply.
     Reply(Reply),
-    /// A source wants to send to a mount.
+    /// The client is a source and wants to send to a mount.
     Source(SourceRequest),
-    /// A listener wants a mount's stream, or to know whether there is one.
+    /// The client is a listener and requests a mount's stream.
     Listener(ListenerRequest),
-    /// The control plane answers: by this route, or where the path is not the server's own.
+    /// The control plane handles the request by this route. `None`: the path is not in the table.
     Control(Option<&'static Route>),
 }
 
-/// What a source asks for.
+/// The request of a source.
 #[derive(Debug, PartialEq)]
 pub(super) struct SourceRequest {
     pub(super) name: Name,
@@ -35,23 +35,24 @@ pub(super) struct SourceRequest {
     pub(super) description: Description,
 }
 
-/// What a listener asks for.
+/// The request of a listener.
 #[derive(Debug, PartialEq)]
 pub(super) struct ListenerRequest {
     pub(super) name: Name,
-    /// `?burst=`, if given.
+    /// The value of `?burst=`, if present.
     pub(super) burst: Option<Duration>,
-    /// `HEAD`: only the response head is wanted.
+    /// Whether the method is `HEAD`.
     pub(super) head_only: bool,
 }
 
-/// Decides what a request is for.
+/// Decides which part of the server handles a request.
 pub(super) fn decide(request: &Request) -> Decision {
     classify(request).unwrap_or_else(Decision::Reply)
 }
 
 fn classify(request: &Request) -> Result<Decision, Reply> {
-    // Checked for every request: two readers of this head must not disagree on where the next begins.
+    // Checked for every request to prevent request smuggling: a proxy and this server must agree on
+    // where the next request begins.
     let framing = request.framing.clone()?;
     let method = request.head.method();
     if method == "OPTIONS" {
@@ -61,7 +62,7 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
     let name = match (Name::new(&target.path), method) {
         (Ok(name), _) => name,
         (Err(NameError::Reserved), "PUT" | "SOURCE") if target.path.starts_with("/api/") => {
-            // Encoders do not ask for these; clients of the API expect the status of an API.
+            // Clients of the API expect 405 with `Allow`. Encoders do not use these paths.
             let methods = Route::of(&target.path).map_or(Methods::Read, |route| route.methods);
             let reply = Reply::new(405, format!("{method} is not allowed here."));
             return Err(reply.with("Allow", methods.allow()));
@@ -86,7 +87,7 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
         })),
         "POST" => Ok(Decision::Control(None)),
         _ => {
-            let sentence = "This method is not for mounts; use GET, HEAD, PUT or SOURCE.";
+            let sentence = "This method is not allowed for mounts; use GET, HEAD, PUT or SOURCE.";
             Err(Reply::new(405, sentence).with("Allow", MOUNT_METHODS))
         }
     }
@@ -96,14 +97,14 @@ fn refused(status: u16, error: NameError) -> Reply {
     Reply::new(status, format!("Refused: {error}."))
 }
 
-/// The reply to `OPTIONS`, which CORS asks before requests with certain fields.
+/// The reply to `OPTIONS`. Browsers send it as the CORS preflight request.
 fn options(target: Option<&Target>) -> Reply {
     let path = target.map_or("", |target| &target.path);
     let methods = (Name::new(path) == Err(NameError::Reserved))
         .then(|| Route::of(path).map_or(Methods::Read, |route| route.methods));
     let allow = methods.map_or(MOUNT_METHODS, Methods::allow);
     let reply = Reply::new(204, "").with("Allow", allow);
-    // Pages of other sites must not send commands.
+    // Pages of other origins must not send commands, so CORS is not granted.
     if methods == Some(Methods::Command) {
         return reply;
     }
@@ -116,7 +117,8 @@ fn options(target: Option<&Target>) -> Reply {
 fn burst_of(target: &Target) -> Result<Option<Duration>, Reply> {
     let Some(value) = target.parameter("burst") else { return Ok(None) };
     let time = units::duration(value);
-    time.map(Some).ok_or_else(|| Reply::new(400, "burst takes a duration such as 200ms or 2s."))
+    let sentence = "The parameter burst must be a duration such as 200ms or 2s.";
+    time.map(Some).ok_or_else(|| Reply::new(400, sentence))
 }
 
 fn timing_of(request: &Request) -> ResponseTiming {
@@ -132,14 +134,14 @@ fn timing_of(request: &Request) -> ResponseTiming {
 
 fn description_of(request: &Request) -> Description {
     Description {
-        name: request.shown_field("ice-name"),
-        description: request.shown_field("ice-description"),
-        genre: request.shown_field("ice-genre"),
-        url: request.shown_field("ice-url"),
-        bitrate: request.shown_field("ice-bitrate").and_then(|rate| rate.parse().ok()),
-        public: request.shown_field("ice-public").is_some_and(|public| public == "1"),
-        audio_info: request.shown_field("ice-audio-info"),
-        agent: request.shown_field("user-agent"),
+        name: request.sanitized_field("ice-name"),
+        description: request.sanitized_field("ice-description"),
+        genre: request.sanitized_field("ice-genre"),
+        url: request.sanitized_field("ice-url"),
+        bitrate: request.sanitized_field("ice-bitrate").and_then(|rate| rate.parse().ok()),
+        public: request.sanitized_field("ice-public").is_some_and(|public| public == "1"),
+        audio_info: request.sanitized_field("ice-audio-info"),
+        agent: request.sanitized_field("user-agent"),
         address: Some(request.client.address),
     }
 }
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_found_with_the_prefix_and_without() {
+    fn put_and_source_requests_are_sources() {
         for line in ["PUT /mic.opus", "SOURCE /stream/mic.opus"] {
             let Decision::Source(source) = decided(line) else { panic!("{line}") };
             assert_eq!(source.name, name("/mic.opus"));
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners_are_found_with_the_prefix_and_without() {
+    fn get_and_head_requests_for_mounts_are_listeners() {
         assert_eq!(decided("GET /stream/a%20b"), listener("/a b", None));
         assert_eq!(decided("GET http://x:1/stream/m"), listener("/m", None));
         assert_eq!(decided("GET /streams"), listener("/streams", None));
@@ -200,14 +202,14 @@ mod tests {
         assert_eq!(
             decided("GET /%252e%252e"),
             listener("/%2e%2e", None),
-            "decoded once, not twice"
+            "percent-decoded once, not twice"
         );
         let head = ListenerRequest { name: name("/m"), burst: None, head_only: true };
         assert_eq!(decided("HEAD /m"), Decision::Listener(head));
     }
 
     #[test]
-    fn the_servers_own_paths_go_to_the_control_plane() {
+    fn routed_paths_go_to_the_control_plane() {
         for (line, row) in [
             ("GET /", Some("/")),
             ("GET /stream", Some("/")),
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn options_name_the_methods_of_the_path() {
+    fn options_lists_the_methods_of_the_path() {
         for (line, methods) in [
             ("OPTIONS *", MOUNT_METHODS),
             ("OPTIONS /stream/m", MOUNT_METHODS),
@@ -241,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_are_not_allowed_get_a_reply() {
-        for (line, wanted) in [
+    fn invalid_paths_and_methods_are_refused() {
+        for (line, expected) in [
             ("PUT /admin/x", 403),
             ("PUT /status.xsl", 403),
             ("PUT /stream/admin/x", 403),
@@ -256,7 +258,7 @@ mod tests {
             ("DELETE /a", 405),
             ("PUT /api/v1/mounts", 405),
         ] {
-            assert_eq!(status(&decided(line)), Some(wanted), "{line}");
+            assert_eq!(status(&decided(line)), Some(expected), "{line}");
         }
     }
 }

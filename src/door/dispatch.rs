@@ -1,4 +1,4 @@
-//! Serves one connection: reads request heads, replies, and hands the socket over.
+//! Serves one connection: reads request heads, sends replies, and hands the socket over.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,32 +26,32 @@ use crate::source::SourceConnection;
 use crate::tcp;
 use crate::worker::{Handoff, Workers};
 
-/// Why there is no request head.
-enum NoHead {
-    /// The client is gone, or never sent anything.
-    Gone,
-    /// What it sent is refused.
+/// Why no request head was read.
+enum HeadError {
+    /// The client closed the connection, or the connection failed.
+    Disconnected,
+    /// The bytes are not a valid head, or the head is too long.
     Refused(Reply),
 }
 
-/// What to do with a connection whose request has been decided.
+/// What to do with a connection after a request.
 enum Outcome {
     /// Send these bytes, then read the next request.
-    Answer(Vec<u8>),
-    /// Send these bytes and close.
-    AnswerAndClose(Vec<u8>),
+    Reply(Vec<u8>),
+    /// Send these bytes and close the connection.
+    ReplyAndClose(Vec<u8>),
     /// Give the socket to a data-plane thread.
     DataPlane(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> Handoff>),
     /// Give the socket to the control plane.
     ControlPlane(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> ControlConnection>),
 }
 
-/// Memory that a connection at the door takes beside its request head, at most, in bytes.
+/// Maximum memory of a connection at the door in addition to its request head, in bytes.
 pub(crate) const CONNECTION_MEMORY: usize = 16 * 1024;
-/// How often the kernel is asked whether a client has acknowledged its last reply.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Interval at which the kernel is asked whether a client has acknowledged its last reply.
+const ACK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Leads each connection to the data plane, the control plane, or its end.
+/// Serves connections until they are closed or handed to the data plane or the control plane.
 pub(crate) struct Dispatcher {
     /// The configuration in force.
     settings: Arc<ArcSwap<DoorSettings>>,
@@ -63,7 +63,7 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Leads connections to these planes.
+    /// Creates a dispatcher that hands connections to `workers` and `control`.
     pub(crate) fn new(
         settings: Arc<ArcSwap<DoorSettings>>,
         table: Arc<Table>,
@@ -74,7 +74,7 @@ impl Dispatcher {
         Self { settings, table, admittance, workers, control, clock: Clock::start() }
     }
 
-    /// Counts a connection that has been accepted.
+    /// Counts an accepted connection in the statistics.
     pub(super) fn count_connection(&self) {
         self.table.stats().connections.add(1);
     }
@@ -84,8 +84,8 @@ impl Dispatcher {
         &self.clock
     }
 
-    /// The client that a connection is counted for before its request is known; `None` for a proxy's,
-    /// which may carry the request of any client.
+    /// The client that a connection is attributed to before its request is known. `None` for a
+    /// trusted proxy, which connects on behalf of any client.
     pub(super) fn client_before_request(&self, peer: SocketAddr) -> Option<IpAddr> {
         (!self.settings.load().trusts(peer.ip())).then(|| peer.ip())
     }
@@ -97,45 +97,46 @@ impl Dispatcher {
             Ok(permit) => permit,
             Err(reply) => return self.refuse(stream, peer, &reply).await,
         };
-        let (mut read, mut answered) = (Vec::new(), false);
+        let (mut buffer, mut replied) = (Vec::new(), false);
         loop {
-            // Not the settings themselves: a waiting connection must not keep an old configuration
-            // in memory.
+            // Copies the limits, because an idle connection must not keep an old configuration in
+            // memory.
             let limits = self.settings.load().limits;
             let head = async {
-                if answered {
-                    self.until_taken(&stream, !read.is_empty()).await;
+                if replied {
+                    self.wait_for_ack(&stream, !buffer.is_empty()).await;
                 }
-                read_head(&mut stream, &mut read, limits.request_head).await
+                read_head(&mut stream, &mut buffer, limits.request_head).await
             };
             let head = match self.clock.timeout(limits.head_timeout, head).await {
                 Ok(Ok(head)) => head,
-                // Nobody is there to read a reply.
-                Ok(Err(NoHead::Gone)) => return tcp::close(&stream),
-                Err(_) if read.is_empty() => return tcp::close(&stream),
-                Ok(Err(NoHead::Refused(reply))) => return self.refuse(stream, peer, &reply).await,
+                Ok(Err(HeadError::Disconnected)) => return tcp::close(&stream),
+                // Idle connections are closed without a reply.
+                Err(_) if buffer.is_empty() => return tcp::close(&stream),
+                Ok(Err(HeadError::Refused(reply))) => {
+                    return self.refuse(stream, peer, &reply).await;
+                }
                 Err(_) => {
                     let seconds = limits.head_timeout.as_secs_f32();
-                    let reply =
-                        Reply::new(408, format!("The request was not complete after {seconds} s."));
-                    return self.refuse(stream, peer, &reply).await;
+                    let sentence = format!("The request was not complete after {seconds} s.");
+                    return self.refuse(stream, peer, &Reply::new(408, sentence)).await;
                 }
             };
             let request = Request::new(self.settings.load_full(), head, peer);
-            match self.outcome(request, &mut permit).await {
-                Outcome::Answer(bytes) => {
+            match self.handle(request, &mut permit).await {
+                Outcome::Reply(bytes) => {
                     if tcp::answer(&mut stream, &bytes, &self.clock).await.is_err() {
                         return;
                     }
-                    answered = true;
+                    replied = true;
                 }
-                Outcome::AnswerAndClose(bytes) => {
+                Outcome::ReplyAndClose(bytes) => {
                     return tcp::answer_and_finish(stream, &bytes, &self.clock).await;
                 }
                 Outcome::DataPlane(handoff) => {
                     let Ok(socket) = stream.into_std() else { return };
-                    let Err(handoff) = self.workers.send(handoff(socket, read)) else { return };
-                    let socket = match handoff {
+                    let Err(refused) = self.workers.send(handoff(socket, buffer)) else { return };
+                    let socket = match refused {
                         Handoff::Source(source, _) => source.socket,
                         Handoff::Listener(listener, _) => listener.socket,
                     };
@@ -143,7 +144,7 @@ impl Dispatcher {
                 }
                 Outcome::ControlPlane(connection) => {
                     let Ok(socket) = stream.into_std() else { return };
-                    if let Err(refused) = self.control.try_send(connection(socket, read)) {
+                    if let Err(refused) = self.control.try_send(connection(socket, buffer)) {
                         self.refuse_busy(refused.into_inner().socket, peer).await;
                     }
                     return;
@@ -152,27 +153,27 @@ impl Dispatcher {
         }
     }
 
-    /// Decides a request and takes what it needs; a refusal is logged.
-    async fn outcome(&self, request: Request, permit: &mut Option<Permit>) -> Outcome {
+    /// Decides a request, checks it and takes its permits. Logs refusals.
+    async fn handle(&self, request: Request, permit: &mut Option<Permit>) -> Outcome {
         self.table.stats().requests.add(1);
         let decision = request
             .check_network()
             .and_then(|()| self.admittance.take_permit(&request, permit))
             .map_or_else(Decision::Reply, |()| decide(&request));
         let outcome = match decision {
-            // Replies to OPTIONS are not refusals.
+            // The reply to OPTIONS is not a refusal.
             Decision::Reply(reply) if reply.status < 400 => {
-                return answer(request.render(&reply), request.keeps_connection());
+                return send_reply(request.render(&reply), request.keeps_connection());
             }
             Decision::Reply(reply) => Err(reply),
             Decision::Source(source) => self.source(&request, source, permit).await,
             Decision::Listener(listener) => self.listener(&request, listener, permit).await,
-            Decision::Control(route) => control(&request, route, permit),
+            Decision::Control(route) => to_control_plane(&request, route, permit),
         };
         outcome.unwrap_or_else(|reply| {
             let path = request.loggable_path();
             self.log_refusal(request.peer, request.client.address, path, &reply);
-            answer(request.render(&reply), request.keeps_connection())
+            send_reply(request.render(&reply), request.keeps_connection())
         })
     }
 
@@ -197,14 +198,14 @@ impl Dispatcher {
         listener: ListenerRequest,
         permit: &mut Option<Permit>,
     ) -> Result<Outcome, Reply> {
-        // Where there is no such mount, the path may be its playlist.
+        // A path that does not name a mount may name a playlist, which the control plane serves.
         let Some(entry) = self.table.find(&listener.name) else {
-            return control(request, None, permit);
+            return to_control_plane(request, None, permit);
         };
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
             let head = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
-            return Ok(Outcome::AnswerAndClose(head));
+            return Ok(Outcome::ReplyAndClose(head));
         }
         let (burst, session) =
             self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
@@ -215,18 +216,18 @@ impl Dispatcher {
         })))
     }
 
-    /// Waits until the client has acknowledged the last reply, and so for its next request: replies
-    /// that it does not read must not accumulate in the kernel.
-    async fn until_taken(&self, stream: &TcpStream, has_next: bool) {
-        if !has_next && stream.readable().await.is_err() {
+    /// Waits until the client has sent more bytes, unless `has_bytes`, and has acknowledged the
+    /// last reply. Replies that the client does not read must not accumulate in the kernel.
+    async fn wait_for_ack(&self, stream: &TcpStream, has_bytes: bool) {
+        if !has_bytes && stream.readable().await.is_err() {
             return;
         }
         while tcp::unacknowledged(stream).is_ok_and(|bytes| bytes > 0) {
-            sleep(POLL_INTERVAL).await;
+            sleep(ACK_POLL_INTERVAL).await;
         }
     }
 
-    /// Refuses a connection that has no request to reply to.
+    /// Logs a refusal, sends it and closes the connection.
     pub(super) async fn refuse(&self, stream: TcpStream, peer: SocketAddr, reply: &Reply) {
         self.log_refusal(peer, peer.ip(), "", reply);
         let bytes = reply.render(Version::Http10, false, true);
@@ -245,11 +246,11 @@ impl Dispatcher {
     }
 }
 
-fn answer(bytes: Vec<u8>, keep: bool) -> Outcome {
-    if keep { Outcome::Answer(bytes) } else { Outcome::AnswerAndClose(bytes) }
+fn send_reply(bytes: Vec<u8>, keep: bool) -> Outcome {
+    if keep { Outcome::Reply(bytes) } else { Outcome::ReplyAndClose(bytes) }
 }
 
-fn control(
+fn to_control_plane(
     request: &Request,
     route: Option<&'static Route>,
     permit: &mut Option<Permit>,
@@ -262,30 +263,32 @@ fn control(
     })))
 }
 
-/// Reads until there is a whole head of at most `limit` bytes.
+/// Reads into `buffer` until it contains a complete head of at most `limit` bytes.
 async fn read_head(
     stream: &mut TcpStream,
-    read: &mut Vec<u8>,
+    buffer: &mut Vec<u8>,
     limit: usize,
-) -> Result<RequestHead, NoHead> {
-    let too_long =
-        || NoHead::Refused(Reply::new(431, format!("A request head has at most {limit} bytes.")));
+) -> Result<RequestHead, HeadError> {
+    let too_long = || {
+        let sentence = format!("A request head has at most {limit} bytes.");
+        HeadError::Refused(Reply::new(431, sentence))
+    };
     loop {
-        if let Some(head) = RequestHead::take(read).map_err(NoHead::Refused)? {
+        if let Some(head) = RequestHead::take(buffer).map_err(HeadError::Refused)? {
             return if head.bytes().len() > limit { Err(too_long()) } else { Ok(head) };
         }
-        if read.len() >= limit {
+        if buffer.len() >= limit {
             return Err(too_long());
         }
-        read.reserve(1024.min(limit - read.len()));
-        match stream.read_buf(read).await {
+        buffer.reserve(1024.min(limit - buffer.len()));
+        match stream.read_buf(buffer).await {
             Ok(1..) => {}
-            Ok(0) | Err(_) => return Err(NoHead::Gone),
+            Ok(0) | Err(_) => return Err(HeadError::Disconnected),
         }
     }
 }
 
-/// The reply where there is no room for a connection.
+/// The reply when a limit or a queue leaves no room for a connection.
 pub(super) fn busy() -> Reply {
     Reply::new(503, "The server is busy; try again in a moment.").with("Retry-After", "1")
 }

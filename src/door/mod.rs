@@ -1,13 +1,12 @@
 //! The door: accepts connections, reads one request head from each, and decides where it goes.
 //!
-//! Encoders and listeners go to the data plane with their sockets; everything else goes to the
-//! control plane. Each refusal is one status, one sentence and one line in the log. The number of
-//! connections that wait here is limited, and so are their bytes and their time. Nothing ends the
-//! accept loop.
+//! Sockets of sources and listeners are handed to the data plane, all others to the control plane.
+//! A refusal has one status, one sentence and one log line. The number of connections at the door,
+//! their memory and the time for a request head are limited. No error ends the accept loop.
 //!
-//! A request's way: `accept` gives its connection a slot, `dispatch` reads its head and makes it a
-//! `request`, `decide` says what it is for, `admit` checks logins, access and limits; then `dispatch`
-//! hands the socket over.
+//! `accept` gives each connection an admission slot. `dispatch` reads the request head and makes a
+//! `request` of it, `decide` classifies the request, and `admit` checks logins, access rules and
+//! limits. Then `dispatch` hands the socket over.
 
 mod accept;
 mod address;

@@ -1,4 +1,4 @@
-//! One request, made once from its head: everything that is decided about it reads this.
+//! A request as the door sees it: parsed once, with the settings that apply to it.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -13,24 +13,24 @@ use crate::http::{Reply, RequestHead, Target, redacted_path};
 use crate::source::BodyFraming;
 use crate::text::sanitize;
 
-/// A request, and the configuration by which it is judged.
+/// A request, with the settings that apply to it.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// The configuration in force when its head was complete.
+    /// The settings that were in force when the head was complete.
     pub(super) settings: Arc<DoorSettings>,
     pub(super) head: RequestHead,
-    /// Its target, or the reply to a target that is not usable.
+    /// The target, or the reply to an invalid one.
     pub(super) target: Result<Target, Reply>,
-    /// How its body is framed, or the reply to framing that is not usable.
+    /// The framing of the body, or the reply to invalid framing.
     pub(super) framing: Result<BodyFraming, Reply>,
-    /// The other end of the connection.
+    /// Address of the other end of the connection, which may be a proxy.
     pub(super) peer: SocketAddr,
-    /// The client, which may be behind trusted proxies.
+    /// Address of the client, as determined from the forwarding fields of trusted proxies.
     pub(super) client: ClientAddr,
 }
 
 impl Request {
-    /// The request of this head.
+    /// Makes a request of a head that `peer` sent.
     pub(super) fn new(settings: Arc<DoorSettings>, head: RequestHead, peer: SocketAddr) -> Self {
         Self {
             target: Target::of(&head, &settings.prefix),
@@ -42,62 +42,67 @@ impl Request {
         }
     }
 
-    /// Whether the client's network may connect. A health check from this machine always may.
+    /// Checks the client against `allow` and `deny`. A health check from loopback is always
+    /// allowed.
     ///
     /// # Errors
-    /// The reply to a client whose network may not.
+    /// The reply to send, with status 403, if the client's network is not allowed.
     pub(super) fn check_network(&self) -> Result<(), Reply> {
         let is_health_check = self.client.address.is_loopback() && self.head.target() == "/healthz";
         let DoorSettings { allow, deny, .. } = &*self.settings;
         if is_health_check || admits(allow, deny, self.client.address) {
             Ok(())
         } else {
-            Err(Reply::new(403, "This server is not open to your address."))
+            Err(Reply::new(403, "This server does not allow requests from your address."))
         }
     }
 
-    /// The path as the log shows it.
+    /// The path, redacted for the log.
     pub(super) fn loggable_path(&self) -> &str {
         self.target.as_ref().map_or("", |target| redacted_path(&target.path))
     }
 
-    /// A field's value, fit to be shown in logs, headers and documents; `None` if it is absent or empty.
-    pub(super) fn shown_field(&self, name: &str) -> Option<String> {
+    /// The value of a field, sanitized for logs, header fields and documents. `None` if the field
+    /// is absent or empty.
+    pub(super) fn sanitized_field(&self, name: &str) -> Option<String> {
         self.head.field(name).map(sanitize).filter(|text| !text.is_empty())
     }
 
-    /// Whether another request can follow on this connection. After a body its head could not be found.
+    /// Whether another request may follow on this connection. Never after a body, because the door
+    /// does not read bodies.
     pub(super) fn keeps_connection(&self) -> bool {
         self.head.keeps_connection() && self.framing == Ok(BodyFraming::Raw)
     }
 
-    /// A reply to this request on the wire.
+    /// Serializes a reply to this request.
     pub(super) fn render(&self, reply: &Reply) -> Vec<u8> {
         let with_body = self.head.method() != "HEAD";
         reply.render(self.head.version(), self.keeps_connection(), with_body)
     }
 }
 
-/// How a body is framed (RFC 9112, section 6.3). Some encoders send `Content-Length: 0` for a body
-/// of unknown length.
+/// Determines the framing of the body (RFC 9112, section 6.3). `Content-Length: 0` is ignored,
+/// because some encoders send it with a body of unknown length.
 fn framing_of(head: &RequestHead) -> Result<BodyFraming, Reply> {
     let bad = |sentence| Err(Reply::new(400, sentence));
     let mut codings = head.values("transfer-encoding");
     let length = length_of(head)?;
     match (codings.next(), length) {
-        (Some(_), Some(_)) => bad("A request has a length or chunks, not both."),
+        (Some(_), Some(_)) => {
+            bad("A request must not have both Content-Length and Transfer-Encoding.")
+        }
         (Some(coding), None)
             if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() =>
         {
             Ok(BodyFraming::CHUNKED)
         }
-        (Some(_), None) => bad("The only transfer coding understood here is chunked."),
+        (Some(_), None) => bad("The only supported transfer coding is chunked."),
         (None, None | Some(0)) => Ok(BodyFraming::Raw),
         (None, Some(length)) => Ok(BodyFraming::Length(length)),
     }
 }
 
-/// The length that all `Content-Length` fields agree on.
+/// Parses `Content-Length`. Repeated values must be equal (RFC 9110, section 8.6).
 fn length_of(head: &RequestHead) -> Result<Option<u64>, Reply> {
     let mut length = None;
     let values = head.values("content-length");
@@ -105,7 +110,10 @@ fn length_of(head: &RequestHead) -> Result<Option<u64>, Reply> {
         let digits = Some(value.trim_ascii()).filter(|text| text.iter().all(u8::is_ascii_digit));
         let number = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         let Some(number) = number else {
-            return Err(Reply::new(400, "The Content-Length of this request is not a number."));
+            return Err(Reply::new(
+                400,
+                "The Content-Length of this request is not a valid number.",
+            ));
         };
         if length.is_some_and(|length| length != number) {
             return Err(Reply::new(400, "The Content-Length fields of this request disagree."));
@@ -119,7 +127,7 @@ fn length_of(head: &RequestHead) -> Result<Option<u64>, Reply> {
 pub(super) mod tests {
     use super::*;
 
-    /// A request with this head, to a server whose paths have the prefix `/stream`.
+    /// A request with this head to a server with the path prefix `/stream`.
     pub(in super::super) fn request(head: &str) -> Request {
         let text =
             "path_prefix = \"/stream\"\n[auth]\nsource_password = \"x\"\nadmin_password = \"y\"";
@@ -128,15 +136,15 @@ pub(super) mod tests {
         Request::new(Arc::new(config.unwrap().door), head, ([192, 0, 2, 1], 4711).into())
     }
 
-    fn framed(fields: &str) -> Result<BodyFraming, u16> {
+    fn framing(fields: &str) -> Result<BodyFraming, u16> {
         let mut text = format!("PUT /m HTTP/1.1\r\n{fields}\r\n").into_bytes();
         let head = RequestHead::take(&mut text).unwrap().unwrap();
         framing_of(&head).map_err(|reply| reply.status)
     }
 
     #[test]
-    fn lengths_that_disagree_are_refused() {
-        for (fields, body) in [
+    fn ambiguous_body_framing_is_refused() {
+        for (fields, expected) in [
             ("", Ok(BodyFraming::Raw)),
             ("Content-Length: 0\r\n", Ok(BodyFraming::Raw)),
             ("Content-Length: 5\r\n", Ok(BodyFraming::Length(5))),
@@ -152,7 +160,7 @@ pub(super) mod tests {
             ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", Err(400)),
             ("Transfer-Encoding: gzip, chunked\r\n", Err(400)),
         ] {
-            assert_eq!(framed(fields), body, "{fields:?}");
+            assert_eq!(framing(fields), expected, "{fields:?}");
         }
     }
 }

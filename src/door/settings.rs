@@ -1,4 +1,4 @@
-//! What the door needs of the configuration.
+//! Settings of the door.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,38 +11,38 @@ use crate::mount::MountRules;
 /// The door's part of the configuration.
 #[derive(Clone, Debug)]
 pub struct DoorSettings {
-    /// Accepted in front of every path.
+    /// Optional prefix of all paths, such as `/stream`.
     pub prefix: String,
-    /// Proxies whose forwarding fields are believed.
+    /// Networks of proxies whose forwarding fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Networks that may connect; empty for all.
+    /// Networks that may connect. Empty: all.
     pub allow: Vec<IpNet>,
-    /// Networks that may not connect, even where `allow` lists them.
+    /// Networks that may not connect. Overrides `allow`.
     pub deny: Vec<IpNet>,
-    /// The login of sources, for mounts that have none of their own.
+    /// Login of sources, for mounts without `source_password`.
     pub source: Login,
-    /// The key that signs links to mounts; without it no link is valid.
+    /// Key with which links are signed. Without it, no link is valid.
     pub share_key: Option<Secret>,
-    /// The rules of the mounts.
+    /// Settings of mounts, by name pattern.
     pub rules: MountRules,
-    /// Limits.
+    /// Limits on connections and requests.
     pub limits: Limits,
 }
 
 /// Limits on connections and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Mounts at once.
+    /// Maximum number of mounts.
     pub sources: usize,
-    /// Listeners of all mounts together.
+    /// Maximum number of listeners of all mounts together.
     pub listeners: usize,
-    /// Connections of one client; 0 for no limit.
+    /// Maximum number of connections of one client. 0: no limit.
     pub connections_per_ip: usize,
-    /// The longest request head, in bytes.
+    /// Maximum length of a request head, in bytes.
     pub request_head: usize,
-    /// Time for a request head.
+    /// Time within which a request head must be complete.
     pub head_timeout: Duration,
-    /// Kernel memory for what a listener has not yet received, in bytes.
+    /// Kernel memory for the send buffer of a listener's socket, in bytes.
     pub listener_send_buffer: usize,
 }
 

@@ -1,22 +1,22 @@
-//! The sockets that the door accepts on.
+//! Binds the listening sockets.
 
 use std::io;
 use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
 
-/// Connections that the kernel holds until the door begins to accept, and says how many it is to hold then.
+/// Backlog until [`tcp::accepting`](crate::tcp::accepting) sets the final one.
 const BACKLOG: i32 = 128;
 
-/// Binds one address and listens on it.
+/// Binds a socket to `address` and listens on it.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call that failed.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // So that 0.0.0.0 and [::] can be listed side by side.
+        // Allows `listen` to contain both 0.0.0.0 and [::] with the same port.
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;

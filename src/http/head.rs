@@ -1,7 +1,8 @@
-//! One request head, as Icecast's clients write it.
+//! Parses HTTP/1 request heads, with the deviations of Icecast clients.
 //!
-//! Accepted: bare line feeds, a missing `Host`, `ICE/1.0` as the version, and methods that HTTP does
-//! not define. A head is parsed once; what is decided from it later reads the parsed head.
+//! Accepted in addition to HTTP: bare line feeds, a missing `Host`, the version `ICE/1.0`, and
+//! methods that HTTP does not define. Each head is parsed once; the rest of the server reads the
+//! result.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -12,12 +13,12 @@ use bytes::Bytes;
 
 use super::{Reply, Version};
 
-/// The most header fields that a head may have.
+/// Maximum number of header fields in a request head.
 pub const MAX_FIELDS: usize = 64;
-/// Memory that a parsed head takes beside its bytes, at most, in bytes.
+/// Maximum memory of a parsed head in addition to its bytes, in bytes.
 pub const HEAD_INDEX_MEMORY: usize = MAX_FIELDS * size_of::<Field>();
 
-/// A parsed request head with its bytes.
+/// A parsed request head. It owns its bytes.
 #[derive(Clone)]
 pub struct RequestHead {
     bytes: Bytes,
@@ -27,7 +28,8 @@ pub struct RequestHead {
     fields: Vec<Field>,
 }
 
-/// Positions in the head's bytes. A head is at most 64 KiB long, and ends with an empty line.
+/// Start and end of a part of the head. `u16` is enough: a head has at most 64 KiB, and all parts
+/// end before its final blank line.
 #[derive(Clone, Copy)]
 struct Span(u16, u16);
 
@@ -38,18 +40,20 @@ struct Field {
 }
 
 impl RequestHead {
-    /// Takes a head off the front of `read`; `None` if more bytes are needed.
+    /// Parses a head at the front of `buffer` and removes it. `None` means that the head is
+    /// incomplete.
     ///
     /// # Errors
-    /// The reply to bytes that are not a request head, or to one with too many fields.
-    pub fn take(read: &mut Vec<u8>) -> Result<Option<Self>, Reply> {
+    /// The reply to send: 400 if the bytes are not a request head, 431 if there are too many
+    /// fields.
+    pub fn take(buffer: &mut Vec<u8>) -> Result<Option<Self>, Reply> {
         // Clients may send blank lines between requests (RFC 9112, section 2.2).
-        let blank = read.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        read.drain(..blank);
-        normalize_ice_version(read);
-        let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut room);
-        let length = match request.parse(read) {
+        let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        buffer.drain(..blank);
+        normalize_ice_version(buffer);
+        let mut headers = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut headers);
+        let length = match request.parse(buffer) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => {
@@ -61,7 +65,7 @@ impl RequestHead {
             }
         };
         let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        let span = |part: &[u8]| Span::of(part, read);
+        let span = |part: &[u8]| Span::of(part, buffer);
         let fields = request.headers.iter().map(|field| Field {
             name: span(field.name.as_bytes()),
             value: span(field.value.trim_ascii()),
@@ -71,65 +75,65 @@ impl RequestHead {
             span(request.method.unwrap_or_default().as_bytes()),
             span(request.path.unwrap_or_default().as_bytes()),
         );
-        // A copy takes no more memory than the head is long; `read` may have grown to twice that.
-        let bytes = Bytes::copy_from_slice(read.get(..length).unwrap_or_default());
-        read.drain(..length);
+        // Copied, because the capacity of `buffer` may be twice the length of the head.
+        let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
+        buffer.drain(..length);
         Ok(Some(Self { bytes, method, target, version, fields }))
     }
 
-    /// `GET`, `PUT`, `SOURCE`, …
+    /// The method, such as `GET`, `PUT` or `SOURCE`.
     pub fn method(&self) -> &str {
         self.text(self.method).unwrap_or_default()
     }
 
-    /// Path and query, as the client sent them.
+    /// The request target (RFC 9112, section 3.2), as the client sent it.
     pub fn target(&self) -> &str {
         self.text(self.target).unwrap_or_default()
     }
 
-    /// The bytes of [`Self::target`], shared with the head.
+    /// The bytes of [`Self::target`], which share the head's memory.
     pub(super) fn target_bytes(&self) -> Bytes {
         let range = self.target.range();
         if range.end <= self.bytes.len() { self.bytes.slice(range) } else { Bytes::new() }
     }
 
-    /// The version of HTTP that the client speaks.
+    /// The HTTP version of the request.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The head's bytes, as they were parsed.
+    /// The head's bytes, with `ICE/1.0` replaced by `HTTP/1.0`.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The head's bytes without the positions of its parts.
+    /// Discards the index of the head's parts and returns its bytes.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// The first value of a field that is UTF-8; `None` if there is none.
+    /// The first value of the field `name` that is valid UTF-8.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.text_values(name).next()
     }
 
-    /// All values of a field, whatever their bytes are.
+    /// All values of the field `name`, including those that are not UTF-8.
     pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
         let named =
             move |field: &&Field| self.part(field.name).eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(named).map(|field| self.part(field.value))
     }
 
-    /// All fields: name and value.
+    /// Name and value of each field, in the order in which they were sent.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (self.part(field.name), self.part(field.value)))
     }
 
-    /// Whether the client wants to send another request on this connection (RFC 9112, section 9.3).
+    /// Whether the client asks for a persistent connection (RFC 9112, section 9.3).
     pub fn keeps_connection(&self) -> bool {
-        let has = |word: &str| {
+        let has = |wanted: &str| {
             let options = self.text_values("connection").flat_map(|value| value.split(','));
-            options.map(str::trim).any(|option| option.eq_ignore_ascii_case(word))
+            options.map(str::trim).any(|option| option.eq_ignore_ascii_case(wanted))
         };
         match self.version {
             Version::Http10 => has("keep-alive"),
@@ -151,14 +155,14 @@ impl RequestHead {
 }
 
 impl fmt::Debug for RequestHead {
-    /// Shows the method only: target and fields may contain secrets.
+    /// Prints only the method, because the target and the fields may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead").field("method", &self.method()).finish_non_exhaustive()
     }
 }
 
 impl Span {
-    /// Where `part` is in `whole`, of which it is a slice.
+    /// The position of `part`, which must be a slice of `whole`.
     fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
         let position = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
@@ -170,16 +174,16 @@ impl Span {
     }
 }
 
-/// Replaces the version of old encoders (`ICE/1.0`) by one that a parser of HTTP accepts, once the
-/// first line is complete.
+/// Replaces the version `ICE/1.0` of old encoders by `HTTP/1.0`, because httparse rejects the
+/// former. Does nothing until the request line is complete.
 fn normalize_ice_version(bytes: &mut Vec<u8>) {
-    const OLD: &[u8] = b" ICE/1.0";
+    const ICE_VERSION: &[u8] = b" ICE/1.0";
     let Some(line) = bytes.iter().position(|&b| b == b'\n') else { return };
     let line = &bytes[..line];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if let Some(before) = line.strip_suffix(OLD) {
-        let (from, until) = (before.len(), line.len());
-        bytes.splice(from..until, *b" HTTP/1.0");
+    if let Some(before) = line.strip_suffix(ICE_VERSION) {
+        let (start, end) = (before.len(), line.len());
+        bytes.splice(start..end, *b" HTTP/1.0");
     }
 }
 
@@ -187,7 +191,7 @@ fn normalize_ice_version(bytes: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Option<(String, String, Version, usize)>, u16> {
+    fn parse(bytes: &[u8]) -> Result<Option<(String, String, Version, usize)>, u16> {
         match RequestHead::take(&mut bytes.to_vec()) {
             Ok(head) => Ok(head.map(|head| {
                 (head.method().into(), head.target().into(), head.version(), head.bytes().len())
@@ -197,23 +201,23 @@ mod tests {
     }
 
     #[test]
-    fn heads_of_every_age_are_read() {
+    fn http_and_icecast_request_lines_are_parsed() {
         let line = |m: &str, v, l| Ok(Some((m.to_owned(), "/m".to_owned(), v, l)));
         assert_eq!(
-            read(b"PUT /m HTTP/1.1\r\nHost: a\r\n\r\nOggS"),
+            parse(b"PUT /m HTTP/1.1\r\nHost: a\r\n\r\nOggS"),
             line("PUT", Version::Http11, 28)
         );
-        assert_eq!(read(b"SOURCE /m HTTP/1.0\nA: b\n\n"), line("SOURCE", Version::Http10, 25));
-        assert_eq!(read(b"SOURCE /m ICE/1.0\r\n\r\n"), line("SOURCE", Version::Http10, 22));
-        assert_eq!(read(b"GET /m HTTP/1.0\r\nHo"), Ok(None));
-        assert_eq!(read(b"\r\n\r\nGET /m HTTP/1.1\r\n\r\n"), line("GET", Version::Http11, 19));
+        assert_eq!(parse(b"SOURCE /m HTTP/1.0\nA: b\n\n"), line("SOURCE", Version::Http10, 25));
+        assert_eq!(parse(b"SOURCE /m ICE/1.0\r\n\r\n"), line("SOURCE", Version::Http10, 22));
+        assert_eq!(parse(b"GET /m HTTP/1.0\r\nHo"), Ok(None));
+        assert_eq!(parse(b"\r\n\r\nGET /m HTTP/1.1\r\n\r\n"), line("GET", Version::Http11, 19));
     }
 
     #[test]
-    fn a_head_is_taken_off_and_the_rest_stays() {
-        let mut read = b"PUT /m HTTP/1.1\r\nA:  b \r\nA: \xff\r\n\r\nOggS".to_vec();
-        let head = RequestHead::take(&mut read).unwrap().unwrap();
-        assert_eq!(read, b"OggS");
+    fn take_leaves_the_bytes_after_the_head() {
+        let mut buffer = b"PUT /m HTTP/1.1\r\nA:  b \r\nA: \xff\r\n\r\nOggS".to_vec();
+        let head = RequestHead::take(&mut buffer).unwrap().unwrap();
+        assert_eq!(buffer, b"OggS");
         assert_eq!(head.field("a"), Some("b"));
         assert_eq!(head.values("A").collect::<Vec<_>>(), [&b"b"[..], b"\xff"]);
         assert_eq!(head.fields().count(), 2);
@@ -221,30 +225,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_refused() {
-        assert_eq!(read(b"\x16\x03\x01\x02\x00\x01"), Err(400));
-        assert_eq!(read(b"GET /m HTTP/2.0\r\n\r\n"), Err(400));
+    fn malformed_heads_and_too_many_fields_are_rejected() {
+        assert_eq!(parse(b"\x16\x03\x01\x02\x00\x01"), Err(400));
+        assert_eq!(parse(b"GET /m HTTP/2.0\r\n\r\n"), Err(400));
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
-        assert_eq!(read(many.as_bytes()), Err(431));
+        assert_eq!(parse(many.as_bytes()), Err(431));
     }
 
     #[test]
-    fn nothing_secret_is_printed() {
+    fn debug_output_contains_no_secrets() {
         let head = "GET /m?token=secret HTTP/1.1\r\nAuthorization: Bearer secret\r\n\r\n";
         let head = RequestHead::take(&mut head.as_bytes().to_vec()).unwrap().unwrap();
         assert!(!format!("{head:?}").contains("secret"));
     }
 
     #[test]
-    fn connections_stay_as_their_version_says() {
-        for (head, stays) in [
+    fn persistence_follows_the_version_and_the_connection_field() {
+        for (head, persistent) in [
             ("GET / HTTP/1.0\r\n\r\n", false),
             ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
             ("GET / HTTP/1.1\r\n\r\n", true),
             ("GET / HTTP/1.1\r\nConnection: TE, close\r\n\r\n", false),
         ] {
             let head = RequestHead::take(&mut head.as_bytes().to_vec()).unwrap().unwrap();
-            assert_eq!(head.keeps_connection(), stays);
+            assert_eq!(head.keeps_connection(), persistent);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the door and the control plane share of HTTP: request heads, targets and short replies.
+//! HTTP types that the door and the control plane share: request heads, targets and short replies.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -10,46 +10,47 @@ use std::fmt::Write;
 pub use head::{HEAD_INDEX_MEMORY, MAX_FIELDS, RequestHead};
 pub use target::{Target, parameter, redacted_path, redacted_target};
 
-/// How silvacast names itself to clients.
+/// Value of the `Server` header field.
 pub const SERVER: &str = concat!("silvacast/", env!("CARGO_PKG_VERSION"));
 
-/// Says that the body may be sent (RFC 9110, section 15.2.1).
+/// The interim response to `Expect: 100-continue` (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The version a client speaks.
+/// HTTP version of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0, and what old encoders send for it.
+    /// HTTP/1.0, also for the `ICE/1.0` of old encoders.
     Http10,
     /// HTTP/1.1.
     Http11,
 }
 
-/// An answer that is not audio.
+/// A short plain-text response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Status code.
     pub status: u16,
-    /// One plain sentence for whoever reads it; empty for none.
+    /// The body: one sentence for the person at the client. May be empty.
     pub sentence: String,
-    /// Further header fields.
+    /// Additional header fields.
     pub fields: Vec<(&'static str, String)>,
 }
 
 impl Reply {
-    /// An answer with a sentence.
+    /// Creates a reply without additional header fields.
     pub fn new(status: u16, sentence: impl Into<String>) -> Self {
         Self { status, sentence: sentence.into(), fields: Vec::new() }
     }
 
-    /// The same with one more header field.
+    /// Adds a header field.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
 
-    /// The answer on the wire.
+    /// Serializes the reply. `keep` states whether the connection stays open. `with_body` is false
+    /// in a response to `HEAD`.
     pub fn render(&self, version: Version, keep: bool, with_body: bool) -> Vec<u8> {
         let version = match version {
             Version::Http10 => "HTTP/1.0",
@@ -82,7 +83,7 @@ impl Reply {
     }
 }
 
-/// Now, as HTTP writes it.
+/// The current time as an HTTP date (RFC 9110, section 5.6.7).
 pub fn date() -> String {
     httpdate::fmt_http_date(std::time::SystemTime::now())
 }

@@ -1,4 +1,4 @@
-//! The target of a request: prefix, path and query, and what of it the log may show.
+//! Parses request targets into prefix, path and query, and redacts them for the log.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{Reply, RequestHead};
 
-/// A request target, taken apart and decoded once. It shares the bytes of its head.
+/// A parsed request target (RFC 9112, section 3.2). It shares the memory of its request head.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// The path as the client sent it, with the prefix.
@@ -18,15 +18,15 @@ pub struct Target {
     query: Bytes,
     /// The path without the prefix, percent-decoded.
     pub path: Box<str>,
-    /// The configured path prefix, if the client sent it; else empty.
+    /// The configured `path_prefix` if the path starts with it, otherwise empty.
     pub prefix: Box<str>,
 }
 
 impl Target {
-    /// Takes the target of a request apart. It may be a whole URL: a proxy may send one.
+    /// Parses the target of a request. Proxies may send it as an absolute URL.
     ///
     /// # Errors
-    /// The reply to a target whose path is not UTF-8.
+    /// The reply to send, with status 400, if the decoded path is not UTF-8.
     pub fn of(head: &RequestHead, prefix: &str) -> Result<Self, Reply> {
         Self::parse(&head.target_bytes(), prefix)
     }
@@ -39,9 +39,9 @@ impl Target {
         let decoded = percent_decode_str(raw_path)
             .decode_utf8()
             .map_err(|_| Reply::new(400, "The path of this request is not UTF-8."))?;
-        let inside =
+        let without_prefix =
             decoded.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());
-        let (prefix, path) = match inside {
+        let (prefix, path) = match without_prefix {
             Some("") if !prefix.is_empty() => (prefix, "/"),
             Some(rest) => (prefix, rest),
             None => ("", &*decoded),
@@ -60,59 +60,59 @@ impl Target {
         text(&self.raw_path)
     }
 
-    /// Everything after the question mark, as the client sent it.
+    /// The query without its question mark, as the client sent it.
     pub fn query(&self) -> &str {
         text(&self.query)
     }
 
-    /// A parameter of the query, not decoded.
+    /// The value of a query parameter, not decoded.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         parameter(self.query(), name)
     }
 
-    /// A parameter of the query, decoded as a form does it: `+` is a space.
+    /// The value of a query parameter, decoded as an HTML form encodes it: `+` stands for a space.
     pub fn decoded_parameter(&self, name: &str) -> Option<String> {
         let spaced = self.parameter(name)?.replace('+', " ");
         Some(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
     }
 
-    /// A parameter of the query, percent-decoded.
+    /// The value of a query parameter, percent-decoded.
     pub fn percent_decoded_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
         self.parameter(name).map(|value| percent_decode_str(value).decode_utf8_lossy())
     }
 }
 
 impl fmt::Debug for Target {
-    /// Shows what the log may show: a query, and some paths, contain secrets.
+    /// Prints only the redacted path, because the query and parts of the path may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Target").field(&redacted_path(&self.path)).finish()
     }
 }
 
-/// Bytes that were text when they were parsed.
+/// Converts bytes that were checked to be UTF-8 when they were parsed.
 fn text(bytes: &Bytes) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// A part of the target as bytes that share its memory.
+/// Converts a slice of `target` to [`Bytes`] that share its memory.
 fn shared(target: &Bytes, part: &str) -> Bytes {
     let start = part.as_ptr().addr().checked_sub(target.as_ptr().addr());
     let end = start.and_then(|start| start.checked_add(part.len()));
     match (start, end) {
         (Some(start), Some(end)) if end <= target.len() => target.slice(start..end),
-        // Not a slice of it: the path of a URL that has none.
+        // `part` is not a slice of `target` if it is the "/" that stands for a URL without a path.
         _ => Bytes::copy_from_slice(part.as_bytes()),
     }
 }
 
-/// A parameter of a query, not decoded; the first of this name counts.
+/// The value of the first query parameter with this name, not decoded.
 pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
 }
 
-/// The part of a decoded path that the log may show: the name of a mount or a page. The rest may be
-/// a token or a password that a client put in the wrong place.
+/// Redacts a decoded path for the log: only the name of a mount or page is left. The rest may be a
+/// token or a password in the wrong place.
 pub fn redacted_path(path: &str) -> &str {
     let end = path.find(['?', '&', ';', '=', '%', '#', '@']).unwrap_or(path.len());
     // A password may precede an `@`. Text without a leading slash is not a path.
@@ -120,7 +120,7 @@ pub fn redacted_path(path: &str) -> &str {
     if is_path { path.get(..end).unwrap_or_default() } else { "" }
 }
 
-/// The part of a request target, which may be any text, that the log may show.
+/// Redacts a request target for the log. The result is empty if `target` is not a valid target.
 pub fn redacted_target(target: &str, prefix: &str) -> String {
     Target::parse(&Bytes::copy_from_slice(target.as_bytes()), prefix)
         .map(|target| redacted_path(&target.path).to_owned())
@@ -136,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn the_log_shows_paths_and_no_secrets() {
-        for (target, shown) in [
+    fn redacted_targets_contain_no_secrets() {
+        for (target, redacted) in [
             ("/stream/mic-a.opus?token=secret", "/mic-a.opus"),
             ("/mic%20a:1.opus", "/mic a:1.opus"),
             ("/mic.opus%3Ftoken=secret", "/mic.opus"),
@@ -153,7 +153,7 @@ mod tests {
             ("secret", ""),
             ("*", ""),
         ] {
-            assert_eq!(redacted_target(target, "/stream"), shown, "{target}");
+            assert_eq!(redacted_target(target, "/stream"), redacted, "{target}");
             if let Ok(target) = parse(target) {
                 assert!(!format!("{target:?}").contains("secret"), "{target:?}");
             }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_taken_off_once() {
+    fn the_prefix_is_stripped_once() {
         let parts = |target| {
             let target = parse(target).unwrap();
             (target.prefix.to_string(), target.path.to_string(), target.query().to_owned())
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_decoded_and_the_first_counts() {
+    fn the_first_parameter_of_a_name_is_decoded() {
         let song = |target| parse(target).unwrap().decoded_parameter("song");
         assert_eq!(
             song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),

@@ -154,13 +154,13 @@ impl MountEntry {
 
     /// The settings in force. The size of the ring is fixed when the mount is created, and the gap
     /// settings when a stream begins. Do not hold the guard across an `await`: see
-    /// [`Self::settings_now`].
+    /// [`Self::settings_arc`].
     pub fn settings(&self) -> Guard<Arc<MountSettings>> {
         self.settings.load()
     }
 
     /// The settings in force, as a pointer that may be held across an `await`.
-    pub fn settings_now(&self) -> Arc<MountSettings> {
+    pub fn settings_arc(&self) -> Arc<MountSettings> {
         self.settings.load_full()
     }
 

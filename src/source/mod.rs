@@ -35,7 +35,7 @@ const MAX_BYTES_WITHOUT_PAGE: u64 = 256 * 1024;
 /// cost thousands of times its size.
 const MAX_REJECTED_BYTES: u64 = 8 * 1024 * 1024;
 /// The maximum number of ended sources per worker that are sent a final response at the same time.
-pub const MAX_GOODBYES: usize = 32;
+pub const MAX_FINAL_RESPONSES: usize = 32;
 /// How long to wait for an encoder's first bytes before answering it. The encoder may itself be
 /// waiting for the response.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(500);
@@ -156,7 +156,7 @@ pub async fn serve(
     let SourceReader { socket, body, answered, scanner, stream, read, .. } = reader;
     drop((scanner, stream, read));
     // If too many sources are ending, close the connection without a final response.
-    let Some(_permit) = final_responses.take(MAX_GOODBYES) else { return };
+    let Some(_permit) = final_responses.take(MAX_FINAL_RESPONSES) else { return };
     if answered {
         tcp::finish(&socket, &clock).await;
     } else {
@@ -242,7 +242,7 @@ impl SourceReader {
             if self.body.is_done() {
                 return SourceEnd::Complete;
             }
-            let settings = claim.entry().settings_now();
+            let settings = claim.entry().settings_arc();
             if self.pace.is_exhausted(settings.ring / PACE_DIVISOR, self.clock.now()) {
                 heartbeat.during(self.clock.sleep_until(self.pace.interval_end())).await;
             } else {

@@ -122,7 +122,7 @@ fn a_source_can_set_its_title() {
     };
     assert_eq!((update(&login("its own")), update(&login(PASSWORD))), (200, 401));
     for (query, said) in [
-        ("mount=/m", "mode takes updinfo"),
+        ("mount=/m", "mode, which must be updinfo"),
         ("mount=/m&mode=updinfo", "song, or title and artist"),
         ("mode=updinfo&song=x", "Missing parameter: mount"),
         ("mount=/n&mode=updinfo&song=x", "Source does not exist"),
@@ -173,10 +173,10 @@ fn no_page_of_another_site_can_send_a_command() {
 fn unsupported_commands_are_refused_with_a_sentence() {
     let server = Daemon::start();
     for (what, status, said) in [
-        ("moveclients?mount=/m&destination=/n", 400, "silvacast has no moveclients"),
-        ("fallbacks?mount=/m&fallback=/n", 400, "no fallbacks"),
-        ("manageauth?mount=/m", 400, "no manageauth"),
-        ("updatemetadata", 400, "no updatemetadata"),
+        ("moveclients?mount=/m&destination=/n", 400, "silvacast does not support moveclients"),
+        ("fallbacks?mount=/m&fallback=/n", 400, "does not support fallbacks"),
+        ("manageauth?mount=/m", 400, "does not support manageauth"),
+        ("updatemetadata", 400, "does not support updatemetadata"),
         ("listclients", 400, "Missing parameter: mount"),
         ("listclients?mount=/m", 400, "Source does not exist"),
         ("killclient?mount=/m&id=1", 400, "Source does not exist"),

@@ -31,7 +31,7 @@ fn every_refusal_has_a_status_a_sentence_and_a_log_line() {
         ("PUT /status.xsl HTTP/1.1\r\n\r\n", 403, "belongs to the server"),
         ("GET /a/%2e%2e/b HTTP/1.1\r\n\r\n", 400, "must not have empty, '.' or '..' segments"),
         ("GET /a%0ab HTTP/1.1\r\n\r\n", 400, "must not have control characters"),
-        ("DELETE /m HTTP/1.1\r\n\r\n", 405, "This method is not for mounts"),
+        ("DELETE /m HTTP/1.1\r\n\r\n", 405, "This method is not allowed for mounts"),
         ("hello\r\n\r\n", 400, "not an HTTP request"),
         ("\x16\x03\x01\r\n\r\n", 400, "not an HTTP request"),
         (&long, 431, "at most 8192 bytes"),
@@ -41,7 +41,7 @@ fn every_refusal_has_a_status_a_sentence_and_a_log_line() {
                 "PUT /m HTTP/1.1\r\n{login}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
             ),
             400,
-            "not both",
+            "must not have both Content-Length and Transfer-Encoding",
         ),
         (
             &format!("PUT /m HTTP/1.1\r\n{login}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"),
@@ -186,7 +186,7 @@ fn all_seats_of_the_server_are_counted_together() {
     let server = Daemon::with("", "[limits]\nlisteners = 2");
     let _sources = (Source::connect(&server, "/a", 1), Source::connect(&server, "/b", 1));
     let _listeners = (Listener::join(&server, "/a"), Listener::join(&server, "/b"));
-    refused(&server, "GET /a HTTP/1.1\r\n\r\n", 503, "all of its 2 listeners");
+    refused(&server, "GET /a HTTP/1.1\r\n\r\n", 503, "listener limit of 2");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn connections_of_one_client_are_limited() {
     let server = Daemon::with("", "[limits]\nconnections_per_ip = 2");
     let _source = Source::connect(&server, "/m", 1);
     let listener = Listener::join(&server, "/m");
-    refused(&server, "GET /m HTTP/1.1\r\n\r\n", 429, "all of its 2 connections");
+    refused(&server, "GET /m HTTP/1.1\r\n\r\n", 429, "connection limit of 2");
     drop(listener);
 }
 

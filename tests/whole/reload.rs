@@ -42,7 +42,11 @@ fn limits_passwords_rules_and_the_prefix_change_under_running_streams() {
     assert!(get(&server, "/status-json.xsl").text().contains("\"location\":\"Wood\""));
     let full = get(&server, "/m");
     assert_eq!(full.status, 503);
-    assert!(full.text().contains("This microphone has all of its 1 listeners"), "{}", full.text());
+    assert!(
+        full.text().contains("This microphone has reached its listener limit of 1"),
+        "{}",
+        full.text()
+    );
     // Source and listener stay connected.
     source.send(1, 100);
     assert_eq!(listener.number(), 1);
