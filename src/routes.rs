@@ -20,9 +20,9 @@ pub(crate) enum Endpoint {
     StatusJson,
     /// Liveness check.
     Health,
-    /// Metrics in the OpenMetrics text format.
+    /// Metrics in the `OpenMetrics` text format.
     Metrics,
-    /// The OpenAPI document.
+    /// The `OpenAPI` document.
     OpenApi,
     /// All mounts, as JSON.
     Mounts,

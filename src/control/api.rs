@@ -11,7 +11,7 @@ use crate::mount::{MountEntry, StreamInfo, Table};
 use ogg_splice::Codec;
 use serde::Serialize;
 
-/// The OpenAPI document.
+/// The `OpenAPI` document.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// A mount that has a stream; the schema `Mount`.

@@ -19,7 +19,7 @@ use crate::http::Reply;
 use crate::mount::{Name, Table};
 use crate::routes::{Caller, Endpoint, Methods};
 
-/// Content type of OpenMetrics text, which Prometheus accepts.
+/// Content type of `OpenMetrics` text, which Prometheus accepts.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Generates the control plane's responses.
