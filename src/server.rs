@@ -1,7 +1,7 @@
 //! The composition root: creates the threads, connects them, and waits for their end.
 //!
 //! The door runs on the thread that calls [`Server::run`]. Each worker and the control plane have a
-//! thread. The threads share the [`Table`] and the settings in force.
+//! thread. The threads share the [`MountTable`] and the settings in force.
 
 use std::io;
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::client::{LoginGuard, PasswordChecker};
 use crate::config::{Budget, Config};
 use crate::control::{self, Administration, Control, ControlSettings, MemoryCeiling, Metrics};
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
-use crate::mount::Table;
+use crate::mount::MountTable;
 use crate::platform::{Heartbeats, Reloader, resident};
 use crate::quota::Quota;
 use crate::tcp;
@@ -26,7 +26,7 @@ use crate::worker::{self, Workers};
 /// A server that is not running yet.
 #[derive(Debug)]
 pub(crate) struct Server {
-    table: Arc<Table>,
+    table: Arc<MountTable>,
     listeners: Arc<Quota>,
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,
@@ -37,7 +37,7 @@ pub(crate) struct Server {
 /// Access to a running server: its status, and the configuration in force.
 #[derive(Debug)]
 pub(crate) struct ServerHandle {
-    table: Arc<Table>,
+    table: Arc<MountTable>,
     listeners: Arc<Quota>,
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,

@@ -163,7 +163,7 @@ pub(crate) async fn finish(stream: &TcpStream, clock: &Clock) {
     if socket.shutdown(Shutdown::Write).is_err() {
         return;
     }
-    let mut input = Input::new(stream);
+    let mut input = PeerInput::new(stream);
     let Ok(mut waiting) = unacknowledged(stream) else { return };
     let mut since = clock.now();
     while waiting > 0 {
@@ -186,7 +186,7 @@ pub(crate) async fn finish(stream: &TcpStream, clock: &Clock) {
 }
 
 /// The input of a connection that is ending.
-struct Input<'s> {
+struct PeerInput<'s> {
     stream: &'s TcpStream,
     /// How many more bytes may be discarded.
     remaining: usize,
@@ -196,7 +196,7 @@ struct Input<'s> {
     failed: bool,
 }
 
-impl<'s> Input<'s> {
+impl<'s> PeerInput<'s> {
     fn new(stream: &'s TcpStream) -> Self {
         Self { stream, remaining: LINGER_BYTES, ended: false, failed: false }
     }

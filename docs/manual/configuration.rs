@@ -1,6 +1,6 @@
 //! silvacast.toml(5): every key, from the rows by which the program reads a configuration.
 
-use silvacast::config::{Row, Table};
+use silvacast::config::{KEYS, Row, Table};
 
 use super::page::Page;
 
@@ -24,7 +24,7 @@ pub(crate) fn page() -> String {
         if table != Table::Top {
             page.subheading(&table.heading());
         }
-        for row in table.rows() {
+        for row in KEYS.of(table) {
             item(&mut page, row);
         }
     }

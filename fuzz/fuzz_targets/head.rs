@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use libfuzzer_sys::fuzz_target;
 use silvacast::auth::{Login, SOURCE_USER, Secret};
 use silvacast::door::client_of;
-use silvacast::http::{RequestHead, Target};
+use silvacast::http::{RequestHead, RequestTarget};
 use silvacast::mount::Name;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     let password = Secret::new("not to be guessed by a fuzzer");
     let login = Login { user: SOURCE_USER.into(), password };
     assert!(!head.field("authorization").is_some_and(|value| login.is(value)));
-    if let Ok(target) = Target::of(&head, "/stream")
+    if let Ok(target) = RequestTarget::of(&head, "/stream")
         && let Ok(name) = Name::new(&target.path)
     {
         assert!(!name.as_str().contains("/../") && !name.as_str().contains(char::is_control));

@@ -8,7 +8,7 @@ use super::run::{first_address, listen, serve, trial_config};
 use super::{Exit, block_on, failed, print, random_secret};
 use crate::auth::Secret;
 use crate::config::Environment;
-use crate::push::{Clip, PushProgress, Target, push};
+use crate::push::{Clip, PushProgress, PushTarget, push};
 
 /// The microphones: their mounts, and the clips that they play in a loop.
 const MICROPHONES: [(&str, &[u8]); 2] = [
@@ -25,7 +25,7 @@ pub(super) fn run() -> Result<(), Exit> {
     let mut targets = Vec::new();
     let mut urls = Vec::new();
     for (mount, clip) in MICROPHONES {
-        let target = Target::parse(&format!("http://{address}{mount}")).map_err(failed)?;
+        let target = PushTarget::parse(&format!("http://{address}{mount}")).map_err(failed)?;
         urls.push(format!("  {target}"));
         targets.push((target, clip));
     }
@@ -40,7 +40,10 @@ pub(super) fn run() -> Result<(), Exit> {
 }
 
 /// Starts a thread that pushes the clips to their targets.
-fn start_microphones(targets: Vec<(Target, &'static [u8])>, source: Secret) -> Result<(), Exit> {
+fn start_microphones(
+    targets: Vec<(PushTarget, &'static [u8])>,
+    source: Secret,
+) -> Result<(), Exit> {
     let microphones = std::thread::Builder::new().name("microphones".into());
     let started = microphones.spawn(move || {
         let all = async {

@@ -49,13 +49,13 @@ Exit codes: 0 success; 1 something failed; 2 the arguments or the configuration 
 #[command(name = "silvacast", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
     #[command(flatten)]
     run: RunArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Serve (the default command).
     Run(RunArgs),
     /// Report every error of a configuration, or the most memory that it can take.
@@ -130,12 +130,12 @@ struct ShareArgs {
 pub fn main(cli: Cli) -> Exit {
     let outcome = match cli.command {
         None => run::run(&cli.run),
-        Some(Command::Run(args)) => run::run(&args),
-        Some(Command::Check(args)) => check::run(&args),
-        Some(Command::Health(args)) => health::run(args),
-        Some(Command::Push(args)) => push::run(&args),
-        Some(Command::Share(args)) => share::run(&args),
-        Some(Command::Demo) => demo::run(),
+        Some(CliCommand::Run(args)) => run::run(&args),
+        Some(CliCommand::Check(args)) => check::run(&args),
+        Some(CliCommand::Health(args)) => health::run(args),
+        Some(CliCommand::Push(args)) => push::run(&args),
+        Some(CliCommand::Share(args)) => share::run(&args),
+        Some(CliCommand::Demo) => demo::run(),
     };
     outcome.err().unwrap_or(Exit::Success)
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::{Exit, PushArgs, block_on, failed};
 use crate::auth::Secret;
-use crate::push::{Clip, PushProgress, Target, push};
+use crate::push::{Clip, PushProgress, PushTarget, push};
 
 /// Pushes the file until it ends or the server refuses it.
 pub(super) fn run(args: &PushArgs) -> Result<(), Exit> {
-    let target = Target::parse(&args.url).map_err(|error| Exit::Invalid(error.to_string()))?;
+    let target = PushTarget::parse(&args.url).map_err(|error| Exit::Invalid(error.to_string()))?;
     let from_file = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Exit::Invalid(format!("cannot read the password from {}: {error}", path.display()))
@@ -47,7 +47,7 @@ struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    fn new(target: &Target) -> Self {
+    fn new(target: &PushTarget) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         Self { target: target.to_string(), is_terminal, last: None }
     }

@@ -18,11 +18,11 @@ use crate::client_addr::{network, wide_network};
 use crate::clock::Clock;
 
 /// How many checks may wait.
-const MAX_WAITING: usize = 32;
+const MAX_WAITING_CHECKS: usize = 32;
 /// How many of them may be for one client.
-const MAX_WAITING_OF_CLIENT: usize = 2;
+const MAX_WAITING_CHECKS_OF_CLIENT: usize = 2;
 /// How many of them may be for one [`wide_network`].
-const MAX_WAITING_OF_NETWORK: usize = 4;
+const MAX_WAITING_CHECKS_OF_NETWORK: usize = 4;
 /// How many networks with wrong passwords are remembered.
 const MAX_WRONG_NETWORKS: usize = 1024;
 /// How many right passwords are remembered.
@@ -122,10 +122,11 @@ impl CheckQueue {
         waiting.checks.retain(|check| !check.result.is_closed());
         let of_client = waiting.count(check.client, network);
         let of_network = waiting.count(check.client, wide_network);
-        if of_client >= MAX_WAITING_OF_CLIENT || of_network >= MAX_WAITING_OF_NETWORK {
+        if of_client >= MAX_WAITING_CHECKS_OF_CLIENT || of_network >= MAX_WAITING_CHECKS_OF_NETWORK
+        {
             return Err(CheckerOverloaded);
         }
-        if waiting.checks.len() >= MAX_WAITING {
+        if waiting.checks.len() >= MAX_WAITING_CHECKS {
             let victim = waiting.victim(&check, of_network).ok_or(CheckerOverloaded)?;
             // This drops the sender of its result, so that request is answered with 503.
             waiting.checks.remove(victim);
@@ -264,15 +265,15 @@ mod tests {
             queue.add(Check { client, password, hash: String::new(), result })
         };
         let accepted = (0..20).filter(|&n| add([192, 0, 2, n]).is_ok()).count();
-        assert_eq!(accepted, MAX_WAITING_OF_NETWORK, "twenty addresses of one network");
+        assert_eq!(accepted, MAX_WAITING_CHECKS_OF_NETWORK, "twenty addresses of one network");
         assert_eq!(add([198, 51, 100, 1]), Ok(()), "another network");
         // Eight more networks fill the queue. The next one displaces a check of theirs.
         for (network, host) in (0..8u8).flat_map(|n| (0..4u8).map(move |host| (n, host))) {
             let _ = add([10, 0, network, host]);
         }
-        assert_eq!(queue.lock().checks.len(), MAX_WAITING);
+        assert_eq!(queue.lock().checks.len(), MAX_WAITING_CHECKS);
         assert_eq!(add([203, 0, 113, 1]), Ok(()));
-        assert_eq!(queue.lock().checks.len(), MAX_WAITING);
+        assert_eq!(queue.lock().checks.len(), MAX_WAITING_CHECKS);
     }
 
     #[test]
@@ -285,7 +286,7 @@ mod tests {
             receivers.push(receiver);
             queue.add(Check { client, password: Secret::new("x"), hash: String::new(), result })
         };
-        for n in 0..MAX_WAITING as u8 {
+        for n in 0..MAX_WAITING_CHECKS as u8 {
             queue.record(client(n), false);
             assert_eq!(add(client(n)), Ok(()));
         }

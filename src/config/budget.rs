@@ -10,7 +10,7 @@ use crate::control::{
     self, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS, MemoryOwner,
     REQUEST_QUEUE, SOURCE_TEXT, request_memory,
 };
-use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING};
+use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING_CONNECTIONS};
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
@@ -58,8 +58,8 @@ impl Budget {
         let kernel = |what, count: usize, each: usize| {
             CeilingItem::new(MemoryOwner::Kernel, what, count as u64, each as u64)
         };
-        let at_door = MAX_WAITING + door::MAX_REFUSING;
-        let on_its_way = REQUEST_QUEUE + control::MAX_REFUSING;
+        let at_door = MAX_WAITING_CONNECTIONS + door::MAX_REFUSED_CONNECTIONS;
+        let on_its_way = REQUEST_QUEUE + control::MAX_REFUSED_REQUESTS;
         let answered = MAX_REQUESTS + MAX_SUBSCRIBERS;
         let goodbyes = config.workers * MAX_FINAL_RESPONSES;
         let sources = 2 * limits.sources + goodbyes;
@@ -109,7 +109,7 @@ impl Budget {
             kernel(
                 "an answer that is not yet taken",
                 answered,
-                sent_memory(2 * control::SEND_BUFFER),
+                sent_memory(2 * control::RESPONSE_SEND_BUFFER),
             ),
             kernel(
                 "a short answer that is not yet taken",

@@ -1,4 +1,4 @@
-//! The table of configuration keys.
+//! What the table of configuration keys is made of; [`KEYS`](super::KEYS) is the table.
 //!
 //! Each key is one row, a [`Key`]. The parser with its bounds and messages, the defaults, the keys
 //! that need a restart, the manual and the JSON schema all come from the rows. The rows of a
@@ -8,8 +8,8 @@ use std::iter::once;
 
 use serde_json::Value;
 
+use super::Config;
 use super::kinds::Kind;
-use super::{Config, access, auth, limits, mounts, server};
 
 /// A table of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +66,6 @@ impl Table {
             Self::Mount => "[[mount]]".to_owned(),
             table => format!("[{}]", table.name()),
         }
-    }
-
-    /// The rows of this table alone.
-    pub fn rows(self) -> impl Iterator<Item = &'static dyn Row> {
-        ROWS.into_iter().flatten().copied().filter(move |row| row.table() == self)
-    }
-
-    /// The rows of all keys that may stand in it: `[[mount]]` takes those of `[mount-defaults]` too.
-    pub(super) fn accepted(self) -> impl Iterator<Item = &'static dyn Row> {
-        let inherited = (self == Self::Mount).then_some(Self::MountDefaults);
-        once(self).chain(inherited).flat_map(Self::rows)
     }
 }
 
@@ -189,10 +178,29 @@ impl<K: Kind> Row for Key<K> {
     }
 }
 
-/// All rows, by the module that reads them.
-const ROWS: [&[&dyn Row]; 5] = [server::ROWS, auth::ROWS, limits::ROWS, mounts::ROWS, access::ROWS];
+/// The rows of all keys.
+#[derive(Clone, Copy)]
+pub struct KeyTable(&'static [&'static [&'static dyn Row]]);
 
-/// All rows, in the order of the manual.
-pub fn rows() -> impl Iterator<Item = &'static dyn Row> {
-    Table::ALL.into_iter().flat_map(Table::rows)
+impl KeyTable {
+    /// The rows of these modules.
+    pub(super) const fn new(rows: &'static [&'static [&'static dyn Row]]) -> Self {
+        Self(rows)
+    }
+
+    /// All rows, in the order of the manual.
+    pub fn all(self) -> impl Iterator<Item = &'static dyn Row> {
+        Table::ALL.into_iter().flat_map(move |table| self.of(table))
+    }
+
+    /// The rows of one table.
+    pub fn of(self, table: Table) -> impl Iterator<Item = &'static dyn Row> {
+        self.0.iter().copied().flatten().copied().filter(move |row| row.table() == table)
+    }
+
+    /// The rows of all keys that a table accepts: `[[mount]]` takes those of `[mount-defaults]` too.
+    pub(super) fn accepted(self, table: Table) -> impl Iterator<Item = &'static dyn Row> {
+        let inherited = (table == Table::Mount).then_some(Table::MountDefaults);
+        once(table).chain(inherited).flat_map(move |table| self.of(table))
+    }
 }

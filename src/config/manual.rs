@@ -3,13 +3,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Row, Table, rows};
+use super::keys::{Row, Table};
+use super::rows::KEYS;
 
 /// The README's table of keys, in Markdown.
 pub fn markdown() -> String {
     let mut text =
         String::from("| key | default | allowed | reload | meaning |\n|---|---|---|---|---|\n");
-    for row in rows() {
+    for row in KEYS.all() {
         let default = match row.default() {
             Some(default) => format!("`{default}`"),
             None if row.is_required() => "required".to_owned(),
@@ -29,7 +30,7 @@ pub fn markdown() -> String {
 
 /// The JSON schema of a configuration, for editors that complete and check TOML by one.
 pub fn schema() -> Value {
-    let mut properties = properties(Table::Top.rows());
+    let mut properties = properties(KEYS.of(Table::Top));
     for table in &Table::ALL[1..] {
         properties.insert(table.name().to_owned(), table_schema(*table));
     }
@@ -43,10 +44,10 @@ pub fn schema() -> Value {
 }
 
 fn table_schema(table: Table) -> Value {
-    let required: Vec<_> = table.rows().filter(|row| row.is_required()).map(Row::name).collect();
+    let required: Vec<_> = KEYS.of(table).filter(|row| row.is_required()).map(Row::name).collect();
     let mut schema = json!({
         "type": "object",
-        "properties": properties(table.accepted()),
+        "properties": properties(KEYS.accepted(table)),
         "additionalProperties": false,
     });
     if !required.is_empty() {

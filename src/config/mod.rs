@@ -11,15 +11,17 @@ mod limits;
 mod manual;
 mod mounts;
 mod reader;
+mod rows;
 mod server;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use budget::Budget;
-pub use keys::{Reload, Row, Table, rows};
+pub use keys::{KeyTable, Reload, Row, Table};
 pub use manual::{markdown, schema};
 pub use reader::Problem;
+pub use rows::KEYS;
 
 use files::read_file;
 use kinds::quoted;
@@ -128,7 +130,7 @@ impl Config {
     /// # Errors
     /// All problems of the document, by line.
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
-        let (mut reader, document) = Reader::new(text);
+        let (mut reader, document) = Reader::new(text, KEYS);
         let top = reader.top(&document);
         let [server, auth, process, log, limits, defaults] = [
             Table::Server,
@@ -187,7 +189,7 @@ impl Config {
 
     /// The keys that need a restart and whose values differ in `new`, as the manual writes them.
     pub fn needs_restart(&self, new: &Self) -> impl Iterator<Item = String> {
-        rows().filter_map(|row| match row.reload() {
+        KEYS.all().filter_map(|row| match row.reload() {
             Reload::Restart(differ) if differ(self, new) => Some(row.path()),
             _ => None,
         })

@@ -6,7 +6,7 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Key, Row, Table, rows};
+use super::keys::{Key, KeyTable, Row, Table};
 use super::kinds::Kind;
 
 /// One thing that is wrong.
@@ -30,6 +30,7 @@ impl fmt::Display for Problem {
 /// A document being read.
 pub(super) struct Reader<'t> {
     text: &'t str,
+    keys: KeyTable,
     /// The problems found so far.
     pub problems: Vec<Problem>,
 }
@@ -45,10 +46,10 @@ pub(super) struct Section<'a> {
 }
 
 impl<'t> Reader<'t> {
-    /// Parses the document; syntax errors become problems.
-    pub(super) fn new(text: &'t str) -> (Self, DeTable<'t>) {
+    /// Parses a document that may have these keys; syntax errors become problems.
+    pub(super) fn new(text: &'t str, keys: KeyTable) -> (Self, DeTable<'t>) {
         let (document, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Self { text, problems: Vec::new() };
+        let mut reader = Self { text, keys, problems: Vec::new() };
         for error in errors {
             let line = error.span().map(|span| reader.line(span.start));
             reader.complain(line, error.message().to_owned());
@@ -108,7 +109,7 @@ impl<'t> Reader<'t> {
         section: Section<'_>,
         key: &Key<K>,
     ) -> Option<K::Value> {
-        debug_assert!(section.table.accepted().any(|row| row.name() == key.name));
+        debug_assert!(self.keys.accepted(section.table).any(|row| row.name() == key.name));
         let value = section.values?.get(key.name)?;
         let read = key.kind.read(value.get_ref());
         if read.is_none() {
@@ -138,12 +139,35 @@ impl<'t> Reader<'t> {
     fn check_keys<'a>(&mut self, section: Section<'a>) -> Section<'a> {
         for key in section.values.into_iter().flat_map(|values| values.keys()) {
             let name = key.get_ref().as_ref();
-            if !section.known().any(|known| known == name) {
-                let text = format!("unknown key {}; {}", section.key(name), section.hint(name));
+            if !self.known(section).any(|known| known == name) {
+                let text =
+                    format!("unknown key {}; {}", section.key(name), self.hint(section, name));
                 self.complain(Some(self.line(key.span().start)), text);
             }
         }
         section
+    }
+
+    /// The keys that a section may have; at the top level also the names of the tables.
+    fn known(&self, section: Section<'_>) -> impl Iterator<Item = &'static str> {
+        let tables = if section.table == Table::Top { &Table::ALL[1..] } else { &[] };
+        self.keys
+            .accepted(section.table)
+            .map(Row::name)
+            .chain(tables.iter().map(|table| table.name()))
+    }
+
+    /// What an unknown key may have been meant to be.
+    fn hint(&self, section: Section<'_>, unknown: &str) -> String {
+        if let Some(row) = self.keys.all().find(|row| row.name() == unknown) {
+            return match row.table() {
+                Table::Top => format!("`{unknown}` belongs at the top, before the first [section]"),
+                table => format!("`{unknown}` belongs in {}", table.heading()),
+            };
+        }
+        let nearest =
+            self.known(section).min_by_key(|known| strsim::damerau_levenshtein(known, unknown));
+        nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"))
     }
 
     /// The value is not shown, as there could be secrets in it.
@@ -169,23 +193,5 @@ impl Section<'_> {
     /// The line of its heading.
     pub(super) fn line(&self, reader: &Reader<'_>) -> Option<usize> {
         self.values.map(|_| reader.line(self.start))
-    }
-
-    /// The keys that it may have; at the top level also the names of the tables.
-    fn known(&self) -> impl Iterator<Item = &'static str> {
-        let tables = if self.table == Table::Top { &Table::ALL[1..] } else { &[] };
-        self.table.accepted().map(Row::name).chain(tables.iter().map(|table| table.name()))
-    }
-
-    /// What an unknown key may have been meant to be.
-    fn hint(&self, unknown: &str) -> String {
-        if let Some(row) = rows().find(|row| row.name() == unknown) {
-            return match row.table() {
-                Table::Top => format!("`{unknown}` belongs at the top, before the first [section]"),
-                table => format!("`{unknown}` belongs in {}", table.heading()),
-            };
-        }
-        let nearest = self.known().min_by_key(|known| strsim::damerau_levenshtein(known, unknown));
-        nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"))
     }
 }

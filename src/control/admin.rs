@@ -14,7 +14,7 @@ use super::stats;
 use super::status::Station;
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
-use crate::mount::{MountEntry, Name, Table};
+use crate::mount::{MountEntry, MountTable, Name};
 use crate::platform::Reloader;
 use crate::routes::AdminCommand;
 use crate::text::sanitize;
@@ -27,7 +27,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Executes administration commands.
 #[derive(Debug)]
 pub(crate) struct Administration {
-    pub(crate) table: Arc<Table>,
+    pub(crate) table: Arc<MountTable>,
     pub(crate) workers: Workers,
     pub(crate) reloader: Reloader,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
-use crate::mount::{MountEntry, StreamInfo, Table};
+use crate::mount::{MountEntry, MountTable, StreamInfo};
 use ogg_splice::Codec;
 use serde::Serialize;
 
@@ -84,7 +84,7 @@ pub(super) struct MountList {
 
 impl MountList {
     /// All mounts that have a stream and are not hidden.
-    pub(super) fn of(table: &Table) -> Self {
+    pub(super) fn of(table: &MountTable) -> Self {
         let mounts = table.public_streams();
         Self {
             mounts: mounts.iter().map(|(entry, stream)| MountStatus::of(entry, stream)).collect(),
@@ -156,7 +156,7 @@ impl StreamClock {
 }
 
 /// The response of `/api/v1/listeners`, generated in pieces: all listeners by mount, oldest first.
-pub(super) fn listeners(table: &Table) -> impl Iterator<Item = String> + use<> {
+pub(super) fn listeners(table: &MountTable) -> impl Iterator<Item = String> + use<> {
     // Holds only the directories: a slow client must not keep a mount in memory, where it would
     // count against `limits.sources`.
     let directories: Vec<_> = table

@@ -16,7 +16,7 @@ use super::status::Station;
 use super::{page, playlist, status};
 use crate::client::LoginGuard;
 use crate::http::Reply;
-use crate::mount::{Name, Table};
+use crate::mount::{MountTable, Name};
 use crate::routes::{Caller, Endpoint, Methods};
 
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
@@ -34,7 +34,7 @@ pub(crate) struct Control {
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// All mounts, and the server's statistics.
-    pub table: Arc<Table>,
+    pub table: Arc<MountTable>,
     /// Executes administration commands.
     pub(crate) administration: Administration,
     /// Guards the administrator's login.

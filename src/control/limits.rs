@@ -6,7 +6,7 @@ pub(crate) const REQUEST_QUEUE: usize = 64;
 pub(crate) const MAX_REQUESTS: usize = 64;
 /// Maximum number of requests beyond [`MAX_REQUESTS`] that wait for a slot or are sent a 503.
 /// Further connections are reset.
-pub(crate) const MAX_REFUSING: usize = 64;
+pub(crate) const MAX_REFUSED_REQUESTS: usize = 64;
 /// Maximum memory of one request or one event subscriber, in bytes: hyper's read and write buffers,
 /// and the piece that is being written. `request_head` is the maximum length of a request head in
 /// bytes. A document takes [`SOURCE_TEXT`] for each source in addition.
@@ -17,7 +17,7 @@ pub(crate) const fn request_memory(request_head: usize) -> usize {
 /// name of at most 256 bytes each, which XML escaping may make six times as long, and some numbers.
 pub(crate) const SOURCE_TEXT: usize = 16 * 1024;
 /// `SO_SNDBUF` of a connection, in bytes. The kernel doubles it (socket(7)).
-pub(crate) const SEND_BUFFER: usize = 16 * 1024;
+pub(crate) const RESPONSE_SEND_BUFFER: usize = 16 * 1024;
 
 /// Size of hyper's buffer, in bytes: the longest head that the door accepts, plus 8 KiB, which is
 /// the minimum that hyper allows.

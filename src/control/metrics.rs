@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::memory_ceiling::MemoryCeiling;
 use super::render::measured_bitrate;
 use crate::log::lines_dropped;
-use crate::mount::{MountEntry, SourceState, StreamInfo, Table};
+use crate::mount::{MountEntry, MountTable, SourceState, StreamInfo};
 use crate::platform::resident;
 
 /// The metrics of a server.
@@ -25,9 +25,9 @@ pub(crate) struct Metrics(Registry);
 
 impl Metrics {
     /// The metrics of the server with these mounts and this memory ceiling.
-    pub(crate) fn new(table: Arc<Table>, ceiling: Arc<MemoryCeiling>) -> Self {
+    pub(crate) fn new(table: Arc<MountTable>, ceiling: Arc<MemoryCeiling>) -> Self {
         let mut registry = Registry::with_prefix("silvacast");
-        registry.register_collector(Box::new(Server { table, ceiling }));
+        registry.register_collector(Box::new(ServerCollector { table, ceiling }));
         Self(registry)
     }
 
@@ -97,12 +97,12 @@ const MOUNT_GAUGES: [Column<Streaming, f64>; 4] = [
 
 /// Where all metrics are read.
 #[derive(Debug)]
-struct Server {
-    table: Arc<Table>,
+struct ServerCollector {
+    table: Arc<MountTable>,
     ceiling: Arc<MemoryCeiling>,
 }
 
-impl Collector for Server {
+impl Collector for ServerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.mounts(&mut encoder)?;
         self.totals(&mut encoder)?;
@@ -110,7 +110,7 @@ impl Collector for Server {
     }
 }
 
-impl Server {
+impl ServerCollector {
     fn mounts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mounts = self.table.public_streams();
         let label = |entry: &MountEntry| OfMount { mount: entry.name.to_string() };

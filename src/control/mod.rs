@@ -31,7 +31,8 @@ mod xml;
 pub(crate) use admin::Administration;
 pub(crate) use endpoints::Control;
 pub(crate) use limits::{
-    MAX_REFUSING, MAX_REQUESTS, REQUEST_QUEUE, SEND_BUFFER, SOURCE_TEXT, request_memory,
+    MAX_REFUSED_REQUESTS, MAX_REQUESTS, REQUEST_QUEUE, RESPONSE_SEND_BUFFER, SOURCE_TEXT,
+    request_memory,
 };
 pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use metrics::Metrics;

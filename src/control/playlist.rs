@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::render::url_path;
 use super::response::{HttpResponse, document};
-use crate::mount::{MountEntry, Name, StreamInfo, Table};
+use crate::mount::{MountEntry, MountTable, Name, StreamInfo};
 
 /// Finds the mount whose playlist has this path.
-pub(super) fn mount(path: &str, table: &Table) -> Option<(Arc<MountEntry>, Arc<StreamInfo>)> {
+pub(super) fn mount(path: &str, table: &MountTable) -> Option<(Arc<MountEntry>, Arc<StreamInfo>)> {
     let name = Name::new(path.strip_suffix(".m3u")?).ok()?;
     let entry = table.find(&name)?;
     Some((Arc::clone(&entry), entry.stream()?))

@@ -8,13 +8,13 @@ use hyper::header::{
 
 use super::settings::ControlSettings;
 use crate::client_addr::ClientAddr;
-use crate::http::{RequestHead, Target};
+use crate::http::{RequestHead, RequestTarget};
 use crate::routes::Route;
 
 /// A request to the control plane.
 pub(super) struct RequestContext<'r> {
     pub(super) head: &'r RequestHead,
-    pub(super) target: &'r Target,
+    pub(super) target: &'r RequestTarget,
     /// The route of the path; `None` if the path is not in the route table.
     pub(super) route: Option<&'static Route>,
     /// The header fields, in hyper's type.
@@ -26,7 +26,7 @@ impl<'r> RequestContext<'r> {
     /// Makes a request of what the door has parsed.
     pub(super) fn new(
         head: &'r RequestHead,
-        target: &'r Target,
+        target: &'r RequestTarget,
         route: Option<&'static Route>,
         client: ClientAddr,
     ) -> Self {
@@ -151,7 +151,7 @@ mod tests {
         }
         let mut text = format!("{text}\r\n").into_bytes();
         let head = RequestHead::take(&mut text).unwrap().unwrap();
-        let target = Target::of(&head, "/stream").unwrap();
+        let target = RequestTarget::of(&head, "/stream").unwrap();
         let address = [192, 0, 2, 1].into();
         let client = ClientAddr { address, is_proxy: false, behind_proxy: proxied };
         inspect(&RequestContext::new(&head, &target, Route::of(&target.path), client))

@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::sleep;
 
 use super::endpoints::{Control, EndpointResult};
-use super::limits::{MAX_REFUSING, MAX_REQUESTS, SEND_BUFFER, buffer};
+use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
 use super::page;
 use super::request::RequestContext;
 use super::response::{HttpResponse, document, json_error, plain, stream};
@@ -36,7 +36,7 @@ use super::tracked_socket::TrackedSocket;
 use crate::client::{Admission, AdmissionSlot, Full, WhenFull};
 use crate::client_addr::ClientAddr;
 use crate::clock::Clock;
-use crate::http::{Reply, RequestHead, SERVER, Target, Version, redacted_path};
+use crate::http::{Reply, RequestHead, RequestTarget, SERVER, Version, redacted_path};
 use crate::log::refusals;
 use crate::platform::Heartbeat;
 use crate::quota::{Permit, Quota};
@@ -62,7 +62,7 @@ pub(crate) struct ControlConnection {
     /// The request head.
     pub head: RequestHead,
     /// The target of the request.
-    pub target: Target,
+    pub target: RequestTarget,
     /// The route of the request; `None` if the path is not in the route table.
     pub route: Option<&'static Route>,
     /// Bytes that the door has read after the head.
@@ -135,7 +135,7 @@ impl ControlServer {
             return self.spawn(connection, slot);
         }
         // Returning here drops the connection, which resets it (SO_LINGER is 0).
-        let Some(permit) = self.refusing.take(MAX_REFUSING) else { return };
+        let Some(permit) = self.refusing.take(MAX_REFUSED_REQUESTS) else { return };
         spawn_local(async move {
             match self.wait_for_slot(client).await {
                 Some(slot) => Rc::clone(&self).spawn(connection, slot),
@@ -180,7 +180,7 @@ impl ControlServer {
     async fn serve(&self, connection: ControlConnection, request: &RequestTask) {
         let ControlConnection { socket, head, target, route, read, client, permit } = connection;
         // Limits the kernel memory for a client that reads slowly.
-        if SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER).is_err() {
+        if SockRef::from(&socket).set_send_buffer_size(RESPONSE_SEND_BUFFER).is_err() {
             return;
         }
         let Ok(socket) = TcpStream::from_std(socket) else { return };

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::api::{MountStatus, StreamClock};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
-use crate::mount::{MountEntry, StreamInfo, Table};
+use crate::mount::{MountEntry, MountTable, StreamInfo};
 
 /// Number of events that the log keeps.
 pub(crate) const MAX_STORED_EVENTS: usize = 128;
@@ -112,7 +112,7 @@ impl EventLog {
     }
 
     /// Publishes an event for each change in the table. Never returns.
-    pub(super) async fn watch(&self, table: &Table) {
+    pub(super) async fn watch(&self, table: &MountTable) {
         let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
         loop {
             let bytes_before = self.published_bytes.get();
@@ -192,7 +192,7 @@ impl EventLog {
 
     /// Clock events of all mounts, shared by subscribers whose ticks are close together. They begin
     /// with a comment, so that something is sent even if there are no mounts.
-    fn clock_events(&self, table: &Table) -> Bytes {
+    fn clock_events(&self, table: &MountTable) -> Bytes {
         let mut cached = self.clock_events.borrow_mut();
         let recent = cached.as_ref().filter(|(at, _)| at.elapsed() < CLOCK_INTERVAL / 4);
         if let Some((_, events)) = recent {
@@ -229,7 +229,7 @@ impl EventLog {
     }
 
     /// Sends events to a subscriber until it disconnects.
-    pub(super) async fn serve(&self, mut subscriber: Subscriber, table: &Table) {
+    pub(super) async fn serve(&self, mut subscriber: Subscriber, table: &MountTable) {
         // The only error is that the subscriber has disconnected.
         let _ = self.send_events(&mut subscriber, table).await;
     }
@@ -237,7 +237,7 @@ impl EventLog {
     async fn send_events(
         &self,
         subscriber: &mut Subscriber,
-        table: &Table,
+        table: &MountTable,
     ) -> Result<(), Disconnected> {
         let mut clock = interval(CLOCK_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -277,7 +277,7 @@ impl EventLog {
         &self,
         subscriber: &mut Subscriber,
         newest: u64,
-        table: &Table,
+        table: &MountTable,
     ) -> Result<(), Disconnected> {
         // Weak, because a slow subscriber must not keep a mount in memory, where it would count
         // against `limits.sources`.

@@ -18,10 +18,10 @@ use crate::platform::Heartbeat;
 use crate::quota::Quota;
 
 /// Maximum number of connections at the door. Beyond it, a connection is evicted for each new one.
-pub(crate) const MAX_WAITING: usize = 256;
-/// Maximum number of connections beyond [`MAX_WAITING`] that are being sent a 503. Further
+pub(crate) const MAX_WAITING_CONNECTIONS: usize = 256;
+/// Maximum number of connections beyond [`MAX_WAITING_CONNECTIONS`] that are being sent a 503. Further
 /// connections are reset.
-pub(crate) const MAX_REFUSING: usize = 64;
+pub(crate) const MAX_REFUSED_CONNECTIONS: usize = 64;
 /// Pause of the accept loop after an error, for example when the process is out of file
 /// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -39,7 +39,7 @@ impl Door {
     pub(crate) fn new(dispatcher: Dispatcher) -> Self {
         Self {
             dispatcher: Rc::new(dispatcher),
-            waiting: Admission::new(MAX_WAITING, WhenFull::EvictOldest),
+            waiting: Admission::new(MAX_WAITING_CONNECTIONS, WhenFull::EvictOldest),
             refusing: Arc::default(),
         }
     }
@@ -99,7 +99,7 @@ impl Door {
             return self.waiting.set_task(id, task.abort_handle());
         }
         // Returning here drops the connection, which resets it (SO_LINGER is 0).
-        let Some(permit) = self.refusing.take(MAX_REFUSING) else { return };
+        let Some(permit) = self.refusing.take(MAX_REFUSED_CONNECTIONS) else { return };
         spawn_local(async move {
             dispatcher.refuse(stream, peer, &busy()).await;
             drop(permit);

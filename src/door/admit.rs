@@ -20,7 +20,7 @@ use crate::client::{CheckerOverloaded, LoginGuard, PasswordChecker};
 use crate::clock::Clock;
 use crate::http::Reply;
 use crate::listener::{Amount, ListenerSession, Player, amount};
-use crate::mount::{ListenerInfo, MountEntry, Name, NoRoom, Reservation, Table};
+use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
 use crate::quota::{Permit, Quota};
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
@@ -44,7 +44,7 @@ pub(crate) struct LoginGuards {
 /// Checks whether clients may do what they request, and counts them against the quotas.
 pub(crate) struct Admittance {
     settings: Arc<ArcSwap<DoorSettings>>,
-    table: Arc<Table>,
+    table: Arc<MountTable>,
     listeners: Arc<Quota>,
     guards: LoginGuards,
     per_client: ClientQuotas,
@@ -54,7 +54,7 @@ impl Admittance {
     /// Creates an admittance. `listeners` is the quota of the whole server.
     pub(crate) fn new(
         settings: Arc<ArcSwap<DoorSettings>>,
-        table: Arc<Table>,
+        table: Arc<MountTable>,
         listeners: Arc<Quota>,
         guards: LoginGuards,
     ) -> Self {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::request::Request;
-use crate::http::{Reply, Target};
+use crate::http::{Reply, RequestTarget};
 use crate::mount::{Description, Name, NameError};
 use crate::routes::{MOUNT_METHODS, Methods, Route};
 use crate::source::{BodyFraming, ResponseTiming};
@@ -98,7 +98,7 @@ fn refused(status: u16, error: NameError) -> Reply {
 }
 
 /// The reply to `OPTIONS`. Browsers send it as the CORS preflight request.
-fn options(target: Option<&Target>) -> Reply {
+fn options(target: Option<&RequestTarget>) -> Reply {
     let path = target.map_or("", |target| &target.path);
     let methods = (Name::new(path) == Err(NameError::Reserved))
         .then(|| Route::of(path).map_or(Methods::Read, |route| route.methods));
@@ -114,7 +114,7 @@ fn options(target: Option<&Target>) -> Reply {
         .with("Access-Control-Max-Age", "86400")
 }
 
-fn burst_of(target: &Target) -> Result<Option<Duration>, Reply> {
+fn burst_of(target: &RequestTarget) -> Result<Option<Duration>, Reply> {
     let Some(value) = target.parameter("burst") else { return Ok(None) };
     let time = units::duration(value);
     let sentence = "The parameter burst must be a duration such as 200ms or 2s.";

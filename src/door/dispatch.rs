@@ -19,7 +19,7 @@ use crate::control::ControlConnection;
 use crate::http::{Reply, RequestHead, Version};
 use crate::listener::{ListenerConnection, response_head};
 use crate::log::refusals;
-use crate::mount::Table;
+use crate::mount::MountTable;
 use crate::quota::Permit;
 use crate::routes::Route;
 use crate::source::SourceConnection;
@@ -35,7 +35,7 @@ enum HeadError {
 }
 
 /// What to do with a connection after a request.
-enum Outcome {
+enum RequestOutcome {
     /// Send these bytes, then read the next request.
     Reply(Vec<u8>),
     /// Send these bytes and close the connection.
@@ -55,7 +55,7 @@ const ACK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) struct Dispatcher {
     /// The configuration in force.
     settings: Arc<ArcSwap<DoorSettings>>,
-    table: Arc<Table>,
+    table: Arc<MountTable>,
     admittance: Admittance,
     workers: Workers,
     control: mpsc::Sender<ControlConnection>,
@@ -66,7 +66,7 @@ impl Dispatcher {
     /// Creates a dispatcher that hands connections to `workers` and `control`.
     pub(crate) fn new(
         settings: Arc<ArcSwap<DoorSettings>>,
-        table: Arc<Table>,
+        table: Arc<MountTable>,
         admittance: Admittance,
         workers: Workers,
         control: mpsc::Sender<ControlConnection>,
@@ -124,16 +124,16 @@ impl Dispatcher {
             };
             let request = Request::new(self.settings.load_full(), head, peer);
             match self.handle(request, &mut permit).await {
-                Outcome::Reply(bytes) => {
+                RequestOutcome::Reply(bytes) => {
                     if tcp::answer(&mut stream, &bytes, &self.clock).await.is_err() {
                         return;
                     }
                     replied = true;
                 }
-                Outcome::ReplyAndClose(bytes) => {
+                RequestOutcome::ReplyAndClose(bytes) => {
                     return tcp::answer_and_finish(stream, &bytes, &self.clock).await;
                 }
-                Outcome::DataPlane(handoff) => {
+                RequestOutcome::DataPlane(handoff) => {
                     let Ok(socket) = stream.into_std() else { return };
                     let Err(refused) = self.workers.send(handoff(socket, buffer)) else { return };
                     let socket = match refused {
@@ -142,7 +142,7 @@ impl Dispatcher {
                     };
                     return self.refuse_busy(socket, peer).await;
                 }
-                Outcome::ControlPlane(connection) => {
+                RequestOutcome::ControlPlane(connection) => {
                     let Ok(socket) = stream.into_std() else { return };
                     if let Err(refused) = self.control.try_send(connection(socket, buffer)) {
                         self.refuse_busy(refused.into_inner().socket, peer).await;
@@ -154,7 +154,7 @@ impl Dispatcher {
     }
 
     /// Decides a request, checks it and takes its permits. Logs refusals.
-    async fn handle(&self, request: Request, permit: &mut Option<Permit>) -> Outcome {
+    async fn handle(&self, request: Request, permit: &mut Option<Permit>) -> RequestOutcome {
         self.table.stats().requests.add(1);
         let decision = request
             .check_network()
@@ -182,11 +182,11 @@ impl Dispatcher {
         request: &Request,
         source: SourceRequest,
         permit: &mut Option<Permit>,
-    ) -> Result<Outcome, Reply> {
+    ) -> Result<RequestOutcome, Reply> {
         let reservation = self.admittance.admit_source(request, &source, &self.clock).await?;
         let (peer, permit) = (request.peer, permit.take());
         let SourceRequest { framing: body, timing, description, .. } = source;
-        Ok(Outcome::DataPlane(Box::new(move |socket, read| {
+        Ok(RequestOutcome::DataPlane(Box::new(move |socket, read| {
             let source = SourceConnection { socket, read, body, timing, description, peer, permit };
             Handoff::Source(Box::new(source), reservation)
         })))
@@ -197,7 +197,7 @@ impl Dispatcher {
         request: &Request,
         listener: ListenerRequest,
         permit: &mut Option<Permit>,
-    ) -> Result<Outcome, Reply> {
+    ) -> Result<RequestOutcome, Reply> {
         // A path that does not name a mount may name a playlist, which the control plane serves.
         let Some(entry) = self.table.find(&listener.name) else {
             return to_control_plane(request, None, permit);
@@ -205,12 +205,12 @@ impl Dispatcher {
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
             let head = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
-            return Ok(Outcome::ReplyAndClose(head));
+            return Ok(RequestOutcome::ReplyAndClose(head));
         }
         let (burst, session) =
             self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
         let send_buffer = request.settings.limits.listener_send_buffer;
-        Ok(Outcome::DataPlane(Box::new(move |socket, _| {
+        Ok(RequestOutcome::DataPlane(Box::new(move |socket, _| {
             let listener = ListenerConnection { socket, burst, send_buffer, session };
             Handoff::Listener(Box::new(listener), entry)
         })))
@@ -246,18 +246,18 @@ impl Dispatcher {
     }
 }
 
-fn send_reply(bytes: Vec<u8>, keep: bool) -> Outcome {
-    if keep { Outcome::Reply(bytes) } else { Outcome::ReplyAndClose(bytes) }
+fn send_reply(bytes: Vec<u8>, keep: bool) -> RequestOutcome {
+    if keep { RequestOutcome::Reply(bytes) } else { RequestOutcome::ReplyAndClose(bytes) }
 }
 
 fn to_control_plane(
     request: &Request,
     route: Option<&'static Route>,
     permit: &mut Option<Permit>,
-) -> Result<Outcome, Reply> {
+) -> Result<RequestOutcome, Reply> {
     let (head, target) = (request.head.clone(), request.target.clone()?);
     let (client, permit) = (request.client, permit.take());
-    Ok(Outcome::ControlPlane(Box::new(move |socket, mut read| {
+    Ok(RequestOutcome::ControlPlane(Box::new(move |socket, mut read| {
         read.shrink_to_fit();
         ControlConnection { socket, head, target, route, read, client, permit }
     })))

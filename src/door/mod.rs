@@ -18,7 +18,7 @@ mod request;
 mod settings;
 mod socket;
 
-pub(crate) use accept::{Door, MAX_REFUSING, MAX_WAITING};
+pub(crate) use accept::{Door, MAX_REFUSED_CONNECTIONS, MAX_WAITING_CONNECTIONS};
 pub use address::client_of;
 pub(crate) use admit::{Admittance, LoginGuards};
 pub(crate) use dispatch::{CONNECTION_MEMORY, Dispatcher};

@@ -9,7 +9,7 @@ use super::address::client_of;
 use super::settings::DoorSettings;
 use crate::auth::admits;
 use crate::client_addr::ClientAddr;
-use crate::http::{Reply, RequestHead, Target, redacted_path};
+use crate::http::{Reply, RequestHead, RequestTarget, redacted_path};
 use crate::source::BodyFraming;
 use crate::text::sanitize;
 
@@ -20,7 +20,7 @@ pub(super) struct Request {
     pub(super) settings: Arc<DoorSettings>,
     pub(super) head: RequestHead,
     /// The target, or the reply to an invalid one.
-    pub(super) target: Result<Target, Reply>,
+    pub(super) target: Result<RequestTarget, Reply>,
     /// The framing of the body, or the reply to invalid framing.
     pub(super) framing: Result<BodyFraming, Reply>,
     /// Address of the other end of the connection, which may be a proxy.
@@ -33,7 +33,7 @@ impl Request {
     /// Makes a request of a head that `peer` sent.
     pub(super) fn new(settings: Arc<DoorSettings>, head: RequestHead, peer: SocketAddr) -> Self {
         Self {
-            target: Target::of(&head, &settings.prefix),
+            target: RequestTarget::of(&head, &settings.prefix),
             framing: framing_of(&head),
             client: client_of(peer.ip(), &head, &settings.trusted_proxies),
             settings,

@@ -8,7 +8,7 @@ mod target;
 use std::fmt::Write;
 
 pub use head::{HEAD_INDEX_MEMORY, MAX_FIELDS, RequestHead};
-pub use target::{Target, parameter, redacted_path, redacted_target};
+pub use target::{RequestTarget, parameter, redacted_path, redacted_target};
 
 /// Value of the `Server` header field.
 pub const SERVER: &str = concat!("silvacast/", env!("CARGO_PKG_VERSION"));

@@ -12,7 +12,7 @@ use super::{Reply, RequestHead};
 
 /// A parsed request target (RFC 9112, section 3.2). It shares the memory of its request head.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct RequestTarget {
     /// The path as the client sent it, with the prefix.
     raw_path: Bytes,
     query: Bytes,
@@ -22,7 +22,7 @@ pub struct Target {
     pub prefix: Box<str>,
 }
 
-impl Target {
+impl RequestTarget {
     /// Parses the target of a request. Proxies may send it as an absolute URL.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Target {
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for RequestTarget {
     /// Prints only the redacted path, because the query and parts of the path may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Target").field(&redacted_path(&self.path)).finish()
@@ -122,7 +122,7 @@ pub fn redacted_path(path: &str) -> &str {
 
 /// Redacts a request target for the log. The result is empty if `target` is not a valid target.
 pub fn redacted_target(target: &str, prefix: &str) -> String {
-    Target::parse(&Bytes::copy_from_slice(target.as_bytes()), prefix)
+    RequestTarget::parse(&Bytes::copy_from_slice(target.as_bytes()), prefix)
         .map(|target| redacted_path(&target.path).to_owned())
         .unwrap_or_default()
 }
@@ -131,8 +131,8 @@ pub fn redacted_target(target: &str, prefix: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(target: &str) -> Result<Target, Reply> {
-        Target::parse(&Bytes::copy_from_slice(target.as_bytes()), "/stream")
+    fn parse(target: &str) -> Result<RequestTarget, Reply> {
+        RequestTarget::parse(&Bytes::copy_from_slice(target.as_bytes()), "/stream")
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! A source publishes through a [`Claim`]. A claim takes over the mount when the headers of its
 //! stream are complete, so a source that sends no valid stream does not interrupt the current one.
 //! The stream outlives its source: silence fills the time until the next source continues it, or
-//! until the hold time is over. Readers see the pages through a [`MountView`]. [`Table`] lists all
+//! until the hold time is over. Readers see the pages through a [`MountView`]. [`MountTable`] lists all
 //! mounts.
 
 mod claim;
@@ -39,5 +39,5 @@ pub use settings::{Burst, Gap, MountRules, MountSettings};
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};
 pub use stream_info::{Description, SourceInfo, SourceState, StreamInfo};
-pub use table::{NoRoom, Table};
+pub use table::{MountTable, NoRoom};
 pub use view::{MountView, PageLogRef};

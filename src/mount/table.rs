@@ -14,7 +14,7 @@ use crate::stats::ServerStats;
 
 /// All mounts, by name.
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct MountTable {
     entries: Mutex<BTreeMap<Name, Weak<MountEntry>>>,
     shared: Arc<ServerWide>,
 }
@@ -29,7 +29,7 @@ pub enum NoRoom {
     Soon,
 }
 
-impl Table {
+impl MountTable {
     /// Reserves the mount of this name, and creates its entry if fewer than `limit` exist. If the
     /// limit is reached, a mount that only serves the rest of an ended stream is removed: its
     /// listeners are disconnected.

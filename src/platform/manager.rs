@@ -189,14 +189,14 @@ struct RunningManager<S> {
     /// Why the last reload failed, if it did.
     reload_error: Option<String>,
     /// The reload that is running.
-    reload: Option<Reload>,
+    reload: Option<ReloadTask>,
     /// Requests that came while a reload was running: it may have read the old file, so another
     /// reload follows.
     next_reload: Option<Vec<ReloadReply>>,
 }
 
 /// A running reload, and the requests that wait for its outcome.
-struct Reload {
+struct ReloadTask {
     outcome: JoinHandle<Result<(), String>>,
     replies: Vec<ReloadReply>,
 }
@@ -237,7 +237,8 @@ impl<S: Service + 'static> RunningManager<S> {
         }
         self.notifier.reloading();
         let service = Arc::clone(&self.service);
-        self.reload = Some(Reload { outcome: spawn_blocking(move || service.reload()), replies });
+        self.reload =
+            Some(ReloadTask { outcome: spawn_blocking(move || service.reload()), replies });
     }
 
     fn reloaded(&mut self, outcome: Result<(), String>) {
@@ -266,7 +267,7 @@ impl<S: Service + 'static> RunningManager<S> {
 }
 
 /// Waits for the outcome of the running reload; never resolves if there is none.
-async fn outcome(reload: &mut Option<Reload>) -> Result<(), String> {
+async fn outcome(reload: &mut Option<ReloadTask>) -> Result<(), String> {
     match reload {
         Some(reload) => {
             let outcome = (&mut reload.outcome).await;

@@ -14,12 +14,12 @@ use ogg_splice::{
 };
 
 /// A clip's input: readable, and seekable for the loop.
-pub(crate) trait Input: Read + Seek {}
-impl<T: Read + Seek> Input for T {}
+pub(crate) trait ClipInput: Read + Seek {}
+impl<T: Read + Seek> ClipInput for T {}
 
 /// A clip that is being played.
 pub(crate) struct Clip {
-    input: Box<dyn Input>,
+    input: Box<dyn ClipInput>,
     scanner: Scanner,
     stream: StreamReader,
     headers: Headers,
@@ -60,7 +60,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`ClipError`].
-    pub(crate) fn new(mut input: Box<dyn Input>, looped: bool) -> Result<Self, ClipError> {
+    pub(crate) fn new(mut input: Box<dyn ClipInput>, looped: bool) -> Result<Self, ClipError> {
         let (mut scanner, mut stream) = (Scanner::new(), StreamReader::default());
         loop {
             while let Some(page) = scanner.next_page() {
@@ -140,7 +140,7 @@ impl Clip {
 }
 
 /// Reads once from the input; false at its end.
-fn fill(scanner: &mut Scanner, input: &mut dyn Input) -> io::Result<bool> {
+fn fill(scanner: &mut Scanner, input: &mut dyn ClipInput) -> io::Result<bool> {
     let n = input.read(scanner.room())?;
     scanner.filled(n);
     Ok(n > 0)

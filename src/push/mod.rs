@@ -18,7 +18,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub(crate) use clip::{Clip, ClipError};
-pub(crate) use target::Target;
+pub(crate) use target::PushTarget;
 
 use crate::auth::Secret;
 use crate::http::SERVER;
@@ -69,7 +69,7 @@ pub(crate) enum PushProgress {
 /// [`PushError`]. A lost connection is not an error.
 pub(crate) async fn push(
     clip: &mut Clip,
-    target: &Target,
+    target: &PushTarget,
     password: &Secret,
     mut report: impl FnMut(PushProgress),
 ) -> Result<(), PushError> {
@@ -96,7 +96,7 @@ pub(crate) async fn push(
 #[allow(clippy::disallowed_methods, reason = "this is a client, which has no server's Clock")]
 async fn connection(
     clip: &mut Clip,
-    target: &Target,
+    target: &PushTarget,
     password: &Secret,
     report: &mut impl FnMut(PushProgress),
 ) -> Result<(), ConnectionError> {
@@ -132,7 +132,7 @@ async fn connection(
 
 /// Sends the request head and reads the response.
 async fn handshake(
-    target: &Target,
+    target: &PushTarget,
     password: &Secret,
     reader: &mut OwnedReadHalf,
     writer: &mut OwnedWriteHalf,

@@ -9,7 +9,7 @@ use crate::auth::Secret;
 
 /// A mount of a server, and the login for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct PushTarget {
     /// Host and port.
     pub authority: String,
     /// The path, percent-encoded as in the URL.
@@ -26,7 +26,7 @@ pub(crate) struct Target {
 #[error("invalid URL: it takes one such as icecast://source:PASSWORD@host:8080/mic.opus")]
 pub(crate) struct InvalidTarget;
 
-impl Target {
+impl PushTarget {
     /// Parses a URL.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for PushTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}{}", self.authority, self.path)
     }
@@ -72,17 +72,17 @@ mod tests {
 
     #[test]
     fn urls_are_parsed_as_ffmpeg_writes_them() {
-        let target = Target::parse("icecast://source:p%40ss@[::1]:8080/mic a.opus");
+        let target = PushTarget::parse("icecast://source:p%40ss@[::1]:8080/mic a.opus");
         assert!(target.is_err(), "a space in the path");
-        let target = Target::parse("icecast://source:p%40ss@[::1]:8080/mic.opus").unwrap();
+        let target = PushTarget::parse("icecast://source:p%40ss@[::1]:8080/mic.opus").unwrap();
         assert_eq!((target.authority.as_str(), target.user.as_str()), ("[::1]:8080", "source"));
         assert_eq!(target.password, Some(Secret::new("p@ss")));
         assert_eq!(target.to_string(), "http://[::1]:8080/mic.opus");
-        let target = Target::parse("http://icecast/mic.opus").unwrap();
+        let target = PushTarget::parse("http://icecast/mic.opus").unwrap();
         assert_eq!((target.authority.as_str(), target.user.as_str()), ("icecast:80", "source"));
         for wrong in ["", "icecast://host", "ftp://host/x", "http:///x", "http://host/"] {
-            assert!(Target::parse(wrong).is_err(), "{wrong}");
+            assert!(PushTarget::parse(wrong).is_err(), "{wrong}");
         }
-        assert!(!format!("{:?}", Target::parse("http://u:geheim@h/x")).contains("geheim"));
+        assert!(!format!("{:?}", PushTarget::parse("http://u:geheim@h/x")).contains("geheim"));
     }
 }

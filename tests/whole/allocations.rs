@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
 use silvacast::listener::{Amount, ListenerConnection, ListenerSession};
-use silvacast::mount::{Burst, Description, Gap, ListenerInfo, MountSettings, Name, Ring, Table};
+use silvacast::mount::{
+    Burst, Description, Gap, ListenerInfo, MountSettings, MountTable, Name, Ring,
+};
 use silvacast::platform::Heartbeats;
 use silvacast::source::{BodyFraming, ResponseTiming, SourceConnection};
 use silvacast::worker::{self, Handoff, Workers};
@@ -81,7 +83,7 @@ fn pages_cross_without_a_single_allocation() {
         source: None,
         hidden: false,
     });
-    let table = Table::default();
+    let table = MountTable::default();
     let name = Name::new("/m").unwrap();
     let place = table.reserve(&name, 1, || settings).unwrap();
     let entry = Arc::clone(&place);

@@ -97,3 +97,40 @@ fn every_module_says_why_it_exists() {
         assert!(text.starts_with("//! "), "{}", file.display());
     }
 }
+
+/// The names of the types that a file defines.
+fn types(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub").map_or(line, |rest| {
+            rest.strip_prefix('(')
+                .and_then(|rest| rest.split_once(") "))
+                .map_or(rest, |(_, rest)| rest)
+        });
+        let (keyword, rest) = line.trim_start().split_once(' ')?;
+        let name = rest.split(|c: char| !c.is_alphanumeric()).next()?;
+        matches!(keyword, "struct" | "enum" | "trait").then_some(name)
+    })
+}
+
+#[test]
+fn each_type_has_a_name_of_its_own() {
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for directory in ["src", "crates/ogg-splice/src"] {
+        for file in sources(&root().join(directory)) {
+            // Tables of tests have small types that nothing else sees.
+            if file.ends_with("tests.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            found.extend(types(code).map(|name| (name.to_owned(), file.clone())));
+        }
+    }
+    assert!(found.len() > 150, "only {} types were found", found.len());
+    found.sort();
+    for pair in found.windows(2) {
+        let [(name, first), (other, second)] = pair else { unreachable!() };
+        assert_ne!(name, other, "in {} and {}", first.display(), second.display());
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use silvacast::config::{Config, Environment, Problem, Row, rows};
+use silvacast::config::{Config, Environment, KEYS, Problem, Row};
 use silvacast::mount::Name;
 use tempfile::TempDir;
 
@@ -52,7 +52,7 @@ fn documented() -> Vec<Documented> {
             Documented { heading, name, default: default.trim_matches('`'), allowed, reload }
         })
         .collect();
-    assert_eq!(keys.len(), rows().count());
+    assert_eq!(keys.len(), KEYS.all().count());
     keys
 }
 
@@ -258,7 +258,7 @@ fn no_message_shows_a_secret() {
     const HIDDEN: &str = "do-not-show";
     let (_directory, environment) = service();
     let secret = |name: &str| name.ends_with("password") || name.ends_with("key");
-    let listed: Vec<_> = rows().filter(|row| row.is_secret()).map(Row::path).collect();
+    let listed: Vec<_> = KEYS.all().filter(|row| row.is_secret()).map(Row::path).collect();
     let named: Vec<_> =
         documented().iter().filter(|key| secret(key.name)).map(Documented::path).collect();
     assert_eq!(listed, named, "by its name each of these is a secret, and no other is");

@@ -9,7 +9,7 @@
 //! Times are the caller's running time, in which a suspension of the process does not count. What
 //! sources sent during a suspension is ahead of that time, and is accepted as a [`Backlog`].
 //!
-//! [`Clock`] is the state, and these are its transitions:
+//! [`Phase`] is the state, and these are its transitions:
 //!
 //! ```text
 //!          place                 join; resume, if gaps are not filled
@@ -74,12 +74,12 @@ pub(crate) struct Timeline {
     ends_in_silence: bool,
     page: PageLength,
     backlog: Option<Backlog>,
-    clock: Clock,
+    clock: Phase,
 }
 
 /// What is known of real time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
+enum Phase {
     /// There was no audio yet: the first audio is live when it arrives.
     Unset(Pace),
     /// A source began, and where its audio belongs is decided by when it arrives. It is held to
@@ -146,7 +146,7 @@ impl Timeline {
             ends_in_silence: false,
             page: PageLength::default(),
             backlog: None,
-            clock: Clock::Unset(Pace::Free),
+            clock: Phase::Unset(Pace::Free),
         }
     }
 
@@ -168,21 +168,21 @@ impl Timeline {
     /// Another source begins, or the same one again.
     pub(crate) fn join(&mut self) {
         self.clock = match self.clock {
-            Clock::Unset(_) => Clock::Unset(Pace::Free),
-            Clock::Joining(edge) | Clock::Following(Following { edge, .. }) => Clock::Joining(edge),
+            Phase::Unset(_) => Phase::Unset(Pace::Free),
+            Phase::Joining(edge) | Phase::Following(Following { edge, .. }) => Phase::Joining(edge),
         };
     }
 
     /// The source is heard again after a gap.
     pub(crate) fn resume(&mut self, now: Instant) {
         match &mut self.clock {
-            Clock::Unset(pace) => *pace = Pace::RealTime,
-            Clock::Joining(edge) => edge.forget(now),
-            Clock::Following(source) => {
+            Phase::Unset(pace) => *pace = Pace::RealTime,
+            Phase::Joining(edge) => edge.forget(now),
+            Phase::Following(source) => {
                 source.edge.forget(now);
                 source.pace = Pace::RealTime;
                 if !self.fills {
-                    self.clock = Clock::Joining(source.edge);
+                    self.clock = Phase::Joining(source.edge);
                 }
             }
         }
@@ -195,11 +195,11 @@ impl Timeline {
         self.page.take(samples);
         self.forgive_lost_time(now);
         match self.clock {
-            Clock::Unset(pace) => self.begin(samples, pace, now),
+            Phase::Unset(pace) => self.begin(samples, pace, now),
             // In a gap that is not filled, time stood still.
-            Clock::Joining(_) if !self.fills => self.begin(samples, Pace::RealTime, now),
-            Clock::Joining(edge) => self.place_joining(samples, edge, now),
-            Clock::Following(source) => self.place_following(samples, hole, source, now),
+            Phase::Joining(_) if !self.fills => self.begin(samples, Pace::RealTime, now),
+            Phase::Joining(edge) => self.place_joining(samples, edge, now),
+            Phase::Following(source) => self.place_following(samples, hole, source, now),
         }
     }
 
@@ -245,7 +245,7 @@ impl Timeline {
             let end = start.saturating_add(samples);
             let behind = live.cast_signed().saturating_sub(end.cast_signed());
             if !source.has_settled(behind, samples, now) {
-                self.clock = Clock::Following(Following { due: end, ..source });
+                self.clock = Phase::Following(Following { due: end, ..source });
                 return Placement::Discard;
             }
         }
@@ -260,7 +260,7 @@ impl Timeline {
         };
         let limit = self.limit(live, samples, now);
         if source.pace == Pace::RealTime && end.saturating_add(silence) > limit {
-            self.clock = Clock::Following(Following { due: position, ..source });
+            self.clock = Phase::Following(Following { due: position, ..source });
             return Placement::Discard;
         }
         self.follow(source.edge, source.pace);
@@ -269,7 +269,7 @@ impl Timeline {
 
     /// Follows the source from the stream's end on, which [`Self::published`] moves.
     fn follow(&mut self, edge: LiveEdge, pace: Pace) {
-        self.clock = Clock::Following(Following { edge, due: self.position, late: None, pace });
+        self.clock = Phase::Following(Following { edge, due: self.position, late: None, pace });
     }
 
     /// The furthest end of the stream that a source held to real time may reach.
@@ -283,7 +283,7 @@ impl Timeline {
         self.position = self.position.saturating_add(samples);
         self.ends_in_silence = false;
         let backlog = self.backlog(now);
-        let Clock::Following(source) = &mut self.clock else { return };
+        let Phase::Following(source) = &mut self.clock else { return };
         source.due = self.position;
         let ahead = self.position.saturating_sub(source.edge.position(now));
         let of_backlog = backlog.min(ahead);
@@ -304,7 +304,7 @@ impl Timeline {
     pub(crate) fn silence_due(&mut self, length: u64, now: Instant) -> SilenceDue {
         self.forgive_lost_time(now);
         let edge = match &self.clock {
-            Clock::Joining(edge) | Clock::Following(Following { edge, .. }) if self.fills => edge,
+            Phase::Joining(edge) | Phase::Following(Following { edge, .. }) if self.fills => edge,
             _ => return SilenceDue::Never,
         };
         let end = self.position.saturating_add(length);
@@ -326,10 +326,10 @@ impl Timeline {
         let target = self.position.saturating_add(samples_in(self.gap_threshold()));
         let most = target.saturating_add(samples_in(MAX_LOST));
         match &mut self.clock {
-            Clock::Joining(edge) if edge.position(now) > most => {
+            Phase::Joining(edge) if edge.position(now) > most => {
                 *edge = LiveEdge::new(now, target);
             }
-            Clock::Following(source) if source.edge.position(now) > most => {
+            Phase::Following(source) if source.edge.position(now) > most => {
                 source.edge = LiveEdge::new(now, target);
                 source.pace = Pace::RealTime;
             }

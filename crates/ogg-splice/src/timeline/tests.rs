@@ -154,19 +154,19 @@ impl Scene {
             _ => SECOND,
         };
         let clock = match before {
-            NoAudio => Clock::Unset(Free),
-            GapWithoutAudio => Clock::Unset(RealTime),
-            Begins | BeginsAfterSilence => Clock::Joining(edge),
-            Follows | BehindSilence => Clock::Following(source),
-            FollowsFree => Clock::Following(Following { pace: Free, ..source }),
-            Ahead => Clock::Following(Following { due: position, ..source }),
-            AheadFree => Clock::Following(Following { due: position, pace: Free, ..source }),
-            SettledAhead => Clock::Following(Following {
+            NoAudio => Phase::Unset(Free),
+            GapWithoutAudio => Phase::Unset(RealTime),
+            Begins | BeginsAfterSilence => Phase::Joining(edge),
+            Follows | BehindSilence => Phase::Following(source),
+            FollowsFree => Phase::Following(Following { pace: Free, ..source }),
+            Ahead => Phase::Following(Following { due: position, ..source }),
+            AheadFree => Phase::Following(Following { due: position, pace: Free, ..source }),
+            SettledAhead => Phase::Following(Following {
                 edge: LiveEdge::new(began, 0),
                 late: Some(Late { least_behind: 0, since: began }),
                 ..source
             }),
-            TooLate => Clock::Following(Following { late: Some(late), ..source }),
+            TooLate => Phase::Following(Following { late: Some(late), ..source }),
         };
         let timeline = Timeline {
             position,
@@ -218,15 +218,15 @@ impl Scene {
     fn state(&self) -> After {
         let after_first_second = |due: u64| due - SECOND;
         match self.timeline.clock {
-            Clock::Unset(pace) => After::Unset(pace),
-            Clock::Joining(_) => After::Joining,
-            Clock::Following(Following { due, late: Some(_), pace: RealTime, .. }) => {
+            Phase::Unset(pace) => After::Unset(pace),
+            Phase::Joining(_) => After::Joining,
+            Phase::Following(Following { due, late: Some(_), pace: RealTime, .. }) => {
                 After::Late(after_first_second(due))
             }
-            Clock::Following(Following { due, late: None, pace, .. }) => {
+            Phase::Following(Following { due, late: None, pace, .. }) => {
                 After::Following(after_first_second(due), pace)
             }
-            clock @ Clock::Following(_) => panic!("{clock:?}"),
+            clock @ Phase::Following(_) => panic!("{clock:?}"),
         }
     }
 }
@@ -319,7 +319,7 @@ fn a_source_that_has_not_lost_time_takes_the_live_edge_along() {
     for (before, position) in [(FollowsFree, 11 * SECOND), (Follows, SECOND)] {
         let mut scene = Scene::of(before, true);
         scene.audio(10 * SECOND, 0, scene.began);
-        let Clock::Following(source) = scene.timeline.clock else { panic!("not followed") };
+        let Phase::Following(source) = scene.timeline.clock else { panic!("not followed") };
         assert_eq!(source.edge.position(scene.began), position, "{before:?}");
     }
 }
@@ -332,7 +332,7 @@ fn a_gap_tells_nothing_of_a_sources_clock() {
         scene.timeline.resume(now);
         let mut wanted = LiveEdge::new(scene.began, SECOND);
         wanted.forget(now);
-        let (Clock::Joining(edge) | Clock::Following(Following { edge, .. })) =
+        let (Phase::Joining(edge) | Phase::Following(Following { edge, .. })) =
             scene.timeline.clock
         else {
             panic!("no audio")

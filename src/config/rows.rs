@@ -1,0 +1,8 @@
+//! All configuration keys: the rows of the modules that read them.
+
+use super::keys::KeyTable;
+use super::{access, auth, limits, mounts, server};
+
+/// All configuration keys.
+pub const KEYS: KeyTable =
+    KeyTable::new(&[server::ROWS, auth::ROWS, limits::ROWS, mounts::ROWS, access::ROWS]);
