@@ -6,7 +6,7 @@ use super::auth::secret;
 use super::files::read_file;
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{Choice, FilePath, Networks, SecretText, Text};
-use super::mounts::Layer;
+use super::layer::Layer;
 use crate::auth::{Access, AccessMode, Login, PasswordHashes, SOURCE_USER, Secret, Token};
 use crate::text::entries;
 

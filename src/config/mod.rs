@@ -7,6 +7,7 @@ mod files;
 mod icecast;
 mod keys;
 mod kinds;
+mod layer;
 mod limits;
 mod manual;
 mod mounts;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::{access, source_login};
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{AutoOr, Choice, Flag, Kind, MountPattern, Number, Size, Time};
+use super::layer::Layer;
 use super::reader::{Reader, Section};
 use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings};
 
@@ -140,28 +141,6 @@ pub(super) fn read(
         Some((name?, Arc::new(settings)))
     });
     MountRules { rules: rules.collect(), defaults: Arc::new(defaults) }
-}
-
-/// A section of mount keys, over the settings that hold where it says nothing.
-pub(super) struct Layer<'l, 't> {
-    pub reader: &'l mut Reader<'t>,
-    pub section: Section<'l>,
-    /// What `[mount-defaults]` gives; `None` while that itself is read.
-    pub inherited: Option<&'l MountSettings>,
-}
-
-impl Layer<'_, '_> {
-    /// The value that the section gives; else the inherited one; else the key's default.
-    pub(super) fn get<K: Kind>(
-        &mut self,
-        key: &Key<K>,
-        inherited: impl FnOnce(&MountSettings) -> K::Value,
-    ) -> K::Value {
-        self.reader
-            .given(self.section, key)
-            .or_else(|| self.inherited.map(inherited))
-            .unwrap_or_else(key.default)
-    }
 }
 
 fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {

@@ -62,7 +62,7 @@ fn it_is_told_of_the_start_the_heartbeat_reloads_and_the_end() {
     let since = reloading.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
     assert!(since.expect("MONOTONIC_USEC").parse::<u64>().unwrap() > 0, "{reloading:?}");
     assert_eq!(manager.wait_for("READY=1"), ["READY=1"]);
-    let status = manager.wait_for("STATUS=configuration not reloaded (line 2: workers = ");
+    let status = manager.wait_for("STATUS=configuration not reloaded (line 2: invalid value ");
     assert_eq!(status.len(), 1, "a file cannot add lines to the message: {status:?}");
 
     server.signal(Signal::SIGTERM);
