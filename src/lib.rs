@@ -11,7 +11,7 @@
 //!                 ┌──────────── data plane: raw sockets, no allocation per page ────────────┐
 //!  encoder ──PUT──► door ──► source ──► ogg_splice ────► mount (ring) ──► listener ──► player
 //!                    │ one request head, bounded, timed     │
-//!                    └──everything else──► control (hyper) ◄┘ table and counters
+//!                    └──everything else──► control (hyper) ◄┘ table, counters; commands back to the worker
 //! ```
 //!
 //! A source's socket is read into the buffer of an [`ogg_splice::Scanner`], which finds whole pages.
@@ -42,7 +42,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`cli`] | the commands: `run`, `check`, `health`, `push`, `share`, `demo` |
-//! | `server` | creates the threads, puts a configuration in force, stops everything |
+//! | `server` | creates the threads, applies a configuration, stops everything |
+//! | `push` | the source client behind `silvacast push` and the demo |
 //! | [`config`] | reads `silvacast.toml` or `icecast.xml`; computes the memory budget |
 //! | [`door`] | accepts connections, reads one request head from each, decides where it goes |
 //! | `control` | everything that is not audio: status, API, events, admin, metrics, the listening page |
@@ -53,13 +54,13 @@
 //! | `client` | limits for single clients: admission, login guard, password checks |
 //! | [`auth`] | who may do what; pure |
 //! | [`ogg_splice`] | pages, stream headers, and one stream out of many sources; pure, a crate |
-//! | `push` | the source client behind `silvacast push` and the demo |
 //! | [`platform`] | privileges, inherited sockets, service manager, watchdog |
 //! | [`log`] | the journal: its catalog of events, throttle and access log |
-//! | `routes` | the server's own resources: paths, methods, who may ask |
+//! | `routes` | the server's own paths: methods, who may ask, what answers; every other path is a mount's |
 //! | [`http`], `tcp`, `clock`, `stats`, `quota`, `client_addr`, `text`, `units` | what several of these share |
 //!
-//! A module uses only modules below it in this table; a test checks that.
+//! A module uses only modules below it in this table (`tests/whole/code.rs` checks the order). Each
+//! folder has one more rule: no two files use each other, not even through others.
 //!
 //! # What always holds
 //!

@@ -117,5 +117,5 @@ pub(super) static COMBINED: Key<Flag> = Key {
     kind: Flag,
     default: || false,
     reload: Reload::Restart(|old, new| old.combined != new.combined),
-    doc: "Write a line in the combined log format to standard output for each listener that leaves: 200 at once, then ten per second, as for every kind of line.",
+    doc: "Write a line in the combined log format to standard output for each listener that leaves. The log throttle applies: 200 lines at once, then ten per second.",
 };
