@@ -93,7 +93,7 @@ fn vanished(report: &mut Report, _: Effort) {
     let _running = network.reader(&Reader { seconds: 600, ..reader });
     network.wait_for_connections(1);
     network.cut();
-    let gone = until_gone(&server, "took nothing");
+    let gone = until_gone(&server, "acknowledged nothing");
     report.at_most("seconds until a vanished listener is gone", (TIMEOUT + GRACE) as f64, gone);
 }
 
@@ -124,7 +124,7 @@ fn stopped(report: &mut Report, _: Effort) {
     let reads = 10;
     let reader = Reader { buffer: 2_304, burst: 0, seconds: reads, stays: true };
     let _running = network.reader(&reader);
-    let gone = tenths(until_gone(&server, "took nothing") - reads as f64);
+    let gone = tenths(until_gone(&server, "acknowledged nothing") - reads as f64);
     report.at_most("seconds until one that stops reading is gone", (TIMEOUT + GRACE) as f64, gone);
 }
 
