@@ -23,11 +23,11 @@ pub(super) fn run(args: HealthArgs) -> Result<(), Exit> {
     let default_url = || format!("http://{}:{}/healthz", Ipv4Addr::LOCALHOST, port.unwrap_or(PORT));
     let url = args.url.unwrap_or_else(default_url);
     let uri: hyper::Uri = url.parse().map_err(|_| {
-        Exit::Invalid(format!("invalid URL: {url}; it takes one such as {}", default_url()))
+        Exit::Invalid(format!("invalid URL: {url}; expected a URL such as {}", default_url()))
     })?;
     let Some(host) = uri.host().filter(|_| uri.scheme_str() == Some("http")) else {
         return Err(Exit::Invalid(format!(
-            "not an http URL: {url}; it takes one such as {}",
+            "not an http URL: {url}; expected a URL such as {}",
             default_url()
         )));
     };

@@ -58,7 +58,7 @@ pub struct Cli {
 enum CliCommand {
     /// Serve (the default command).
     Run(RunArgs),
-    /// Report every error of a configuration, or the most memory that it can take.
+    /// Report every error of a configuration, or its maximum memory use.
     Check(CheckArgs),
     /// Ask a running server whether it is healthy: exit code 0 if it is, otherwise 1.
     Health(HealthArgs),
@@ -157,7 +157,8 @@ fn invalid_config(file: &Path, problems: &[Problem]) -> Exit {
 /// A random password of 144 bits.
 fn random_secret() -> Result<Secret, Exit> {
     let mut bytes = [0; 18];
-    getrandom::fill(&mut bytes).map_err(|error| failed(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| failed(format!("cannot get random numbers: {error}")))?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 

@@ -152,7 +152,7 @@ fn file<T: Default>(
 /// The shortest token, in bytes.
 const SHORTEST_TOKEN: usize = 16;
 
-/// A file of tokens: `name:token` in each line.
+/// A file of tokens: one `name:token` per line.
 fn tokens(text: &str) -> Result<Vec<Token>, (usize, String)> {
     entries(text)
         .map(|(number, line)| match line.split_once(':') {

@@ -136,7 +136,8 @@ pub(super) fn share_key(
 pub(super) type SecretKeys = (&'static Key<SecretText>, &'static Key<FilePath>);
 
 /// A secret from the configuration, from the file that it names, or else from the service's
-/// credential; `None` if it is in none of them. An empty one stands for a secret in error.
+/// credential; `None` if it is in none of them. An empty secret was invalid, and
+/// the error has been reported.
 pub(super) fn secret(
     reader: &mut Reader<'_>,
     section: Section<'_>,

@@ -35,7 +35,7 @@ const THREAD_FILES: usize = 4;
 pub struct Budget {
     /// All items, those of the process first.
     pub items: Vec<CeilingItem>,
-    /// The most files that are open at the same time, connections among them.
+    /// The most files that are open at the same time, including connections.
     pub files: u64,
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for Budget {
         }
         write!(
             f,
-            "  {:>10.2} MiB  in all, {:.2} MiB of it in the process\nopen files, at the most: {}",
+            "  {:>10.2} MiB  in all, {:.2} MiB of it in the process\nopen files, maximum: {}",
             mib(self.total()),
             mib(self.process_total()),
             self.files

@@ -14,7 +14,7 @@ use super::kinds::Kind;
 /// A table of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// What stands before all headings.
+    /// Keys before the first heading.
     Top,
     /// `[server]`
     Server,
@@ -95,10 +95,10 @@ impl Reload {
     }
 }
 
-/// One key: where it stands, which values it takes, and what it is for.
+/// One key: its table, the values that it takes, and what it is for.
 #[derive(Debug)]
 pub(super) struct Key<K: Kind> {
-    /// The table that it stands in.
+    /// The table that it belongs to.
     pub table: Table,
     /// Its name.
     pub name: &'static str,
@@ -115,7 +115,7 @@ pub(super) struct Key<K: Kind> {
 
 /// A row of the table, whatever the type of its values.
 pub trait Row: Sync {
-    /// The table that the key stands in.
+    /// The table that the key belongs to.
     fn table(&self) -> Table;
     /// The key.
     fn name(&self) -> &'static str;

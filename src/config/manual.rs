@@ -1,5 +1,4 @@
-//! What the table of keys looks like to people and to editors: the README's table and the JSON
-//! schema. The manual page is made from the same rows by `docs/manual`.
+//! Makes the README's table and the JSON schema for editors from the table of keys. The manual page is made from the same rows by `docs/manual`.
 
 use serde_json::{Map, Value, json};
 

@@ -67,26 +67,28 @@ type Streaming = (Arc<MountEntry>, Arc<StreamInfo>);
 const MOUNT_COUNTERS: [Column<MountEntry, u64>; 8] = [
     ("source_pages", "Pages that sources sent.", |entry| entry.counters.pages_in.get()),
     ("source_bytes", "Bytes that sources sent as pages.", |entry| entry.counters.bytes_in.get()),
-    ("listener_bytes", "Bytes that listeners took.", |entry| entry.counters.bytes_out.get()),
-    ("gaps", "Times that nothing came from the source.", |entry| entry.counters.gaps.get()),
-    ("splices", "Times that the stream went on with a new beginning.", |entry| {
-        entry.counters.splices.get()
-    }),
+    ("listener_bytes", "Bytes sent to listeners.", |entry| entry.counters.bytes_out.get()),
+    ("gaps", "Gaps, times that the source stopped sending.", |entry| entry.counters.gaps.get()),
+    (
+        "splices",
+        "Times that a source continued the stream after another one or after a gap.",
+        |entry| entry.counters.splices.get(),
+    ),
     ("lag_skips", "Times that a listener was overtaken by the ring.", |entry| {
         entry.counters.skips.get()
     }),
-    ("silence_milliseconds", "Silence put in.", |entry| entry.counters.silence.get() / 48),
-    ("late_milliseconds", "Audio left out because it came too late.", |entry| {
+    ("silence_milliseconds", "Silence inserted.", |entry| entry.counters.silence.get() / 48),
+    ("late_milliseconds", "Audio discarded because it arrived too late.", |entry| {
         entry.counters.late.get() / 48
     }),
 ];
 
 const MOUNT_GAUGES: [Column<Streaming, f64>; 4] = [
-    ("listeners", "Listeners now.", |(entry, _)| entry.listeners.taken() as f64),
+    ("listeners", "Current listeners.", |(entry, _)| entry.listeners.taken() as f64),
     ("live", "1 while a source is heard, 0 in a gap.", |(_, stream)| {
         f64::from(u8::from(stream.state == SourceState::Live))
     }),
-    ("page_age_seconds", "Since the source's newest page.", |(entry, _)| {
+    ("page_age_seconds", "Age of the source's newest page.", |(entry, _)| {
         let age = entry.gauges.since_last_page(Instant::now());
         age.map_or(f64::NAN, |age| age.as_secs_f64())
     }),
@@ -129,7 +131,7 @@ impl ServerCollector {
             let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
             (label(entry), ConstGauge::new(entry.settings().ring as f64 / rate))
         });
-        let help = "How much of the past a mount holds.";
+        let help = "Audio in the ring of a mount, as a duration.";
         family(encoder, "ring", help, Some(&Unit::Seconds), rings)
     }
 
@@ -137,10 +139,14 @@ impl ServerCollector {
         let totals = self.table.stats();
         for (name, help, value) in [
             ("connections", "Connections accepted.", totals.connections.get()),
-            ("requests", "Requests decided.", totals.requests.get()),
-            ("source_connections", "Sources let in.", totals.sources.get()),
+            ("requests", "Requests received.", totals.requests.get()),
+            ("source_connections", "Sources admitted.", totals.sources.get()),
             ("listener_connections", "Listeners that joined.", totals.listeners.get()),
-            ("journal_dropped_lines", "Log lines that nobody took in time.", lines_dropped()),
+            (
+                "journal_dropped_lines",
+                "Log lines dropped because the output was too slow or failed.",
+                lines_dropped(),
+            ),
         ] {
             single(encoder, name, help, None, &ConstCounter::new(value))?;
         }
@@ -157,14 +163,14 @@ impl ServerCollector {
     fn memory(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let bytes = |value: u64| ConstGauge::new(value.cast_signed());
         let unit = Some(&Unit::Bytes);
-        let help = "What the process takes now.";
+        let help = "Current memory use of the process.";
         single(encoder, "resident_memory", help, unit, &bytes(resident()))?;
-        let help = "The most that it can take, the kernel's share included.";
+        let help = "Upper limit of memory use, including kernel memory.";
         single(encoder, "memory_ceiling", help, unit, &bytes(self.ceiling.total()))?;
         let parts = self.ceiling.items().into_iter().map(|item| {
             (OfPart { place: item.owner.name(), part: item.what }, bytes(item.bytes()))
         });
-        let help = "What that is made of: the most of each item there can be, times the most that one can take.";
+        let help = "Upper limit of memory use by item: the maximum number times the maximum size.";
         family(encoder, "memory_ceiling_part", help, unit, parts)
     }
 }

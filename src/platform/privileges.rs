@@ -250,7 +250,7 @@ fn prctl(option: nix::libc::c_int, value: nix::libc::c_ulong) -> nix::Result<nix
     nix::errno::Errno::result(result)
 }
 
-/// Adds to a system error what the call was meant to do.
+/// Adds the purpose of the call to a system error.
 fn failed<E>(action: &'static str) -> impl FnOnce(E) -> PrivilegeError
 where
     E: Into<Box<dyn Error + Send + Sync>>,

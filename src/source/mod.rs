@@ -385,8 +385,8 @@ fn response_version(body: BodyFraming) -> Version {
     if body.is_framed() { Version::Http11 } else { Version::Http10 }
 }
 
-/// Sends the final response to an encoder that has not got one, and ends the connection in an
-/// orderly way.
+/// Sends the final response to an encoder that has not received one, and closes the connection
+/// gracefully.
 async fn send_final_response(socket: TcpStream, body: BodyFraming, end: &SourceEnd, clock: &Clock) {
     let status = match end {
         SourceEnd::Disconnected

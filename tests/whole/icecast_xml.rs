@@ -209,7 +209,7 @@ fn a_setting_that_cannot_be_honoured_is_an_error_with_its_line() {
         ("\n<html></html>".to_owned(), "line 2: <html> is not an Icecast configuration"),
         (
             format!("{}<icecast/>", with("")),
-            "line 5: not well-formed XML: unexpected text or markup; everything must stand within one element",
+            "line 5: not well-formed XML: unexpected text or markup; everything must be inside the root element",
         ),
         ("<!-- nothing -->".to_owned(), "not well-formed XML: there is no element in the file"),
     ];

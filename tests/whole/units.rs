@@ -41,7 +41,7 @@ fn the_unit_s_limits_fit_the_shipped_configuration() {
     let total = said.lines().find(|line| line.contains(" MiB  in all")).unwrap();
     let total: f64 = total.split_whitespace().next().unwrap().parse().unwrap();
     assert_eq!(setting("MemoryMax"), format!("{}M", total.ceil()));
-    let files = said.split("open files, at the most: ").nth(1).unwrap().trim();
+    let files = said.split("open files, maximum: ").nth(1).unwrap().trim();
     assert!(files.parse::<u64>().unwrap() <= setting("LimitNOFILE").parse().unwrap(), "{files}");
     // Threads: main, log, notify, control, passwords, manager, one for audio, and one during a reload.
     assert!(setting("TasksMax").parse::<u32>().unwrap() >= 8);

@@ -1,4 +1,4 @@
-//! Live Ogg and Opus for servers that relay it: finds pages in any cut of bytes, reads stream
+//! Live Ogg and Opus for servers that relay it: finds pages however the bytes are split, reads stream
 //! headers, and makes one continuous Opus stream out of many sources.
 //!
 //! It is the core of a server that receives live audio and passes it on to players, as Icecast

@@ -66,7 +66,7 @@ impl LiveEdge {
         }
     }
 
-    /// Moves the edge: the source is ahead by so many samples for a known reason.
+    /// Moves the edge: the source is ahead by `samples`, for a known reason.
     pub(crate) fn advance(&mut self, samples: u64) {
         self.position = self.position.saturating_add(samples);
     }
@@ -84,7 +84,7 @@ pub(crate) fn samples_in(time: Duration) -> u64 {
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
-/// Duration of so many samples, rounded up to a nanosecond.
+/// Duration of a number of samples, rounded up to a nanosecond.
 pub(crate) fn duration_of(samples: u64) -> Duration {
     // Nanoseconds of less than a second: cannot overflow.
     let nanoseconds = (samples % RATE).saturating_mul(1_000_000_000).div_ceil(RATE);

@@ -176,7 +176,7 @@ impl PageHeader {
         page[18..22].copy_from_slice(&self.sequence.to_le_bytes());
     }
 
-    /// The header of a page of whole packets with so many segments; its checksum is 0.
+    /// The header of a page of whole packets with the given number of segments; its checksum is 0.
     ///
     /// # Panics
     /// If there are more than 255 segments.

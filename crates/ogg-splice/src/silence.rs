@@ -56,7 +56,7 @@ impl Silence {
     }
 
     /// Segment table and body of a page of `length` samples, as [`Self::length`] returns it. The
-    /// body has `bytes` bytes, or as near to that as possible. Made again only if it differs from
+    /// body has `bytes` bytes, or as near to that as possible. Rebuilt only if it differs from
     /// the last one.
     pub(crate) fn page(&mut self, length: u64, bytes: usize) -> (&[u8], &[u8]) {
         if self.made != (length, bytes) {

@@ -125,7 +125,7 @@ impl SourceStream {
         self.rate
     }
 
-    /// Counts a page with so many samples towards the bit rate.
+    /// Counts a page of `samples` towards the bit rate.
     pub(crate) fn measure(&mut self, page: &Page<'_>, samples: u64) {
         let bytes = self.measured.bytes.saturating_add(page.body().len() as u64);
         let samples = self.measured.samples.saturating_add(samples);
@@ -138,7 +138,7 @@ impl SourceStream {
         }
     }
 
-    /// Follows the granule positions over a page with so many samples. Returns how many samples
+    /// Follows the granule positions over a page of `samples`. Returns how many samples
     /// they leave out before it; 0 if they run backwards, or end early, as on the last page of a
     /// stream.
     pub(crate) fn advance(&mut self, page: &Page<'_>, samples: u64) -> u64 {

@@ -26,7 +26,7 @@ pub(crate) const SECOND: u64 = 48_000;
 /// |---|---|
 /// | a source's header pages are complete, also the first one's | [`join`](Self::join) |
 /// | a page of audio arrives | [`push`](Self::push) |
-/// | nothing has arrived for [`gap_threshold`](Self::gap_threshold) | [`fill`](Self::fill), and again when it says so |
+/// | nothing has arrived for [`gap_threshold`](Self::gap_threshold) | [`fill`](Self::fill), and again at the time that it returns |
 /// | a page arrives after such a gap | [`resume`](Self::resume), then `push` |
 /// | the process itself was suspended | [`stood_still`](Self::stood_still) |
 /// | the stream is over | [`end`](Self::end), and nothing after it |
@@ -160,8 +160,8 @@ impl Splice {
         self.timeline.page()
     }
 
-    /// How long nothing may arrive before it is a gap: `gap_after`, and two of the source's pages
-    /// at least.
+    /// Time without audio after which a gap begins: `gap_after`, and at least two of the source's
+    /// pages.
     pub fn gap_threshold(&self) -> Duration {
         self.timeline.gap_threshold()
     }
@@ -193,7 +193,7 @@ impl Splice {
         std::mem::take(&mut self.stats)
     }
 
-    /// Publishes so many samples of silence, in pages like the source's.
+    /// Publishes the given number of samples of silence, in pages like the source's.
     fn push_silence(&mut self, samples: u64, out: &mut impl FnMut(&OutputPage<'_>)) {
         let mut left = samples;
         while left > 0 {

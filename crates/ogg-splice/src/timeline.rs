@@ -160,7 +160,7 @@ impl Timeline {
         self.page.recent
     }
 
-    /// How long nothing may arrive before it is a gap: `gap_after`, and two pages at least.
+    /// Time without audio after which a gap begins: `gap_after`, and at least two pages.
     pub(crate) fn gap_threshold(&self) -> Duration {
         self.gap_after.max(duration_of(self.page.recent).saturating_mul(2))
     }

@@ -46,7 +46,7 @@ impl Converted {
             return self.problem(mount, text);
         };
         let text = name.text();
-        // Icecast reads a pattern here. Taken as a plain name it would match no mount, and what it
+        // Icecast reads a pattern here. Read as a plain name, it would match no mount, and what it
         // protects would be open.
         if text.contains(['?', '[', ']']) {
             let text = format!("<mount-name>{text}</mount-name>: only * is supported in patterns");

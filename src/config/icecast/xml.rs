@@ -48,10 +48,10 @@ fn problem(error: &Error, text: &str, lines: &Lines) -> Problem {
         }
         // Mostly a second element after the first one.
         Error::UnknownToken(_) => {
-            let what = "unexpected text or markup; everything must stand within one element";
+            let what = "unexpected text or markup; everything must be inside the root element";
             (Some(position.row as usize), what.to_owned())
         }
-        // The line stands in front of each problem.
+        // Each problem is prefixed with its line.
         error => {
             let what = error.to_string().replace(&format!(" at {position}"), "");
             (Some(position.row as usize), what)
@@ -69,7 +69,7 @@ impl Lines {
         Self(text.match_indices('\n').map(|(at, _)| at + 1).collect())
     }
 
-    /// The number of the line that a byte stands in, from 1.
+    /// The number of the line that contains a byte, from 1.
     fn number(&self, at: usize) -> usize {
         self.0.partition_point(|&begin| begin <= at) + 1
     }
@@ -93,7 +93,7 @@ impl<'a> Element<'a> {
         self.lines.number(self.node.range().start)
     }
 
-    /// The text that stands in it, outside of other elements, without spaces around it.
+    /// The text directly inside the element, without spaces around it.
     pub(super) fn text(self) -> String {
         let parts = self.node.children().filter(Node::is_text);
         parts.filter_map(|part| part.text()).collect::<String>().trim().to_owned()

@@ -24,11 +24,11 @@ pub(in crate::config) trait Kind: Sync + 'static {
 
     /// Reads a value; `None` if it is not [allowed](Self::allowed).
     fn read(&self, value: &DeValue<'_>) -> Option<Self::Value>;
-    /// The value in TOML; `None` for one that is said by leaving the key out.
+    /// The value in TOML; `None` for one that is expressed by omitting the key.
     fn write(&self, value: &Self::Value) -> Option<String>;
     /// Which values are allowed, in words.
     fn allowed(&self) -> String;
-    /// The same as a JSON schema, as far as that can say it.
+    /// The same as a JSON schema, as far as a schema can express it.
     fn schema(&self) -> Value;
 }
 

@@ -60,7 +60,7 @@ impl Kind for Text {
     }
 }
 
-/// Text that must not be shown, of so many bytes or more.
+/// Secret text of at least this many bytes.
 #[derive(Debug)]
 pub(in crate::config) struct SecretText {
     pub shortest: usize,
