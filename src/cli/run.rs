@@ -48,13 +48,14 @@ pub(super) fn trial_config(
     admin: &Secret,
     environment: &Environment,
 ) -> Result<Config, Exit> {
-    Config::for_trying(source, admin, environment).map_err(|problems| {
+    Config::trial(source, admin, environment).map_err(|problems| {
         Exit::Invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })
 }
 
 /// Serves until a signal stops the server. Privileges are dropped while the process has one thread,
-/// and before anything is read from the network. `start_beside` starts what runs beside the server.
+/// and before anything is read from the network. `start_beside` starts threads that run beside the
+/// server.
 pub(super) fn serve(
     config: Config,
     sockets: Vec<TcpListener>,

@@ -122,7 +122,7 @@ pub(super) fn access(layer: &mut Layer<'_, '_>) -> Access {
         let key = section.key(ACCESS.name);
         let text = format!("{key} is \"{}\" and requires `{missing}`", mode.name());
         let line = reader.line_of(section, ACCESS.name).or_else(|| section.line(reader));
-        reader.complain(line, text);
+        reader.report(line, text);
     }
     access
 }
@@ -139,7 +139,7 @@ fn file<T: Default>(
     let Some(path) = reader.get(section, key) else { return Some(T::default()) };
     let key = section.key(key.name);
     let mut failed = |what: &dyn Display| {
-        reader.complain(Some(at), format!("{key}: {}{what}", path.display()));
+        reader.report(Some(at), format!("{key}: {}{what}", path.display()));
         T::default()
     };
     Some(match read_file(&path) {
@@ -183,7 +183,7 @@ pub(super) fn source_login(layer: &mut Layer<'_, '_>) -> Option<Login> {
             "{key} requires `{}` or `{}`; without one, the login of [auth] would stay valid",
             SOURCE_PASSWORD.name, SOURCE_PASSWORD_FILE.name
         );
-        reader.complain(line, text);
+        reader.report(line, text);
     }
     Some(Login {
         password: password.or_else(|| Some(inherited?.password.clone()))?,

@@ -1,5 +1,5 @@
-//! The keys of `[auth]`, and where a secret may stand: in the configuration, in a file that it
-//! names, or among the service's credentials.
+//! The keys of `[auth]`, and the places where a secret can be: in the configuration, in a file that
+//! it names, or among the service's credentials.
 
 use std::path::PathBuf;
 
@@ -114,7 +114,7 @@ fn password(
     secret(reader, section, keys, environment.credential(&credential)).unwrap_or_else(|| {
         let what = key.name.replace('_', " ");
         let file_key = section.key(file_key.name);
-        reader.complain(
+        reader.report(
             None,
             format!("no {what}; set {file_key}, for example to \"/run/secrets/{credential}\""),
         );
@@ -136,8 +136,8 @@ pub(super) fn share_key(
 pub(super) type SecretKeys = (&'static Key<SecretText>, &'static Key<FilePath>);
 
 /// A secret from the configuration, from the file that it names, or else from the service's
-/// credential; `None` if it is in none of them. An empty secret was invalid, and
-/// the error has been reported.
+/// credential; `None` if it is in none of them. Empty if the secret is invalid, which has been
+/// reported.
 pub(super) fn secret(
     reader: &mut Reader<'_>,
     section: Section<'_>,
@@ -151,7 +151,7 @@ pub(super) fn secret(
         (Some(_), None) => return written.or(invalid),
         (Some(line), Some(_)) => {
             let (key, other) = (section.key(key.name), file_key.name);
-            reader.complain(
+            reader.report(
                 Some(line),
                 format!("{key} and `{other}` are both set; remove one of them"),
             );
@@ -174,6 +174,6 @@ pub(super) fn secret(
         }
         Err(error) => format!("cannot read the {what} from {}: {error}", path.display()),
     };
-    reader.complain(line, problem);
+    reader.report(line, problem);
     invalid
 }

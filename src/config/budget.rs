@@ -59,11 +59,11 @@ impl Budget {
             CeilingItem::new(MemoryOwner::Kernel, what, count as u64, each as u64)
         };
         let at_door = MAX_WAITING_CONNECTIONS + door::MAX_REFUSED_CONNECTIONS;
-        let on_its_way = REQUEST_QUEUE + control::MAX_REFUSED_REQUESTS;
+        let pending_requests = REQUEST_QUEUE + control::MAX_REFUSED_REQUESTS;
         let answered = MAX_REQUESTS + MAX_SUBSCRIBERS;
-        let goodbyes = config.workers * MAX_FINAL_RESPONSES;
-        let sources = 2 * limits.sources + goodbyes;
-        let connections = sources + limits.listeners + at_door + on_its_way + answered;
+        let final_responses = config.workers * MAX_FINAL_RESPONSES;
+        let sources = 2 * limits.sources + final_responses;
+        let connections = sources + limits.listeners + at_door + pending_requests + answered;
         let backlog = backlog(limits.listeners) * config.listen.len();
         // Each mount has an epoll set on each thread.
         let files = connections
@@ -86,7 +86,7 @@ impl Budget {
             process("a request head", at_door, CONNECTION_MEMORY + 2 * limits.request_head),
             process(
                 "a request on its way",
-                on_its_way,
+                pending_requests,
                 2 * limits.request_head + HEAD_INDEX_MEMORY,
             ),
             // During a reload there are the old and the new configuration.
@@ -113,7 +113,7 @@ impl Budget {
             ),
             kernel(
                 "a short answer that is not yet taken",
-                at_door + on_its_way + goodbyes,
+                at_door + pending_requests + final_responses,
                 SHORT_ANSWER_MEMORY,
             ),
             kernel(

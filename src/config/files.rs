@@ -7,7 +7,7 @@ use std::path::Path;
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
 
-/// The text of a configuration, or of a file that it names. The path may lead anywhere, even to an
+/// The text of a configuration, or of a file that it names. The path may name any file, even an
 /// endless device, so the length is limited.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();

@@ -2,7 +2,7 @@
 //!
 //! Each key is one row, a [`Key`]. The parser with its bounds and messages, the defaults, the keys
 //! that need a restart, the manual and the JSON schema all come from the rows. The rows of a
-//! section stand in the module that reads the section, such as `limits`.
+//! section are in the module that reads the section, such as `limits`.
 
 use std::iter::once;
 
@@ -113,13 +113,13 @@ pub(super) struct Key<K: Kind> {
     pub doc: &'static str,
 }
 
-/// A row of the table, whatever the type of its values.
+/// A row of the table, independent of the type of its values.
 pub trait Row: Sync {
     /// The table that the key belongs to.
     fn table(&self) -> Table;
     /// The key.
     fn name(&self) -> &'static str;
-    /// The value without the key, as the file would have it; `None` if there is none.
+    /// The value without the key, as TOML; `None` if there is none.
     fn default(&self) -> Option<String>;
     /// Whether the key must be given.
     fn is_required(&self) -> bool;

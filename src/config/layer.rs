@@ -5,16 +5,16 @@ use super::kinds::Kind;
 use super::reader::{Reader, Section};
 use crate::mount::MountSettings;
 
-/// A section of mount keys, over the settings that hold where it says nothing.
+/// A section of mount keys, and the settings that apply to keys that it does not set.
 pub(super) struct Layer<'l, 't> {
     pub reader: &'l mut Reader<'t>,
     pub section: Section<'l>,
-    /// What `[mount-defaults]` gives; `None` while that itself is read.
+    /// The settings of `[mount-defaults]`; `None` while that section itself is read.
     pub inherited: Option<&'l MountSettings>,
 }
 
 impl Layer<'_, '_> {
-    /// The value that the section gives; else the inherited one; else the key's default.
+    /// The value in the section; otherwise the inherited one; otherwise the key's default.
     pub(super) fn get<K: Kind>(
         &mut self,
         key: &Key<K>,

@@ -1,4 +1,5 @@
-//! Makes the README's table and the JSON schema for editors from the table of keys. The manual page is made from the same rows by `docs/manual`.
+//! Generates the README's table and the JSON schema for editors from the table of keys. `docs/manual`
+//! generates the manual page from the same rows.
 
 use serde_json::{Map, Value, json};
 

@@ -48,7 +48,7 @@ pub struct Config {
     pub combined: bool,
     /// Settings of an `icecast.xml` that are not supported.
     pub ignored: Vec<Problem>,
-    /// The settings of the door, the rules of the mounts among them.
+    /// The settings of the door, including the mount rules.
     pub door: DoorSettings,
     /// The settings of the control plane.
     pub control: ControlSettings,
@@ -196,12 +196,12 @@ impl Config {
         })
     }
 
-    /// The configuration that is used without a file: on loopback only, with passwords that the
-    /// caller makes.
+    /// The configuration that is used without a file: on loopback only, with the passwords that the
+    /// caller generated.
     ///
     /// # Errors
     /// The port in the environment is invalid.
-    pub fn for_trying(
+    pub fn trial(
         source: &Secret,
         admin: &Secret,
         environment: &Environment,
@@ -228,7 +228,7 @@ mod tests {
     fn without_a_file_any_password_is_taken_as_it_is() {
         let odd = Secret::new("a\"b\\c\u{1f}'ö");
         let environment = Environment::default();
-        let config = Config::for_trying(&odd, &Secret::new("x"), &environment).unwrap();
+        let config = Config::trial(&odd, &Secret::new("x"), &environment).unwrap();
         assert_eq!(config.control.credentials.source.password, odd);
         assert!(config.listen.iter().all(|address| address.ip().is_loopback()));
     }

@@ -135,7 +135,7 @@ pub(super) fn read(
         let name = reader.get(section, &NAME);
         if name.is_none() && reader.line_of(section, NAME.name).is_none() {
             let text = format!("each [[mount]] requires `name`; allowed: {}", NAME.kind.allowed());
-            reader.complain(section.line(reader), text);
+            reader.report(section.line(reader), text);
         }
         let settings = settings(&mut Layer { reader, section, inherited: Some(&defaults) });
         Some((name?, Arc::new(settings)))

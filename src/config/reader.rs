@@ -52,7 +52,7 @@ impl<'t> Reader<'t> {
         let mut reader = Self { text, keys, problems: Vec::new() };
         for error in errors {
             let line = error.span().map(|span| reader.line(span.start));
-            reader.complain(line, error.message().to_owned());
+            reader.report(line, error.message().to_owned());
         }
         (reader, document.into_inner())
     }
@@ -69,7 +69,7 @@ impl<'t> Reader<'t> {
             section.start = value.span().start;
             section.values = value.get_ref().as_table();
             if section.values.is_none() {
-                self.no_table(value, table);
+                self.report_not_a_table(value, table);
             }
         }
         self.check_keys(section)
@@ -80,7 +80,7 @@ impl<'t> Reader<'t> {
         let table = Table::Mount;
         let Some(value) = document.get(table.name()) else { return Vec::new() };
         let DeValue::Array(array) = value.get_ref() else {
-            self.no_table(value, table);
+            self.report_not_a_table(value, table);
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -90,7 +90,7 @@ impl<'t> Reader<'t> {
                     let start = element.span().start;
                     sections.push(self.check_keys(Section { table, start, values: Some(values) }));
                 }
-                _ => self.no_table(element, table),
+                _ => self.report_not_a_table(element, table),
             }
         }
         sections
@@ -119,19 +119,19 @@ impl<'t> Reader<'t> {
                 section.key(key.name),
                 key.kind.allowed()
             );
-            self.complain(Some(self.line(value.span().start)), text);
+            self.report(Some(self.line(value.span().start)), text);
         }
         read
     }
 
-    /// The line on which the value of a key stands.
+    /// The line of a key's value.
     pub(super) fn line_of(&self, section: Section<'_>, key: &str) -> Option<usize> {
         let value = section.values?.get(key)?;
         Some(self.line(value.span().start))
     }
 
-    /// Notes a problem.
-    pub(super) fn complain(&mut self, line: Option<usize>, text: String) {
+    /// Adds a problem to the list.
+    pub(super) fn report(&mut self, line: Option<usize>, text: String) {
         self.problems.push(Problem { line, text });
     }
 
@@ -142,7 +142,7 @@ impl<'t> Reader<'t> {
             if !self.known(section).any(|known| known == name) {
                 let text =
                     format!("unknown key {}; {}", section.key(name), self.hint(section, name));
-                self.complain(Some(self.line(key.span().start)), text);
+                self.report(Some(self.line(key.span().start)), text);
             }
         }
         section
@@ -157,7 +157,7 @@ impl<'t> Reader<'t> {
             .chain(tables.iter().map(|table| table.name()))
     }
 
-    /// What an unknown key may have been meant to be.
+    /// Suggests the key that an unknown one may be a misspelling of, or the table that it belongs to.
     fn hint(&self, section: Section<'_>, unknown: &str) -> String {
         if let Some(row) = self.keys.all().find(|row| row.name() == unknown) {
             return match row.table() {
@@ -171,9 +171,9 @@ impl<'t> Reader<'t> {
     }
 
     /// The value is not shown, as there could be secrets in it.
-    fn no_table(&mut self, value: &Spanned<DeValue<'_>>, table: Table) {
+    fn report_not_a_table(&mut self, value: &Spanned<DeValue<'_>>, table: Table) {
         let text = format!("`{}` must be a table, written {}", table.name(), table.heading());
-        self.complain(Some(self.line(value.span().start)), text);
+        self.report(Some(self.line(value.span().start)), text);
     }
 
     fn line(&self, at: usize) -> usize {
@@ -182,7 +182,7 @@ impl<'t> Reader<'t> {
 }
 
 impl Section<'_> {
-    /// A key and where it stands: `` `burst` in [mount-defaults] ``.
+    /// A key and its table: `` `burst` in [mount-defaults] ``.
     pub(super) fn key(&self, name: &str) -> String {
         match self.table {
             Table::Top => format!("`{name}`"),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use crate::client_addr::network;
 use crate::quota::{Permit, Quota};
 
-/// From this number of clients on, the entries of clients without connections are removed.
+/// At this many clients or more, the entries of clients without connections are removed.
 const PRUNE_AT: usize = 1024;
 
 /// One quota for each client. All addresses of an IPv6 /64 are one client.

@@ -31,7 +31,7 @@ pub enum PrivilegeError {
     /// A system call failed.
     #[error("the process cannot {action}: {source}")]
     System {
-        /// What the call was meant to do.
+        /// The purpose of the call.
         action: &'static str,
         /// The system's error.
         source: Box<dyn Error + Send + Sync>,
@@ -54,12 +54,12 @@ pub enum PrivilegeError {
         reason: String,
     },
     /// The configured user or group is root.
-    #[error("[process] user = {0:?} is root; it takes an unprivileged user, such as \"nobody\"")]
+    #[error("[process] user = {0:?} is root; expected an unprivileged user, such as \"nobody\"")]
     RootUser(String),
     /// The configured user does not exist.
     #[error(
-        "[process] user = {0:?} is unknown on this system; it takes a user name, or numbers such \
-         as \"65534:65534\""
+        "[process] user = {0:?} is unknown on this system; expected a user name, or numbers \
+         such as \"65534:65534\""
     )]
     UnknownUser(String),
 }

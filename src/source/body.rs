@@ -1,6 +1,6 @@
 //! The framing of a source's request body.
 //!
-//! Icecast encoders frame nothing: the body ends when they close the connection. HTTP clients use
+//! Icecast encoders use no framing: the body ends when they close the connection. HTTP clients use
 //! chunked framing (RFC 9112, section 7.1) or `Content-Length`.
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

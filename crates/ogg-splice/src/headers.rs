@@ -34,10 +34,10 @@ pub struct Headers {
     pub codec: Codec,
     /// Title and artist.
     pub tags: Tags,
-    /// The header pages, at most [`MAX_KEPT_HEADERS`] bytes. Pictures and long comments are left
-    /// out.
+    /// The header pages, at most [`MAX_KEPT_HEADERS`] bytes. Pictures and long comments are
+    /// removed.
     pub pages: Arc<[u8]>,
-    /// How many bytes of the source's headers are left out.
+    /// How many bytes of the source's headers were removed.
     pub tags_left_out: u64,
     /// Number of the logical stream.
     pub serial: u32,

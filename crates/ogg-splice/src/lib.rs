@@ -1,5 +1,5 @@
-//! Live Ogg and Opus for servers that relay it: finds pages however the bytes are split, reads stream
-//! headers, and makes one continuous Opus stream out of many sources.
+//! Live Ogg and Opus for servers that relay it: finds pages however the bytes are split, reads
+//! stream headers, and makes one continuous Opus stream out of many sources.
 //!
 //! It is the core of a server that receives live audio and passes it on to players, as Icecast
 //! does. Such a server must not trust what it receives, does not decode it, and keeps its listeners
@@ -29,7 +29,7 @@
 //!                         └─────▶ Splice ─────────▶ OutputPage ──▶ players
 //! ```
 //!
-//! [`Scanner`] finds valid pages, wherever reads cut the bytes and whatever else is between them:
+//! [`Scanner`] finds valid pages, however reads split the bytes, and skips invalid bytes:
 //!
 //! ```
 //! use ogg_splice::{PageHeader, Scanner, write_page};

@@ -207,8 +207,8 @@ pub fn write_page(out: &mut Vec<u8>, header: PageHeader, packets: &[&[u8]]) {
     update_checksum(&mut out[at..]);
 }
 
-/// Gives a page other header fields, and the checksum that belongs to them. Whether its first
-/// packet is continued stays as it is.
+/// Replaces a page's header fields and updates its checksum. The flag of a continued packet does
+/// not change.
 ///
 /// # Panics
 /// If `page` is shorter than a page's header, which is a caller's mistake.
@@ -235,7 +235,7 @@ impl<'a> OutputPage<'a> {
         Self { header: header.bytes(lacing.len()), lacing, body }.with_checksum()
     }
 
-    /// `page` as a page of another logical stream; all else stays as it is.
+    /// `page` as a page of another logical stream; nothing else changes.
     pub fn with_serial(page: &Page<'a>, serial: u32) -> Self {
         let mut header = [0; PAGE_HEADER_LEN];
         header.copy_from_slice(&page.bytes[..PAGE_HEADER_LEN]);

@@ -1,4 +1,4 @@
-//! A push parser: takes bytes in pieces of any size, and gives out valid pages.
+//! A push parser: takes bytes in pieces of any size and returns valid pages.
 //!
 //! It owns one buffer of fixed size, into which the caller reads directly, so that a page is copied
 //! only once: from here to where it is sent from. Bytes that belong to no valid page are skipped up
@@ -14,7 +14,7 @@ use crate::page::{CAPTURE_PATTERN, MAX_PAGE, Page, Probe};
 /// The most bytes that one read adds.
 const READ: usize = 16 * 1024;
 
-/// Finds the pages in a byte stream, wherever reads cut it and whatever else is in it.
+/// Finds the pages in a byte stream, however reads split it, and skips all other bytes.
 pub struct Scanner {
     buffer: Box<[u8]>,
     /// The bytes that are not yet part of a page: `start..end` of the buffer.
@@ -94,7 +94,7 @@ impl Scanner {
     }
 
     /// How many bytes were checksummed that turned out not to be a page, since the beginning. One
-    /// byte may count many times, so this shows a source that makes the scanner work for nothing.
+    /// byte may count many times, so a high number shows a source that wastes the scanner's time.
     pub fn wasted_checksum_bytes(&self) -> u64 {
         self.wasted_checksum_bytes
     }

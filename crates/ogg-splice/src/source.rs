@@ -1,5 +1,5 @@
 //! One source's stream as it arrives: sorts each page's segments, holds the beginning of a packet
-//! that spans pages, and keeps account of page numbers, granule positions and the bit rate.
+//! that spans pages, and tracks page numbers, granule positions and the bit rate.
 
 use crate::page::Page;
 use crate::splice::{MAX_PACKET, SECOND};
@@ -11,7 +11,7 @@ pub(crate) struct SourceStream {
     sequence: Option<u32>,
     /// Granule position at which its next packet should begin, if that is known.
     granule: Option<u64>,
-    /// The beginning of a packet whose end is still to come.
+    /// The beginning of a packet whose end has not arrived yet.
     held: Vec<u8>,
     /// Bytes per second.
     rate: u64,
@@ -75,8 +75,7 @@ impl<'a> Segments<'a> {
 }
 
 impl SourceStream {
-    /// Another source follows. Its bit rate is taken to be that of the one before, until it is
-    /// known.
+    /// Another source follows. The bit rate of the previous one is used until its own is known.
     pub(crate) fn restart(&mut self) {
         self.held.clear();
         (self.sequence, self.granule) = (None, None);
@@ -138,9 +137,8 @@ impl SourceStream {
         }
     }
 
-    /// Follows the granule positions over a page of `samples`. Returns how many samples
-    /// they leave out before it; 0 if they run backwards, or end early, as on the last page of a
-    /// stream.
+    /// Follows the granule positions over a page of `samples`. Returns how many samples are missing
+    /// before it; 0 if the positions run backwards, or end early, as on the last page of a stream.
     pub(crate) fn advance(&mut self, page: &Page<'_>, samples: u64) -> u64 {
         let expected = self.granule;
         let end = page.granule().filter(|_| samples > 0);

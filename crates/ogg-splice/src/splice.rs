@@ -20,7 +20,7 @@ pub(crate) const SECOND: u64 = 48_000;
 
 /// Makes one Opus stream out of the pages of its sources.
 ///
-/// The caller tells it what happens and when. Nothing in here waits or reads a clock:
+/// The caller reports each event and its time. No method waits or reads a clock:
 ///
 /// | when | call |
 /// |---|---|
@@ -87,8 +87,8 @@ impl Splice {
         self.timeline.resume(now);
     }
 
-    /// The process was suspended for `time` until now. What sources sent meanwhile is still to
-    /// arrive, and is not late.
+    /// The process was suspended for `time` until now. Audio that sources sent meanwhile has not
+    /// arrived yet, and is not late.
     pub fn stood_still(&mut self, time: Duration, now: Instant) {
         self.timeline.stood_still(time, now);
     }
@@ -167,7 +167,7 @@ impl Splice {
     }
 
     /// In a gap, passes the silence that is due to `out`, and returns when more is due. `None` if
-    /// none ever is: the stream has no audio yet, or does not fill gaps.
+    /// there is never any: the stream has no audio yet, or does not fill gaps.
     pub fn fill(&mut self, now: Instant, mut out: impl FnMut(&OutputPage<'_>)) -> Option<Instant> {
         let length = self.silence.length(self.timeline.page());
         loop {

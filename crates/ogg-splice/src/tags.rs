@@ -1,7 +1,7 @@
 //! The comment header of Opus (RFC 7845, section 5.2), Vorbis and FLAC: `NAME=value` pairs.
 //!
-//! Each listener gets it on joining, and a cover picture may be a hundred times as long as all else
-//! that a listener gets then. So pictures are left out, and the length of the rest is bounded.
+//! Each listener gets it on joining, and a cover picture may be a hundred times as long as the other
+//! headers. So pictures are removed, and the length of the rest is limited.
 
 /// Length of the longest title or artist that is kept, in bytes.
 const MAX_VALUE: usize = 1024;
@@ -24,8 +24,8 @@ pub struct Tags {
 impl Tags {
     /// Reads the comment header of any of the three codecs.
     ///
-    /// Audio is not refused for a missing or damaged comment header, so there is no error: what
-    /// cannot be read is left out.
+    /// Audio is not refused for a missing or damaged comment header, so there is no error: values
+    /// that cannot be read are omitted.
     ///
     /// ```
     /// use ogg_splice::Tags;
@@ -57,7 +57,7 @@ impl Tags {
 }
 
 /// A comment header without pictures and of at most [`MAX_TAGS`] bytes, with the first comments
-/// that fit. Also returns how many bytes are left out. `None` if the packet can be passed on as it
+/// that fit. Also returns how many bytes were removed. `None` if the packet can be passed on as it
 /// is, or is not a comment header.
 pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     let (magic, comments, is_vorbis) = comments_of(packet)?;

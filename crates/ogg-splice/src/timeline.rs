@@ -31,7 +31,7 @@ mod tests;
 const MAX_LEAD: Duration = Duration::from_millis(200);
 /// How late audio may be before it is discarded; half of its own duration, if that is less.
 const TOLERANCE: Duration = Duration::from_millis(100);
-/// A source that has not caught up for this long is not going to: its delay is the new live.
+/// How long a source must be late before its delay is accepted as the new live.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// The live edge is at most this and a gap's threshold ahead of the stream's end.
 const MAX_LOST: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub(crate) enum Placement {
         /// In samples.
         silence: u64,
     },
-    /// Nowhere: silence has taken its place, or it would push listeners away from live.
+    /// Discarded: silence has replaced it, or it would increase the listeners' delay.
     Discard,
 }
 
@@ -94,7 +94,7 @@ struct Following {
     edge: LiveEdge,
     /// Position at which the source's next sample belongs.
     due: u64,
-    /// Set while audio arrives after silence has taken its place.
+    /// Set while audio arrives after silence has replaced it.
     late: Option<Late>,
     pace: Pace,
 }
@@ -188,9 +188,9 @@ impl Timeline {
         }
     }
 
-    /// Finds the place of the source's next `samples`, before which it left out `hole` samples.
+    /// Finds the place of the source's next `samples`, before which `hole` samples are missing.
     ///
-    /// What is to be appended must be [published](Self::published) next.
+    /// Audio to append must be [published](Self::published) next.
     pub(crate) fn place(&mut self, samples: u64, hole: u64, now: Instant) -> Placement {
         self.page.take(samples);
         self.forgive_lost_time(now);

@@ -104,7 +104,7 @@ impl Converted {
         self.problems.push(Problem { line: Some(at.line()), text: text.into() });
     }
 
-    /// Reports elements that may be there only once and are there again.
+    /// Reports duplicates of elements that may occur only once in their parent.
     fn once(&mut self, element: Element<'_>) {
         let mut seen = [false; ONCE.len()];
         for child in element.children() {
@@ -160,7 +160,7 @@ impl Converted {
             Ok(text) => {
                 let list: Vec<_> = entries(&text).map(|(_, line)| quoted(line)).collect();
                 self.line(element.line(), &format!("{key} = [{}]", list.join(", ")));
-                // An empty list of ours would admit all.
+                // An empty `allow` list in TOML admits everyone.
                 if key == "allow" && list.is_empty() {
                     self.problem(element, format!("{shown} lists no address, so it admits nobody"));
                 }

@@ -4,7 +4,8 @@ use roxmltree::{Document, Error, Node, ParsingOptions};
 
 use super::super::reader::Problem;
 
-/// How deep elements may be nested. What walks the tree recurses, so its depth is limited.
+/// How deep elements may be nested. The code that walks the tree is recursive, so its depth is
+/// limited.
 const DEEPEST: usize = 16;
 /// Begins the declaration of an entity. Without declarations a file cannot expand to more than its
 /// own size.
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_stands_in_the_element_itself() {
+    fn text_is_only_what_is_directly_inside_the_element() {
         let xml = "<a> x &amp; y<!-- no -->&#246;<b>no</b><![CDATA[<z>]]>\r\n</a>";
         assert_eq!(text_of(xml).unwrap(), "x & yö<z>");
         assert_eq!(text_of("\u{feff}<a>x</a>").unwrap(), "x");

@@ -35,7 +35,7 @@ impl Kind for Networks {
     }
 }
 
-/// Addresses with ports, one at least.
+/// At least one address with a port.
 #[derive(Debug)]
 pub(in crate::config) struct Addresses;
 
