@@ -119,7 +119,8 @@ pub trait Row: Sync {
     fn table(&self) -> Table;
     /// The key.
     fn name(&self) -> &'static str;
-    /// The value without the key, as TOML; `None` if there is none.
+    /// The default value, as TOML; `None` if the key has no default, or if omitting the key is the
+    /// only way to write it.
     fn default(&self) -> Option<String>;
     /// Whether the key must be given.
     fn is_required(&self) -> bool;

@@ -59,9 +59,9 @@ struct IndexEntry {
     start: u64,
     /// Total audio published before this page, in granules.
     audio: u64,
-    /// One more than the number of the newest sync page up to this page; 0 if there was none. A
-    /// sync page is one at which a decoder can begin: it does not continue a packet of an earlier
-    /// page.
+    /// The number of the newest sync page up to this page, plus one; 0 if there is no sync page
+    /// yet. A sync page is one at which a decoder can begin: it does not continue a packet of an
+    /// earlier page.
     sync_page: u64,
 }
 
@@ -242,7 +242,7 @@ impl Ring {
         Cursor::at(if number < self.next { self.index_entry(number).start } else { self.head })
     }
 
-    /// Number of the first page for which `holds` is true, or of the next page if there is none.
+    /// Number of the first page for which `holds` is true; if no page matches, of the next page.
     /// `holds` must be true for all pages after the first.
     fn first_where(&self, holds: impl Fn(&IndexEntry) -> bool) -> u64 {
         let (mut low, mut high) = (self.oldest, self.next);

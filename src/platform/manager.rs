@@ -266,7 +266,7 @@ impl<S: Service + 'static> RunningManager<S> {
     }
 }
 
-/// Waits for the outcome of the running reload; never resolves if there is none.
+/// Waits for the outcome of the running reload; never resolves if no reload is running.
 async fn outcome(reload: &mut Option<ReloadTask>) -> Result<(), String> {
     match reload {
         Some(reload) => {

@@ -55,7 +55,7 @@ const ACCEPTED: &[(&str, &str, How, &str)] = {
             "stats",
             "clients",
             Value,
-            "Icecast counts whoever is asking; silvacast counts sources and listeners",
+            "Icecast counts every client; silvacast counts sources and listeners",
         ),
         ("stats", "connections", Value, "Icecast is asked more often, until it is up"),
         ("stats", "total_bytes_read", Value, "Icecast brings it up to date every few seconds"),

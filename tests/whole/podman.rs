@@ -21,7 +21,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A static silvacast, for an image without libraries; or the reason why there is none.
+/// The path of a static silvacast for an image without libraries, or why it could not be built.
 pub(crate) fn static_binary() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("SILVACAST_STATIC") {
         return Ok(PathBuf::from(path));
