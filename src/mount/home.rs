@@ -87,7 +87,7 @@ impl HomeMount {
     pub(super) fn begin(&self, headers: &Headers, source: &SourceInfo, now: Moment) {
         let mut current = self.stream.borrow_mut();
         let had_stream = current.is_some();
-        let continued = current.as_mut().and_then(|stream| stream.join(headers));
+        let continued = current.as_mut().and_then(|stream| stream.join(headers, now));
         let spliced = continued.is_some();
         let (headers, ended) = if let Some(headers) = continued {
             (headers, None)
@@ -176,7 +176,7 @@ impl HomeMount {
         self.count(stream);
         // Status shows real time, not running time.
         let (real, gauges) = (now.real(), &self.shared.entry().gauges);
-        gauges.page_received(real, stream.page_samples(), stream.byte_rate());
+        gauges.page_received(real, stream.page_duration(), stream.byte_rate());
         gauges.page_published(real, stream.granule());
         if was_in_gap && !stream.is_in_gap() {
             self.set_state(SourceState::Live);
@@ -219,10 +219,15 @@ impl HomeMount {
 
     /// Called after the live source has left: ends the stream if `gap` is `end`.
     pub(super) fn source_left(&self) {
-        let must_end =
-            self.stream.borrow().as_ref().is_some_and(LogicalStream::ends_with_its_source);
+        let mut current = self.stream.borrow_mut();
+        let Some(stream) = current.as_mut() else { return };
+        stream.source_left();
+        let must_end = stream.ends_with_its_source();
+        drop(current);
         if must_end {
             self.end();
+        } else {
+            self.changed.notify_one();
         }
     }
 

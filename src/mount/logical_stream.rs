@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::settings::{Gap, MountSettings};
 use crate::clock::Moment;
-use ogg_splice::{Codec, Headers, OutputPage, Page, PageHeader, Splice, SpliceStats};
+use ogg_splice::{Codec, Headers, OutputPage, Page, PassThrough, Splice, SpliceStats};
+
+/// How long a source may take for a page before the duration of its pages is known. FFmpeg and
+/// libogg put one to two seconds of audio into a page before they send it.
+const FIRST_PAGE_TIME: Duration = Duration::from_secs(3);
 
 /// The current stream of a mount.
 #[derive(Debug)]
@@ -19,7 +23,13 @@ pub(super) struct LogicalStream {
     kind: StreamKind,
     /// When audio was last published, or when the stream began.
     last_audio: Instant,
+    /// When the newest source's next page is due at the latest; `None` once the duration of its
+    /// pages is known.
+    page_due: Option<Instant>,
     in_gap: bool,
+    /// Whether silence has been published since the last audio, or would have been if the stream
+    /// were one that fills gaps.
+    fills_time: bool,
     /// The value of `Moment::stood_still` that has been accounted for.
     stood_still: Duration,
     /// No gap begins before this moment: audio that was sent while the server was suspended may
@@ -31,15 +41,6 @@ pub(super) struct LogicalStream {
 enum StreamKind {
     Spliced(Box<Splice>),
     PassThrough(PassThrough),
-}
-
-/// The newest page of a pass-through stream, which the EOS page has to follow.
-#[derive(Clone, Copy, Debug, Default)]
-struct PassThrough {
-    sequence: u32,
-    granule: u64,
-    /// Whether the page had the EOS flag.
-    last: bool,
 }
 
 /// When [`LogicalStream::idle`] has to be called again.
@@ -77,10 +78,9 @@ impl LogicalStream {
                     settings.gap_after,
                 )))
             }
-            Codec::Flac { .. } | Codec::Vorbis { .. } => StreamKind::PassThrough(PassThrough {
-                sequence: count - 1,
-                ..PassThrough::default()
-            }),
+            codec @ (Codec::Flac { .. } | Codec::Vorbis { .. }) => StreamKind::PassThrough(
+                PassThrough::new(codec.granules_per_second(), serial, count),
+            ),
         };
         let codec = headers.codec.clone();
         let settings = Arc::clone(settings);
@@ -92,7 +92,9 @@ impl LogicalStream {
                 serial,
                 kind,
                 last_audio,
+                page_due: now.at.checked_add(FIRST_PAGE_TIME),
                 in_gap: false,
+                fills_time: false,
                 stood_still,
                 grace_until: None,
             },
@@ -102,10 +104,11 @@ impl LogicalStream {
 
     /// Continues this stream with a new source and returns the new headers as listeners get them;
     /// `None` if the source's stream cannot be spliced to this one.
-    pub(super) fn join(&mut self, headers: &Headers) -> Option<Headers> {
+    pub(super) fn join(&mut self, headers: &Headers, now: Moment) -> Option<Headers> {
         match &mut self.kind {
             StreamKind::Spliced(splice) if self.codec.can_continue_with(&headers.codec) => {
                 splice.join();
+                self.page_due = now.at.checked_add(FIRST_PAGE_TIME);
                 Some(headers.renumbered(self.serial).0)
             }
             _ => None,
@@ -117,25 +120,26 @@ impl LogicalStream {
         &mut self,
         page: &Page<'_>,
         now: Moment,
-        mut out: impl FnMut(&OutputPage<'_>),
+        out: impl FnMut(&OutputPage<'_>),
     ) -> bool {
         let now = self.account_for_standstill(now);
         let published = match &mut self.kind {
             StreamKind::Spliced(splice) => {
-                if self.in_gap {
+                if self.fills_time {
                     splice.resume(now);
                 }
                 splice.push(page, now, out)
             }
-            StreamKind::PassThrough(newest) => {
-                out(&OutputPage::with_serial(page, self.serial));
-                let granule = page.granule().unwrap_or(newest.granule);
-                *newest = PassThrough { sequence: page.sequence(), granule, last: page.is_last() };
+            StreamKind::PassThrough(stream) => {
+                stream.push(page, out);
                 true
             }
         };
         if published {
-            (self.last_audio, self.in_gap) = (now, false);
+            let is_known = !self.page_duration().is_zero();
+            self.page_due = if is_known { None } else { now.checked_add(FIRST_PAGE_TIME) };
+            self.last_audio = now;
+            (self.in_gap, self.fills_time) = (false, false);
         }
         published
     }
@@ -145,26 +149,33 @@ impl LogicalStream {
         let now = self.account_for_standstill(now);
         let threshold = match &self.kind {
             StreamKind::Spliced(splice) => splice.gap_threshold(),
-            StreamKind::PassThrough(_) => self.settings.gap_after,
+            StreamKind::PassThrough(stream) => stream.gap_threshold(self.settings.gap_after),
         };
-        let gap_start = self.last_audio + threshold;
-        let gap_start = self.grace_until.map_or(gap_start, |grace_end| gap_start.max(grace_end));
+        let silence_start = self.last_audio + threshold;
+        let silence_start =
+            self.grace_until.map_or(silence_start, |grace_end| silence_start.max(grace_end));
+        // A source whose pages are long sends nothing before its first one is full. Listeners
+        // get silence meanwhile, but it is no gap.
+        let gap_start = self.page_due.map_or(silence_start, |due| silence_start.max(due));
         // Never end the stream before `gap_after` has passed, even if `hold` is shorter.
         let hold_end = gap_start.max(self.last_audio + self.settings.hold);
         let hold_end = (self.settings.gap != Gap::End).then_some(hold_end);
         if hold_end.is_some_and(|end| now >= end) {
             return IdleOutcome::Over;
         }
-        let next = if now < gap_start {
-            Some(gap_start)
+        let next_silence = if now < silence_start {
+            Some(silence_start)
         } else {
-            self.in_gap = true;
+            self.fills_time = true;
             match &mut self.kind {
                 StreamKind::Spliced(splice) => splice.fill(now, out),
                 StreamKind::PassThrough(_) => None,
             }
         };
-        next.into_iter().chain(hold_end).min().map_or(IdleOutcome::Forever, IdleOutcome::Until)
+        self.in_gap |= now >= gap_start;
+        let gap_start = (!self.in_gap).then_some(gap_start);
+        let deadlines = next_silence.into_iter().chain(gap_start).chain(hold_end);
+        deadlines.min().map_or(IdleOutcome::Forever, IdleOutcome::Until)
     }
 
     /// Accounts for a time in which the server was suspended since the last call. Returns the
@@ -182,16 +193,16 @@ impl LogicalStream {
     }
 
     /// Publishes an EOS page, unless the source has sent one.
-    pub(super) fn end(&mut self, mut out: impl FnMut(&OutputPage<'_>)) {
+    pub(super) fn end(&mut self, out: impl FnMut(&OutputPage<'_>)) {
         match &mut self.kind {
             StreamKind::Spliced(splice) => splice.end(out),
-            StreamKind::PassThrough(PassThrough { last: true, .. }) => {}
-            StreamKind::PassThrough(PassThrough { sequence, granule, .. }) => {
-                let (serial, sequence, granule) = (self.serial, sequence.wrapping_add(1), *granule);
-                let stamp = PageHeader { first: false, last: true, granule, serial, sequence };
-                out(&OutputPage::new(stamp, &[], &[]));
-            }
+            StreamKind::PassThrough(stream) => stream.end(out),
         }
+    }
+
+    /// The newest source has left: no first audio is due any more.
+    pub(super) fn source_left(&mut self) {
+        self.page_due = None;
     }
 
     /// Whether the stream ends when its source leaves (`gap = "end"`).
@@ -203,7 +214,7 @@ impl LogicalStream {
     pub(super) fn granule(&self) -> u64 {
         match &self.kind {
             StreamKind::Spliced(splice) => splice.position(),
-            StreamKind::PassThrough(newest) => newest.granule,
+            StreamKind::PassThrough(stream) => stream.position(),
         }
     }
 
@@ -211,15 +222,15 @@ impl LogicalStream {
     pub(super) fn byte_rate(&self) -> u64 {
         match &self.kind {
             StreamKind::Spliced(splice) => splice.rate(),
-            StreamKind::PassThrough(_) => 0,
+            StreamKind::PassThrough(stream) => stream.rate(),
         }
     }
 
-    /// Duration of the source's newest Opus page, in samples at 48 kHz; 0 for other codecs.
-    pub(super) fn page_samples(&self) -> u64 {
+    /// Duration of the source's recent pages; zero if unknown.
+    pub(super) fn page_duration(&self) -> Duration {
         match &self.kind {
-            StreamKind::Spliced(splice) => splice.page_samples(),
-            StreamKind::PassThrough(_) => 0,
+            StreamKind::Spliced(splice) => splice.page_duration(),
+            StreamKind::PassThrough(stream) => stream.page_duration(),
         }
     }
 

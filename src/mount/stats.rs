@@ -42,8 +42,8 @@ pub struct StreamGauges {
     published_at: Gauge,
     /// Granule position of the newest page published.
     granule: Gauge,
-    /// Duration of the source's newest page, in samples at 48 kHz; 0 if unknown.
-    page_samples: Gauge,
+    /// Duration of the source's recent pages, in microseconds; 0 if unknown.
+    page_micros: Gauge,
     /// Bytes per second of the source's audio; 0 if unknown.
     byte_rate: Gauge,
     /// Bytes by which the slowest listener of each thread is behind the newest page.
@@ -57,7 +57,7 @@ impl Default for StreamGauges {
             received_at: Gauge::new(),
             published_at: Gauge::new(),
             granule: Gauge::new(),
-            page_samples: Gauge::new(),
+            page_micros: Gauge::new(),
             byte_rate: Gauge::new(),
             lags: [const { Gauge::new() }; MAX_THREADS],
         }
@@ -65,11 +65,11 @@ impl Default for StreamGauges {
 }
 
 impl StreamGauges {
-    /// Records a page from the source: its duration in samples at 48 kHz, and the source's current
+    /// Records a page from the source: the duration of its recent pages, and the source's current
     /// rate in bytes per second. 0 stands for unknown.
-    pub fn page_received(&self, now: Instant, samples: u64, byte_rate: u64) {
+    pub fn page_received(&self, now: Instant, page: Duration, byte_rate: u64) {
         self.received_at.set(self.timestamp(now));
-        self.page_samples.set(samples);
+        self.page_micros.set(page.as_micros() as u64);
         self.byte_rate.set(byte_rate);
     }
 
@@ -100,10 +100,10 @@ impl StreamGauges {
         Some((self.granule.get(), self.elapsed(&self.published_at, now)?))
     }
 
-    /// Duration of the source's newest page; `None` if unknown.
+    /// Duration of the source's recent pages; `None` if unknown.
     pub fn page_duration(&self) -> Option<Duration> {
-        let samples = self.page_samples.get();
-        (samples > 0).then(|| Duration::from_micros(samples.saturating_mul(1000) / 48))
+        let micros = self.page_micros.get();
+        (micros > 0).then(|| Duration::from_micros(micros))
     }
 
     /// Records by how many bytes the slowest listener of a thread is behind the newest page.
@@ -139,7 +139,7 @@ mod tests {
             (gauges.since_last_page(at(0)), gauges.newest_granule(at(0)), gauges.page_duration()),
             (None, None, None)
         );
-        gauges.page_received(at(0), 960, 8000);
+        gauges.page_received(at(0), Duration::from_millis(20), 8000);
         assert_eq!(gauges.bitrate(), Some(64_000));
         gauges.page_published(at(20), 4711);
         assert_eq!(gauges.since_last_page(at(50)), Some(Duration::from_millis(50)));

@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::{Listener, Source, get};
 use crate::daemon::Daemon;
 use crate::ogg;
+use crate::players::ffmpeg_source;
 use crate::wait::{PATIENCE, until, until_received, when};
 
 const SHORT: &str = "[mount-defaults]\ngap_after = \"100ms\"\nhold = \"5m\"";
@@ -17,6 +19,14 @@ const LONGER: &str = "[mount-defaults]\ngap_after = \"1s\"\nhold = \"5m\"";
 fn source(server: &Daemon) -> Value {
     let answer = get(server, "/status-json.xsl");
     serde_json::from_slice::<Value>(&answer.body).unwrap()["icestats"]["source"].clone()
+}
+
+/// The API's description of a mount; null if it is not listed.
+fn api_mount(server: &Daemon, mount: &str) -> Value {
+    let answer = get(server, "/api/v1/mounts");
+    let mounts = serde_json::from_slice::<Value>(&answer.body).unwrap()["mounts"].take();
+    let found = mounts.as_array().unwrap().iter().find(|listed| listed["name"] == mount);
+    found.cloned().unwrap_or_default()
 }
 
 /// A listener that checks the stream as it arrives: each page number is one more than the last, and each granule
@@ -105,6 +115,36 @@ fn after_the_hold_time_the_stream_ends_and_the_mount_is_gone() {
 }
 
 #[test]
+fn the_pages_of_an_encoder_are_its_rhythm_and_only_a_pause_beyond_it_is_a_gap() {
+    let server = Daemon::with("", "[mount-defaults]\ngap = \"silence\"");
+    // FFmpeg's own page durations: about a second each.
+    let codecs = [("/m.flac", "flac"), ("/m.ogg", "libvorbis"), ("/m.opus", "libopus")];
+    let sources = codecs.map(|(mount, codec)| {
+        ffmpeg_source(&["-c:a", codec], &["-f", "ogg", &server.push_url(mount)])
+    });
+    for (mount, _) in codecs {
+        let status = until(&format!("pages of {mount}"), PATIENCE, || {
+            let status = api_mount(&server, mount);
+            if status["pages_in"].as_u64() >= Some(5) { Ok(status) } else { Err(status) }
+        });
+        assert_eq!((&status["gaps"], &status["state"]), (&0.into(), &"live".into()), "{status}");
+        assert!(status["page_ms"].as_f64() > Some(300.0), "{status}");
+        assert!(status["bitrate"].as_u64() > Some(8_000), "{status}");
+    }
+    for (source, (mount, _)) in sources.iter().zip(codecs) {
+        source.signal(Signal::SIGSTOP);
+        server.wait_for_line(&["gap-began", &format!("mount=\"{mount}\"")]);
+    }
+}
+
+#[test]
+fn a_source_that_leaves_before_its_first_page_is_no_reason_to_wait_for_one() {
+    let server = Daemon::with("", "[mount-defaults]\ngap_after = \"100ms\"\nhold = \"200ms\"");
+    Source::connect(&server, "/m", 1).leave();
+    server.wait_for_line(&["stream-ended"]);
+}
+
+#[test]
 fn with_gap_pause_listeners_get_nothing_in_a_gap() {
     let server = Daemon::with("", &format!("{SHORT}\ngap = \"pause\""));
     let mut first = Source::connect(&server, "/m", 1);
@@ -172,7 +212,7 @@ fn a_stop_ends_streams_that_no_source_feeds() {
     first.send(1, 100);
     first.leave();
     server.wait_for_line(&["gap-began"]);
-    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.signal(Signal::SIGTERM);
     let last = listener.last_page().unwrap();
     assert!(ogg::next_page(&mut &last[..]).unwrap().is_last());
     assert_eq!(server.wait(), Some(0));

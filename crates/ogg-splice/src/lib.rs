@@ -178,8 +178,7 @@
 //!
 //! - One logical stream at a time: multiplexed streams, such as video with sound, are refused.
 //!   Chained streams are read one after the other.
-//! - Only Opus is spliced. FLAC and Vorbis are recognised, and their pages can be passed on as they
-//!   are.
+//! - Only Opus is spliced. [`PassThrough`] passes on the pages of FLAC and Vorbis as they are.
 //! - It reads forwards: no files, no seeking, no decoding.
 //!
 //! The feature `testing` adds a module that makes small streams by hand.
@@ -192,6 +191,9 @@ mod headers;
 mod live_edge;
 mod opus;
 mod page;
+mod page_length;
+mod pass_through;
+mod rate;
 mod scan;
 mod silence;
 mod source;
@@ -209,6 +211,7 @@ pub use page::{
     CAPTURE_PATTERN, MAX_PAGE, OutputPage, PAGE_HEADER_LEN, Page, PageHeader, Probe,
     rewrite_header, write_page,
 };
+pub use pass_through::PassThrough;
 pub use scan::Scanner;
 pub use splice::{MAX_PACKET, Splice, SpliceStats};
 pub use stream::{PageRole, StreamError, StreamReader};

@@ -2,6 +2,7 @@
 //! that spans pages, and tracks page numbers, granule positions and the bit rate.
 
 use crate::page::Page;
+use crate::rate::ByteRate;
 use crate::splice::{MAX_PACKET, SECOND};
 
 /// What is known of the source that is being spliced.
@@ -13,17 +14,7 @@ pub(crate) struct SourceStream {
     granule: Option<u64>,
     /// The beginning of a packet whose end has not arrived yet.
     held: Vec<u8>,
-    /// Bytes per second.
-    rate: u64,
-    /// What `rate` is computed from. Halved when it exceeds four seconds, so that old pages count
-    /// less.
-    measured: Measured,
-}
-
-#[derive(Debug, Default)]
-struct Measured {
-    bytes: u64,
-    samples: u64,
+    rate: ByteRate,
 }
 
 /// A page's segments by the packets that they belong to.
@@ -121,20 +112,12 @@ impl SourceStream {
 
     /// Bytes per second over the last seconds; 0 in the first.
     pub(crate) fn rate(&self) -> u64 {
-        self.rate
+        self.rate.get()
     }
 
     /// Counts a page of `samples` towards the bit rate.
     pub(crate) fn measure(&mut self, page: &Page<'_>, samples: u64) {
-        let bytes = self.measured.bytes.saturating_add(page.body().len() as u64);
-        let samples = self.measured.samples.saturating_add(samples);
-        self.measured = Measured { bytes, samples };
-        if samples >= SECOND {
-            self.rate = bytes.saturating_mul(SECOND).checked_div(samples).unwrap_or(0);
-        }
-        if samples >= 4 * SECOND {
-            self.measured = Measured { bytes: bytes / 2, samples: samples / 2 };
-        }
+        self.rate.measure(page.body().len(), samples, SECOND);
     }
 
     /// Follows the granule positions over a page of `samples`. Returns how many samples are missing

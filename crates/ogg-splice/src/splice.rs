@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::codec::OpusHead;
+use crate::live_edge::duration_of;
 use crate::opus::packet_samples;
 use crate::page::{OutputPage, Page, PageHeader};
 use crate::silence::{FRAME, Silence};
@@ -155,9 +156,9 @@ impl Splice {
         self.source.rate()
     }
 
-    /// Duration of the source's recent pages, in samples at 48 kHz; 0 before the first.
-    pub fn page_samples(&self) -> u64 {
-        self.timeline.page()
+    /// Duration of the source's recent pages; zero before the first.
+    pub fn page_duration(&self) -> Duration {
+        duration_of(self.timeline.page())
     }
 
     /// Time without audio after which a gap begins: `gap_after`, and at least two of the source's

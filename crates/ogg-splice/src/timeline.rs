@@ -22,6 +22,7 @@
 use std::time::{Duration, Instant};
 
 use crate::live_edge::{LiveEdge, duration_of, samples_in};
+use crate::page_length::PageLength;
 use crate::silence::FRAME;
 
 #[cfg(test)]
@@ -126,15 +127,6 @@ struct Backlog {
     until: Instant,
 }
 
-/// The duration of the source's pages, in samples; 0 before the first.
-#[derive(Clone, Copy, Debug, Default)]
-struct PageLength {
-    newest: u64,
-    /// The longer of the newest two: the last page of a stream is often short, and so is the rest
-    /// of a page that was split.
-    recent: u64,
-}
-
 impl Timeline {
     /// A stream without audio. If it does not fill gaps, time stands still in them. `gap_after` is
     /// as in [`Self::gap_threshold`].
@@ -157,12 +149,12 @@ impl Timeline {
 
     /// Duration of the source's recent pages, in samples; 0 before the first.
     pub(crate) fn page(&self) -> u64 {
-        self.page.recent
+        self.page.recent()
     }
 
     /// Time without audio after which a gap begins: `gap_after`, and at least two pages.
     pub(crate) fn gap_threshold(&self) -> Duration {
-        self.gap_after.max(duration_of(self.page.recent).saturating_mul(2))
+        self.gap_after.max(duration_of(self.page.recent()).saturating_mul(2))
     }
 
     /// Another source begins, or the same one again.
@@ -363,12 +355,6 @@ impl Following {
                 false
             }
         }
-    }
-}
-
-impl PageLength {
-    fn take(&mut self, samples: u64) {
-        *self = Self { newest: samples, recent: samples.max(self.newest) };
     }
 }
 
