@@ -176,8 +176,8 @@
 //!
 //! # Limits
 //!
-//! - One logical stream at a time: multiplexed streams, such as video with sound, are refused.
-//!   Chained streams are read one after the other.
+//! - One stream of audio at a time: others beside it, such as Ogg Skeleton or video, are ignored, and
+//!   a second one of audio is refused. Chained streams are read one after the other.
 //! - Only Opus is spliced. [`PassThrough`] passes on the pages of FLAC and Vorbis as they are.
 //! - It reads forwards: no files, no seeking, no decoding.
 //!

@@ -1,7 +1,8 @@
 //! A source's pages in order: which of them are headers and which are audio.
 //!
-//! A source that is not a single logical stream of a known codec is refused here, with an error
-//! that says what arrived instead.
+//! A source may have other streams beside its audio, such as Ogg Skeleton: they are ignored. A
+//! source without audio of a known codec, or with more than one stream of it, is refused here, with
+//! an error that says what arrived instead.
 
 use crate::codec::{Codec, CodecError};
 use crate::headers::{HeaderCollector, Headers, MAX_HEADERS};
@@ -16,8 +17,8 @@ pub enum PageRole {
     Headers(Headers),
     /// Audio of the stream.
     Audio,
-    /// A page outside of any logical stream: before the first one, after the end of one, or of one
-    /// that never began. It is to be ignored.
+    /// A page that is not of the audio stream: of another stream beside it, after its end, or of
+    /// one that never began. It is to be ignored.
     Stray,
 }
 
@@ -27,8 +28,8 @@ pub enum StreamError {
     /// The first page has no identification header of a known codec.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// Several logical streams at the same time.
-    #[error("several logical streams at once")]
+    /// Several streams of audio at the same time.
+    #[error("several logical streams of audio at once")]
     Multiplexed,
     /// More than [`MAX_HEADERS`] bytes of header pages, or more than 256 header packets.
     #[error("an Ogg stream with more than {} KiB of headers", MAX_HEADERS / 1024)]
@@ -50,6 +51,9 @@ enum ReaderState {
     /// No logical stream has begun.
     #[default]
     Before,
+    /// Streams have begun, none of which is audio of a known codec. All streams that are
+    /// multiplexed begin before any of them continues (RFC 3533, section 4).
+    NoAudio,
     Headers(HeaderCollector),
     Audio {
         serial: u32,
@@ -62,20 +66,32 @@ impl StreamReader {
     /// Takes the next page and says what it is.
     ///
     /// # Errors
-    /// [`StreamError`] if the source is not one logical stream of a known codec. Nothing that
-    /// follows on the same connection can be relayed.
+    /// [`StreamError`] if the source is not one logical stream of a known codec, apart from streams
+    /// beside it that are not audio, such as Ogg Skeleton. Nothing that follows on the same
+    /// connection can be relayed.
     pub fn push(&mut self, page: &Page<'_>) -> Result<PageRole, StreamError> {
         if page.is_first() {
-            // Another beginning before the first stream has audio: they are multiplexed.
-            if matches!(self.state, ReaderState::Headers(_)) {
-                return Err(StreamError::Multiplexed);
+            let in_headers = matches!(self.state, ReaderState::Headers(_));
+            match Codec::of(page) {
+                // Another beginning before the first stream has audio: they are multiplexed.
+                Ok(_) if in_headers => return Err(StreamError::Multiplexed),
+                Ok(codec) => {
+                    let collector = HeaderCollector::new(codec, page.serial());
+                    self.state = ReaderState::Headers(collector);
+                }
+                Err(CodecError::Unknown) => {
+                    if !in_headers {
+                        self.state = ReaderState::NoAudio;
+                    }
+                    return Ok(PageRole::Stray);
+                }
+                Err(error) => return Err(error.into()),
             }
-            self.state =
-                ReaderState::Headers(HeaderCollector::new(Codec::of(page)?, page.serial()));
         }
         match &mut self.state {
+            ReaderState::NoAudio => Err(CodecError::Unknown.into()),
             ReaderState::Headers(collector) if collector.serial != page.serial() => {
-                Err(StreamError::Multiplexed)
+                Ok(PageRole::Stray)
             }
             ReaderState::Headers(collector) => {
                 if !collector.add(page)? {
@@ -189,11 +205,44 @@ mod tests {
     }
 
     #[test]
-    fn streams_side_by_side_are_refused() {
+    fn streams_of_audio_side_by_side_are_refused() {
         let mut stream = StreamReader::default();
         push(&mut stream, &page(true, false, 1, &[HEAD])).unwrap();
         let second = push(&mut stream, &page(true, false, 2, &[HEAD]));
         assert_eq!(second.unwrap_err(), StreamError::Multiplexed);
+    }
+
+    #[test]
+    fn streams_beside_the_audio_are_ignored() {
+        let skeleton: &[u8] = b"fishead\0\x03\0\0\0";
+        for audio_first in [true, false] {
+            let (audio, other) = (page(true, false, 1, &[HEAD]), page(true, false, 2, &[skeleton]));
+            let first = if audio_first { [&audio, &other] } else { [&other, &audio] };
+            let mut stream = StreamReader::default();
+            for bytes in first {
+                let role = push(&mut stream, bytes).unwrap();
+                assert_eq!(matches!(role, PageRole::Header), *bytes == audio, "{role:?}");
+            }
+            let fisbone = page(false, false, 2, &[b"fisbone\0"]);
+            assert!(matches!(push(&mut stream, &fisbone), Ok(PageRole::Stray)));
+            let tags = push(&mut stream, &page(false, false, 1, &[b"OpusTags"]));
+            assert!(matches!(tags, Ok(PageRole::Headers(_))));
+            let end = page(false, true, 2, &[b""]);
+            assert!(matches!(push(&mut stream, &end), Ok(PageRole::Stray)));
+            let sound = push(&mut stream, &page(false, false, 1, &[b"x"]));
+            assert!(matches!(sound, Ok(PageRole::Audio)));
+        }
+    }
+
+    #[test]
+    fn streams_without_audio_are_refused_once_all_of_them_have_begun() {
+        let mut stream = StreamReader::default();
+        for serial in [1, 2] {
+            let other = page(true, false, serial, &[b"Speex   "]);
+            assert!(matches!(push(&mut stream, &other), Ok(PageRole::Stray)));
+        }
+        let next = push(&mut stream, &page(false, false, 1, &[b"x"]));
+        assert_eq!(next.unwrap_err(), StreamError::Codec(CodecError::Unknown));
     }
 
     #[test]
