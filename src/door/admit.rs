@@ -243,6 +243,7 @@ impl Admittance {
         let session = ListenerSession {
             registration: entry.directory.enter(info),
             until,
+            takes_chains: player.takes_chains(),
             permits: [of_server, of_mount].into_iter().chain(permit).collect(),
         };
         Ok((burst, session))

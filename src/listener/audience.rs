@@ -338,7 +338,9 @@ impl WriteTotals {
         let (sent, skips) = (listener.sent, listener.skips);
         let mut outcome = listener.write(&pages.ring, pages.end_of(listener.era));
         let can_continue = match outcome {
-            WriteOutcome::Ended => listener.join_next_stream(pages),
+            WriteOutcome::Ended => {
+                listener.session.takes_chains && listener.join_next_stream(pages)
+            }
             WriteOutcome::HeadersReplaced => listener.replace_headers(pages),
             _ => false,
         };

@@ -44,6 +44,13 @@ pub fn amount(requested: Option<Duration>, setting: Burst, player: Player<'_>) -
 }
 
 impl Player<'_> {
+    /// Whether the player goes on when another stream follows on the same connection (chaining,
+    /// RFC 3533, section 4). When the number of channels changes, Firefox's media element stands
+    /// still without an event, and Chromium's ends. Both report the end of a response.
+    pub fn takes_chains(&self) -> bool {
+        !self.is_media_element()
+    }
+
     fn is_media_element(&self) -> bool {
         let agent = self.agent.unwrap_or_default();
         match self.fetch_dest {

@@ -60,6 +60,8 @@ pub struct ListenerSession {
     pub registration: Registration,
     /// When it is disconnected; `None` for no limit.
     pub until: Option<Instant>,
+    /// Whether its player goes on when another stream follows on the same connection.
+    pub takes_chains: bool,
     /// Its permits from the quotas, freed when it leaves.
     pub permits: Vec<Permit>,
 }

@@ -117,7 +117,8 @@ fn pages_cross_without_a_single_allocation() {
         let (near, far) = pair();
         let guest = ListenerInfo::new([127, 0, 0, 1].into(), "test");
         let registration = entry.directory.enter(guest);
-        let session = ListenerSession { registration, until: None, permits: Vec::new() };
+        let session =
+            ListenerSession { registration, until: None, takes_chains: true, permits: Vec::new() };
         let burst = Amount::Time(Duration::ZERO);
         let connection = ListenerConnection { socket: far, burst, send_buffer: 8192, session };
         workers.send(Handoff::Listener(Box::new(connection), Arc::clone(&entry))).unwrap();
