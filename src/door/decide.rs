@@ -85,7 +85,11 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
             burst: burst_of(target)?,
             head_only: method == "HEAD",
         })),
-        "POST" => Ok(Decision::Control(None)),
+        "POST" => {
+            let sentence = "A stream is sent with PUT, not POST; FFmpeg does that with \
+                            -method PUT, or with an icecast:// address.";
+            Err(Reply::new(405, sentence).with("Allow", MOUNT_METHODS))
+        }
         _ => {
             let sentence = "This method is not allowed for mounts; use GET, HEAD, PUT or SOURCE.";
             Err(Reply::new(405, sentence).with("Allow", MOUNT_METHODS))
@@ -217,7 +221,6 @@ mod tests {
             ("POST /admin/x", Some("/admin/*")),
             ("DELETE /api/v1/mounts", Some("/api/v1/mounts")),
             ("GET /static/x", None),
-            ("POST /m", None),
         ] {
             let Decision::Control(route) = decided(line) else { panic!("{line}") };
             assert_eq!(route.map(|route| route.path), row, "{line}");
@@ -256,6 +259,7 @@ mod tests {
             ("GET /%ff", 400),
             ("GET /a?burst=soon", 400),
             ("DELETE /a", 405),
+            ("POST /a", 405),
             ("PUT /api/v1/mounts", 405),
         ] {
             assert_eq!(status(&decided(line)), Some(expected), "{line}");

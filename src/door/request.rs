@@ -69,9 +69,12 @@ impl Request {
     }
 
     /// Whether another request may follow on this connection. Never after a body, because the door
-    /// does not read bodies.
+    /// does not read bodies. An encoder's body needs no framing, so only `Content-Length: 0` says
+    /// that a push has none: old encoders send it to learn whether they must log in.
     pub(super) fn keeps_connection(&self) -> bool {
-        self.head.keeps_connection() && self.framing == Ok(BodyFraming::Raw)
+        let is_read = matches!(self.head.method(), "GET" | "HEAD" | "OPTIONS");
+        let has_no_body = is_read || self.head.values("content-length").next().is_some();
+        self.head.keeps_connection() && has_no_body && self.framing == Ok(BodyFraming::Raw)
     }
 
     /// Serializes a reply to this request.

@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 pub use body::{BodyFraming, BrokenChunks, ChunkState};
 
 use crate::clock::Clock;
-use crate::http::{CONTINUE, Reply, Version};
+use crate::http::{CONTINUE, Reply, SERVER, Version, date};
 use crate::log::journal;
 use crate::mount::{Claim, Description, Revocation, RevokeReason};
 use crate::platform::Heartbeat;
@@ -70,7 +70,8 @@ pub struct SourceConnection {
 pub enum ResponseTiming {
     /// `SOURCE`: at once, because the encoder sends nothing before.
     AnswerFirst,
-    /// `Expect: 100-continue`: `100 Continue` at once, the final response after the first bytes.
+    /// `Expect: 100-continue`: `100 Continue` at once. Some encoders wait for the final response as
+    /// well, so it follows after the first bytes or a moment.
     Expects,
     /// After the first bytes, or after a moment: some encoders wait for the response, others do
     /// not.
@@ -265,36 +266,44 @@ impl SourceReader {
 
     /// Responds when the encoder expects it, and checks whether its first bytes are Ogg.
     async fn respond(&mut self, timeout: Duration) -> Result<(), SourceEnd> {
+        if self.timing == ResponseTiming::AnswerFirst {
+            return self.answer().await;
+        }
         if self.timing == ResponseTiming::Expects {
             self.socket.write_all(CONTINUE).await?;
         }
-        if self.timing != ResponseTiming::AnswerFirst {
-            let limit = if self.timing == ResponseTiming::Expects {
-                timeout
-            } else {
-                FIRST_BYTES_TIMEOUT.min(timeout)
-            };
-            let clock = self.clock.clone();
-            let first_bytes = async {
-                while self.scanner.waiting().len() < CAPTURE_PATTERN.len() && !self.body.is_done() {
-                    self.read_more().await?;
-                }
-                Ok::<_, SourceEnd>(())
-            };
-            match clock.timeout(limit, first_bytes).await {
-                Ok(read) => read?,
-                Err(_) if self.timing == ResponseTiming::Expects => {
-                    return Err(SourceEnd::TimedOut(timeout));
-                }
-                Err(_) => {}
+        let clock = self.clock.clone();
+        let first_bytes = async {
+            while self.scanner.waiting().len() < CAPTURE_PATTERN.len() && !self.body.is_done() {
+                self.read_more().await?;
             }
-            self.check_first_bytes()?;
+            Ok::<_, SourceEnd>(())
+        };
+        let waits_for_response =
+            match clock.timeout(FIRST_BYTES_TIMEOUT.min(timeout), first_bytes).await {
+                Ok(read) => {
+                    read?;
+                    false
+                }
+                Err(_) => self.timing == ResponseTiming::Expects,
+            };
+        self.check_first_bytes()?;
+        // Clients that frame their upload expect the response after its end.
+        if waits_for_response || !self.body.is_framed() {
+            self.answer().await?;
         }
-        // HTTP clients expect the response to a framed upload after its end.
-        if !self.body.is_framed() {
-            self.answered = true;
-            send_response(&mut self.socket, self.body, &Reply::new(200, "")).await?;
-        }
+        Ok(())
+    }
+
+    /// Accepts the stream before its end. Old Icecast encoders require HTTP/1.0. There is no
+    /// `Content-Length`: curl would take the response for complete, and stop sending.
+    async fn answer(&mut self) -> Result<(), SourceEnd> {
+        self.answered = true;
+        let head = format!(
+            "HTTP/1.0 200 OK\r\nServer: {SERVER}\r\nDate: {}\r\nConnection: Close\r\n\r\n",
+            date()
+        );
+        self.socket.write_all(head.as_bytes()).await?;
         Ok(())
     }
 
@@ -374,10 +383,6 @@ impl SourceReader {
         }
         Ok(())
     }
-}
-
-async fn send_response(socket: &mut TcpStream, body: BodyFraming, reply: &Reply) -> io::Result<()> {
-    socket.write_all(&reply.render(response_version(body), false, true)).await
 }
 
 /// Old Icecast encoders require HTTP/1.0 in the response; FFmpeg and HTTP clients accept both.

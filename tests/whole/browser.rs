@@ -175,6 +175,15 @@ impl Browser {
         })
     }
 
+    /// Waits until it reports the end of what it plays.
+    pub(crate) fn wait_for_end(&self) {
+        until(&format!("the end in {}", self.name), BROWSER, || {
+            let said = self.said();
+            let ended = said.iter().any(|said| said.what == "ended");
+            if ended { Ok(()) } else { Err(format!("{:?}", said.last())) }
+        });
+    }
+
     /// All its reports so far.
     pub(crate) fn said(&self) -> Vec<Said> {
         self.said.lock().unwrap().clone()

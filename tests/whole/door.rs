@@ -62,10 +62,12 @@ fn a_body_that_is_not_ogg_is_named_in_the_answer() {
     let mut speex = Vec::new();
     let stamp = ogg_splice::PageHeader { first: true, ..Default::default() };
     ogg_splice::write_page(&mut speex, stamp, &[b"Speex   "]);
+    let stamp = ogg_splice::PageHeader { sequence: 1, ..Default::default() };
+    ogg_splice::write_page(&mut speex, stamp, &[b"comments"]);
     for (body, says) in [
         (b"RIFF\0\0\0\0WAVEfmt ".to_vec(), "a WAV file"),
         (b"\xff\xfb\x90\x64\0\0\0\0".to_vec(), "MP3"),
-        (two, "several logical streams at once"),
+        (two, "several logical streams of audio at once"),
         (speex, "a codec other than Opus, FLAC or Vorbis"),
     ] {
         let mut socket = connect(&server);
@@ -143,11 +145,95 @@ fn bodies_are_never_taken_for_requests() {
 }
 
 #[test]
+fn an_encoder_that_sends_nothing_before_its_response_is_answered() {
+    let server = Daemon::start();
+    let login = login(PASSWORD);
+    for (number, (method, fields)) in [
+        ("SOURCE", ""),
+        ("SOURCE", "Transfer-Encoding: chunked\r\n"),
+        ("PUT", ""),
+        ("PUT", "Expect: 100-continue\r\n"),
+        ("PUT", "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut socket = connect(&server);
+        write!(socket, "{method} /m{number} HTTP/1.1\r\n{login}{fields}\r\n").unwrap();
+        if fields.contains("Expect") {
+            assert_eq!(read_head(&mut socket).status, 100, "{fields}");
+        }
+        let answer = read_head(&mut socket);
+        assert_eq!((answer.status, answer.field("content-length")), (200, None), "{fields}");
+        let headers = ogg::headers(1);
+        let size = format!("{:x}\r\n", headers.len());
+        let (before, after) = if fields.contains("chunked") { (&*size, "\r\n") } else { ("", "") };
+        let body = [before.as_bytes(), &headers, after.as_bytes()].concat();
+        socket.write_all(&body).unwrap();
+        server.wait_for_line(&["stream-began", &format!("mount=\"/m{number}\"")]);
+    }
+}
+
+#[test]
+fn a_refused_push_is_closed_and_its_audio_is_not_taken_for_a_request() {
+    let server = Daemon::start();
+    let right = login(PASSWORD);
+    for (method, login, status, says) in [
+        ("PUT", "", 401, "authenticate"),
+        ("SOURCE", "", 401, "authenticate"),
+        ("POST", &*right, 405, "sent with PUT, not POST"),
+    ] {
+        let before = server.count_lines(&["event=\"refused\""]);
+        let mut socket = connect(&server);
+        write!(socket, "{method} /m HTTP/1.1\r\n{login}\r\n").unwrap();
+        let audio = [ogg::headers(1), ogg::audio(1, 0, 4_000)].concat();
+        socket.write_all(&audio).unwrap();
+        let answer = read_head(&mut socket);
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (status, Some("close")),
+            "{method}"
+        );
+        let text = String::from_utf8(read_to_end(&mut socket)).unwrap();
+        assert!(text.contains(says) && text.lines().count() == 1, "{text}");
+        let lines = server.wait_for_lines(&["event=\"refused\""], before + 1);
+        assert_eq!(lines.len(), before + 1, "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_skeleton_beside_the_audio_is_dropped() {
+    let server = Daemon::start();
+    let page = |sequence, packet: &[u8]| {
+        let mut bytes = Vec::new();
+        let first = sequence == 0;
+        let header = ogg_splice::PageHeader { first, serial: 7, sequence, ..Default::default() };
+        ogg_splice::write_page(&mut bytes, header, &[packet]);
+        bytes
+    };
+    let headers = ogg::headers(1);
+    let (head, tags) = headers.split_at(47);
+    let (fishead, fisbone) = (page(0, b"fishead\0\x04\0\0\0"), page(1, b"fisbone\0"));
+    let stream = [&fishead[..], head, &fisbone, tags].concat();
+    let mut socket = connect(&server);
+    write!(socket, "PUT /m HTTP/1.1\r\n{}\r\n", login(PASSWORD)).unwrap();
+    socket.write_all(&stream).unwrap();
+    server.wait_for_line(&["stream-began"]);
+    let mut listener = Listener::join(&server, "/m");
+    assert_eq!(listener.headers(), headers);
+    socket.write_all(&[page(2, b""), ogg::audio(1, 0, 100)].concat()).unwrap();
+    assert_eq!(listener.number(), 0);
+}
+
+#[test]
 fn a_flood_of_refusals_is_not_a_flood_of_lines() {
     let server = Daemon::start();
     let mut socket = connect(&server);
     for _ in 0..1_000 {
-        assert_eq!(exchange(&mut socket, "PUT /m HTTP/1.1\r\n\r\n").status, 401);
+        assert_eq!(
+            exchange(&mut socket, "DELETE /m HTTP/1.1\r\nContent-Length: 0\r\n\r\n").status,
+            405
+        );
     }
     let lines = server.count_lines(&["event=\"refused\""]);
     assert!((1..900).contains(&lines), "{lines}");

@@ -7,11 +7,12 @@ use std::sync::mpsc::sync_channel;
 
 use nix::sys::signal::Signal;
 
-use crate::browser::{self, BROWSER, CHROMIUM};
+use crate::browser::{self, BROWSER, Browser, CHROMIUM};
 use crate::client::{Listener, get};
 use crate::daemon::Daemon;
+use crate::ogg;
 use crate::process::{Run, Running};
-use crate::wait::{PATIENCE, until_received};
+use crate::wait::{PATIENCE, until_received, when};
 
 /// The tone that encoders send. A packet does not hold a whole number of its periods, so a lost packet shifts its phase.
 const TONE: f64 = 997.0;
@@ -133,6 +134,50 @@ fn curl_uploads_a_file_in_chunks() {
     drop(input);
     assert!(curl.wait(PATIENCE).success());
     server.wait_for_line(&["source-ended", "ended its upload"]);
+}
+
+#[test]
+fn curl_that_waits_for_100_sends_a_live_stream_without_framing() {
+    let server = Daemon::start();
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-T", "-", "-H", "Transfer-Encoding:", "-H", "Expect: 100-continue"]);
+    curl.arg(server.push_url("/m").replace("icecast:", "http:"));
+    let mut curl = Running::start(curl.stdin(Stdio::piped()).stdout(Stdio::null()));
+    let mut input = curl.0.stdin.take().unwrap();
+    input.write_all(&ogg::headers(1)).unwrap();
+    server.wait_for_line(&["stream-began"]);
+    let mut listener = Listener::join(&server, "/m");
+    listener.headers();
+    for number in 0..3 {
+        input.write_all(&ogg::audio(1, number, 4_000)).unwrap();
+        assert_eq!(listener.number(), number);
+    }
+}
+
+#[test]
+fn a_media_element_sees_the_end_when_the_number_of_channels_changes() {
+    let server = Daemon::start();
+    let url = server.url("/m");
+    let output = ["-f", "ogg", &server.push_url("/m")];
+    let source = ffmpeg_source(&OPUS, &output);
+    server.wait_for_line(&["stream-began"]);
+    let browsers = [Browser::chromium(&url), Browser::firefox(&url)];
+    let mut fetched = Listener::join(&server, "/m");
+    fetched.headers();
+    for browser in &browsers {
+        browser.wait_for(0, |said| said.is_tone(TONE));
+    }
+    source.signal(Signal::SIGINT);
+    let _stereo = ffmpeg_source(&[&OPUS[..], &["-ac", "2"]].concat(), &output);
+    server.wait_for_line(&["stream-chained"]);
+    for browser in &browsers {
+        browser.wait_for_end();
+    }
+    // Other players go on: the second stream has new headers.
+    until_received("the stereo stream", PATIENCE, || {
+        let page = fetched.page().expect("the response ended");
+        when(page.windows(10).any(|bytes| bytes == b"OpusHead\x01\x02"), page.len())
+    });
 }
 
 #[test]
