@@ -68,7 +68,7 @@ pub(crate) enum Caller {
     Anyone,
     /// The administrator's login.
     Administrator,
-    /// The administrator's login, or the source login of the mount in the request.
+    /// The administrator's login, or the source login of the mount that the request names.
     AdministratorOrSource,
 }
 
@@ -112,15 +112,10 @@ pub(crate) const ROUTES: [Route; 26] = [
     admin("/admin", AdminCommand::Stats),
     admin("/admin/stats", AdminCommand::Stats),
     admin("/admin/listmounts", AdminCommand::ListMounts),
-    admin("/admin/listclients", AdminCommand::ListClients),
-    admin("/admin/killclient", AdminCommand::KillClient),
-    admin("/admin/killsource", AdminCommand::KillSource),
-    Route {
-        path: "/admin/metadata",
-        methods: Methods::Command,
-        caller: Caller::AdministratorOrSource,
-        endpoint: Endpoint::Admin(AdminCommand::Metadata),
-    },
+    of_mount("/admin/listclients", AdminCommand::ListClients),
+    of_mount("/admin/killclient", AdminCommand::KillClient),
+    of_mount("/admin/killsource", AdminCommand::KillSource),
+    of_mount("/admin/metadata", AdminCommand::Metadata),
     admin("/admin/reloadconfig", AdminCommand::ReloadConfig),
     admin("/admin/moveclients", AdminCommand::Unsupported("moveclients")),
     admin("/admin/fallbacks", AdminCommand::Unsupported("fallbacks")),
@@ -142,6 +137,11 @@ const fn administrator(path: &'static str, methods: Methods, endpoint: Endpoint)
 
 const fn admin(path: &'static str, command: AdminCommand) -> Route {
     administrator(path, Methods::Command, Endpoint::Admin(command))
+}
+
+/// A command for one mount. As in Icecast, the mount's source may give it as well.
+const fn of_mount(path: &'static str, command: AdminCommand) -> Route {
+    Route { caller: Caller::AdministratorOrSource, ..admin(path, command) }
 }
 
 impl Route {

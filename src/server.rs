@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use crate::client::{LoginGuard, PasswordChecker};
+use crate::client::{CredentialKind, KnownCredentials, LoginGuard, PasswordChecker};
 use crate::config::{Budget, Config};
 use crate::control::{self, Administration, Control, ControlSettings, MemoryCeiling, Metrics};
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
@@ -87,9 +87,10 @@ impl Server {
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
         let checker = PasswordChecker::start()?;
+        let known = KnownCredentials::default();
         let guards = LoginGuards {
-            sources: LoginGuard::default(),
-            listeners: LoginGuard::default(),
+            sources: LoginGuard::new(CredentialKind::Source, &known),
+            listeners: LoginGuard::new(CredentialKind::Listener, &known),
             checker,
         };
         let (workers, queues) = Workers::new(self.config.workers);
@@ -107,7 +108,7 @@ impl Server {
                 workers: workers.clone(),
                 reloader,
             },
-            guard: LoginGuard::default(),
+            guard: LoginGuard::new(CredentialKind::Admin, &known),
         };
         let mut threads = Vec::new();
         for (number, queue) in queues.into_iter().enumerate() {

@@ -2,6 +2,8 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+use std::borrow::Cow;
+
 /// Maximum length of sanitized text, in bytes.
 pub(crate) const MAX_TEXT: usize = 256;
 
@@ -23,6 +25,20 @@ pub(crate) fn sanitize(text: &str) -> String {
     sanitized
 }
 
+/// Decodes text of which nobody says how it is encoded. Old encoders send Latin-1, which is hardly
+/// ever valid UTF-8, so bytes that are not UTF-8 are Latin-1.
+pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => latin1(bytes).into(),
+    }
+}
+
+/// Decodes Latin-1 (ISO 8859-1), of which each byte is the code point of its character.
+pub(crate) fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
 /// The lines of a file that are neither empty nor comments (`#`), trimmed, with their line numbers
 /// from 1.
 pub(crate) fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -38,6 +54,13 @@ mod tests {
     fn entries_have_their_line_numbers() {
         let all: Vec<_> = entries("# users\n\n a:b \n#c\nd").collect();
         assert_eq!(all, [(3, "a:b"), (5, "d")]);
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_latin_1() {
+        assert_eq!(decode("Café ☕".as_bytes()), "Café ☕");
+        assert_eq!(decode(b"Caf\xe9"), "Café");
+        assert_eq!(latin1("é".as_bytes()), "Ã©");
     }
 
     #[test]

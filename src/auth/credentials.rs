@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Secret;
+use crate::text::decode;
 
 /// The server-wide logins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,9 @@ pub fn basic(authorization: &str) -> Option<(String, String)> {
     let (scheme, encoded) = authorization.split_once(' ')?;
     let decoded =
         STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    // RFC 7617 leaves the encoding open, and old encoders send Latin-1.
+    let pair = decode(&decoded);
+    let (user, password) = pair.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }
 
@@ -65,6 +68,8 @@ mod tests {
         let credentials = credentials();
         assert!(credentials.source.is(&header("source:häckme")));
         assert!(credentials.source.is(&header("source:häckme").replace("Basic", "bAsIc")));
+        let latin1 = format!("Basic {}", STANDARD.encode(b"source:h\xe4ckme"));
+        assert!(credentials.source.is(&latin1));
         for wrong in ["source:", "source:häckm", "source:häckme ", "admin:häckme", ":häckme", "x"]
         {
             assert!(!credentials.source.is(&header(wrong)), "{wrong}");

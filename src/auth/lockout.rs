@@ -1,36 +1,42 @@
-//! Slows down password guessing: a client or network that presents too many wrong credentials is
-//! locked out for a minute.
+//! Slows down password guessing: a client that presents too many wrong credentials is locked out for
+//! a minute, and so is a network.
+//!
+//! A client's attempts are counted by scope, which may be the name of a mount. The attempts of a
+//! network are counted together.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::client_addr::{network, wide_network};
 
-/// This many wrong credentials within [`WINDOW`] lock a client out.
+/// This many wrong credentials of one scope within [`WINDOW`] lock a client out.
 const MAX_ATTEMPTS: usize = 5;
 /// This many wrong credentials within [`WINDOW`] lock out all clients of one [`wide_network`].
 const MAX_NETWORK_ATTEMPTS: usize = 20;
 /// How long a wrong credential counts, and how long a lockout lasts.
 const WINDOW: Duration = Duration::from_mins(1);
-/// How many clients, and how many networks, are tracked.
+/// How many clients and scopes, and how many networks, are tracked.
 const MAX_TRACKED: usize = 1024;
 
 /// The maximum memory of a [`Lockout`], in bytes: both tables, which may be half empty.
 pub const LOCKOUT_MEMORY: usize = 2
     * MAX_TRACKED
-    * (size_of::<Attempts<MAX_ATTEMPTS>>() + size_of::<Attempts<MAX_NETWORK_ATTEMPTS>>() + 64);
+    * (size_of::<Attempts<MAX_ATTEMPTS>>() + size_of::<Attempts<MAX_NETWORK_ATTEMPTS>>() + 80);
 
-/// Counts wrong credentials per client and per network.
+/// Counts wrong credentials per client and scope, and per network.
 #[derive(Debug, Default)]
 pub struct Lockout {
-    clients: AttemptTable<MAX_ATTEMPTS>,
-    networks: AttemptTable<MAX_NETWORK_ATTEMPTS>,
+    /// By client, and by a keyed hash of the scope.
+    clients: AttemptTable<(IpAddr, u64), MAX_ATTEMPTS>,
+    networks: AttemptTable<IpAddr, MAX_NETWORK_ATTEMPTS>,
+    key: RandomState,
 }
 
-/// Wrong credentials per address. `N` of them within [`WINDOW`] lock the address out.
-#[derive(Debug, Default)]
-struct AttemptTable<const N: usize>(HashMap<IpAddr, Attempts<N>>);
+/// Wrong credentials per key. `N` of them within [`WINDOW`] lock it out.
+#[derive(Debug)]
+struct AttemptTable<K, const N: usize>(HashMap<K, Attempts<N>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Attempts<const N: usize> {
@@ -41,41 +47,52 @@ struct Attempts<const N: usize> {
 
 impl Lockout {
     /// How long the client is still locked out; `None` if it is not.
-    pub fn wait(&self, client: IpAddr, now: Instant) -> Option<Duration> {
-        let of_client = self.clients.wait(network(client), now);
+    pub fn wait(&self, client: IpAddr, scope: &str, now: Instant) -> Option<Duration> {
+        let of_client = self.clients.wait(self.client(client, scope), now);
         of_client.max(self.networks.wait(wide_network(client), now))
     }
 
-    /// Records a wrong credential. Returns whether it locks the client or its network out.
-    pub fn record(&mut self, client: IpAddr, now: Instant) -> bool {
+    /// Records a wrong credential. Returns whether it locks out the client or its network.
+    pub fn record(&mut self, client: IpAddr, scope: &str, now: Instant) -> bool {
+        let key = self.client(client, scope);
         // `|` does not short-circuit: the attempt counts in both tables.
-        self.clients.record(network(client), now) | self.networks.record(wide_network(client), now)
+        self.clients.record(key, now) | self.networks.record(wide_network(client), now)
+    }
+
+    fn client(&self, client: IpAddr, scope: &str) -> (IpAddr, u64) {
+        (network(client), self.key.hash_one(scope))
     }
 }
 
-impl<const N: usize> AttemptTable<N> {
-    fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let until = match self.0.get(&address) {
+impl<K, const N: usize> Default for AttemptTable<K, N> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Copy + Eq + Hash, const N: usize> AttemptTable<K, N> {
+    fn wait(&self, key: K, now: Instant) -> Option<Duration> {
+        let until = match self.0.get(&key) {
             Some(entry) => entry.locked_until?,
             None if self.0.len() < MAX_TRACKED => return None,
-            // The table is full, so this client's attempts cannot be counted. If all tracked
-            // addresses are locked out, it has to wait too: otherwise it could guess without limit.
+            // The table is full, so these attempts cannot be counted. If all tracked keys are
+            // locked out, this one has to wait too: otherwise it could guess without limit.
             None => self.earliest_unlock(now)?,
         };
         until.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
-    /// The earliest end of a lockout; `None` unless all tracked addresses are locked out.
+    /// The earliest end of a lockout; `None` unless all tracked keys are locked out.
     fn earliest_unlock(&self, now: Instant) -> Option<Instant> {
         self.0.values().map(|entry| entry.locked_until.filter(|until| *until > now)).min()?
     }
 
-    fn record(&mut self, address: IpAddr, now: Instant) -> bool {
-        if !self.0.contains_key(&address) && !self.make_room(now) {
+    fn record(&mut self, key: K, now: Instant) -> bool {
+        if !self.0.contains_key(&key) && !self.make_room(now) {
             return false;
         }
         let new = || Attempts { at: [None; N], locked_until: None };
-        let entry = self.0.entry(address).or_insert_with(new);
+        let entry = self.0.entry(key).or_insert_with(new);
         entry.at.rotate_left(1);
         if let Some(newest) = entry.at.last_mut() {
             *newest = Some(now);
@@ -87,8 +104,8 @@ impl<const N: usize> AttemptTable<N> {
         locked
     }
 
-    /// Makes room for one more address, if necessary by removing the one with the fewest attempts.
-    /// Returns false if all tracked addresses are locked out: these stay.
+    /// Makes room for one more key, if necessary by removing the one with the fewest attempts.
+    /// Returns false if all tracked keys are locked out: these stay.
     fn make_room(&mut self, now: Instant) -> bool {
         if self.0.len() < MAX_TRACKED {
             return true;
@@ -100,7 +117,7 @@ impl<const N: usize> AttemptTable<N> {
         let unlocked = self.0.iter().filter(|(_, entry)| !entry.is_locked(now));
         let fewest =
             unlocked.min_by_key(|(_, entry)| (entry.recent(now), entry.at.last().copied()));
-        let Some(fewest) = fewest.map(|(address, _)| *address) else { return false };
+        let Some(fewest) = fewest.map(|(key, _)| *key) else { return false };
         self.0.remove(&fewest).is_some()
     }
 }
@@ -131,44 +148,64 @@ mod tests {
         Ipv4Addr::from_bits(n << 8).into()
     }
 
+    fn record(lockout: &mut Lockout, client: IpAddr, now: Instant) -> bool {
+        lockout.record(client, "/m", now)
+    }
+
+    fn wait(lockout: &Lockout, client: IpAddr, now: Instant) -> Option<Duration> {
+        lockout.wait(client, "/m", now)
+    }
+
     fn lock(lockout: &mut Lockout, client: IpAddr, now: Instant) -> bool {
-        (0..MAX_ATTEMPTS).any(|_| lockout.record(client, now))
+        (0..MAX_ATTEMPTS).any(|_| record(lockout, client, now))
+    }
+
+    #[test]
+    fn wrong_credentials_for_one_mount_do_not_lock_out_of_others_of_the_same_client() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        assert!(lock(&mut lockout, ONE, now));
+        assert_eq!(lockout.wait(ONE, "/other", now), None);
+        // But guesses for many mounts are guesses of one network.
+        for mount in ["/b", "/c", "/d"] {
+            (0..MAX_ATTEMPTS).for_each(|_| _ = lockout.record(ONE, mount, now));
+        }
+        assert_eq!(lockout.wait(ONE, "/other", now), Some(WINDOW));
     }
 
     #[test]
     fn five_attempts_in_a_minute_lock_for_a_minute() {
         let (mut lockout, start) = (Lockout::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!(0..4).any(|second| lockout.record(ONE, at(second))));
-        assert!(!lockout.record(ONE, at(60)), "the first attempt is too old to count");
-        assert!(!lockout.record(TWO, at(60)), "clients are counted separately");
-        assert!(lockout.record(ONE, at(60)), "the attempts at 1 s to 3 s still count");
-        assert_eq!(lockout.wait(ONE, at(61)), Some(Duration::from_secs(59)));
-        assert_eq!(lockout.wait(TWO, at(61)), None);
-        assert_eq!(lockout.wait(ONE, at(120)), None);
-        assert!(!lockout.record(ONE, at(121)), "counting restarts after a lockout");
+        assert!(!(0..4).any(|second| record(&mut lockout, ONE, at(second))));
+        assert!(!record(&mut lockout, ONE, at(60)), "the first attempt is too old to count");
+        assert!(!record(&mut lockout, TWO, at(60)), "clients are counted separately");
+        assert!(record(&mut lockout, ONE, at(60)), "the attempts at 1 s to 3 s still count");
+        assert_eq!(wait(&lockout, ONE, at(61)), Some(Duration::from_secs(59)));
+        assert_eq!(wait(&lockout, TWO, at(61)), None);
+        assert_eq!(wait(&lockout, ONE, at(120)), None);
+        assert!(!record(&mut lockout, ONE, at(121)), "counting restarts after a lockout");
     }
 
     #[test]
     fn memory_is_bounded_and_an_ipv6_host_is_one_client() {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         for n in 0..5_000u128 {
-            lockout.record(Ipv6Addr::from_bits(n << 64).into(), now);
+            record(&mut lockout, Ipv6Addr::from_bits(n << 64).into(), now);
         }
         assert!(lockout.clients.0.len() <= MAX_TRACKED);
         let mut lockout = Lockout::default();
-        assert!((0..5u128).any(|n| lockout.record(Ipv6Addr::from_bits(n).into(), now)));
+        assert!((0..5u128).any(|n| record(&mut lockout, Ipv6Addr::from_bits(n).into(), now)));
     }
 
     #[test]
     fn the_clients_of_one_network_are_locked_out_together() {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         for n in 0..MAX_NETWORK_ATTEMPTS as u8 {
-            assert!(lockout.wait([192, 0, 2, 200].into(), now).is_none());
-            lockout.record([192, 0, 2, n].into(), now);
+            assert!(wait(&lockout, [192, 0, 2, 200].into(), now).is_none());
+            record(&mut lockout, [192, 0, 2, n].into(), now);
         }
-        assert_eq!(lockout.wait([192, 0, 2, 200].into(), now), Some(WINDOW));
-        assert_eq!(lockout.wait([192, 0, 3, 1].into(), now), None);
+        assert_eq!(wait(&lockout, [192, 0, 2, 200].into(), now), Some(WINDOW));
+        assert_eq!(wait(&lockout, [192, 0, 3, 1].into(), now), None);
     }
 
     #[test]
@@ -179,12 +216,12 @@ mod tests {
             assert_eq!(locked, n < MAX_TRACKED as u32, "{n}");
         }
         for n in 0..1_100 {
-            assert_eq!(lockout.wait(in_network(n), now), Some(WINDOW), "{n}");
+            assert_eq!(wait(&lockout, in_network(n), now), Some(WINDOW), "{n}");
         }
         let later = now + WINDOW;
-        assert_eq!(lockout.wait(in_network(0), later), None);
+        assert_eq!(wait(&lockout, in_network(0), later), None);
         assert_eq!(
-            lockout.wait(in_network(2_000), later),
+            wait(&lockout, in_network(2_000), later),
             None,
             "lockouts end even if the table is full"
         );
@@ -195,8 +232,8 @@ mod tests {
         let (mut lockout, now) = (Lockout::default(), Instant::now());
         assert!(lock(&mut lockout, in_network(0), now));
         for n in 1..3_000 {
-            lockout.record(in_network(n), now + Duration::from_millis(n.into()));
+            record(&mut lockout, in_network(n), now + Duration::from_millis(n.into()));
         }
-        assert!(lockout.wait(in_network(0), now + Duration::from_secs(5)).is_some());
+        assert!(wait(&lockout, in_network(0), now + Duration::from_secs(5)).is_some());
     }
 }

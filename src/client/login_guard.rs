@@ -3,72 +3,106 @@
 //! A client that presented too many wrong credentials is refused before its credential is compared.
 //! Otherwise it could still find out whether a guess is right. A credential that was right lately
 //! from the same client is still compared, so a guesser cannot lock out others who share its
-//! address.
+//! address. And one that is right for something else is no guess: browsers send a login to every
+//! page of a server, and encoders send theirs to the administration.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::auth::{Lockout, Login};
+use crate::auth::{Lockout, Login, basic};
 use crate::client_addr::{ClientAddr, network};
 use crate::http::Reply;
 use crate::log::journal;
+use crate::text::sanitize;
 
 /// How many right credentials are remembered.
 const MAX_KNOWN: usize = 1024;
 /// How many of them may be of one client.
 const MAX_KNOWN_OF_CLIENT: usize = 32;
 
-/// Checks credentials and locks out clients that guess.
-#[derive(Debug, Default)]
-pub(crate) struct LoginGuard {
-    state: Mutex<GuardState>,
+/// What a credential is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CredentialKind {
+    /// To send to a mount.
+    Source,
+    /// To listen to a mount.
+    Listener,
+    /// To administer the server.
+    Admin,
 }
 
-#[derive(Debug, Default)]
-struct GuardState {
-    lockout: Lockout,
+/// Checks credentials of one kind and locks out clients that guess.
+#[derive(Debug)]
+pub(crate) struct LoginGuard {
+    kind: CredentialKind,
+    lockout: Mutex<Lockout>,
     known: KnownCredentials,
 }
 
-/// Credentials that were right, as keyed hashes, with the client that presented them.
-#[derive(Debug, Default)]
-struct KnownCredentials {
+/// Who presents a credential, and for which mount.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoginAttempt<'a> {
+    pub(crate) client: ClientAddr,
+    /// The name of the mount; empty if the credential is not for one.
+    pub(crate) mount: &'a str,
+    /// The `Authorization` field.
+    pub(crate) authorization: Option<&'a str>,
+}
+
+/// Credentials of all kinds that were right, as keyed hashes, with the client that presented them.
+/// Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownCredentials {
     key: RandomState,
     /// The newest last.
-    entries: VecDeque<(IpAddr, u64)>,
+    entries: Arc<Mutex<VecDeque<(IpAddr, u64)>>>,
+}
+
+impl CredentialKind {
+    /// The kind's name in realms and in the log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Listener => "listener",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 impl LoginGuard {
-    /// Checks an `Authorization` field against these logins. `role` is what they are for, `source`
-    /// or `admin`, and becomes a part of the realm.
+    /// A guard for one kind of credentials.
+    pub(crate) fn new(kind: CredentialKind, known: &KnownCredentials) -> Self {
+        Self { kind, lockout: Mutex::default(), known: known.clone() }
+    }
+
+    /// Checks an `Authorization` field against these logins. Those in `others` are right for
+    /// something else.
     ///
     /// # Errors
     /// The response to send: 401 if the login is wrong or missing, 429 if the client is locked out.
     pub(crate) fn admit(
         &self,
         logins: &[&Login],
-        authorization: Option<&str>,
-        client: ClientAddr,
-        role: &str,
+        others: &[&Login],
+        attempt: LoginAttempt<'_>,
     ) -> Result<(), Reply> {
-        self.check_lockout(client, authorization.unwrap_or_default())?;
+        self.check_lockout(attempt, attempt.authorization.unwrap_or_default())?;
         let user = logins.first().map_or("", |login| &login.user);
         let unauthorized = |sentence: String| {
-            Reply::new(401, sentence)
-                .with("WWW-Authenticate", format!("Basic realm=\"silvacast {role}\""))
+            let challenge = format!("Basic realm=\"silvacast {}\"", self.kind.name());
+            Reply::new(401, sentence).with("WWW-Authenticate", challenge)
         };
-        let Some(authorization) = authorization else {
+        let Some(authorization) = attempt.authorization else {
             return Err(unauthorized(format!("You need to authenticate as user '{user}'.")));
         };
-        // Compare with all logins, so that the time does not reveal which one matched.
-        if logins.iter().fold(false, |matched, login| matched | login.is(authorization)) {
-            self.was_right(client, authorization);
+        if is_any_of(logins, authorization) {
+            self.was_right(attempt.client, authorization);
             return Ok(());
         }
-        self.was_wrong(client);
+        self.was_wrong(attempt, others);
         Err(unauthorized(format!("Wrong user or password; the user is '{user}'.")))
     }
 
@@ -76,15 +110,20 @@ impl LoginGuard {
     ///
     /// # Errors
     /// The response to send (429) if the credential must not be compared.
-    pub(crate) fn check_lockout(&self, client: ClientAddr, credential: &str) -> Result<(), Reply> {
+    pub(crate) fn check_lockout(
+        &self,
+        attempt: LoginAttempt<'_>,
+        credential: &str,
+    ) -> Result<(), Reply> {
+        let client = attempt.client;
         // If a trusted proxy did not forward a client address, we cannot tell clients apart, so
         // nobody is locked out.
         if client.is_proxy {
             return Ok(());
         }
-        let state = self.state();
-        let Some(wait) = state.lockout.wait(client.address, Instant::now()) else { return Ok(()) };
-        if state.known.contains(client.address, credential) {
+        let wait = self.lockout().wait(client.address, self.scope(attempt), Instant::now());
+        let Some(wait) = wait else { return Ok(()) };
+        if self.known.contains(client.address, credential) {
             return Ok(());
         }
         let sentence = "Too many wrong passwords from this address; try again in a minute.";
@@ -95,46 +134,76 @@ impl LoginGuard {
     /// Records that a credential was right.
     pub(crate) fn was_right(&self, client: ClientAddr, credential: &str) {
         if !client.is_proxy {
-            self.state().known.insert(client.address, credential);
+            self.known.insert(client.address, credential);
         }
     }
 
-    /// Records that a credential was wrong.
-    pub(crate) fn was_wrong(&self, client: ClientAddr) {
-        if !client.is_proxy && self.state().lockout.record(client.address, Instant::now()) {
+    /// Records that a credential was wrong, unless it is right for something else: one of `others`,
+    /// or what was right lately from the same client.
+    pub(crate) fn was_wrong(&self, attempt: LoginAttempt<'_>, others: &[&Login]) {
+        let (address, authorization) =
+            (attempt.client.address, attempt.authorization.unwrap_or_default());
+        if attempt.client.is_proxy
+            || is_any_of(others, authorization)
+            || self.known.contains(address, authorization)
+        {
+            return;
+        }
+        if self.lockout().record(address, self.scope(attempt), Instant::now()) {
+            let user = basic(authorization).map(|(user, _)| sanitize(&user));
             journal!(
                 warn,
                 LOCKOUT,
-                peer = %client.address,
+                peer = %address,
+                kind = self.kind.name(),
+                mount = attempt.mount,
+                user,
                 "too many wrong passwords within a minute; locked out for a minute"
             );
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, GuardState> {
-        // Nothing panics while it holds this lock, so it cannot be poisoned.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What attempts are counted for. The encoders of a station often share an address, and retry
+    /// for ever, so each mount counts for itself.
+    fn scope<'a>(&self, attempt: LoginAttempt<'a>) -> &'a str {
+        if self.kind == CredentialKind::Source { attempt.mount } else { "" }
     }
+
+    fn lockout(&self) -> MutexGuard<'_, Lockout> {
+        // Nothing panics while it holds this lock, so it cannot be poisoned.
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compares with all logins, so that the time does not reveal which one matched.
+fn is_any_of(logins: &[&Login], authorization: &str) -> bool {
+    logins.iter().fold(false, |matched, login| matched | login.is(authorization))
 }
 
 impl KnownCredentials {
     fn contains(&self, client: IpAddr, credential: &str) -> bool {
-        self.entries.contains(&(network(client), self.key.hash_one(credential)))
+        self.entries().contains(&(network(client), self.key.hash_one(credential)))
     }
 
-    fn insert(&mut self, client: IpAddr, credential: &str) {
+    fn insert(&self, client: IpAddr, credential: &str) {
+        let mut entries = self.entries();
         let entry = (network(client), self.key.hash_one(credential));
-        if let Some(at) = self.entries.iter().position(|known| *known == entry) {
-            self.entries.remove(at);
+        if let Some(at) = entries.iter().position(|known| *known == entry) {
+            entries.remove(at);
         }
-        let of_client = self.entries.iter().filter(|(client, _)| *client == entry.0).count();
+        let of_client = entries.iter().filter(|(client, _)| *client == entry.0).count();
         if of_client >= MAX_KNOWN_OF_CLIENT {
-            let oldest = self.entries.iter().position(|(client, _)| *client == entry.0);
-            oldest.and_then(|at| self.entries.remove(at));
-        } else if self.entries.len() >= MAX_KNOWN {
-            self.entries.pop_front();
+            let oldest = entries.iter().position(|(client, _)| *client == entry.0);
+            oldest.and_then(|at| entries.remove(at));
+        } else if entries.len() >= MAX_KNOWN {
+            entries.pop_front();
         }
-        self.entries.push_back(entry);
+        entries.push_back(entry);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, VecDeque<(IpAddr, u64)>> {
+        // Nothing panics while it holds this lock, so it cannot be poisoned.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,28 +219,47 @@ mod tests {
         ClientAddr { address, is_proxy: false, behind_proxy: false }
     }
 
-    fn status(guard: &LoginGuard, client: ClientAddr, credential: &str) -> Option<u16> {
-        guard.check_lockout(client, credential).err().map(|reply| reply.status)
+    /// An attempt at `/m`.
+    fn attempt(client: ClientAddr, authorization: &str) -> LoginAttempt<'_> {
+        LoginAttempt { client, mount: "/m", authorization: Some(authorization) }
     }
+
+    fn status(guard: &LoginGuard, client: ClientAddr, credential: &str) -> Option<u16> {
+        guard.check_lockout(attempt(client, ""), credential).err().map(|reply| reply.status)
+    }
+
+    fn guard() -> LoginGuard {
+        LoginGuard::new(CredentialKind::Source, &KnownCredentials::default())
+    }
+
+    fn login(password: &str) -> Login {
+        Login { user: "source".into(), password: Secret::new(password) }
+    }
+
+    const RIGHT: &str = "Basic c291cmNlOnJpZ2h0";
+    const WRONG: &str = "Basic c291cmNlOndyb25n";
 
     #[test]
     fn a_locked_out_client_is_refused_even_with_the_right_credential() {
-        let guard = LoginGuard::default();
-        let login = Login { user: "source".into(), password: Secret::new("right") };
-        let right = "Basic c291cmNlOnJpZ2h0";
+        let (guard, right) = (guard(), login("right"));
+        let admit = |client, authorization| {
+            let admitted = guard.admit(&[&right], &[], attempt(client, authorization));
+            admitted.map_err(|reply| reply.status)
+        };
         for _ in 0..5 {
-            let wrong = guard.admit(&[&login], Some("Basic c291cmNlOndyb25n"), CLIENT, "source");
-            assert_eq!(wrong.unwrap_err().status, 401);
+            assert_eq!(admit(CLIENT, WRONG), Err(401));
         }
-        assert_eq!(guard.admit(&[&login], Some(right), CLIENT, "source").unwrap_err().status, 429);
-        assert!(guard.admit(&[&login], Some(right), client(2), "source").is_ok());
+        assert_eq!(admit(CLIENT, RIGHT), Err(429));
+        assert_eq!(admit(client(2), RIGHT), Ok(()));
+        let other = LoginAttempt { mount: "/other", ..attempt(CLIENT, RIGHT) };
+        assert!(guard.admit(&[&right], &[], other).is_ok(), "another encoder at the same address");
     }
 
     #[test]
     fn a_credential_that_was_right_lately_is_never_locked_out() {
-        let guard = LoginGuard::default();
+        let guard = guard();
         guard.was_right(CLIENT, "mine");
-        (0..50).for_each(|_| guard.was_wrong(CLIENT));
+        (0..50).for_each(|_| guard.was_wrong(attempt(CLIENT, WRONG), &[]));
         assert_eq!(status(&guard, CLIENT, "mine"), None);
         assert_eq!(status(&guard, CLIENT, "another"), Some(429));
         assert_eq!(
@@ -182,16 +270,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_right_for_something_else_is_no_guess() {
+        let known = KnownCredentials::default();
+        let (sources, admin) = (
+            LoginGuard::new(CredentialKind::Source, &known),
+            LoginGuard::new(CredentialKind::Admin, &known),
+        );
+        let (right, other) = (login("right"), login("other"));
+        for _ in 0..50 {
+            let refused = admin.admit(&[&other], &[&right], attempt(CLIENT, RIGHT)).unwrap_err();
+            assert_eq!(refused.status, 401);
+        }
+        // The same, if the other credential is known only because it was right there.
+        sources.admit(&[&right], &[], attempt(CLIENT, RIGHT)).unwrap();
+        (0..50).for_each(|_| admin.was_wrong(attempt(CLIENT, RIGHT), &[]));
+        assert_eq!(status(&admin, CLIENT, "x"), None);
+    }
+
+    #[test]
     fn one_client_cannot_displace_the_known_credentials_of_others() {
-        let guard = LoginGuard::default();
+        let guard = guard();
         guard.was_right(CLIENT, "mine");
         (0..5_000).for_each(|n| guard.was_right(client(2), &n.to_string()));
-        assert!(guard.state().known.contains(CLIENT.address, "mine"));
-        assert_eq!(guard.state().known.entries.len(), 1 + MAX_KNOWN_OF_CLIENT);
+        assert!(guard.known.contains(CLIENT.address, "mine"));
+        assert_eq!(guard.known.entries().len(), 1 + MAX_KNOWN_OF_CLIENT);
         for n in 0..5_000u32 {
             let address = std::net::Ipv4Addr::from_bits(n).into();
             guard.was_right(ClientAddr { address, ..CLIENT }, "theirs");
         }
-        assert_eq!(guard.state().known.entries.len(), MAX_KNOWN);
+        assert_eq!(guard.known.entries().len(), MAX_KNOWN);
     }
 }

@@ -10,5 +10,5 @@ mod login_guard;
 mod password_checker;
 
 pub(crate) use admission::{Admission, AdmissionSlot, Full, WhenFull};
-pub(crate) use login_guard::LoginGuard;
+pub(crate) use login_guard::{CredentialKind, KnownCredentials, LoginAttempt, LoginGuard};
 pub(crate) use password_checker::{CheckerOverloaded, PasswordChecker};

@@ -174,7 +174,7 @@ impl Config {
                 trusted_proxies: reader.get(top, &server::TRUSTED_PROXIES),
                 allow: reader.get(top, &server::ALLOW),
                 deny: reader.get(top, &server::DENY),
-                source: credentials.source.clone(),
+                credentials: credentials.clone(),
                 share_key: auth::share_key(&mut reader, auth, environment),
                 rules,
                 limits,

@@ -3,6 +3,7 @@
 //! As in Icecast, commands that change state may be GET requests. They are therefore refused if a
 //! page of another site may have sent them from the administrator's browser (CSRF).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::log::journal;
 use crate::mount::{MountEntry, MountTable, Name};
 use crate::platform::Reloader;
 use crate::routes::AdminCommand;
-use crate::text::sanitize;
+use crate::text::{decode, latin1, sanitize};
 use crate::worker::{Command, Workers};
 use ogg_splice::Tags;
 
@@ -107,32 +108,29 @@ impl Administration {
 
     /// Sets the title of a stream: `mode=updinfo` with `song`, or with `title` and `artist`.
     fn set_metadata(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let entry = self.mount(request)?;
+        // An encoder may send its first title before its first audio.
+        let entry = self.mount_named(request, MountTable::find_in_use)?;
         if request.target.decoded_parameter("mode").as_deref() != Some("updinfo") {
             return Err(Reply::new(400, "Missing parameter: mode, which must be updinfo."));
         }
-        if request
-            .target
-            .decoded_parameter("charset")
-            .is_some_and(|name| !name.eq_ignore_ascii_case("utf-8"))
-        {
-            return Err(Reply::new(400, "The only supported charset is UTF-8."));
-        }
+        let charset = Charset::of(request.target.decoded_parameter("charset").as_deref())?;
         let text = |name| {
-            request
-                .target
-                .decoded_parameter(name)
-                .map(|text| sanitize(&text))
-                .filter(|text| !text.is_empty())
+            let bytes = request.target.parameter_bytes(name)?;
+            Some(sanitize(charset.decode(&bytes).trim()))
         };
-        let tags = match (text("song"), text("title")) {
-            (None, None) => {
-                return Err(Reply::new(400, "Missing parameter: song, or title and artist."));
-            }
-            (Some(song), _) => Tags { title: Some(song), artist: None },
-            (None, title) => Tags { title, artist: text("artist") },
-        };
-        self.workers.command(&Command::SetTitle(entry.name.clone(), tags));
+        let (song, title, artist) = (text("song"), text("title"), text("artist"));
+        if song.is_none() && title.is_none() && artist.is_none() {
+            return Err(Reply::new(400, "Missing parameter: song, or title and artist."));
+        }
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let (title, artist) = (filled(title), filled(artist));
+        // `song` is artist and title in one; encoders that send all three mean the same.
+        let title = title.or_else(|| filled(song).filter(|_| artist.is_none()));
+        // Players send a blank title between two songs. It says nothing about what is heard.
+        if title.is_some() || artist.is_some() {
+            let tags = Tags { title, artist };
+            self.workers.command(&Command::SetTitle(entry.name.clone(), tags));
+        }
         Ok(xml(stats::response("Metadata update successful", true)))
     }
 
@@ -150,12 +148,46 @@ impl Administration {
         xml(stats::response(&message, succeeded))
     }
 
-    /// The mount that the parameter `mount` names.
+    /// The mount that the parameter `mount` names, if it has a stream.
     fn mount(&self, request: &RequestContext<'_>) -> Result<Arc<MountEntry>, Reply> {
+        self.mount_named(request, MountTable::find)
+    }
+
+    fn mount_named(
+        &self,
+        request: &RequestContext<'_>,
+        find: impl Fn(&MountTable, &Name) -> Option<Arc<MountEntry>>,
+    ) -> Result<Arc<MountEntry>, Reply> {
         let name = request.target.decoded_parameter("mount");
         let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
-        let entry = Name::new(&name).ok().and_then(|name| self.table.find(&name));
+        let entry = Name::new(&name).ok().and_then(|name| find(&self.table, &name));
         entry.ok_or_else(no_source)
+    }
+}
+
+/// How the text of a metadata update is encoded (`charset=`).
+#[derive(Clone, Copy)]
+enum Charset {
+    /// UTF-8, or Latin-1 if it is not valid UTF-8.
+    Utf8,
+    Latin1,
+}
+
+impl Charset {
+    fn of(name: Option<&str>) -> Result<Self, Reply> {
+        let name = name.unwrap_or("utf8").to_ascii_lowercase().replace(['-', '_'], "");
+        match &*name {
+            "utf8" | "ascii" | "usascii" => Ok(Self::Utf8),
+            "latin1" | "iso88591" => Ok(Self::Latin1),
+            _ => Err(Reply::new(400, "Unknown charset; allowed: UTF-8 and ISO-8859-1 (Latin-1).")),
+        }
+    }
+
+    fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
+        match self {
+            Self::Utf8 => decode(bytes),
+            Self::Latin1 => latin1(bytes).into(),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use super::response::{HttpResponse, JSON, document, json, pieces, plain};
 use super::settings::ControlSettings;
 use super::status::Station;
 use super::{page, playlist, status};
-use crate::client::LoginGuard;
+use crate::auth::Credentials;
+use crate::client::{LoginAttempt, LoginGuard};
 use crate::http::Reply;
 use crate::mount::{MountTable, Name};
 use crate::routes::{Caller, Endpoint, Methods};
@@ -106,21 +107,24 @@ impl Control {
     /// # Errors
     /// The reply to send if the login is missing or wrong, or if the client is locked out.
     fn check_caller(&self, caller: Caller, request: &RequestContext<'_>) -> Result<(), Reply> {
-        let credentials = &self.settings.load().credentials;
-        let mount_login;
-        let logins = match caller {
+        let Credentials { source: shared, admin } = &self.settings.load().credentials;
+        let name = match caller {
             Caller::Anyone => return Ok(()),
-            Caller::Administrator => &[&credentials.admin][..],
-            Caller::AdministratorOrSource => {
-                let name = request.target.decoded_parameter("mount");
-                let name = name.and_then(|name| Name::new(&name).ok());
-                mount_login = name
-                    .and_then(|name| self.table.find(&name))
-                    .and_then(|entry| entry.settings().source.clone());
-                &[&credentials.admin, mount_login.as_ref().unwrap_or(&credentials.source)]
-            }
+            Caller::Administrator => None,
+            Caller::AdministratorOrSource => request.target.decoded_parameter("mount"),
         };
-        self.guard.admit(logins, request.authorization(), request.client, "admin")
+        let mount = name.as_ref().and_then(|name| Name::new(name).ok());
+        let entry = mount.and_then(|name| self.table.find_in_use(&name));
+        let of_mount = entry.and_then(|entry| entry.settings().source.clone());
+        let source = of_mount.as_ref().unwrap_or(shared);
+        // Without the parameter, a command is for the whole server.
+        let logins = if name.is_some() { &[admin, source][..] } else { &[admin] };
+        let attempt = LoginAttempt {
+            client: request.client,
+            mount: name.as_deref().unwrap_or_default(),
+            authorization: request.authorization(),
+        };
+        self.guard.admit(logins, &[shared], attempt)
     }
 
     /// The listening page, the embedded player, or a file of these pages.

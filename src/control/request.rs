@@ -151,7 +151,7 @@ mod tests {
         }
         let mut text = format!("{text}\r\n").into_bytes();
         let head = RequestHead::take(&mut text).unwrap().unwrap();
-        let target = RequestTarget::of(&head, "/stream").unwrap();
+        let target = RequestTarget::of(&head, "/stream");
         let address = [192, 0, 2, 1].into();
         let client = ClientAddr { address, is_proxy: false, behind_proxy: proxied };
         inspect(&RequestContext::new(&head, &target, Route::of(&target.path), client))

@@ -14,9 +14,9 @@ use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
 use super::settings::{DoorSettings, Limits};
 use crate::auth::{
-    AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
+    AccessMode, Credentials, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
 };
-use crate::client::{CheckerOverloaded, LoginGuard, PasswordChecker};
+use crate::client::{CheckerOverloaded, LoginAttempt, LoginGuard, PasswordChecker};
 use crate::clock::Clock;
 use crate::http::Reply;
 use crate::listener::{Amount, ListenerSession, Player, amount};
@@ -117,9 +117,14 @@ impl Admittance {
     ) -> Result<Reservation, Reply> {
         let settings = &request.settings;
         let rules = settings.rules.of(&source.name);
-        let login = rules.source.as_ref().unwrap_or(&settings.source);
-        let authorization = request.head.field("authorization");
-        self.guards.sources.admit(&[login], authorization, request.client, "source")?;
+        let Credentials { source: shared, admin } = &settings.credentials;
+        let login = rules.source.as_ref().unwrap_or(shared);
+        let attempt = LoginAttempt {
+            client: request.client,
+            mount: source.name.as_str(),
+            authorization: request.head.field("authorization"),
+        };
+        self.guards.sources.admit(&[login], &[shared, admin], attempt)?;
         let reservation = self.reserve(&source.name, settings.limits.sources, clock).await?;
         self.table.stats().sources.add(1);
         Ok(reservation)
@@ -162,7 +167,7 @@ impl Admittance {
         clock: &Clock,
     ) -> Result<Option<Instant>, Reply> {
         let access = &entry.settings_arc().access;
-        let target = request.target.as_ref().map_err(Clone::clone)?;
+        let target = &request.target;
         let authorization = request.head.field("authorization");
         let query_token = target.percent_decoded_parameter("token");
         let bearer = authorization.and_then(|authorization| {
@@ -176,9 +181,10 @@ impl Admittance {
         };
         let (client, guard) = (request.client, &self.guards.listeners);
         let (name, now) = (entry.name.as_str(), SystemTime::now());
+        let attempt = LoginAttempt { client, mount: name, authorization };
         let credential = access.credential(name, &presented);
         if let Some(credential) = &credential {
-            guard.check_lockout(client, credential)?;
+            guard.check_lockout(attempt, credential)?;
         }
         let key = request.settings.share_key.as_ref();
         let verdict = access.decide(name, client.address, &presented, key, now);
@@ -197,11 +203,21 @@ impl Admittance {
             verdict => verdict,
         };
         match (&verdict, &credential) {
-            (Verdict::Admit, Some(credential)) => guard.was_right(client, credential),
+            (Verdict::Admit, Some(credential)) => {
+                guard.was_right(client, credential);
+                // As the administration and the door to sources would see it.
+                if let Some(authorization) = authorization {
+                    guard.was_right(client, authorization);
+                }
+            }
             (
                 Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
                 _,
-            ) => guard.was_wrong(client),
+            ) => {
+                let Credentials { source, admin } = &request.settings.credentials;
+                let of_mount = entry.settings_arc().source.clone();
+                guard.was_wrong(attempt, &[source, admin, of_mount.as_ref().unwrap_or(source)]);
+            }
             _ => {}
         }
         if let Some(reply) = refusal(&verdict) {

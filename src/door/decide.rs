@@ -56,9 +56,9 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
     let framing = request.framing.clone()?;
     let method = request.head.method();
     if method == "OPTIONS" {
-        return Ok(Decision::Reply(options(request.target.as_ref().ok())));
+        return Ok(Decision::Reply(options(&request.target)));
     }
-    let target = request.target.as_ref().map_err(Clone::clone)?;
+    let target = &request.target;
     let name = match (Name::new(&target.path), method) {
         (Ok(name), _) => name,
         (Err(NameError::Reserved), "PUT" | "SOURCE") if target.path.starts_with("/api/") => {
@@ -102,8 +102,8 @@ fn refused(status: u16, error: NameError) -> Reply {
 }
 
 /// The reply to `OPTIONS`. Browsers send it as the CORS preflight request.
-fn options(target: Option<&RequestTarget>) -> Reply {
-    let path = target.map_or("", |target| &target.path);
+fn options(target: &RequestTarget) -> Reply {
+    let path = &*target.path;
     let methods = (Name::new(path) == Err(NameError::Reserved))
         .then(|| Route::of(path).map_or(Methods::Read, |route| route.methods));
     let allow = methods.map_or(MOUNT_METHODS, Methods::allow);
@@ -137,13 +137,17 @@ fn timing_of(request: &Request) -> ResponseTiming {
 }
 
 fn description_of(request: &Request) -> Description {
+    // The names of Icecast, of SHOUTcast and of its predecessor, as in Icecast's `source.c`.
+    let field = |names: &[&str]| names.iter().find_map(|name| request.sanitized_field(name));
+    let bitrate = field(&["ice-bitrate", "icy-br", "x-audiocast-bitrate"]);
+    let public = field(&["ice-public", "icy-pub", "x-audiocast-public", "icy-public"]);
     Description {
-        name: request.sanitized_field("ice-name"),
-        description: request.sanitized_field("ice-description"),
-        genre: request.sanitized_field("ice-genre"),
-        url: request.sanitized_field("ice-url"),
-        bitrate: request.sanitized_field("ice-bitrate").and_then(|rate| rate.parse().ok()),
-        public: request.sanitized_field("ice-public").is_some_and(|public| public == "1"),
+        name: field(&["ice-name", "icy-name", "x-audiocast-name"]),
+        description: field(&["ice-description", "icy-description", "x-audiocast-description"]),
+        genre: field(&["ice-genre", "icy-genre", "x-audiocast-genre"]),
+        url: field(&["ice-url", "icy-url", "x-audiocast-url"]),
+        bitrate: bitrate.and_then(|rate| rate.parse().ok()),
+        public: public.is_some_and(|public| public == "1"),
         audio_info: request.sanitized_field("ice-audio-info"),
         agent: request.sanitized_field("user-agent"),
         address: Some(request.client.address),
@@ -200,6 +204,9 @@ mod tests {
         assert_eq!(decided("GET /stream/a%20b"), listener("/a b", None));
         assert_eq!(decided("GET http://x:1/stream/m"), listener("/m", None));
         assert_eq!(decided("GET /streams"), listener("/streams", None));
+        for path in ["/caf%E9", "/caf%C3%A9"] {
+            assert_eq!(decided(&format!("GET {path}")), listener("/café", None), "{path}");
+        }
         let time = Some(Duration::from_millis(200));
         assert_eq!(decided("GET /m?x=1&burst=200ms"), listener("/m", time));
         assert_eq!(decided("GET /m?u=http://h/x"), listener("/m", None));
@@ -256,7 +263,6 @@ mod tests {
             ("GET //a", 400),
             ("GET /a%00b", 400),
             ("PUT /a%0d%0ab", 400),
-            ("GET /%ff", 400),
             ("GET /a?burst=soon", 400),
             ("DELETE /a", 405),
             ("POST /a", 405),

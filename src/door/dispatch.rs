@@ -168,7 +168,7 @@ impl Dispatcher {
             Decision::Reply(reply) => Err(reply),
             Decision::Source(source) => self.source(&request, source, permit).await,
             Decision::Listener(listener) => self.listener(&request, listener, permit).await,
-            Decision::Control(route) => to_control_plane(&request, route, permit),
+            Decision::Control(route) => Ok(to_control_plane(&request, route, permit)),
         };
         outcome.unwrap_or_else(|reply| {
             let path = request.loggable_path();
@@ -200,7 +200,7 @@ impl Dispatcher {
     ) -> Result<RequestOutcome, Reply> {
         // A path that does not name a mount may name a playlist, which the control plane serves.
         let Some(entry) = self.table.find(&listener.name) else {
-            return to_control_plane(request, None, permit);
+            return Ok(to_control_plane(request, None, permit));
         };
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
@@ -254,13 +254,13 @@ fn to_control_plane(
     request: &Request,
     route: Option<&'static Route>,
     permit: &mut Option<Permit>,
-) -> Result<RequestOutcome, Reply> {
-    let (head, target) = (request.head.clone(), request.target.clone()?);
+) -> RequestOutcome {
+    let (head, target) = (request.head.clone(), request.target.clone());
     let (client, permit) = (request.client, permit.take());
-    Ok(RequestOutcome::ControlPlane(Box::new(move |socket, mut read| {
+    RequestOutcome::ControlPlane(Box::new(move |socket, mut read| {
         read.shrink_to_fit();
         ControlConnection { socket, head, target, route, read, client, permit }
-    })))
+    }))
 }
 
 /// Reads into `buffer` until it contains a complete head of at most `limit` bytes.

@@ -11,7 +11,7 @@ use crate::auth::admits;
 use crate::client_addr::ClientAddr;
 use crate::http::{Reply, RequestHead, RequestTarget, redacted_path};
 use crate::source::BodyFraming;
-use crate::text::sanitize;
+use crate::text::{decode, sanitize};
 
 /// A request, with the settings that apply to it.
 #[derive(Debug)]
@@ -19,8 +19,7 @@ pub(super) struct Request {
     /// The settings that were in force when the head was complete.
     pub(super) settings: Arc<DoorSettings>,
     pub(super) head: RequestHead,
-    /// The target, or the reply to an invalid one.
-    pub(super) target: Result<RequestTarget, Reply>,
+    pub(super) target: RequestTarget,
     /// The framing of the body, or the reply to invalid framing.
     pub(super) framing: Result<BodyFraming, Reply>,
     /// Address of the other end of the connection, which may be a proxy.
@@ -59,13 +58,14 @@ impl Request {
 
     /// The path, redacted for the log.
     pub(super) fn loggable_path(&self) -> &str {
-        self.target.as_ref().map_or("", |target| redacted_path(&target.path))
+        redacted_path(&self.target.path)
     }
 
     /// The value of a field, sanitized for logs, header fields and documents. `None` if the field
     /// is absent or empty.
     pub(super) fn sanitized_field(&self, name: &str) -> Option<String> {
-        self.head.field(name).map(sanitize).filter(|text| !text.is_empty())
+        let texts = self.head.values(name).map(|value| sanitize(decode(value).trim()));
+        texts.into_iter().find(|text| !text.is_empty())
     }
 
     /// Whether another request may follow on this connection. Never after a body, because the door

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::auth::{Login, Secret};
+use crate::auth::{Credentials, Secret};
 use crate::mount::MountRules;
 
 /// The door's part of the configuration.
@@ -19,8 +19,8 @@ pub struct DoorSettings {
     pub allow: Vec<IpNet>,
     /// Networks that may not connect. Overrides `allow`.
     pub deny: Vec<IpNet>,
-    /// Login of sources, for mounts without `source_password`.
-    pub source: Login,
+    /// Logins of sources, for mounts without `source_password`, and of the administrator.
+    pub credentials: Credentials,
     /// Key with which links are signed. Without it, no link is valid.
     pub share_key: Option<Secret>,
     /// Settings of mounts, by name pattern.

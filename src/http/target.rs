@@ -8,7 +8,8 @@ use std::fmt;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::{Reply, RequestHead};
+use super::RequestHead;
+use crate::text::decode;
 
 /// A parsed request target (RFC 9112, section 3.2). It shares the memory of its request head.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,21 +25,17 @@ pub struct RequestTarget {
 
 impl RequestTarget {
     /// Parses the target of a request. Proxies may send it as an absolute URL.
-    ///
-    /// # Errors
-    /// The reply to send, with status 400, if the decoded path is not UTF-8.
-    pub fn of(head: &RequestHead, prefix: &str) -> Result<Self, Reply> {
+    pub fn of(head: &RequestHead, prefix: &str) -> Self {
         Self::parse(&head.target_bytes(), prefix)
     }
 
-    fn parse(target: &Bytes, prefix: &str) -> Result<Self, Reply> {
+    fn parse(target: &Bytes, prefix: &str) -> Self {
         let text = text(target);
         let url = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
         let local = url.map_or(text, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
         let (raw_path, query) = local.split_once('?').unwrap_or((local, ""));
-        let decoded = percent_decode_str(raw_path)
-            .decode_utf8()
-            .map_err(|_| Reply::new(400, "The path of this request is not UTF-8."))?;
+        let bytes = percent_decoded(raw_path);
+        let decoded = decode(&bytes);
         let without_prefix =
             decoded.strip_prefix(prefix).filter(|rest| rest.starts_with('/') || rest.is_empty());
         let (prefix, path) = match without_prefix {
@@ -47,12 +44,12 @@ impl RequestTarget {
             None => ("", &*decoded),
         };
         let part = |part: &str| shared(target, part);
-        Ok(Self {
+        Self {
             raw_path: part(raw_path),
             query: part(query),
             path: path.into(),
             prefix: prefix.into(),
-        })
+        }
     }
 
     /// The path as the client sent it, with the prefix.
@@ -72,13 +69,17 @@ impl RequestTarget {
 
     /// The value of a query parameter, decoded as an HTML form encodes it: `+` stands for a space.
     pub fn decoded_parameter(&self, name: &str) -> Option<String> {
-        let spaced = self.parameter(name)?.replace('+', " ");
-        Some(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+        self.parameter_bytes(name).map(|bytes| decode(&bytes).into_owned())
+    }
+
+    /// The bytes of a query parameter, decoded as an HTML form encodes them: `+` stands for a space.
+    pub fn parameter_bytes(&self, name: &str) -> Option<Vec<u8>> {
+        Some(percent_decoded(&self.parameter(name)?.replace('+', " ")).into_owned())
     }
 
     /// The value of a query parameter, percent-decoded.
-    pub fn percent_decoded_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.parameter(name).map(|value| percent_decode_str(value).decode_utf8_lossy())
+    pub fn percent_decoded_parameter(&self, name: &str) -> Option<String> {
+        self.parameter(name).map(|value| decode(&percent_decoded(value)).into_owned())
     }
 }
 
@@ -87,6 +88,10 @@ impl fmt::Debug for RequestTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Target").field(&redacted_path(&self.path)).finish()
     }
+}
+
+fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
+    percent_decode_str(text).into()
 }
 
 /// Converts bytes that were checked to be UTF-8 when they were parsed.
@@ -122,16 +127,15 @@ pub fn redacted_path(path: &str) -> &str {
 
 /// Redacts a request target for the log. The result is empty if `target` is not a valid target.
 pub fn redacted_target(target: &str, prefix: &str) -> String {
-    RequestTarget::parse(&Bytes::copy_from_slice(target.as_bytes()), prefix)
-        .map(|target| redacted_path(&target.path).to_owned())
-        .unwrap_or_default()
+    let target = RequestTarget::parse(&Bytes::copy_from_slice(target.as_bytes()), prefix);
+    redacted_path(&target.path).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(target: &str) -> Result<RequestTarget, Reply> {
+    fn parse(target: &str) -> RequestTarget {
         RequestTarget::parse(&Bytes::copy_from_slice(target.as_bytes()), "/stream")
     }
 
@@ -154,16 +158,15 @@ mod tests {
             ("*", ""),
         ] {
             assert_eq!(redacted_target(target, "/stream"), redacted, "{target}");
-            if let Ok(target) = parse(target) {
-                assert!(!format!("{target:?}").contains("secret"), "{target:?}");
-            }
+            let target = parse(target);
+            assert!(!format!("{target:?}").contains("secret"), "{target:?}");
         }
     }
 
     #[test]
     fn the_prefix_is_stripped_once() {
         let parts = |target| {
-            let target = parse(target).unwrap();
+            let target = parse(target);
             (target.prefix.to_string(), target.path.to_string(), target.query().to_owned())
         };
         let all =
@@ -179,11 +182,12 @@ mod tests {
 
     #[test]
     fn the_first_parameter_of_a_name_is_decoded() {
-        let song = |target| parse(target).unwrap().decoded_parameter("song");
+        let song = |target| parse(target).decoded_parameter("song");
         assert_eq!(
             song("/x?a=1&song=Eurasian+wren%20%26+co&song=2"),
             Some("Eurasian wren & co".into())
         );
         assert_eq!(song("/x?songs=1"), None);
+        assert_eq!(song("/x?song=Caf%E9"), Some("Café".into()), "Latin-1");
     }
 }

@@ -40,6 +40,7 @@ impl Claim {
     /// A claim for a new source. Revokes the claim of the previous newcomer, if there is one.
     pub fn new(mount: &Rc<HomeMount>, description: Description) -> (Self, Revocation) {
         let (revoke, revoked) = oneshot::channel();
+        mount.forget_early_tags();
         let entry = mount.shared().entry();
         let claim = Self {
             number: mount.slots().add(revoke),

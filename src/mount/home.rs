@@ -25,6 +25,8 @@ pub struct HomeMount {
     slots: RefCell<SourceSlots>,
     /// The stream that listeners get. It outlives its source by up to `hold`.
     stream: RefCell<Option<LogicalStream>>,
+    /// A title that was set before the source's headers had come.
+    early_tags: RefCell<Option<Tags>>,
     /// Wakes the gap filler, because its deadline may have changed.
     pub(super) changed: Notify,
     /// Declared last, so dropped last: the mount counts against `limits.sources` until the memory
@@ -38,6 +40,7 @@ impl HomeMount {
         Rc::new(Self {
             slots: RefCell::default(),
             stream: RefCell::default(),
+            early_tags: RefCell::default(),
             changed: Notify::new(),
             shared,
         })
@@ -70,12 +73,28 @@ impl HomeMount {
         evicted
     }
 
-    /// Replaces the stream's title and artist until its source sends new ones.
+    /// Replaces the stream's title and artist until its source sends new ones: in the status, and in
+    /// the headers of listeners that join from now on. Without a stream, they are for the one that
+    /// a connected source begins next.
     pub fn retitle(&self, tags: Tags) {
-        let entry = self.shared.entry();
-        if let Some(stream) = entry.stream() {
-            entry.set_stream(Some(StreamInfo { tags, ..StreamInfo::clone(&stream) }));
+        if self.slots().has_newcomer() {
+            *self.early_tags.borrow_mut() = Some(tags.clone());
         }
+        let entry = self.shared.entry();
+        let Some(stream) = entry.stream() else { return };
+        let mut pages = self.shared.pages_mut();
+        if let Some(join) = &pages.stream
+            && let Some(headers) = join.headers.retitled(&tags)
+        {
+            pages.stream = Some(Arc::new(JoinPoint { headers, start: join.start }));
+        }
+        drop(pages);
+        entry.set_stream(Some(StreamInfo { tags, ..StreamInfo::clone(&stream) }));
+    }
+
+    /// Forgets a title that was set for a source that has not begun its stream.
+    pub(super) fn forget_early_tags(&self) {
+        self.early_tags.take();
     }
 
     pub(super) fn slots(&self) -> RefMut<'_, SourceSlots> {
@@ -85,6 +104,9 @@ impl HomeMount {
     /// Makes a source's stream live: continues the current stream if possible, and replaces it
     /// otherwise.
     pub(super) fn begin(&self, headers: &Headers, source: &SourceInfo, now: Moment) {
+        let early = self.early_tags.take().map(|tags| sanitized(&tags));
+        let retitled = early.and_then(|tags| headers.retitled(&tags));
+        let headers = retitled.as_ref().unwrap_or(headers);
         let mut current = self.stream.borrow_mut();
         let had_stream = current.is_some();
         let continued = current.as_mut().and_then(|stream| stream.join(headers, now));

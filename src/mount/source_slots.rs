@@ -28,6 +28,11 @@ impl SourceSlots {
         self.holder.is_some() || self.newcomer.is_some()
     }
 
+    /// Whether a source is connected whose headers are not complete yet.
+    pub(super) fn has_newcomer(&self) -> bool {
+        self.newcomer.is_some()
+    }
+
     /// Revokes the claim of the live source; returns false if no source is live.
     pub(super) fn evict(&mut self) -> bool {
         // The send fails if the source has disconnected meanwhile; the slot is free either way.

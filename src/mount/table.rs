@@ -72,6 +72,12 @@ impl MountTable {
         entry.filter(|entry| entry.stream().is_some())
     }
 
+    /// The mount of this name, if it has a stream or a source that may begin one.
+    pub fn find_in_use(&self, name: &Name) -> Option<Arc<MountEntry>> {
+        let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);
+        entry.filter(|entry| !entry.is_unused())
+    }
+
     /// Replaces the settings of all existing mounts, according to these rules.
     pub fn follow(&self, rules: &MountRules) {
         for entry in lock(&self.entries).values().filter_map(Weak::upgrade) {

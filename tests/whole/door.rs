@@ -226,6 +226,41 @@ fn a_skeleton_beside_the_audio_is_dropped() {
 }
 
 #[test]
+fn a_recorder_with_a_wrong_password_does_not_lock_out_the_others_at_its_address() {
+    let server = Daemon::start();
+    let push = |mount: &str, password: &str| {
+        let login = login(password);
+        request(&server, &format!("SOURCE {mount} HTTP/1.0\r\n{login}\r\n")).status
+    };
+    for _ in 0..5 {
+        assert_eq!(push("/broken", "wrong"), 401);
+    }
+    assert_eq!(push("/broken", "wrong"), 429);
+    let line = server.wait_for_line(&["event=\"lockout\"", "mount=\"/broken\""]);
+    assert!(line.contains("kind=\"source\"") && line.contains("user=\"source\""), "{line}");
+    let _healthy = Source::connect(&server, "/healthy", 1);
+}
+
+#[test]
+fn a_source_says_what_it_is_in_latin_1_and_in_the_words_of_shoutcast() {
+    let server = Daemon::start();
+    for (mount, fields, name) in [
+        ("/a", &b"ice-name: Caf\xe9\r\n"[..], "Café"),
+        ("/b", "icy-name: Café ☕\r\n".as_bytes(), "Café ☕"),
+        ("/c", b"x-audiocast-name: Old\r\n", "Old"),
+    ] {
+        let mut socket = connect(&server);
+        let login = login(PASSWORD);
+        let head =
+            [format!("PUT {mount} HTTP/1.1\r\n{login}").as_bytes(), fields, b"\r\n"].concat();
+        socket.write_all(&[&head[..], &ogg::headers(1)].concat()).unwrap();
+        server.wait_for_line(&["stream-began", &format!("mount=\"{mount}\"")]);
+        let status = get(&server, &format!("/api/v1/mounts{mount}")).text();
+        assert!(status.contains(&format!("\"station_name\":\"{name}\"")), "{status}");
+    }
+}
+
+#[test]
 fn a_flood_of_refusals_is_not_a_flood_of_lines() {
     let server = Daemon::start();
     let mut socket = connect(&server);

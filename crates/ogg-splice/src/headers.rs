@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::codec::Codec;
 use crate::page::{MAX_PAGE, Page, PageHeader, Probe, rewrite_header, write_page};
 use crate::stream::StreamError;
-use crate::tags::{MAX_TAGS, Tags, trimmed};
+use crate::tags::{MAX_TAGS, Tags, retitled, trimmed};
 
 /// The most bytes of header pages that are collected of one stream. Tags with a cover picture fit.
 pub const MAX_HEADERS: usize = 128 * 1024;
@@ -59,6 +59,44 @@ impl Headers {
         }
         (Self { pages: pages.into(), serial, ..self.clone() }, sequence)
     }
+
+    /// The same headers with another title and artist, for listeners that join from now on: a
+    /// decoder takes the comments of the stream that it joins. `None` if they do not fit.
+    #[must_use]
+    pub fn retitled(&self, tags: &Tags) -> Option<Self> {
+        let mut packets = Vec::new();
+        let mut at = 0;
+        while let Probe::Page(page) = Page::probe(&self.pages[at..]) {
+            // Each header packet is on one page: `write_pages` put it there.
+            packets.extend(page.pieces().map(|(packet, _)| packet.to_vec()));
+            at = at.saturating_add(page.bytes().len());
+        }
+        let comments = packets.iter_mut().skip(1).find_map(|packet| {
+            let replaced = retitled(packet, tags)?;
+            Some((packet, replaced))
+        });
+        let (packet, replaced) = comments?;
+        *packet = replaced;
+        let pages = write_pages(&packets, self.serial)?;
+        Some(Self { pages: pages.into(), tags: tags.clone(), ..self.clone() })
+    }
+}
+
+/// Header packets on two pages, which all three codecs allow; `None` if they do not fit.
+fn write_pages(packets: &[Vec<u8>], serial: u32) -> Option<Vec<u8>> {
+    let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+    let (first, others) = packets.split_first()?;
+    let segments = others.iter().map(|packet| packet.len() / 255).sum::<usize>();
+    if segments.saturating_add(others.len()) > 255 {
+        return None;
+    }
+    let mut pages = Vec::new();
+    let header = PageHeader { serial, ..PageHeader::default() };
+    write_page(&mut pages, PageHeader { first: true, ..header }, &[first]);
+    if !others.is_empty() {
+        write_page(&mut pages, PageHeader { sequence: 1, ..header }, others);
+    }
+    Some(pages)
 }
 
 /// Collects the headers of one logical stream from its pages.
@@ -131,7 +169,8 @@ impl HeaderCollector {
     /// The headers, which must be complete.
     pub(crate) fn finish(&mut self) -> Result<Headers, StreamError> {
         let tags_left_out = self.trim();
-        let pages = self.pages().ok_or(StreamError::KeptHeadersTooLong)?;
+        let pages =
+            write_pages(&self.packets, self.serial).ok_or(StreamError::KeptHeadersTooLong)?;
         debug_assert!(pages.len() <= MAX_KEPT_HEADERS);
         Ok(Headers {
             codec: self.codec.clone(),
@@ -178,23 +217,6 @@ impl HeaderCollector {
         if let (Some(count), Codec::Flac { more_headers: 1.., .. }) = (count, &self.codec) {
             count.copy_from_slice(&u16::try_from(more).unwrap_or(0).to_be_bytes());
         }
-    }
-
-    /// The packets on two pages, which all three codecs allow; `None` if they do not fit.
-    fn pages(&self) -> Option<Vec<u8>> {
-        let packets: Vec<&[u8]> = self.packets.iter().map(Vec::as_slice).collect();
-        let (first, others) = packets.split_first()?;
-        let segments = others.iter().map(|packet| packet.len() / 255).sum::<usize>();
-        if segments.saturating_add(others.len()) > 255 {
-            return None;
-        }
-        let mut pages = Vec::new();
-        let header = PageHeader { serial: self.serial, ..PageHeader::default() };
-        write_page(&mut pages, PageHeader { first: true, ..header }, &[first]);
-        if !others.is_empty() {
-            write_page(&mut pages, PageHeader { sequence: 1, ..header }, others);
-        }
-        Some(pages)
     }
 }
 

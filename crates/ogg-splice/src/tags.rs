@@ -3,6 +3,8 @@
 //! Each listener gets it on joining, and a cover picture may be a hundred times as long as the other
 //! headers. So pictures are removed, and the length of the rest is limited.
 
+use std::borrow::Cow;
+
 /// Length of the longest title or artist that is kept, in bytes.
 const MAX_VALUE: usize = 1024;
 /// Length of the longest comment header that is passed on, in bytes.
@@ -43,14 +45,14 @@ impl Tags {
         rest = rest.get(4..).unwrap_or_default();
         while let Some((comment, after)) = text(rest) {
             rest = after;
-            let Ok(comment) = std::str::from_utf8(comment) else { continue };
+            let comment = decode(comment);
             let Some((name, value)) = comment.split_once('=') else { continue };
             let slot = match name.to_ascii_uppercase().as_str() {
                 "TITLE" => &mut tags.title,
                 "ARTIST" => &mut tags.artist,
                 _ => continue,
             };
-            slot.get_or_insert_with(|| value[..value.floor_char_boundary(MAX_VALUE)].to_owned());
+            slot.get_or_insert_with(|| cut(value).to_owned());
         }
         tags
     }
@@ -85,16 +87,53 @@ pub(crate) fn trimmed(packet: &[u8]) -> Option<(Vec<u8>, u64)> {
     if all_kept {
         return None;
     }
+    let out = comment_header(magic, vendor, &kept, count, is_vorbis);
+    let left_out = packet.len().saturating_sub(out.len());
+    Some((out, left_out as u64))
+}
+
+/// A comment header with another title and artist, and the other comments as they were; `None` if
+/// the packet is no comment header.
+pub(crate) fn retitled(packet: &[u8], tags: &Tags) -> Option<Vec<u8>> {
+    let (magic, comments, is_vorbis) = comments_of(packet)?;
+    let (vendor, rest) = text(comments)?;
+    let mut rest = rest.get(4..).unwrap_or_default();
+    let (mut kept, mut count) = (Vec::new(), 0_u32);
+    let mut keep = |comment: &[u8]| {
+        kept.extend_from_slice(&length(comment));
+        kept.extend_from_slice(comment);
+        count = count.saturating_add(1);
+    };
+    for (name, value) in [("TITLE", &tags.title), ("ARTIST", &tags.artist)] {
+        if let Some(value) = value {
+            keep(format!("{name}={}", cut(value)).as_bytes());
+        }
+    }
+    while let Some((comment, after)) = text(rest) {
+        rest = after;
+        if !begins(comment, "TITLE=") && !begins(comment, "ARTIST=") {
+            keep(comment);
+        }
+    }
+    Some(comment_header(magic, vendor, &kept, count, is_vorbis))
+}
+
+/// A comment header of `count` comments, which `comments` holds with their lengths.
+fn comment_header(
+    magic: &[u8],
+    vendor: &[u8],
+    comments: &[u8],
+    count: u32,
+    is_vorbis: bool,
+) -> Vec<u8> {
     let end: &[u8] = if is_vorbis { &[1] } else { &[] };
-    let mut out =
-        [magic, &length(vendor), vendor, &count.to_le_bytes(), kept.as_slice(), end].concat();
+    let mut out = [magic, &length(vendor), vendor, &count.to_le_bytes(), comments, end].concat();
     if magic.len() == 4 {
         // A FLAC block header: the type, and the block's length in three bytes.
         let length = u32::try_from(out.len().saturating_sub(4)).unwrap_or(0).to_be_bytes();
         out[1..4].copy_from_slice(&length[1..]);
     }
-    let left_out = packet.len().saturating_sub(out.len());
-    Some((out, left_out as u64))
+    out
 }
 
 /// A packet's codec-specific beginning, its comments, and whether they end with Vorbis's framing
@@ -114,14 +153,30 @@ fn comments_of(packet: &[u8]) -> Option<(&[u8], &[u8], bool)> {
 /// Whether a comment holds a picture or describes one: `METADATA_BLOCK_PICTURE`, `COVERART`,
 /// `COVERARTMIME`.
 fn is_picture(comment: &[u8]) -> bool {
-    let begins = |name: &str| {
-        comment.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
-    };
-    begins("METADATA_BLOCK_PICTURE") || begins("COVERART")
+    begins(comment, "METADATA_BLOCK_PICTURE") || begins(comment, "COVERART")
+}
+
+/// Whether a comment begins with this name, in any case.
+fn begins(comment: &[u8], name: &str) -> bool {
+    comment.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// A title or artist of at most [`MAX_VALUE`] bytes.
+fn cut(value: &str) -> &str {
+    &value[..value.floor_char_boundary(MAX_VALUE)]
 }
 
 fn length(text: &[u8]) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(0).to_le_bytes()
+}
+
+/// Comments are UTF-8 (RFC 7845, section 5.2). Some encoders write Latin-1, which is hardly ever
+/// valid UTF-8.
+fn decode(comment: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(comment).map_or_else(
+        |_| comment.iter().map(|&byte| char::from(byte)).collect::<String>().into(),
+        Cow::Borrowed,
+    )
 }
 
 /// A text that follows its length, and the bytes after it.
@@ -142,6 +197,8 @@ mod tests {
         let tags = Tags::read(PACKET);
         assert_eq!(tags.title.as_deref(), Some("Dusk"));
         assert_eq!(tags.artist.as_deref(), Some("A"));
+        let latin1 = packet(b"OpusTags", &[b"TITLE=Caf\xe9"]);
+        assert_eq!(Tags::read(&latin1).title.as_deref(), Some("Café"));
     }
 
     /// A packet with these comments.
@@ -181,10 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn another_title_replaces_the_old_one_and_leaves_the_rest() {
+        let tags = Tags { title: Some("Dämmerung".into()), artist: None };
+        for magic in [&b"OpusTags"[..], b"\x03vorbis", b"\x84\0\0\0"] {
+            let old = packet(magic, &[b"title=Dusk", b"ENCODER=x", b"Artist=A", b"TITLE=B"]);
+            let new = retitled(&old, &tags).unwrap();
+            let wanted = packet(&new[..magic.len()], &["TITLE=Dämmerung".as_bytes(), b"ENCODER=x"]);
+            assert!(new.starts_with(&wanted) && new.len() - wanted.len() <= 1, "{magic:?}");
+            assert_eq!((new[0], Tags::read(&new)), (magic[0], tags.clone()));
+        }
+        assert_eq!(retitled(b"\x05vorbis", &tags), None);
+    }
+
+    #[test]
     fn a_cut_or_lying_packet_gives_what_it_has() {
         for cut in 0..PACKET.len() {
             Tags::read(&PACKET[..cut]);
             trimmed(&PACKET[..cut]);
+            retitled(&PACKET[..cut], &Tags::default());
         }
         assert_eq!(Tags::read(b"OpusTags\xff\xff\xff\xff"), Tags::default());
     }
