@@ -125,6 +125,13 @@ impl Admittance {
             authorization: request.head.field("authorization"),
         };
         self.guards.sources.admit(&[login], &[shared, admin], attempt)?;
+        let entry = self.table.find_in_use(&source.name);
+        if let Some(wait) = entry.and_then(|entry| entry.protection()) {
+            let sentence = "Other encoders have taken this mount from each other, and one of them \
+                            is sending now; only one encoder may send to a mount.";
+            let seconds = wait.as_secs().saturating_add(1).to_string();
+            return Err(Reply::new(409, sentence).with("Retry-After", seconds));
+        }
         let reservation = self.reserve(&source.name, settings.limits.sources, clock).await?;
         self.table.stats().sources.add(1);
         Ok(reservation)

@@ -116,7 +116,16 @@ impl Audience {
             tokio::select! {
                 () = self.view.changed() => {
                     if self.entry().is_retired() {
-                        break;
+                        if let Some(mount) = self.view.home() {
+                            mount.give_way();
+                        }
+                        // What fits into the send buffers is delivered, with the stream's end, which
+                        // the home thread publishes.
+                        self.deliver().await;
+                        if self.view.pages().stream.is_none() {
+                            break;
+                        }
+                        continue;
                     }
                     let coalesce = self.entry().settings().coalesce;
                     if coalesce.is_zero() {

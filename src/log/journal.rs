@@ -67,6 +67,8 @@ events! {
     SOURCE_ENDED = "source-ended", "a452e1133f9a4926bfaf17a97c641b16";
     /// A source's connection failed before it could be served.
     SOURCE_LOST = "source-lost", "7786632f3631484289fec46ec7ed5ca9";
+    /// Several sources took a mount from each other; the newest one keeps it for a minute.
+    SOURCE_CONFLICT = "source-conflict", "fa692b2668fd456ba7b5edd734dac6d4";
     /// A source sent bytes that are not valid Ogg pages.
     SOURCE_DAMAGE = "source-damage", "f9cf683e1bac4ec2ab40384d159befc6";
     /// A mount's stream began.

@@ -10,6 +10,7 @@ use super::home::HomeMount;
 use super::shared::{MountEntry, Reservation};
 use super::stream_info::{Description, SourceInfo};
 use crate::clock::{Moment, Timestamp};
+use crate::log::journal;
 
 /// Why a claim was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,15 @@ impl Claim {
     /// Makes the source's stream live: it continues the current stream or replaces it. Does nothing
     /// if the claim was revoked.
     pub fn begin(&mut self, headers: Headers, now: Moment) {
-        self.mount.slots().promote(self.number);
+        if self.mount.slots().promote(self.number) && self.entry().note_takeover(now.real()) {
+            let mount = self.entry().name.as_str();
+            journal!(
+                warn,
+                SOURCE_CONFLICT,
+                mount,
+                "two encoders take the mount from each other; the newest one keeps it"
+            );
+        }
         let headers = self.headers.insert(headers);
         if self.mount.slots().is_held_by(self.number) {
             self.mount.begin(headers, &self.source, now);

@@ -64,6 +64,19 @@ impl HomeMount {
         self.shared.wake_readers();
     }
 
+    /// Ends a stream that continues without a source, to make room for another mount.
+    pub fn give_way(&self) {
+        if self.has_stream() {
+            journal!(
+                info,
+                STREAM_ENDED,
+                mount = self.shared.entry().name.as_str(),
+                "another mount needs the place; the stream without a source has ended"
+            );
+        }
+        self.end();
+    }
+
     /// Disconnects the live source for an administrator; returns false if no source is live.
     pub fn evict(&self) -> bool {
         let evicted = self.slots().evict();

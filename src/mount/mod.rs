@@ -26,6 +26,7 @@ mod source_slots;
 mod stats;
 mod stream_info;
 mod table;
+mod takeovers;
 mod view;
 
 pub use claim::{Claim, Revocation, RevokeReason};

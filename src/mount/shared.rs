@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
@@ -23,7 +23,8 @@ use super::name::Name;
 use super::page_log::PageLog;
 use super::settings::MountSettings;
 use super::stats::{MountCounters, StreamGauges};
-use super::stream_info::StreamInfo;
+use super::stream_info::{SourceState, StreamInfo};
+use super::takeovers::Takeovers;
 use crate::quota::Quota;
 use crate::stats::ServerStats;
 
@@ -53,6 +54,7 @@ pub struct MountEntry {
     stream: Mutex<Option<Arc<StreamInfo>>>,
     shared: Arc<ServerWide>,
     mount: Mutex<Weak<SharedMount>>,
+    takeovers: Mutex<Takeovers>,
     /// Number of [`Reservation`]s: sources that have a claim, or will soon have one.
     reservations: AtomicUsize,
     /// The mount makes room for another one: its remaining listeners are disconnected.
@@ -130,6 +132,7 @@ impl MountEntry {
             stream: Mutex::default(),
             shared,
             mount: Mutex::default(),
+            takeovers: Mutex::default(),
             reservations: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
         }
@@ -138,6 +141,30 @@ impl MountEntry {
     /// Whether the mount has neither a stream nor a source.
     pub(super) fn is_unused(&self) -> bool {
         self.reservations.load(SeqCst) == 0 && self.stream().is_none()
+    }
+
+    /// Whether the mount has a stream that continues without a source.
+    pub(super) fn is_held(&self) -> bool {
+        self.reservations.load(SeqCst) == 0 && self.stream().is_some()
+    }
+
+    /// How long the mount's stream has been without audio; zero if it is not known to be.
+    pub(super) fn silent_for(&self) -> Duration {
+        let gap = self.stream().filter(|stream| stream.state == SourceState::Gap);
+        gap.map_or(Duration::ZERO, |stream| stream.state_since.elapsed())
+    }
+
+    /// Records that a source replaced another one. Returns whether encoders take the mount from
+    /// each other.
+    pub(super) fn note_takeover(&self, now: Instant) -> bool {
+        lock(&self.takeovers).record(now)
+    }
+
+    /// How long no source may take the mount over, because several have taken it from each other;
+    /// `None` if one may, or if no source is connected.
+    pub fn protection(&self) -> Option<Duration> {
+        let has_source = self.reservations.load(SeqCst) > 0;
+        lock(&self.takeovers).protection(Instant::now()).filter(|_| has_source)
     }
 
     /// Whether the mount makes room for another one.

@@ -47,11 +47,11 @@ impl SourceSlots {
         claim
     }
 
-    /// Makes the source with this claim the holder, if it is the newcomer.
-    pub(super) fn promote(&mut self, claim: u64) {
-        if self.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == claim) {
-            self.holder = self.newcomer.take();
-        }
+    /// Makes the source with this claim the holder, if it is the newcomer. Returns whether it
+    /// replaced another one.
+    pub(super) fn promote(&mut self, claim: u64) -> bool {
+        let is_newcomer = self.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == claim);
+        is_newcomer && std::mem::replace(&mut self.holder, self.newcomer.take()).is_some()
     }
 
     /// Whether the source with this claim is live.

@@ -22,17 +22,16 @@ pub struct MountTable {
 /// Why there is no room for another mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoom {
-    /// The limit is reached, and every mount has a stream or a source.
+    /// The limit is reached, and every mount has a source.
     Full,
-    /// The limit is reached, but a mount without a stream or source is being removed. Try again in
-    /// a moment.
+    /// The limit is reached, but a mount without a source is being removed. Try again in a moment.
     Soon,
 }
 
 impl MountTable {
     /// Reserves the mount of this name, and creates its entry if fewer than `limit` exist. If the
-    /// limit is reached, a mount that only serves the rest of an ended stream is removed: its
-    /// listeners are disconnected.
+    /// limit is reached, a mount without a source is removed, and its listeners are disconnected:
+    /// first one whose stream has ended, then the one that has been silent for longest.
     ///
     /// # Errors
     /// [`NoRoom`] if the limit is reached.
@@ -56,7 +55,10 @@ impl MountTable {
             let unused = all.iter().filter(|entry| entry.is_unused());
             // Encoders retry. Prefer a mount that is already retired, so that retries do not remove
             // one mount each.
-            let candidate = unused.max_by_key(|entry| entry.is_retired());
+            let unused = unused.max_by_key(|entry| entry.is_retired());
+            let held = all.iter().filter(|entry| entry.is_held());
+            let held = held.max_by_key(|entry| (entry.is_retired(), entry.silent_for()));
+            let candidate = unused.or(held);
             let found = candidate.inspect(|entry| entry.retire()).is_some();
             return Err(if found { NoRoom::Soon } else { NoRoom::Full });
         }

@@ -303,6 +303,53 @@ fn limits_hold_and_a_takeover_needs_no_second_place() {
 }
 
 #[test]
+fn a_mount_without_a_source_gives_way_to_one_that_is_alive() {
+    for workers in [1, 2] {
+        let top = format!("workers = {workers}");
+        let sections =
+            "[limits]\nsources = 2\n[mount-defaults]\ngap_after = \"100ms\"\nhold = \"5m\"";
+        let server = Daemon::with(&top, sections);
+        let (mut first, mut second) =
+            (Source::connect(&server, "/a", 1), Source::connect(&server, "/b", 1));
+        first.send(1, 100);
+        let mut listeners = [(); 2].map(|()| Listener::join(&server, "/a"));
+        for listener in &mut listeners {
+            listener.headers();
+        }
+        first.leave();
+        server.wait_for_line(&["gap-began", "mount=\"/a\""]);
+        second.send(1, 100);
+        second.leave();
+        server.wait_for_line(&["gap-began", "mount=\"/b\""]);
+        let mut third = Source::connect(&server, "/c", 1);
+        server.wait_for_line(&["stream-ended", "mount=\"/a\"", "needs the place"]);
+        for listener in &mut listeners {
+            let last = listener.last_page().unwrap();
+            assert!(ogg::next_page(&mut &last[..]).unwrap().is_last());
+        }
+        assert_eq!(get(&server, "/a").status, 404);
+        Listener::join(&server, "/b").headers();
+        third.send(1, 100);
+        let _fourth = Source::connect(&server, "/d", 1);
+        let put = format!("PUT /e HTTP/1.1\r\n{}\r\n", login(PASSWORD));
+        refused(&server, &put, 403, "all 2 mounts are in use");
+    }
+}
+
+#[test]
+fn encoders_that_take_a_mount_from_each_other_are_stopped() {
+    let server = Daemon::start();
+    let sources = [1, 2, 3, 4].map(|serial| Source::connect(&server, "/m", serial));
+    server.wait_for_line(&["source-conflict", "mount=\"/m\""]);
+    let put = format!("PUT /m HTTP/1.1\r\n{}\r\n", login(PASSWORD));
+    refused(&server, &put, 409, "only one encoder may send to a mount");
+    let [_, _, _, live] = sources;
+    live.leave();
+    server.wait_for_line(&["source-ended", "the source disconnected"]);
+    let _other = Source::connect(&server, "/m", 5);
+}
+
+#[test]
 fn all_seats_of_the_server_are_counted_together() {
     let server = Daemon::with("", "[limits]\nlisteners = 2");
     let _sources = (Source::connect(&server, "/a", 1), Source::connect(&server, "/b", 1));
