@@ -207,11 +207,11 @@ impl Dispatcher {
             let head = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
             return Ok(RequestOutcome::ReplyAndClose(head));
         }
-        let (burst, session) =
+        let (service, session) =
             self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
         let send_buffer = request.settings.limits.listener_send_buffer;
         Ok(RequestOutcome::DataPlane(Box::new(move |socket, _| {
-            let listener = ListenerConnection { socket, burst, send_buffer, session };
+            let listener = ListenerConnection { socket, service, send_buffer, session };
             Handoff::Listener(Box::new(listener), entry)
         })))
     }

@@ -187,6 +187,7 @@ impl Audience {
     }
 
     fn deliver_to(&self, ids: Range<usize>) {
+        let now = self.clock.now();
         let mut leaving = Vec::new();
         let mut totals = WriteTotals::default();
         {
@@ -196,7 +197,8 @@ impl Audience {
                 if let Some(listener) = listeners.get_mut(id)
                     && !listener.blocked
                 {
-                    leaving.extend(totals.write(&pages, listener).map(|reason| (id, reason)));
+                    let leaves = totals.write(&pages, listener, now);
+                    leaving.extend(leaves.map(|reason| (id, reason)));
                 }
             }
         }
@@ -228,7 +230,8 @@ impl Audience {
         let leaves = {
             let pages = self.view.pages();
             let mut listeners = self.listeners.borrow_mut();
-            listeners.get_mut(id).and_then(|listener| totals.write(&pages, listener))
+            let now = self.clock.now();
+            listeners.get_mut(id).and_then(|listener| totals.write(&pages, listener, now))
         };
         totals.add_to(&self.entry().counters);
         if let Some(reason) = leaves {
@@ -340,7 +343,12 @@ struct WriteTotals {
 
 impl WriteTotals {
     /// Writes to one listener; returns a reason if the listener must leave.
-    fn write(&mut self, pages: &PageLog, listener: &mut Listener) -> Option<LeaveReason> {
+    fn write(
+        &mut self,
+        pages: &PageLog,
+        listener: &mut Listener,
+        now: Instant,
+    ) -> Option<LeaveReason> {
         if listener.finishing {
             return None;
         }
@@ -354,6 +362,12 @@ impl WriteTotals {
             _ => false,
         };
         if can_continue {
+            outcome = listener.write(&pages.ring, pages.end_of(listener.era));
+        }
+        if listener.takes_filler
+            && matches!(outcome, WriteOutcome::CaughtUp)
+            && listener.top_up(now)
+        {
             outcome = listener.write(&pages.ring, pages.end_of(listener.era));
         }
         self.bytes += listener.sent - sent;

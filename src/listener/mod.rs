@@ -5,7 +5,8 @@
 //! peer acknowledges data, however slowly.
 
 mod audience;
-mod burst;
+mod filler;
+mod player;
 mod response;
 mod writer;
 
@@ -16,10 +17,11 @@ use std::time::Duration;
 use socket2::SockRef;
 
 pub use audience::Audience;
-pub use burst::{Amount, Player, amount};
+pub use player::{Amount, Player, Service};
 pub use response::head as response_head;
 pub use writer::ListenerSession;
 
+use filler::Filler;
 use writer::Listener;
 
 use crate::log::journal;
@@ -37,8 +39,8 @@ const MAX_BURST: Duration = Duration::from_mins(10);
 pub struct ListenerConnection {
     /// The connection, from which the request has been read.
     pub socket: TcpStream,
-    /// How much past audio it gets.
-    pub burst: Amount,
+    /// How its player is served.
+    pub service: Service,
     /// Size of the kernel's send buffer, in bytes.
     pub send_buffer: usize,
     /// Its registration and permits.
@@ -60,23 +62,35 @@ impl ListenerConnection {
             return Err(self.socket);
         };
         let rate = join.headers.codec.granules_per_second();
-        let cursor = match self.burst {
+        let cursor = match self.service.burst {
             Amount::Time(Duration::ZERO) => pages.ring.end(),
             Amount::Time(time) => pages.ring.back_in_time(time, rate, join.start),
-            Amount::Bytes(bytes) => pages.ring.back_in_bytes(bytes, join.start),
+            Amount::Block(bytes, time) => {
+                let in_time = pages.ring.back_in_time(time, rate, join.start);
+                let in_bytes = pages.ring.back_in_bytes(bytes, join.start);
+                if in_time.position() > in_bytes.position() { in_time } else { in_bytes }
+            }
         };
         let era = pages.era;
         let entry = view.shared().entry();
-        let burst = entry.gauges.duration_of(pages.ring.head() - cursor.position());
+        let burst_bytes = pages.ring.head() - cursor.position();
+        let burst = entry.gauges.duration_of(burst_bytes);
         drop(pages);
-        let preamble = (response_head(&stream), &join);
+        let mut head = response_head(&stream);
+        let filler = self.service.filled_for.map(|demuxer| {
+            head.extend_from_slice(Filler::begin(demuxer));
+            Filler::new(burst_bytes, now)
+        });
+        let preamble = (head, &join);
         let mount = entry.name.as_str();
         let (peer, since) = {
             let info = self.session.registration.listener();
             (info.address, info.since)
         };
         let place = (cursor, burst.unwrap_or_default().min(MAX_BURST));
-        let listener = Listener::new(self.socket, preamble, place, era, self.session, now);
+        let mut session = self.session;
+        session.filler = filler;
+        let listener = Listener::new(self.socket, preamble, place, era, session, now);
         let configured = set_socket_options(
             listener.socket(),
             self.send_buffer,

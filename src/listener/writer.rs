@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::filler::Filler;
 use crate::mount::{Cursor, JoinPoint, Lag, PageLog, Registration, Ring};
 use crate::quota::Permit;
 use crate::tcp::{AckProgress, unacknowledged};
@@ -38,6 +39,8 @@ pub struct Listener {
     cursor: Cursor,
     /// The stream that it receives.
     pub era: u64,
+    /// Whether the session has a filler.
+    pub takes_filler: bool,
     /// Whether the kernel's send buffer is full.
     pub blocked: bool,
     /// Whether everything was written to it, and only the acknowledgement is missing.
@@ -62,6 +65,8 @@ pub struct ListenerSession {
     pub until: Option<Instant>,
     /// Whether its player goes on when another stream follows on the same connection.
     pub takes_chains: bool,
+    /// What fills up quiet audio; `None` for a player that does not need it.
+    pub filler: Option<Filler>,
     /// Its permits from the quotas, freed when it leaves.
     pub permits: Vec<Permit>,
 }
@@ -110,6 +115,7 @@ impl Listener {
             padding: 0..0,
             cursor,
             era,
+            takes_filler: session.filler.is_some(),
             blocked: false,
             finishing: false,
             ack_progress: AckProgress::new(now),
@@ -148,8 +154,10 @@ impl Listener {
                 (None, _) => (&[][..], &[][..]),
             };
             let padding = &PADDING[self.padding.clone()];
-            let total =
-                head.len() + headers.len() + padding.len() + pages[0].len() + pages[1].len();
+            // Most listeners have none, and their session is not looked at for it.
+            let filler = if self.takes_filler { self.session.unsent_filler() } else { &[] };
+            let slices = [head, headers, padding, filler, pages[0], pages[1]];
+            let total = slices.iter().map(|slice| slice.len()).sum();
             if total == 0 {
                 let ended = end.is_some_and(|end| self.cursor.position() >= end);
                 return if ended { WriteOutcome::Ended } else { WriteOutcome::CaughtUp };
@@ -158,12 +166,12 @@ impl Listener {
             let result = if total == pages[0].len() {
                 (&self.socket).write(pages[0])
             } else {
-                let slices = [head, headers, padding, pages[0], pages[1]].map(IoSlice::new);
-                (&self.socket).write_vectored(&slices)
+                (&self.socket).write_vectored(&slices.map(IoSlice::new))
             };
             match result {
                 Ok(written) => {
-                    self.count_written(ring, written, head.len() + headers.len());
+                    let before = head.len() + headers.len();
+                    self.count_written(ring, written, before, filler.len());
                     if written < total {
                         return WriteOutcome::Blocked;
                     }
@@ -224,9 +232,16 @@ impl Listener {
         unacknowledged(&self.socket).map_or(true, |bytes| bytes == 0)
     }
 
+    /// Fills up quiet audio, once all of it was written. Returns whether there is anything to write.
+    pub fn top_up(&mut self, now: Instant) -> bool {
+        let Some(filler) = &mut self.session.filler else { return false };
+        filler.top_up(now);
+        !filler.unsent().is_empty()
+    }
+
     /// Counts `written` bytes: first against the `unsent` bytes of the preamble, then against the
-    /// padding, then against the pages.
-    fn count_written(&mut self, ring: &Ring, written: usize, unsent: usize) {
+    /// padding, then against the `filler` bytes, then against the pages.
+    fn count_written(&mut self, ring: &Ring, written: usize, unsent: usize, filler: usize) {
         self.sent += written as u64;
         let of_preamble = written.min(unsent);
         if of_preamble == unsent {
@@ -236,7 +251,13 @@ impl Listener {
         }
         let of_padding = (written - of_preamble).min(self.padding.len());
         self.padding.start += of_padding;
-        ring.advance(&mut self.cursor, written - of_preamble - of_padding);
+        let rest = written - of_preamble - of_padding;
+        let of_filler = rest.min(filler);
+        if let Some(filler) = &mut self.session.filler {
+            filler.advance(of_filler);
+            filler.count((rest - of_filler) as u64);
+        }
+        ring.advance(&mut self.cursor, rest - of_filler);
     }
 
     /// Reads and discards up to 16 KiB of input. Closing a socket with unread input resets the
@@ -248,6 +269,12 @@ impl Listener {
                 break;
             }
         }
+    }
+}
+
+impl ListenerSession {
+    fn unsent_filler(&self) -> &'static [u8] {
+        self.filler.as_ref().map_or(&[], Filler::unsent)
     }
 }
 

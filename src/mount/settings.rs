@@ -9,7 +9,7 @@ use crate::auth::{Access, Login};
 /// How much past audio a listener gets on joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Burst {
-    /// Depends on the player (`listener/burst.rs`).
+    /// Depends on the player (`listener/player.rs`).
     Auto,
     /// At least this much audio, in whole pages.
     Time(Duration),

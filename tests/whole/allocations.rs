@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
-use silvacast::listener::{Amount, ListenerConnection, ListenerSession};
+use silvacast::listener::{Amount, ListenerConnection, ListenerSession, Service};
 use silvacast::mount::{
     Burst, Description, Gap, ListenerInfo, MountSettings, MountTable, Name, Ring,
 };
@@ -117,10 +117,16 @@ fn pages_cross_without_a_single_allocation() {
         let (near, far) = pair();
         let guest = ListenerInfo::new([127, 0, 0, 1].into(), "test");
         let registration = entry.directory.enter(guest);
-        let session =
-            ListenerSession { registration, until: None, takes_chains: true, permits: Vec::new() };
+        let session = ListenerSession {
+            registration,
+            until: None,
+            takes_chains: true,
+            filler: None,
+            permits: Vec::new(),
+        };
         let burst = Amount::Time(Duration::ZERO);
-        let connection = ListenerConnection { socket: far, burst, send_buffer: 8192, session };
+        let service = Service { burst, takes_chains: true, filled_for: None };
+        let connection = ListenerConnection { socket: far, service, send_buffer: 8192, session };
         workers.send(Handoff::Listener(Box::new(connection), Arc::clone(&entry))).unwrap();
         let mut listener = Listener {
             socket: near,
