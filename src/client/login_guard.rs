@@ -147,7 +147,7 @@ mod tests {
 
     const fn client(n: u8) -> ClientAddr {
         let address = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n));
-        ClientAddr { address, is_proxy: false, behind_proxy: false }
+        ClientAddr { address, is_proxy: false, proxies: 0 }
     }
 
     fn status(guard: &LoginGuard, client: ClientAddr, credential: &str) -> Option<u16> {

@@ -95,7 +95,7 @@ impl Admittance {
         permit: &mut Option<Permit>,
     ) -> Result<(), Reply> {
         let (limits, client) = (&request.settings.limits, request.client);
-        if client.behind_proxy {
+        if client.behind_proxy() {
             // The previous request on this connection may have come from another client.
             *permit = None;
         }

@@ -2,11 +2,13 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod forwarded;
 mod head;
 mod target;
 
 use std::fmt::Write;
 
+pub use forwarded::{elements, forwarded_parameter};
 pub use head::{HEAD_INDEX_MEMORY, MAX_FIELDS, RequestHead};
 pub use target::{RequestTarget, parameter, redacted_path, redacted_target};
 

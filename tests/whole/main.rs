@@ -34,6 +34,7 @@ mod podman;
 mod port;
 mod power;
 mod process;
+mod proxies;
 mod proxy;
 mod quadlet;
 mod readers;
