@@ -22,6 +22,7 @@ use crate::http::Reply;
 use crate::listener::{Amount, ListenerSession, Player, amount};
 use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
 use crate::quota::{Permit, Quota};
+use crate::source::empty_body_reply;
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -108,7 +109,7 @@ impl Admittance {
     /// Checks the login of a source and reserves its mount.
     ///
     /// # Errors
-    /// The reply to send if the login is wrong or `limits.sources` is reached.
+    /// The reply to send if the login is wrong, the body is empty or `limits.sources` is reached.
     pub(super) async fn admit_source(
         &self,
         request: &Request,
@@ -120,6 +121,9 @@ impl Admittance {
         let login = rules.source.as_ref().unwrap_or(&settings.source);
         let authorization = request.head.field("authorization");
         self.guards.sources.admit(&[login], authorization, request.client, "source")?;
+        if source.framing.is_done() {
+            return Err(empty_body_reply());
+        }
         let reservation = self.reserve(&source.name, settings.limits.sources, clock).await?;
         self.table.stats().sources.add(1);
         Ok(reservation)

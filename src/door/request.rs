@@ -71,7 +71,8 @@ impl Request {
     /// Whether another request may follow on this connection. Never after a body, because the door
     /// does not read bodies.
     pub(super) fn keeps_connection(&self) -> bool {
-        self.head.keeps_connection() && self.framing == Ok(BodyFraming::Raw)
+        let has_no_body = matches!(self.framing, Ok(BodyFraming::Raw | BodyFraming::Length(0)));
+        self.head.keeps_connection() && has_no_body
     }
 
     /// Serializes a reply to this request.
@@ -81,8 +82,8 @@ impl Request {
     }
 }
 
-/// Determines the framing of the body (RFC 9112, section 6.3). `Content-Length: 0` is ignored,
-/// because some encoders send it with a body of unknown length.
+/// Determines the framing of the body (RFC 9112, section 6.3). `Content-Length: 0` of `SOURCE` is
+/// ignored, because some encoders send it with a body of unknown length.
 fn framing_of(head: &RequestHead) -> Result<BodyFraming, Reply> {
     let bad = |sentence| Err(Reply::new(400, sentence));
     let mut codings = head.values("transfer-encoding");
@@ -97,7 +98,8 @@ fn framing_of(head: &RequestHead) -> Result<BodyFraming, Reply> {
             Ok(BodyFraming::CHUNKED)
         }
         (Some(_), None) => bad("The only supported transfer coding is chunked."),
-        (None, None | Some(0)) => Ok(BodyFraming::Raw),
+        (None, None) => Ok(BodyFraming::Raw),
+        (None, Some(0)) if head.method() == "SOURCE" => Ok(BodyFraming::Raw),
         (None, Some(length)) => Ok(BodyFraming::Length(length)),
     }
 }
@@ -146,7 +148,7 @@ pub(super) mod tests {
     fn ambiguous_body_framing_is_refused() {
         for (fields, expected) in [
             ("", Ok(BodyFraming::Raw)),
-            ("Content-Length: 0\r\n", Ok(BodyFraming::Raw)),
+            ("Content-Length: 0\r\n", Ok(BodyFraming::Length(0))),
             ("Content-Length: 5\r\n", Ok(BodyFraming::Length(5))),
             ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok(BodyFraming::Length(5))),
             ("Content-Length: 5, 5\r\n", Ok(BodyFraming::Length(5))),

@@ -36,6 +36,7 @@ mod power;
 mod process;
 mod proxies;
 mod proxy;
+mod proxy_push;
 mod quadlet;
 mod readers;
 mod recorder;

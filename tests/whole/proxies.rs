@@ -1,4 +1,4 @@
-//! Real reverse proxies in front of the server: Debian's Caddy and nginx.
+//! Real reverse proxies in front of the server: Debian's Caddy, nginx and `HAProxy`.
 
 use std::fs;
 use std::path::Path;
@@ -53,6 +53,18 @@ impl Proxy {
         Self::start(server, &text, |file, home| {
             let mut command = Command::new("nginx");
             command.arg("-p").arg(home).arg("-e").arg(home.join("error.log")).arg("-c").arg(file);
+            command
+        })
+    }
+
+    /// `HAProxy` as its manual begins, with timeouts for a stream.
+    pub(crate) fn haproxy(server: &Daemon) -> Self {
+        let text = "defaults\n mode http\n timeout connect 5s\n timeout client 1m\n\
+                    \u{20}timeout server 1m\n option forwardfor\nlisten station\n\
+                    \u{20}bind 127.0.0.1:PORT\n server silvacast UPSTREAM\n";
+        Self::start(server, text, |file, _| {
+            let mut command = Command::new("haproxy");
+            command.arg("-db").arg("-f").arg(file);
             command
         })
     }
