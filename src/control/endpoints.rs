@@ -23,6 +23,10 @@ use crate::routes::{Caller, Endpoint, Methods};
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Crawlers may request the listening page (RFC 9309). A stream has no end, and each crawler that
+/// requests one is a listener.
+const ROBOTS: &str = "User-agent: *\nAllow: /$\nAllow: /web/\nDisallow: /\n";
+
 /// Generates the control plane's responses.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -73,6 +77,7 @@ impl Control {
             Endpoint::ListeningPage | Endpoint::EmbeddedPlayer | Endpoint::PageFile => {
                 self.page(request)
             }
+            Endpoint::Robots => Ok(document("text/plain; charset=utf-8", ROBOTS)),
             Endpoint::StatusPage => {
                 let sentence = "See the listening page.";
                 Ok(plain(&Reply::new(302, sentence).with("Location", "./")))

@@ -56,6 +56,12 @@ export class Mounts extends EventTarget {
   online = null;
 
   #url;
+  /**
+   * The names of all mounts that have ever been listed.
+   *
+   * @type {Set<string>}
+   */
+  #seen = new Set();
   /** @type {Map<string, LiveClock>} */
   #clocks = new Map();
   /** @type {EventSource | null} */
@@ -84,6 +90,19 @@ export class Mounts extends EventTarget {
       this.#clocks.set(name, clock);
     }
     return clock;
+  }
+
+  /**
+   * Whether a mount is on the air; null if the events cannot say it: the server does not respond, or the mount is not
+   * listed and never was, so it may be a hidden one.
+   *
+   * @param {string} name
+   * @returns {boolean | null}
+   */
+  isOnAir(name) {
+    if (!this.online) return null;
+    if (this.all.has(name)) return true;
+    return this.#seen.has(name) ? false : null;
   }
 
   #connect() {
@@ -160,6 +179,7 @@ export class Mounts extends EventTarget {
   }
 
   #changed() {
+    for (const name of this.all.keys()) this.#seen.add(name);
     this.dispatchEvent(new Event("change"));
   }
 }
