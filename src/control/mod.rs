@@ -11,6 +11,7 @@
 
 mod admin;
 mod api;
+mod clocks;
 mod endpoints;
 mod limits;
 mod memory_ceiling;

@@ -19,6 +19,7 @@ mod cross;
 mod daemon;
 mod deploy;
 mod door;
+mod events;
 mod gap;
 mod icecast;
 mod icecast_xml;
