@@ -12,9 +12,16 @@ pub struct ClientAddr {
     /// The address belongs to a trusted proxy that forwarded no client address. Its clients cannot
     /// be told apart, so they are not locked out.
     pub is_proxy: bool,
-    /// The request came through a trusted proxy. The next request on the same connection may come
-    /// from another client.
-    pub behind_proxy: bool,
+    /// How many trusted proxies the request came through; 0 if the client connected directly.
+    pub proxies: usize,
+}
+
+impl ClientAddr {
+    /// Whether the request came through a trusted proxy. The next request on the same connection
+    /// may come from another client.
+    pub fn behind_proxy(&self) -> bool {
+        self.proxies > 0
+    }
 }
 
 /// The network of a single client: an IPv4 address, or an IPv6 /64, because an IPv6 host can use

@@ -14,6 +14,8 @@ pub(crate) enum Endpoint {
     EmbeddedPlayer,
     /// A script, style sheet or image of these two pages.
     PageFile,
+    /// What crawlers may request.
+    Robots,
     /// The path of Icecast's HTML status page. Redirects to the listening page.
     StatusPage,
     /// Status in the format of Icecast's `status-json.xsl`.
@@ -95,10 +97,13 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 26] = [
+pub(crate) const ROUTES: [Route; 28] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
+    // Browsers request this for documents that do not name an icon, such as a stream.
+    read("/favicon.ico", Endpoint::PageFile),
+    read("/robots.txt", Endpoint::Robots),
     read("/status.xsl", Endpoint::StatusPage),
     read("/status-json.xsl", Endpoint::StatusJson),
     read("/healthz", Endpoint::Health),

@@ -216,7 +216,7 @@ mod tests {
 
     const fn client(n: u8) -> ClientAddr {
         let address = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n));
-        ClientAddr { address, is_proxy: false, behind_proxy: false }
+        ClientAddr { address, is_proxy: false, proxies: 0 }
     }
 
     /// An attempt at `/m`.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::PORT;
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{Addresses, Flag, Networks, Number, PathPrefix, Text};
+use crate::control::DEFAULT_HOSTNAME;
 use crate::mount::MAX_THREADS;
 
 pub(super) const ROWS: &[&dyn Row] = &[
@@ -45,7 +46,7 @@ pub(super) static TRUSTED_PROXIES: Key<Networks> = Key {
     kind: Networks,
     default: Vec::new,
     reload: Reload::AtOnce,
-    doc: "Proxies whose `X-Forwarded-For` and `Forwarded` are believed.",
+    doc: "Proxies whose `Forwarded` and `X-Forwarded-For`, `-Host`, `-Proto` and `-Prefix` are believed.",
 };
 
 pub(super) static ALLOW: Key<Networks> = Key {
@@ -79,9 +80,9 @@ pub(super) static HOSTNAME: Key<Text> = Key {
     table: Table::Server,
     name: "hostname",
     kind: Text,
-    default: || "localhost".to_owned(),
+    default: || DEFAULT_HOSTNAME.to_owned(),
     reload: Reload::AtOnce,
-    doc: "The name shown in status and in listen URLs.",
+    doc: "The name shown in status and in its listen URLs. With the default, these URLs have the host that the client asked for.",
 };
 
 pub(super) static LOCATION: Key<Text> = Key {

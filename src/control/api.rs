@@ -53,7 +53,7 @@ pub(super) struct MountStatus {
     pages_in: u64,
     bytes_in: u64,
     bytes_out: u64,
-    clock: Option<StreamClock>,
+    pub(super) clock: Option<StreamClock>,
 }
 
 /// Position of a stream at a point in time; the schema `Clock`.

@@ -9,6 +9,7 @@ use http_body_util::Either;
 use super::admin::Administration;
 use super::api::{MountList, MountStatus, OPENAPI, listeners};
 use super::metrics::Metrics;
+use super::render::url_query;
 use super::request::RequestContext;
 use super::response::{HttpResponse, JSON, document, json, pieces, plain};
 use super::settings::ControlSettings;
@@ -22,6 +23,10 @@ use crate::routes::{Caller, Endpoint, Methods};
 
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Crawlers may request the listening page (RFC 9309). A stream has no end, and each crawler that
+/// requests one is a listener.
+const ROBOTS: &str = "User-agent: *\nAllow: /$\nAllow: /web/\nDisallow: /\n";
 
 /// Generates the control plane's responses.
 #[derive(Debug)]
@@ -73,6 +78,7 @@ impl Control {
             Endpoint::ListeningPage | Endpoint::EmbeddedPlayer | Endpoint::PageFile => {
                 self.page(request)
             }
+            Endpoint::Robots => Ok(document("text/plain; charset=utf-8", ROBOTS)),
             Endpoint::StatusPage => {
                 let sentence = "See the listening page.";
                 Ok(plain(&Reply::new(302, sentence).with("Location", "./")))
@@ -129,10 +135,10 @@ impl Control {
 
     /// The listening page, the embedded player, or a file of these pages.
     fn page(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let (path, raw_path) = (&*request.target.path, request.target.raw_path());
-        if path == "/" && !raw_path.ends_with('/') {
+        let path = &*request.target.path;
+        if path == "/" && !request.target.raw_path().ends_with('/') {
             // The links of the page are relative, so its path must end with a slash.
-            return Ok(redirect_to_slash(raw_path, request.target.query()));
+            return Ok(redirect_to_slash(request));
         }
         let mut streams =
             if page::is_document(path) { self.table.public_streams() } else { Vec::new() };
@@ -166,10 +172,10 @@ impl Control {
 
     /// The playlist of a mount, for a path that is not in the route table.
     fn playlist(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let (entry, stream) =
+        let (format, mount) =
             playlist::mount(&request.target.path, &self.table).ok_or_else(not_found)?;
         let base_url = request.base_url(&self.settings.load(), self.port);
-        Ok(playlist::render(&base_url, &entry, &stream))
+        Ok(playlist::render(format, &base_url, request.target.query(), &mount))
     }
 
     fn station(&self, request: &RequestContext<'_>) -> Station {
@@ -184,8 +190,9 @@ fn not_found() -> Reply {
 }
 
 /// Redirects to the same path with a slash at its end.
-fn redirect_to_slash(path: &str, query: &str) -> HttpResponse {
-    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-    let location = format!("{path}/{query}");
+fn redirect_to_slash(request: &RequestContext<'_>) -> HttpResponse {
+    let (prefix, target) = (request.outer_prefix(), request.target);
+    let query = url_query(target.query());
+    let location = format!("{prefix}{}/{query}", target.raw_path());
     plain(&Reply::new(308, "The path of this page ends with a slash.").with("Location", location))
 }

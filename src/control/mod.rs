@@ -11,6 +11,7 @@
 
 mod admin;
 mod api;
+mod clocks;
 mod endpoints;
 mod limits;
 mod memory_ceiling;
@@ -38,5 +39,5 @@ pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use metrics::Metrics;
 pub(crate) use render::url_path;
 pub(crate) use server::{ControlConnection, serve};
-pub(crate) use settings::ControlSettings;
+pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME};
 pub(crate) use sse::{MAX_STORED_EVENTS, MAX_SUBSCRIBERS};

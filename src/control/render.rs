@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -31,6 +31,14 @@ pub(crate) fn url_path(mount: &str) -> impl std::fmt::Display {
     utf8_percent_encode(mount, ENCODED)
 }
 
+/// A request's query for another URL, with its question mark; empty if there is none. What a client
+/// sent is kept, except characters that end a URL in a text or a query in a URL (RFC 3986).
+pub(super) fn url_query(query: &str) -> String {
+    const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{mark}{}", utf8_percent_encode(query, ENCODED))
+}
+
 /// Formats a time in UTC as Icecast does: like an HTTP date, and like ISO 8601.
 pub(super) fn icecast_dates(at: SystemTime) -> (String, String) {
     let http_like = httpdate::fmt_http_date(at).replace("GMT", "+0000");
@@ -57,4 +65,16 @@ pub(super) fn rfc3339(at: SystemTime) -> String {
 /// Rounds to three decimals.
 pub(super) fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_cannot_end_the_url_that_it_is_put_into() {
+        assert_eq!(url_query(""), "");
+        assert_eq!(url_query("token=a%2Bb&burst=0ms"), "?token=a%2Bb&burst=0ms");
+        assert_eq!(url_query("a=\"b\"#\r\n<é>"), "?a=%22b%22%23%0D%0A%3C%C3%A9%3E");
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, SERVER as SERVER_FIELD,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue, SERVER as SERVER_FIELD, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
@@ -29,7 +29,7 @@ use tokio::time::sleep;
 use super::endpoints::{Control, EndpointResult};
 use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
 use super::page;
-use super::request::RequestContext;
+use super::request::{RequestContext, URL_FIELDS};
 use super::response::{HttpResponse, document, json_error, plain, stream};
 use super::sse::{EventLog, MAX_SUBSCRIBERS, Subscriber};
 use super::tracked_socket::TrackedSocket;
@@ -248,6 +248,8 @@ impl ControlServer {
         fields.insert(SERVER_FIELD, HeaderValue::from_static(SERVER));
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, no-store"));
+        // Keeps a cache that stores it all the same from answering one client with another's URLs.
+        fields.entry(VARY).or_insert(HeaderValue::from_static(URL_FIELDS));
         if !path.starts_with("/admin") {
             fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         }

@@ -2,6 +2,9 @@
 
 use crate::auth::Credentials;
 
+/// The default of `hostname`, with which URLs have the host that the client asked for.
+pub(crate) const DEFAULT_HOSTNAME: &str = "localhost";
+
 /// The control plane's part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlSettings {

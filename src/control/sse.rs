@@ -1,4 +1,4 @@
-//! Server-sent events about mounts: up, live, gap, down, listeners, title, clock.
+//! Server-sent events about mounts: up, live, gap, down, listeners, title, clock; and the time.
 //!
 //! [`EventLog`] compares the state of all mounts with the previous state, publishes the differences
 //! as events and keeps the latest ones. A subscriber has a position in the log and no queue. A
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::api::{MountStatus, StreamClock};
+use super::clocks::{ClockSample, MountClocks};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
 use crate::mount::{MountEntry, MountTable, StreamInfo};
@@ -30,9 +31,9 @@ const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum rate at which events are published, in bytes per second. Above it, the table is compared
 /// less often, so that several changes of a mount become one event.
 const MAX_RATE: u64 = 48 * 1024;
-/// Interval of the clock events that each subscriber receives. Sending them also detects
-/// subscribers that have disconnected.
-const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval of the time events that each subscriber receives, and at which clocks are compared.
+/// Sending them also detects subscribers that have disconnected.
+const TIME_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Stores the latest events and publishes new ones.
 #[derive(Debug)]
@@ -45,8 +46,10 @@ pub(super) struct EventLog {
     newest: watch::Sender<u64>,
     /// Total length of all events that were published, in bytes.
     published_bytes: Cell<u64>,
-    /// The latest clock events, and when they were generated.
-    clock_events: RefCell<Option<(Instant, Bytes)>>,
+    /// The clocks of all mounts.
+    clocks: RefCell<MountClocks>,
+    /// When the clocks were last compared; `None` before the first subscriber.
+    compared: Cell<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,12 @@ struct TitleEvent<'a> {
     artist: Option<&'a str>,
 }
 
+/// Data of `time`.
+#[derive(Serialize)]
+struct TimeEvent {
+    unix_ms: u64,
+}
+
 /// Data of `clock`.
 #[derive(Serialize)]
 struct ClockEvent<'a> {
@@ -107,7 +116,8 @@ impl EventLog {
             events: RefCell::default(),
             newest: watch::Sender::new(0),
             published_bytes: Cell::new(0),
-            clock_events: RefCell::default(),
+            clocks: RefCell::new(MountClocks::new(Instant::now().into_std())),
+            compared: Cell::default(),
         }
     }
 
@@ -122,7 +132,9 @@ impl EventLog {
                 let now = MountSnapshot { stream: Arc::clone(stream), listeners };
                 let name = entry.name.as_str();
                 match snapshots.get(name) {
-                    None => self.publish("up", &MountStatus::of(entry, stream)),
+                    None => {
+                        self.publish("up", &self.status_of(entry, stream));
+                    }
                     Some(before) if *before == now => continue,
                     Some(before) => self.publish_changes(entry, before, &now),
                 }
@@ -160,7 +172,7 @@ impl EventLog {
             ) != (&stream.codec, &stream.source.description, stream.source.connected.wall);
         if is_replaced {
             // Another source or another stream: any field may have changed.
-            self.publish("up", &MountStatus::of(entry, stream));
+            self.publish("up", &self.status_of(entry, stream));
         } else if before.stream.tags != stream.tags {
             let tags = &stream.tags;
             let (title, artist) = (tags.title.as_deref(), tags.artist.as_deref());
@@ -175,39 +187,45 @@ impl EventLog {
         }
     }
 
-    /// Adds an event to the log and wakes all subscribers.
-    fn publish(&self, kind: &str, data: &impl Serialize) {
+    /// Adds an event to the log and wakes all subscribers. Returns the event's length in bytes.
+    fn publish(&self, kind: &str, data: &impl Serialize) -> usize {
         let number = *self.newest.borrow() + 1;
         let mut events = self.events.borrow_mut();
         if events.len() >= MAX_STORED_EVENTS {
             events.pop_front();
         }
         let text = encode(Some((self.epoch, number)), kind, data);
-        let bytes = self.published_bytes.get().saturating_add(text.len() as u64);
-        self.published_bytes.set(bytes);
+        let length = text.len();
+        self.published_bytes.set(self.published_bytes.get().saturating_add(length as u64));
         events.push_back(StoredEvent { number, text });
         drop(events);
         self.newest.send_replace(number);
+        length
     }
 
-    /// Clock events of all mounts, shared by subscribers whose ticks are close together. They begin
-    /// with a comment, so that something is sent even if there are no mounts.
-    fn clock_events(&self, table: &MountTable) -> Bytes {
-        let mut cached = self.clock_events.borrow_mut();
-        let recent = cached.as_ref().filter(|(at, _)| at.elapsed() < CLOCK_INTERVAL / 4);
-        if let Some((_, events)) = recent {
-            return events.clone();
+    /// Compares the clocks of all mounts with what subscribers know, and publishes the changes.
+    fn compare_clocks(&self, table: &MountTable) {
+        let now = Instant::now();
+        // Once for all subscribers whose ticks are close together.
+        let earlier = self.compared.get().filter(|then| now < *then + TIME_INTERVAL / 2);
+        if earlier.is_some() {
+            return;
         }
-        let mut events = Vec::from(&b": still here\n\n"[..]);
-        for (entry, _) in table.public_streams() {
-            if let Some(clock) = StreamClock::of(&entry) {
-                let event = ClockEvent { name: entry.name.as_str(), clock };
-                events.extend(encode(None, "clock", &event));
-            }
-        }
-        let events = Bytes::from(events);
-        *cached = Some((Instant::now(), events.clone()));
-        events
+        self.compared.set(Some(now));
+        let mounts = table.public_streams();
+        let samples: Vec<_> =
+            mounts.iter().filter_map(|(entry, stream)| sample_of(entry, stream)).collect();
+        self.clocks.borrow_mut().sample(&samples, now.into_std(), |name, clock| {
+            self.publish("clock", &ClockEvent { name, clock })
+        });
+    }
+
+    /// The state of a mount, with the clock that its subscribers know.
+    fn status_of(&self, entry: &Arc<MountEntry>, stream: &StreamInfo) -> MountStatus {
+        let mut status = MountStatus::of(entry, stream);
+        let sample = sample_of(entry, stream);
+        status.clock = sample.map(|sample| self.clocks.borrow().promptest(&sample));
+        status
     }
 
     /// Adds a subscriber. It continues after the event `last_event_id`, if the log still has all
@@ -239,8 +257,8 @@ impl EventLog {
         subscriber: &mut Subscriber,
         table: &MountTable,
     ) -> Result<(), Disconnected> {
-        let mut clock = interval(CLOCK_INTERVAL);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks = interval(TIME_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next = subscriber.last_received.map(|number| number + 1);
         loop {
             match next.and_then(|number| self.event(number)) {
@@ -250,10 +268,15 @@ impl EventLog {
                 }
                 Some(LoggedEvent::Future) => tokio::select! {
                     changed = subscriber.newest.changed() => changed.map_err(|_| Disconnected)?,
-                    _ = clock.tick() => subscriber.send(self.clock_events(table)).await?,
+                    _ = ticks.tick() => {
+                        self.compare_clocks(table);
+                        subscriber.send(time_event()).await?;
+                    }
                 },
                 // A new subscriber, or one whose next event is no longer in the log.
                 None => {
+                    // Before the list, which has all clocks, so that it is not followed by them.
+                    self.compare_clocks(table);
                     let newest = *self.newest.borrow();
                     self.send_all_mounts(subscriber, newest, table).await?;
                     next = Some(newest + 1);
@@ -290,8 +313,7 @@ impl EventLog {
         for (entry, stream) in mounts {
             let Some(entry) = entry.upgrade() else { continue };
             let comma = if std::mem::take(&mut first) { "" } else { "," };
-            let mount =
-                serde_json::to_string(&MountStatus::of(&entry, &stream)).unwrap_or_default();
+            let mount = serde_json::to_string(&self.status_of(&entry, &stream)).unwrap_or_default();
             drop(entry);
             subscriber.send(format!("{comma}{mount}").into()).await?;
         }
@@ -330,6 +352,18 @@ impl Subscriber {
     async fn send(&mut self, text: Bytes) -> Result<(), Disconnected> {
         self.sender.send_data(text).await.map_err(|_| Disconnected)
     }
+}
+
+/// The present clock of a mount's stream; `None` before its first page.
+fn sample_of<'e>(entry: &'e MountEntry, stream: &StreamInfo) -> Option<ClockSample<'e>> {
+    let clock = StreamClock::of(entry)?;
+    Some(ClockSample { name: entry.name.as_str(), clock, rate: stream.codec.granules_per_second() })
+}
+
+/// The event `time`, to which clients relate the times of clocks.
+fn time_event() -> Bytes {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    encode(None, "time", &TimeEvent { unix_ms: now.as_millis() as u64 })
 }
 
 /// Encodes an event. JSON contains no line breaks, so `data` fits into one `data:` line.

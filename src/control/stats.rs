@@ -21,7 +21,7 @@ pub(super) fn stats(
 ) -> String {
     let listeners: usize = mounts.iter().map(|(entry, _)| entry.listeners.taken()).sum();
     let (server_start, server_start_iso8601) = icecast_dates(station.since);
-    Xml::document("icestats", |xml| {
+    Xml::document("icestats", &[], |xml| {
         xml.value("admin", &station.settings.admin);
         xml.value("client_connections", totals.requests.get());
         xml.value("clients", listeners + mounts.len());
@@ -99,7 +99,7 @@ fn source(xml: &mut Xml, station: &Station, entry: &MountEntry, stream: &StreamI
 
 /// `/admin/listmounts`: all mounts that have a stream.
 pub(super) fn mounts(mounts: &[MountAndStream]) -> String {
-    Xml::document("icestats", |xml| {
+    Xml::document("icestats", &[], |xml| {
         for (entry, stream) in mounts {
             xml.element("source", &[("mount", entry.name.as_str())], |xml| {
                 xml.value("fallback", "");
@@ -139,7 +139,7 @@ fn client(xml: &mut Xml, listener: &ListenerInfo) {
 
 /// The result of a command.
 pub(super) fn response(message: &str, succeeded: bool) -> String {
-    Xml::document("iceresponse", |xml| {
+    Xml::document("iceresponse", &[], |xml| {
         xml.value("message", message);
         xml.value("return", u8::from(succeeded));
     })

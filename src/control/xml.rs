@@ -12,9 +12,13 @@ pub(super) struct Xml(String);
 
 impl Xml {
     /// Writes a document with the root element `name`, whose content `write_content` writes.
-    pub(super) fn document(name: &str, write_content: impl FnOnce(&mut Self)) -> String {
+    pub(super) fn document(
+        name: &str,
+        attributes: &[(&str, &str)],
+        write_content: impl FnOnce(&mut Self),
+    ) -> String {
         let mut xml = Self(String::from("<?xml version=\"1.0\"?>\n"));
-        xml.element(name, &[], write_content);
+        xml.element(name, attributes, write_content);
         xml.0
     }
 
@@ -23,7 +27,7 @@ impl Xml {
         name: &str,
         write_content: impl FnOnce(&mut Self),
     ) -> (String, String) {
-        let document = Self::document(name, write_content);
+        let document = Self::document(name, &[], write_content);
         let (before, after) = document.split_once(PLACEHOLDER).unwrap_or((&document, ""));
         (before.to_owned(), after.to_owned())
     }
@@ -80,7 +84,7 @@ mod tests {
     #[test]
     fn hostile_text_cannot_change_the_structure() {
         let hostile = "\"><script>&]]>\u{0}\u{b}\u{fffe}\u{ffff}🦉";
-        let text = Xml::document("a", |xml| {
+        let text = Xml::document("a", &[], |xml| {
             xml.element("b", &[("c", hostile)], |xml| xml.value("d", hostile));
         });
         let mut reader = Reader::from_str(&text);

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::client_addr::ClientAddr;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, elements, forwarded_parameter};
 
 /// Finds the client behind `peer`: walks the forwarding fields from the right, skips trusted
 /// proxies, and returns the first address that is not trusted.
@@ -18,14 +18,12 @@ pub fn client_of(peer: IpAddr, head: &RequestHead, trusted: &[IpNet]) -> ClientA
     let trusts = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let peer = peer.to_canonical();
     if !trusts(&peer) {
-        return ClientAddr { address: peer, is_proxy: false, behind_proxy: false };
+        return ClientAddr { address: peer, is_proxy: false, proxies: 0 };
     }
     let first_untrusted = |name, parse: fn(&str) -> Option<IpAddr>| {
-        // Split as bytes, because entries that the client sent need not be UTF-8.
-        let hops = head.values(name).rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
-        let mut hops = hops.map(|hop| std::str::from_utf8(hop).ok().and_then(parse));
         // Stops at a hop that cannot be parsed: the entries before it are not trustworthy.
-        hops.find(|hop| hop.as_ref().is_none_or(|address| !trusts(address))).flatten()
+        let mut hops = elements(head, name).map(parse).enumerate();
+        hops.find(|(_, hop)| hop.as_ref().is_none_or(|address| !trusts(address)))
     };
     let has_x_forwarded_for = head.values("x-forwarded-for").next().is_some();
     let client = if has_x_forwarded_for {
@@ -33,14 +31,18 @@ pub fn client_of(peer: IpAddr, head: &RequestHead, trusted: &[IpNet]) -> ClientA
     } else {
         first_untrusted("forwarded", parse_forwarded)
     };
-    ClientAddr { address: client.unwrap_or(peer), is_proxy: client.is_none(), behind_proxy: true }
+    // Each trusted hop before the client is one more proxy.
+    let (trusted_hops, client) = client.unwrap_or_default();
+    ClientAddr {
+        address: client.unwrap_or(peer),
+        is_proxy: client.is_none(),
+        proxies: trusted_hops.saturating_add(1),
+    }
 }
 
 /// Parses the `for=` parameter of one element of `Forwarded` (RFC 7239, section 5.2).
 fn parse_forwarded(element: &str) -> Option<IpAddr> {
-    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let (_, node) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
-    parse_address(node.trim_matches('"'))
+    parse_address(forwarded_parameter(element, "for")?)
 }
 
 /// Parses an address, with or without brackets, with or without a port.
@@ -64,6 +66,21 @@ mod tests {
         let trusted = ["10.89.0.0/16".parse().unwrap(), "::1/128".parse().unwrap()];
         let client = client_of(peer.parse().unwrap(), &head, &trusted);
         (client.address.to_string(), client.is_proxy)
+    }
+
+    #[test]
+    fn proxies_are_counted_up_to_the_client() {
+        let trusted = ["10.89.0.0/16".parse().unwrap()];
+        let proxies = |peer: &str, fields: &str| {
+            let mut text = format!("GET / HTTP/1.1\r\n{fields}\r\n").into_bytes();
+            let head = RequestHead::take(&mut text).unwrap().unwrap();
+            client_of(peer.parse().unwrap(), &head, &trusted).proxies
+        };
+        let forwarded = "X-Forwarded-For: 6.6.6.6, 192.0.2.1, 10.89.0.7\r\n";
+        assert_eq!(proxies("10.89.0.2", forwarded), 2);
+        assert_eq!(proxies("192.0.2.9", forwarded), 0, "an untrusted peer");
+        assert_eq!(proxies("10.89.0.2", "X-Forwarded-For: 192.0.2.1\r\n"), 1);
+        assert_eq!(proxies("10.89.0.2", ""), 1);
     }
 
     fn client(address: &str) -> (String, bool) {

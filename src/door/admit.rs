@@ -22,6 +22,7 @@ use crate::http::Reply;
 use crate::listener::{ListenerSession, Player, Service};
 use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
 use crate::quota::{Permit, Quota};
+use crate::source::empty_body_reply;
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,7 +96,7 @@ impl Admittance {
         permit: &mut Option<Permit>,
     ) -> Result<(), Reply> {
         let (limits, client) = (&request.settings.limits, request.client);
-        if client.behind_proxy {
+        if client.behind_proxy() {
             // The previous request on this connection may have come from another client.
             *permit = None;
         }
@@ -108,7 +109,7 @@ impl Admittance {
     /// Checks the login of a source and reserves its mount.
     ///
     /// # Errors
-    /// The reply to send if the login is wrong or `limits.sources` is reached.
+    /// The reply to send if the login is wrong, the body is empty or `limits.sources` is reached.
     pub(super) async fn admit_source(
         &self,
         request: &Request,
@@ -125,6 +126,9 @@ impl Admittance {
             authorization: request.head.field("authorization"),
         };
         self.guards.sources.admit(&[login], &[shared, admin], attempt)?;
+        if source.framing.is_done() {
+            return Err(empty_body_reply());
+        }
         let entry = self.table.find_in_use(&source.name);
         if let Some(wait) = entry.and_then(|entry| entry.protection()) {
             let sentence = "Other encoders have taken this mount from each other, and one of them \

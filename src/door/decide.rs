@@ -13,6 +13,11 @@ use crate::routes::{MOUNT_METHODS, Methods, Route};
 use crate::source::{BodyFraming, ResponseTiming};
 use crate::units;
 
+/// Request fields that pages of other origins may send. Players and libraries add several of them
+/// although they have no effect here; a browser refuses the whole request if one is not listed.
+const CORS_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Icy-MetaData, \
+                           Last-Event-ID, Pragma, Range, X-Requested-With";
+
 /// Which part of the server handles a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Decision {
@@ -114,7 +119,7 @@ fn options(target: &RequestTarget) -> Reply {
     }
     reply
         .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-        .with("Access-Control-Allow-Headers", "Authorization, Icy-MetaData, Last-Event-ID, Range")
+        .with("Access-Control-Allow-Headers", CORS_FIELDS)
         .with("Access-Control-Max-Age", "86400")
 }
 
@@ -250,6 +255,27 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_preflight_allows_the_fields_that_players_add() {
+        let Decision::Reply(reply) = decided("OPTIONS /m") else { panic!() };
+        let allowed = reply.fields.iter().find(|(name, _)| *name == "Access-Control-Allow-Headers");
+        let allowed: Vec<_> = allowed.unwrap().1.split(", ").collect();
+        for field in [
+            "Authorization",
+            "Cache-Control",
+            "Content-Type",
+            "Icy-MetaData",
+            "Last-Event-ID",
+            "Pragma",
+            "Range",
+            "X-Requested-With",
+        ] {
+            assert!(allowed.contains(&field), "{field}: {allowed:?}");
+        }
+        let Decision::Reply(reply) = decided("OPTIONS /admin/stats") else { panic!() };
+        assert!(reply.fields.iter().all(|(name, _)| !name.starts_with("Access-Control")));
     }
 
     #[test]

@@ -73,8 +73,12 @@ impl Request {
     /// that a push has none: old encoders send it to learn whether they must log in.
     pub(super) fn keeps_connection(&self) -> bool {
         let is_read = matches!(self.head.method(), "GET" | "HEAD" | "OPTIONS");
-        let has_no_body = is_read || self.head.values("content-length").next().is_some();
-        self.head.keeps_connection() && has_no_body && self.framing == Ok(BodyFraming::Raw)
+        let has_no_body = match &self.framing {
+            Ok(BodyFraming::Raw) => is_read || self.head.values("content-length").next().is_some(),
+            Ok(framing) => framing.is_done(),
+            Err(_) => false,
+        };
+        self.head.keeps_connection() && has_no_body
     }
 
     /// Serializes a reply to this request.
@@ -84,8 +88,8 @@ impl Request {
     }
 }
 
-/// Determines the framing of the body (RFC 9112, section 6.3). `Content-Length: 0` is ignored,
-/// because some encoders send it with a body of unknown length.
+/// Determines the framing of the body (RFC 9112, section 6.3). `Content-Length: 0` of `SOURCE` is
+/// ignored, because some encoders send it with a body of unknown length.
 fn framing_of(head: &RequestHead) -> Result<BodyFraming, Reply> {
     let bad = |sentence| Err(Reply::new(400, sentence));
     let mut codings = head.values("transfer-encoding");
@@ -100,7 +104,8 @@ fn framing_of(head: &RequestHead) -> Result<BodyFraming, Reply> {
             Ok(BodyFraming::CHUNKED)
         }
         (Some(_), None) => bad("The only supported transfer coding is chunked."),
-        (None, None | Some(0)) => Ok(BodyFraming::Raw),
+        (None, None) => Ok(BodyFraming::Raw),
+        (None, Some(0)) if head.method() == "SOURCE" => Ok(BodyFraming::Raw),
         (None, Some(length)) => Ok(BodyFraming::Length(length)),
     }
 }
@@ -149,7 +154,7 @@ pub(super) mod tests {
     fn ambiguous_body_framing_is_refused() {
         for (fields, expected) in [
             ("", Ok(BodyFraming::Raw)),
-            ("Content-Length: 0\r\n", Ok(BodyFraming::Raw)),
+            ("Content-Length: 0\r\n", Ok(BodyFraming::Length(0))),
             ("Content-Length: 5\r\n", Ok(BodyFraming::Length(5))),
             ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok(BodyFraming::Length(5))),
             ("Content-Length: 5, 5\r\n", Ok(BodyFraming::Length(5))),

@@ -2,11 +2,13 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod forwarded;
 mod head;
 mod target;
 
 use std::fmt::Write;
 
+pub use forwarded::{elements, forwarded_parameter};
 pub use head::{HEAD_INDEX_MEMORY, MAX_FIELDS, RequestHead};
 pub use target::{RequestTarget, parameter, redacted_path, redacted_target};
 
@@ -34,12 +36,14 @@ pub struct Reply {
     pub sentence: String,
     /// Additional header fields.
     pub fields: Vec<(&'static str, String)>,
+    /// Whether the log line about a refusal is a warning, because the operator has to act.
+    pub is_warning: bool,
 }
 
 impl Reply {
     /// Creates a reply without additional header fields.
     pub fn new(status: u16, sentence: impl Into<String>) -> Self {
-        Self { status, sentence: sentence.into(), fields: Vec::new() }
+        Self { status, sentence: sentence.into(), fields: Vec::new(), is_warning: false }
     }
 
     /// Adds a header field.
@@ -47,6 +51,12 @@ impl Reply {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
+    }
+
+    /// Makes the log line about this refusal a warning.
+    #[must_use]
+    pub fn as_warning(self) -> Self {
+        Self { is_warning: true, ..self }
     }
 
     /// Serializes the reply. `keep` states whether the connection stays open. `with_body` is false

@@ -12,7 +12,7 @@ pub fn head(stream: &StreamInfo) -> Vec<u8> {
     let mut head = format!(
         "HTTP/1.0 200 OK\r\nServer: {SERVER}\r\nConnection: Close\r\nDate: {}\r\n\
          Content-Type: audio/ogg\r\nCache-Control: no-cache, no-store\r\n\
-         Expires: Mon, 26 Jul 1997 05:00:00 GMT\r\nPragma: no-cache\r\n\
+         Expires: Mon, 26 Jul 1997 05:00:00 GMT\r\nPragma: no-cache\r\nX-Accel-Buffering: no\r\n\
          Accept-Ranges: none\r\nAccess-Control-Allow-Origin: *\r\n\
          Access-Control-Expose-Headers: *\r\nX-Content-Type-Options: nosniff\r\n",
         date()

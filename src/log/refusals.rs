@@ -11,5 +11,9 @@ use crate::text::sanitize;
 /// proxy, `path` the path as [`redacted_path`](crate::http::redacted_path) returns it.
 pub fn log(peer: impl Display, client: IpAddr, path: &str, reply: &Reply) {
     let (path, status, reason) = (sanitize(path), reply.status, sanitize(&reply.sentence));
-    journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");
+    if reply.is_warning {
+        journal!(warn, REFUSED, %peer, %client, path, status, reason, "request refused");
+    } else {
+        journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");
+    }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 pub const MAX_NAME: usize = 255;
 
 /// First path segments that the server uses for its own pages.
-const RESERVED: [&str; 7] = ["admin", "api", "embed", "healthz", "metrics", "static", "web"];
+const RESERVED: [&str; 9] =
+    ["admin", "api", "embed", "favicon.ico", "healthz", "metrics", "robots.txt", "static", "web"];
 
 /// A valid, percent-decoded path such as `/mic-ultramic.opus`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

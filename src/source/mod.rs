@@ -46,6 +46,16 @@ const FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(500);
 const PACE_DIVISOR: usize = 4;
 const PACE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Why an upload may be empty although its encoder sends audio, and what to do.
+const PROXY_ADVICE: &str = "a proxy on the way takes an upload without a length for empty; push in \
+                            chunks, with FFmpeg's -method PUT -chunked_post 1 to an http:// URL, \
+                            or to this server directly";
+
+/// The reply to a source whose framing says that its body is empty.
+pub fn empty_body_reply() -> Reply {
+    Reply::new(400, format!("Refused: {}.", SourceEnd::Empty)).as_warning()
+}
+
 /// A source that the door has admitted.
 #[derive(Debug)]
 pub struct SourceConnection {
@@ -89,6 +99,10 @@ enum SourceEnd {
     TakenOver,
     #[error("an administrator disconnected the source")]
     Evicted,
+    #[error("the source sent an empty body: {PROXY_ADVICE}")]
+    Empty,
+    #[error("the source sent nothing for {} s: {PROXY_ADVICE}", .0.as_secs_f32())]
+    Silent(Duration),
     #[error("the source sent nothing for {} s", .0.as_secs_f32())]
     TimedOut(Duration),
     #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis")]
@@ -136,6 +150,11 @@ pub async fn serve(
         end = reader.run(&mut claim, &mut heartbeat) => end,
     };
     drop((claim, heartbeat));
+    let end = match end {
+        SourceEnd::Disconnected | SourceEnd::Complete if reader.bytes == 0 => SourceEnd::Empty,
+        SourceEnd::TimedOut(timeout) if reader.bytes == 0 => SourceEnd::Silent(timeout),
+        end => end,
+    };
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (reader.bytes, reader.damaged_bytes);
     match &end {
@@ -401,8 +420,8 @@ async fn send_final_response(socket: TcpStream, body: BodyFraming, end: &SourceE
             return;
         }
         SourceEnd::Complete => 200,
-        SourceEnd::TimedOut(_) => 408,
-        SourceEnd::BrokenBody(_) => 400,
+        SourceEnd::TimedOut(_) | SourceEnd::Silent(_) => 408,
+        SourceEnd::Empty | SourceEnd::BrokenBody(_) => 400,
         SourceEnd::NotOgg(_) | SourceEnd::Refused(_) | SourceEnd::NoUsablePage => 415,
     };
     let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { LiveClock } from "../../src/web/model/clock.js";
+import { LiveClock, ServerTime } from "../../src/web/model/clock.js";
 import { History } from "../../src/web/model/history.js";
 import { recall, remember } from "../../src/web/model/preferences.js";
 import * as mp4 from "../../src/web/media/mp4.js";
@@ -155,15 +155,20 @@ test("on a bad link the buffer grows until it suffices, and shrinks when the lin
   assert.ok(behind.at(-1) < 0.3, `${behind.at(-1)}`);
 });
 
-test("the clock uses the promptest event, and starts again for another stream", () => {
-  const clock = new LiveClock();
+test("the clock uses the promptest event, and starts again when the server's clock is set or the stream is another", () => {
+  const time = new ServerTime();
+  const clock = new LiveClock(time);
   assert.equal(clock.live(0), null);
-  clock.heard(48_000, 1_000_000, 5_000);
-  clock.heard(96_000, 1_001_000, 6_400); // held up by 0.4 s
-  assert.equal(clock.live(7_000), 3 * 48_000);
-  assert.equal(clock.wall(48_000), 1_000_000);
-  clock.heard(9_600_000, 2_000_000, 8_000);
+  clock.heard(48_000, 1_000_000);
+  assert.deepEqual([clock.live(0), clock.wall(48_000)], [null, 1_000_000]);
+  time.heard(1_000_000, 5_000);
+  time.heard(1_002_000, 7_400); // held up by 0.4 s
+  assert.equal(clock.live(8_000), 4 * 48_000);
+  assert.equal(clock.live(68_000), 64 * 48_000, "no other event is needed");
+  clock.heard(9_600_000, 1_003_000);
   assert.equal(clock.live(8_000), 9_600_000);
+  time.heard(2_000_000, 9_000);
+  assert.equal(time.at(9_000), 2_000_000);
 });
 
 test("frequencies and labels agree on both axes", () => {

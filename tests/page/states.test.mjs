@@ -148,10 +148,17 @@ test("a connection on which nothing comes is given up, and the page says so", (c
   assert.equal(page.panel.message, "The server does not respond. Trying again …");
   context.mock.timers.tick(500);
   assert.notEqual(source, first, "it connects again");
-  EVENTS.up(page);
-  EVENTS.list(page);
-  assert.ok(page.mounts.online && page.panel.enabled);
-  // Clock events are missing now, although there is a microphone.
-  context.mock.timers.tick(8_000);
-  assert.equal(page.mounts.online, false);
+  for (const onAir of [true, false]) {
+    page.onAir = onAir;
+    EVENTS.list(page);
+    for (let i = 0; i < 10; i += 1) {
+      context.mock.timers.tick(2_000);
+      page.tell("time", { unix_ms: 1_700_000_000_000 });
+    }
+    assert.ok(page.mounts.online && page.panel.enabled === onAir);
+    // The server's time is missing now.
+    context.mock.timers.tick(8_000);
+    assert.equal(page.mounts.online, false);
+    context.mock.timers.tick(500);
+  }
 });

@@ -165,6 +165,10 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     assert_eq!(code, Some(0), "{url}");
     let link = url.trim().strip_prefix("https://birds.example/stream").unwrap();
     assert_eq!(status(&server, link, ""), 200);
+    // A playlist for the link has the link.
+    let playlist = get(&server, &link.replace("/token?", "/token.m3u?")).text();
+    let listed = playlist.lines().last().unwrap().strip_prefix("http://x").unwrap();
+    assert_eq!((listed, status(&server, listed, "")), (link, 200));
     assert_eq!(status(&server, &link.replace("/token", "/password"), ""), 403);
     assert_eq!(status(&server, &link.replace("expires=1", "expires=2"), ""), 403);
     for (wrong, said) in [

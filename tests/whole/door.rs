@@ -49,6 +49,7 @@ fn every_refusal_has_a_status_a_sentence_and_a_log_line() {
             "fields of this request disagree",
         ),
         (&format!("PUT /m HTTP/1.1\r\n{login}Transfer-Encoding: gzip\r\n\r\n"), 400, "chunked"),
+        (&format!("PUT /m HTTP/1.1\r\n{login}Content-Length: 0\r\n\r\n"), 400, "empty body"),
     ] {
         refused(&server, sent, status, says);
     }

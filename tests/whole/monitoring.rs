@@ -91,7 +91,8 @@ tests:
       - { series: 'silvacast_memory_ceiling_bytes{instance="b"}', values: '100x30' }
       - { series: 'silvacast_journal_dropped_lines_total{instance="a"}', values: '0+0x30' }
       - { series: 'silvacast_journal_dropped_lines_total{instance="b"}', values: '0+6x30' }
-      - { series: 'silvacast_refused_requests_total{instance="a",status="404"}', values: '0+6x30' }
+      - { series: 'silvacast_refused_requests_total{instance="a",status="404"}', values: '0+600x30' }
+      - { series: 'silvacast_refused_requests_total{instance="a",status="401"}', values: '0+6x30' }
       - { series: 'silvacast_refused_requests_total{instance="b",status="401"}', values: '0+60x30' }
     promql_expr_test:
       - expr: ALERTS{alertstate="firing"}

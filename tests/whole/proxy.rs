@@ -1,73 +1,57 @@
-//! Debian's Caddy in front of the server, as on a station: it forwards requests below `/stream` with that prefix.
+//! The server behind a proxy: behind Caddy as on a station, which forwards requests below `/stream` with that prefix, and
+//! behind nginx and Caddy with and without it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::client::{
     Answer, Listener, Server, Source, admin, connect, connect_from, exchange, get_with, login,
-    login_as, read_head, try_connect,
+    login_as, read_head,
 };
 use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
 use crate::ogg;
 use crate::players::{OPUS, ffmpeg_source, finish};
-use crate::port::Port;
-use crate::process::Running;
-use crate::wait::{PATIENCE, until, until_received, when};
+use crate::proxies::Proxy;
+use crate::wait::{PATIENCE, until_received, when};
 
 /// Clients' addresses; none of them is the proxy's.
 const ANNA: [u8; 4] = [127, 0, 0, 2];
 const BERT: [u8; 4] = [127, 0, 0, 3];
 
-/// A running Caddy; killed when dropped.
-struct Caddy {
-    process: Running,
-    port: Port,
-    _home: TempDir,
-}
-
-impl Server for Caddy {
-    fn port(&self) -> u16 {
-        self.port.number()
-    }
-}
-
-impl Caddy {
-    fn before(server: &Daemon) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let port = Port::reserve();
-        let file = home.path().join("Caddyfile");
-        let text = format!(
-            "{{\n admin off\n auto_https off\n}}\nhttp://:{} {{\n bind 127.0.0.1\n \
-             handle /stream/* {{\n  reverse_proxy 127.0.0.1:{}\n }}\n}}\n",
-            port.number(),
-            server.port
-        );
-        fs::write(&file, text).unwrap();
-        let mut command = Command::new("caddy");
-        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
-        for folder in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
-            command.env(folder, home.path());
-        }
-        let process = Running::start_quietly(&mut command);
-        let mut caddy = Self { process, port, _home: home };
-        until("Caddy to listen", PATIENCE, || {
-            assert!(caddy.process.is_running(), "caddy has ended");
-            try_connect(&caddy)
-        });
-        caddy
-    }
-}
-
 /// The proxy, and a server that trusts it.
-fn station(sections: &str) -> (Daemon, Caddy) {
-    let top = "path_prefix = \"/stream\"\ntrusted_proxies = [\"127.0.0.1\"]";
-    let server = Daemon::with(top, sections);
-    let caddy = Caddy::before(&server);
+fn station(sections: &str) -> (Daemon, Proxy) {
+    let server = Daemon::with(&format!("{KEPT}{TRUSTED}"), sections);
+    let caddy = Proxy::caddy(&server, CADDY);
     (server, caddy)
+}
+
+const TRUSTED: &str = "trusted_proxies = [\"127.0.0.1\"]";
+const KEPT: &str = "path_prefix = \"/stream\"\n";
+const CADDY: &str = "handle /stream/* {\n reverse_proxy UPSTREAM\n }";
+const CADDY_STRIPPING: &str = "handle_path /stream/* {\n reverse_proxy UPSTREAM {\n \
+                               header_up X-Forwarded-Prefix /stream\n }\n }";
+const NGINX: &str = "location /stream/ {\n proxy_pass http://UPSTREAM;\n \
+                     proxy_set_header Host $http_host;\n \
+                     proxy_set_header X-Forwarded-For $remote_addr;\n }";
+const NGINX_STRIPPING: &str = "location /stream/ {\n proxy_pass http://UPSTREAM/;\n \
+     proxy_set_header Forwarded \"for=$remote_addr;host=\\\"$http_host\\\";proto=https\";\n \
+     proxy_set_header X-Forwarded-Prefix /stream;\n }";
+
+/// Each way to forward `/stream`: its name, the scheme that the proxy states, a server and a proxy.
+fn every_proxy(sections: &str) -> Vec<(&'static str, &'static str, Daemon, Proxy)> {
+    let start = |name, scheme, top: &str, proxy: fn(&Daemon, &str) -> Proxy, directives| {
+        let server = Daemon::with(&format!("{top}{TRUSTED}"), sections);
+        let proxy = proxy(&server, directives);
+        (name, scheme, server, proxy)
+    };
+    vec![
+        start("Caddy", "http", KEPT, Proxy::caddy, CADDY),
+        start("Caddy, stripping", "http", "", Proxy::caddy, CADDY_STRIPPING),
+        start("nginx", "http", KEPT, Proxy::nginx, NGINX),
+        start("nginx, stripping", "https", "", Proxy::nginx, NGINX_STRIPPING),
+    ]
 }
 
 /// One request from an address, with the host name by which clients know the station.
@@ -95,8 +79,6 @@ fn documents_have_the_urls_that_clients_outside_use() {
     let status = ask(ANNA, &caddy, "/stream/status-json.xsl", "");
     let status: Value = serde_json::from_slice(&status.body).unwrap();
     assert_eq!(status["icestats"]["source"]["listenurl"], url);
-    let playlist = ask(ANNA, &caddy, "/stream/mic%20a.opus.m3u", "");
-    assert!(playlist.text().contains(&format!("\r\n{url}\r\n")), "{}", playlist.text());
     let stats = ask(ANNA, &caddy, "/stream/admin/stats", &admin());
     assert!(stats.text().contains(&format!("<listenurl>{url}</listenurl>")), "{}", stats.text());
     assert_eq!(ask(ANNA, &caddy, "/stream/admin/stats", "").status, 401);
@@ -112,19 +94,80 @@ fn documents_have_the_urls_that_clients_outside_use() {
 }
 
 #[test]
-fn audio_flows_page_by_page() {
-    let (server, caddy) = station("");
-    let mut source = Source::connect(&server, "/m", 1);
-    source.send(1, 100);
-    // Each page arrives before the next one is sent.
-    let mut listener = listen(ANNA, &caddy, "/stream/m", "");
-    listener.headers();
-    assert_eq!(listener.number(), 0);
-    for number in 1..50 {
-        source.send(1, 100);
-        assert_eq!(listener.number(), number);
+fn every_url_leads_back_through_the_proxy_with_what_the_client_presented() {
+    const TOKEN: &str = "0123456789abcdef+token";
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    std::fs::write(&tokens, format!("web:{TOKEN}\n")).unwrap();
+    let sections =
+        format!("[[mount]]\nname = \"/mic *\"\naccess = \"token\"\ntokens_file = {tokens:?}");
+    for (name, scheme, server, proxy) in every_proxy(&sections) {
+        let _source = Source::connect(&server, "/mic%20a.opus", 1);
+        let base = format!("{scheme}://birds.example");
+        let path = "/stream/mic%20a.opus";
+        let text = |target: &str| ask(ANNA, &proxy, target, &admin()).text();
+        let status: Value = serde_json::from_str(&text("/stream/status-json.xsl")).unwrap();
+        assert_eq!(status["icestats"]["source"]["listenurl"], format!("{base}{path}"), "{name}");
+        let stats = text("/stream/admin/stats");
+        assert!(stats.contains(&format!("<listenurl>{base}{path}</listenurl>")), "{name}: {stats}");
+        let query = format!("?burst=0ms&token={TOKEN}");
+        let m3u = text(&format!("{path}.m3u{query}"));
+        let url = m3u.lines().last().unwrap();
+        assert_eq!(url, format!("{base}{path}{query}"), "{name}");
+        let target = url.strip_prefix(&base).unwrap();
+        assert_eq!(listen(ANNA, &proxy, target, "").answer.status, 200, "{name}");
+        let xspf = text(&format!("{path}.xspf{query}"));
+        let location = format!("<location>{}</location>", url.replace('&', "&amp;"));
+        assert!(xspf.contains(&location), "{name}: {xspf}");
     }
-    source.leave();
+}
+
+#[test]
+fn what_one_client_sends_does_not_reach_another() {
+    let (server, caddy) = station("");
+    let _source = Source::connect(&server, "/m", 1);
+    let forged = "X-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: https\r\n\
+                  X-Forwarded-Prefix: /evil\r\nForwarded: host=evil.example;proto=https\r\n";
+    for target in ["/stream/m.m3u", "/stream/m.xspf", "/stream/status-json.xsl"] {
+        let answer = |from, fields: &str| {
+            let direct = ask(from, &server, target, fields);
+            // A cache that obeys either field gives this answer to no other client.
+            assert_eq!(direct.field("cache-control"), Some("no-cache, no-store"), "{target}");
+            let vary = direct.field("vary").unwrap();
+            for field in ["Host", "Forwarded", "-Host", "-Proto", "-Prefix"] {
+                assert!(vary.contains(field), "{target}: {vary}");
+            }
+            direct.text()
+        };
+        let own = answer(BERT, "");
+        assert!(own.contains("http://birds.example/stream/m"), "{target}: {own}");
+        assert_eq!(answer(BERT, forged), own, "of an untrusted peer");
+        ask(ANNA, &caddy, target, forged);
+        assert_eq!(ask(BERT, &caddy, target, "").text(), own);
+    }
+    // Nor where a path without its slash is redirected.
+    let moved = ask(BERT, &server, "/stream?mount=/m", forged);
+    assert_eq!((moved.status, moved.field("location")), (308, Some("/stream/?mount=/m")));
+}
+
+#[test]
+fn audio_flows_page_by_page() {
+    for (name, _, server, proxy) in every_proxy("") {
+        let mut source = Source::connect(&server, "/m", 1);
+        source.send(1, 100);
+        // Each page arrives before the next one is sent.
+        let mut listener = listen(ANNA, &proxy, "/stream/m", "");
+        listener.headers();
+        assert_eq!(listener.number(), 0, "{name}");
+        // nginx buffers a response for a slow client on its disk unless it has this field.
+        let direct = listen(BERT, &server, "/m", "");
+        assert_eq!(direct.answer.field("x-accel-buffering"), Some("no"));
+        for number in 1..50 {
+            source.send(1, 100);
+            assert_eq!(listener.number(), number, "{name}");
+        }
+        source.leave();
+    }
 }
 
 #[test]
@@ -144,8 +187,13 @@ fn a_player_hears_an_encoder_through_it() {
 
 #[test]
 fn events_arrive_when_they_happen() {
-    let (server, caddy) = station("");
-    let mut socket = connect(&caddy);
+    for (_, _, server, proxy) in every_proxy("") {
+        expect_events(&server, &proxy);
+    }
+}
+
+fn expect_events(server: &Daemon, proxy: &Proxy) {
+    let mut socket = connect(proxy);
     write!(socket, "GET /stream/api/v1/events HTTP/1.1\r\nHost: birds.example\r\n\r\n").unwrap();
     let answer = read_head(&mut socket);
     assert_eq!((answer.status, answer.field("content-type")), (200, Some("text/event-stream")));
@@ -160,9 +208,9 @@ fn events_arrive_when_they_happen() {
     };
     // Each event arrives before the next thing happens.
     assert_eq!(next("mounts"), "data: {\"mounts\":[]}");
-    let _source = Source::connect(&server, "/m", 1);
+    let _source = Source::connect(server, "/m", 1);
     assert!(next("up").contains("\"name\":\"/m\""));
-    let listener = listen(ANNA, &caddy, "/stream/m", "");
+    let listener = listen(ANNA, proxy, "/stream/m", "");
     assert!(next("listeners").contains("\"listeners\":1"));
     drop(listener);
     assert!(next("listeners").contains("\"listeners\":0"));

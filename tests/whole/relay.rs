@@ -7,7 +7,7 @@ use crate::client::{
 };
 use crate::daemon::{Daemon, PASSWORD};
 use crate::ogg;
-use crate::wait::{PATIENCE, until_received};
+use crate::wait::{PATIENCE, until_received, when};
 
 #[test]
 fn a_listener_gets_the_headers_then_the_burst_then_live_pages() {
@@ -35,7 +35,7 @@ fn the_burst_is_what_the_listener_asks_for_or_suits_its_player() {
         "",
         "[mount-defaults]\nburst = \"100ms\"\n[[mount]]\nname = \"/auto-*\"\nburst = \"auto\"",
     );
-    let chrome = "User-Agent: Mozilla/5.0 Chrome/156.0\r\n";
+    let browser = "User-Agent: Mozilla/5.0 Test/1.0\r\n";
     let first = |target: &str, fields: &str| {
         let mut listener = Listener::join_with(&server, target, fields);
         listener.headers();
@@ -54,11 +54,43 @@ fn the_burst_is_what_the_listener_asks_for_or_suits_its_player() {
     }
     assert_eq!(first("/a.opus", ""), 595, "the mount's rule: 100 ms");
     assert_eq!(first("/a.opus?burst=1s", ""), 550, "what the listener asked for");
-    assert_eq!(first("/auto-b.opus", chrome), 590, "fetch(): 200 ms");
-    let element = first("/auto-b.opus", &format!("{chrome}Range: bytes=0-\r\n"));
+    assert_eq!(first("/auto-b.opus", browser), 590, "fetch(): 200 ms");
+    let element = first("/auto-b.opus", &format!("{browser}Range: bytes=0-\r\n"));
     let page = ogg::audio(1, 0, 160).len();
     let bytes = (600 - element as usize) * page;
     assert!((32 * 1024..34 * 1024 + page).contains(&bytes), "a media element: {bytes} bytes");
+}
+
+#[test]
+fn quiet_audio_is_filled_up_to_a_block_for_the_media_element_of_a_browser() {
+    let server = Daemon::start();
+    let mut source = Source::connect(&server, "/m", 1);
+    let mut there = Listener::join(&server, "/m?burst=0ms");
+    there.headers();
+    source.send(300, 3);
+    (0..300).for_each(|n| assert_eq!(there.number(), n));
+    for agent in ["Mozilla/5.0 Chrome/156.0", "Mozilla/5.0 Gecko Firefox/153.0"] {
+        let fields = format!("User-Agent: {agent}\r\nRange: bytes=0-\r\n");
+        let mut element = Listener::join_with(&server, "/m", &fields);
+        let (mut scanner, mut audio, mut bytes) = (ogg_splice::Scanner::new(), Vec::new(), 0);
+        until_received("a block of 32 KiB", PATIENCE, || {
+            let n = element.socket.read(scanner.room()).unwrap();
+            scanner.filled(n);
+            bytes += n;
+            while let Some(page) = scanner.next_page() {
+                if page.serial() == 1 && !page.is_first() {
+                    audio.push((page.granule().unwrap_or(0), page.body().len()));
+                }
+            }
+            let is_whole = audio.last().is_some_and(|(granule, _)| *granule == 300 * 960);
+            when(bytes >= 32 * 1024 && is_whole, bytes)
+        });
+        assert_eq!(scanner.take_skipped(), 0);
+        // After the comments, 4 s of audio as it was sent.
+        let granules: Vec<_> = audio.iter().skip(1).map(|(granule, _)| *granule).collect();
+        let wanted: Vec<_> = (101..=300).map(|page| page * 960).collect();
+        assert_eq!(granules, wanted, "{agent}");
+    }
 }
 
 #[test]

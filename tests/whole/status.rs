@@ -89,6 +89,29 @@ fn the_control_plane_closes_and_the_door_sees_every_head() {
 }
 
 #[test]
+fn what_browsers_and_crawlers_look_for_is_there_and_nothing_is_refused() {
+    let server = Daemon::with("path_prefix = \"/stream\"", "");
+    for path in ["/favicon.ico", "/stream/favicon.ico"] {
+        let icon = get(&server, path);
+        assert_eq!((icon.status, icon.field("content-type")), (200, Some("image/svg+xml")));
+        assert!(icon.text().starts_with("<svg "), "{}", icon.text());
+    }
+    let robots = get(&server, "/robots.txt");
+    assert_eq!(
+        (robots.status, robots.field("content-type")),
+        (200, Some("text/plain; charset=utf-8"))
+    );
+    let rules = robots.text();
+    assert!(rules.contains("User-agent: *\n") && rules.contains("\nDisallow: /\n"), "{rules}");
+    let metrics = get(&server, "/metrics").text();
+    let refused = metrics.lines().filter(|line| line.contains("refused_requests_total{"));
+    assert!(refused.clone().count() > 5 && refused.clone().all(|line| line.ends_with(" 0")));
+    // Their paths belong to the server.
+    let push = request(&server, &format!("PUT /robots.txt HTTP/1.1\r\n{}\r\n", login(PASSWORD)));
+    assert_eq!(push.status, 403);
+}
+
+#[test]
 fn a_client_that_shuts_down_its_side_after_the_request_is_answered() {
     let server = Daemon::start();
     let _source = Source::connect(&server, "/m", 1);

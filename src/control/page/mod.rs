@@ -22,7 +22,10 @@ pub(crate) use document::Microphone;
 use negotiation::{accepts_gzip, is_known, tag};
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const FOR_A_DAY: &str = "public, max-age=86400";
 const ASK_AGAIN: &str = "no-cache";
+/// The icon of all pages, which is also the answer to `/favicon.ico`.
+const ICON: &str = "icon.svg";
 
 /// Everything is loaded from this server, documents have no inline scripts or styles, and `$ancestors` may frame them.
 macro_rules! policy {
@@ -69,12 +72,18 @@ pub(crate) fn asset(
         }
         _ => {
             let assets = Assets::get();
-            let (version, name) = split_version(path.strip_prefix("/web/")?);
+            let is_favicon = path == "/favicon.ico";
+            let (version, name) =
+                if is_favicon { (None, ICON) } else { split_version(path.strip_prefix("/web/")?) };
             // A request for another version gets the current file. Documents have paths of their own.
             let asset =
                 assets.find(name).filter(|asset| !asset.content_type.starts_with("text/html"))?;
             let body = if compressed { &asset.gzip } else { &asset.plain };
-            let cache = if version == Some(&assets.version) { FOR_EVER } else { ASK_AGAIN };
+            let cache = match version {
+                Some(version) if version == assets.version => FOR_EVER,
+                _ if is_favicon => FOR_A_DAY,
+                _ => ASK_AGAIN,
+            };
             (body.clone(), asset.content_type, cache, policy!("'self'"))
         }
     };
@@ -148,6 +157,14 @@ mod tests {
         {
             assert!(get(none, &[]).is_none(), "{none}");
         }
+    }
+
+    #[test]
+    fn the_favicon_is_the_icon_of_the_pages() {
+        let (head, icon) = get("/favicon.ico", &[]).unwrap();
+        assert_eq!(head.headers()[CONTENT_TYPE], "image/svg+xml");
+        assert_eq!(head.headers()[CACHE_CONTROL], FOR_A_DAY);
+        assert_eq!(icon, get("/web/icon.svg", &[]).unwrap().1);
     }
 
     #[test]

@@ -1,45 +1,76 @@
 // @ts-check
 // Where live is: which sample of a stream the server has just received.
 //
-// About once a second the server sends its newest granule and its time. How long ago that was is measured with this
-// machine's monotonic clock, as its wall clock may be wrong by minutes. An event that was delayed on its way makes live
-// seem earlier than it is, so the promptest of the last few events counts. Times are in milliseconds.
+// Two facts give it. The server says at which time, by its clock, a stream was at which granule; that changes rarely.
+// And it says every two seconds what its clock shows. How long ago that was is measured with this machine's monotonic
+// clock, as its wall clock may be wrong by minutes. An event that was delayed on its way makes the server's time seem
+// earlier than it is, so the promptest of the last few events counts. Times are in milliseconds.
 
 export const PER_MS = 48;
 
 const KEPT = 10;
-// A larger difference means another stream, not another delay.
+// A larger difference means that the server's clock was set, not another delay.
 const JUMP = 3_000;
 
-export class LiveClock {
+export class ServerTime {
   /** @type {number[]} */
   #leads = [];
-  /** @type {number | null} */
-  #wall = null;
+
+  /**
+   * An event has arrived: the server's clock showed `unix`.
+   *
+   * @param {number} unix
+   * @param {number} now Monotonic.
+   */
+  heard(unix, now) {
+    const lead = unix - now;
+    if (this.#leads.some((other) => Math.abs(other - lead) > JUMP)) this.#leads = [];
+    this.#leads.push(lead);
+    if (this.#leads.length > KEPT) this.#leads.shift();
+  }
+
+  /**
+   * The server's time at `now`, or null before the first event.
+   *
+   * @param {number} now Monotonic.
+   */
+  at(now) {
+    return this.#leads.length === 0 ? null : Math.max(...this.#leads) + now;
+  }
+}
+
+export class LiveClock {
+  #time;
+  /**
+   * The server's time at granule 0, or null before the first event.
+   *
+   * @type {number | null}
+   */
+  #origin = null;
+
+  /** @param {ServerTime} time */
+  constructor(time) {
+    this.#time = time;
+  }
 
   /**
    * An event has arrived: at `unix`, the server's newest sample was `granule`.
    *
    * @param {number} granule
    * @param {number} unix
-   * @param {number} now Monotonic.
    */
-  heard(granule, unix, now) {
-    const lead = granule / PER_MS - now;
-    if (this.#leads.some((other) => Math.abs(other - lead) > JUMP)) this.#leads = [];
-    this.#leads.push(lead);
-    if (this.#leads.length > KEPT) this.#leads.shift();
-    this.#wall = unix - granule / PER_MS;
+  heard(granule, unix) {
+    this.#origin = unix - granule / PER_MS;
   }
 
   /**
-   * The newest sample at `now`, or null before the first event.
+   * The newest sample at `now`, or null before it is known.
    *
-   * @param {number} now
+   * @param {number} now Monotonic.
    */
   live(now) {
-    if (this.#leads.length === 0) return null;
-    return (Math.max(...this.#leads) + now) * PER_MS;
+    const time = this.#time.at(now);
+    return time === null || this.#origin === null ? null : (time - this.#origin) * PER_MS;
   }
 
   /**
@@ -48,6 +79,6 @@ export class LiveClock {
    * @param {number} granule
    */
   wall(granule) {
-    return this.#wall === null ? null : this.#wall + granule / PER_MS;
+    return this.#origin === null ? null : this.#origin + granule / PER_MS;
   }
 }

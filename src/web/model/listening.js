@@ -2,7 +2,8 @@
 // Listening to one microphone at a time: a state machine from the click that starts it to the one that stops it.
 //
 // `state` is one of those in states.js; `change` is dispatched when it changes. Whatever happens, this tries again
-// until it is stopped, or until the server refuses for good.
+// until it is stopped, or until the server refuses for good. A microphone that is not on the air is not asked for again:
+// the server's events say when it is back.
 
 import { canPlay, Player } from "../media/player.js";
 import { Sound } from "../media/sound.js";
@@ -25,6 +26,8 @@ import { STATES } from "./states.js";
 const OPUS_RATE = 48_000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5_000;
+// Between requests for a microphone whose return no event would announce.
+const RARELY = 15_000;
 
 export class Listening extends EventTarget {
   /** @type {Mount | null} */
@@ -54,7 +57,7 @@ export class Listening extends EventTarget {
     this.#mounts = mounts;
     // A microphone that is back is connected to at once.
     mounts.addEventListener("change", () => {
-      if (this.state === "absent" && this.mount && mounts.all.has(this.mount.name)) this.#session?.hurry();
+      if (this.state === "absent" && this.mount && mounts.isOnAir(this.mount.name)) this.#session?.hurry();
     });
   }
 
@@ -151,7 +154,10 @@ export class Listening extends EventTarget {
       element.addEventListener(type, () => {
         if (this.#session) work(this.#session);
       });
-    on("playing", () => this.#enter("playing"));
+    on("playing", (session) => {
+      session.heard = true;
+      this.#enter("playing");
+    });
     on("waiting", () => {
       if (this.state === "playing") this.#enter("waiting");
     });
@@ -167,6 +173,7 @@ export class Listening extends EventTarget {
 
   /** @param {Session} session */
   async #run(session) {
+    const { name } = session.mount;
     let wait = FIRST_WAIT;
     while (!session.over) {
       const begun = performance.now();
@@ -185,11 +192,32 @@ export class Listening extends EventTarget {
           await this.#ask(end.reason, session);
           break;
         default:
+          // The list may be a moment older than the answer.
+          if (end.reason === "absent" && !this.#mounts.isOnAir(name)) break;
           this.#enter(end.reason);
           await session.pause(end.wait * 1000 || wait);
           wait = Math.min(LONGEST_WAIT, wait * 2);
       }
+      const listed = this.#mounts.isOnAir(name);
+      if (!session.over && (listed === false || (end.reason === "absent" && !listed))) {
+        await this.#return(session);
+        wait = FIRST_WAIT;
+      }
     }
+  }
+
+  /**
+   * Waits until the microphone is on the air again.
+   *
+   * @param {Session} session
+   */
+  async #return(session) {
+    const { name } = session.mount;
+    this.#enter("absent");
+    // Without events, or where they leave this microphone out although it was heard, only a request can tell.
+    const isUnannounced = () => !this.#mounts.online || (session.heard && this.#mounts.isOnAir(name) === null);
+    do await session.pause(RARELY);
+    while (!session.over && !this.#mounts.isOnAir(name) && !isUnannounced());
   }
 
   /**
@@ -309,6 +337,8 @@ class Session {
   /** @type {(error: NoSound) => void} */
   #fail = () => {};
   hurry = () => {};
+  /** Whether the microphone has been heard. */
+  heard = false;
 
   /**
    * @param {Mount} mount

@@ -4,7 +4,7 @@
 // The first event of every connection lists all of them, so a new connection makes up for whatever was missed. `change`
 // is dispatched whenever anything is different.
 
-import { LiveClock } from "./clock.js";
+import { LiveClock, ServerTime } from "./clock.js";
 
 /**
  * A microphone, as `/api/v1/mounts` describes it. One that is not on the air has only the required properties.
@@ -22,6 +22,7 @@ import { LiveClock } from "./clock.js";
  * @property {number | null} [bitrate]
  * @property {number} [channels]
  * @property {number} [listeners]
+ * @property {Clock | null} [clock]
  */
 
 /**
@@ -33,10 +34,10 @@ import { LiveClock } from "./clock.js";
 /**
  * Where live is on a mount: the server's newest granule, and the Unix time of that.
  *
- * @typedef {{ name: string, granule: number, unix_ms: number }} ClockEvent
+ * @typedef {{ granule: number, unix_ms: number }} Clock
  */
 
-// Clock events come about once a second. A connection without any is dead, although it was never closed.
+// The server's time comes every two seconds. A connection without it is dead, although it was never closed.
 const SILENCE = 8_000;
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 5_000;
@@ -56,8 +57,15 @@ export class Mounts extends EventTarget {
   online = null;
 
   #url;
+  /**
+   * The names of all mounts that have ever been listed.
+   *
+   * @type {Set<string>}
+   */
+  #seen = new Set();
   /** @type {Map<string, LiveClock>} */
   #clocks = new Map();
+  #time = new ServerTime();
   /** @type {EventSource | null} */
   #source = null;
   #wait = FIRST_WAIT;
@@ -80,10 +88,23 @@ export class Mounts extends EventTarget {
   clock(name) {
     let clock = this.#clocks.get(name);
     if (!clock) {
-      clock = new LiveClock();
+      clock = new LiveClock(this.#time);
       this.#clocks.set(name, clock);
     }
     return clock;
+  }
+
+  /**
+   * Whether a mount is on the air; null if the events cannot say it: the server does not respond, or the mount is not
+   * listed and never was, so it may be a hidden one.
+   *
+   * @param {string} name
+   * @returns {boolean | null}
+   */
+  isOnAir(name) {
+    if (!this.online) return null;
+    if (this.all.has(name)) return true;
+    return this.#seen.has(name) ? false : null;
   }
 
   #connect() {
@@ -97,16 +118,17 @@ export class Mounts extends EventTarget {
     const on = (type, work) =>
       source.addEventListener(type, (event) => {
         work(JSON.parse(event.data));
-        // Without any mount there are no clock events either.
-        this.#watchFor(source, this.all.size > 0);
+        this.#watchFor(source);
       });
     on("mounts", (/** @type {{ mounts: Mount[] }} */ { mounts }) => {
       this.all = new Map(mounts.map((mount) => [mount.name, mount]));
       this.online = true;
       this.#wait = FIRST_WAIT;
+      for (const mount of mounts) this.#setClock(mount.name, mount.clock);
       this.#changed();
     });
     on("up", (/** @type {Mount} */ mount) => {
+      this.#setClock(mount.name, mount.clock);
       this.all.set(mount.name, mount);
       this.all = new Map([...this.all].sort(([a], [b]) => (a < b ? -1 : 1)));
       this.#changed();
@@ -119,12 +141,18 @@ export class Mounts extends EventTarget {
     for (const type of ["gap", "live", "listeners", "title"]) {
       on(type, (/** @type {MountChange} */ change) => this.#update(change));
     }
-    on("clock", (/** @type {ClockEvent} */ { name, granule, unix_ms }) =>
-      this.clock(name).heard(granule, unix_ms, performance.now()),
-    );
+    on("clock", (/** @type {Clock & { name: string }} */ clock) => this.#setClock(clock.name, clock));
+    on("time", (/** @type {{ unix_ms: number }} */ { unix_ms }) => this.#time.heard(unix_ms, performance.now()));
     source.addEventListener("error", () => this.#lost(source));
-    // The list comes at once, also when it is empty.
-    this.#watchFor(source, true);
+    this.#watchFor(source);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Clock | null} [clock]
+   */
+  #setClock(name, clock) {
+    if (clock) this.clock(name).heard(clock.granule, clock.unix_ms);
   }
 
   /** @param {MountChange} change */
@@ -139,11 +167,10 @@ export class Mounts extends EventTarget {
    * Gives the connection up unless something comes in time.
    *
    * @param {EventSource} source
-   * @param {boolean} expected Whether anything has to come.
    */
-  #watchFor(source, expected) {
+  #watchFor(source) {
     clearTimeout(this.#watch);
-    if (expected) this.#watch = setTimeout(() => this.#lost(source), SILENCE);
+    this.#watch = setTimeout(() => this.#lost(source), SILENCE);
   }
 
   // After some responses, such as a proxy's 502, a browser does not reconnect by itself.
@@ -160,6 +187,7 @@ export class Mounts extends EventTarget {
   }
 
   #changed() {
+    for (const name of this.all.keys()) this.#seen.add(name);
     this.dispatchEvent(new Event("change"));
   }
 }
