@@ -10,7 +10,7 @@ use silvacast::config::{Config, Environment, KEYS, Problem, Row};
 use silvacast::mount::Name;
 use tempfile::TempDir;
 
-use crate::readers::readers;
+use crate::fetched::readers;
 
 /// Read when the tests run, so that a change of the table alone can be tried without a build.
 static README: LazyLock<String> = LazyLock::new(|| {

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::client::{Listener, Source, get};
 use crate::daemon::Daemon;
+use crate::fetched::readers;
 use crate::players::finish;
 use crate::process::Run;
-use crate::readers::readers;
 
 const ALERTS: &str = "docs/alerts.yaml";
 const DASHBOARD: &str = "docs/grafana-dashboard.json";

@@ -112,6 +112,11 @@ impl Pen {
         std::fs::read_to_string(self.state.path().join("init")).unwrap().trim().to_owned()
     }
 
+    /// The path outside of the pen of a file in the pen.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.init()))
+    }
+
     /// The process ID outside of the pen of a process in the pen.
     pub(crate) fn outside(&self, process: &str) -> u32 {
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid"));

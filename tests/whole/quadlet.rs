@@ -3,23 +3,24 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 
 use crate::client::{Listener, connect, get, login, read_head, request};
 use crate::daemon::silvacast;
+use crate::fetched::generator;
 use crate::needs::{Need, had, needs};
 use crate::ogg;
-use crate::podman::{Podman, static_binary, target, text};
-use crate::process::{BUILD, Run, Running};
+use crate::podman::{Podman, static_binary, text};
+use crate::process::{Run, Running};
 use crate::wait::{PATIENCE, until, until_received, when};
 
+const NAME: &str = "silvasonic-icecast";
 const PORT: u16 = 8080;
 const SOURCE_PASSWORD: &str = "quadlet-source-secret";
 const ADMIN_PASSWORD: &str = "quadlet-admin-secret";
 
-fn file(name: &str) -> String {
+pub(crate) fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
@@ -90,38 +91,29 @@ fn the_image_s_configuration_is_valid_and_fits_into_its_memory() {
     assert!(total <= limit, "{total} MiB in the worst case, {limit} allowed");
 }
 
-/// Podman's Quadlet generator, if this machine can have it. It is fetched once for all tests.
-fn generator() -> Option<&'static Path> {
-    static GENERATOR: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-quadlet");
-        let mut script = Command::new(script);
-        let output = script.env("CARGO_TARGET_DIR", target()).try_run(BUILD).unwrap();
-        if !output.status.success() {
-            return Err(format!("tests/get-quadlet failed: {}", text(&output.stderr)));
-        }
-        Ok(PathBuf::from(text(&output.stdout).trim()))
-    });
-    had("Podman's generator", GENERATOR.as_deref())
-}
-
-/// Runs the generator on a file.
-fn generate(generator: &Path, container: &str, options: &[&str]) -> Output {
+/// Runs the generator on a file for the unit `name`.
+fn generate(generator: &Path, name: &str, container: &str, options: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("silvasonic-icecast.container"), container).unwrap();
+    fs::write(directory.path().join(format!("{name}.container")), container).unwrap();
     let mut command = Command::new(generator);
     command.arg("--dryrun").args(options).env("QUADLET_UNIT_DIRS", directory.path());
     command.run()
 }
 
 /// The unit that the generator makes from a file; it must not complain.
-fn unit(generator: &Path, container: &str) -> String {
-    let output = generate(generator, container, &[]);
+pub(crate) fn generated(generator: &Path, name: &str, container: &str) -> String {
+    let output = generate(generator, name, container, &[]);
     let said = text(&output.stderr);
     let complaints = said.lines().filter(|line| !line.contains("]: Loading source unit file "));
     assert_eq!(complaints.collect::<Vec<_>>(), [""; 0]);
     assert!(output.status.success());
     let made = text(&output.stdout);
-    made.strip_prefix("---silvasonic-icecast.service---\n").unwrap().to_owned()
+    made.strip_prefix(&format!("---{name}.service---\n")).unwrap().to_owned()
+}
+
+/// The unit of the server's container.
+fn unit(generator: &Path, container: &str) -> String {
+    generated(generator, NAME, container)
 }
 
 /// The arguments in a unit's `ExecStart`.
@@ -143,7 +135,7 @@ fn arguments(unit: &str) -> Vec<String> {
 #[test]
 fn quadlet_makes_a_unit_with_every_restriction() {
     let Some(generator) = generator() else { return };
-    let unit = unit(generator, &container());
+    let unit = unit(&generator, &container());
     let command = arguments(&unit).join(" ");
     for part in [
         "/usr/bin/podman run --name silvasonic-icecast ",
@@ -175,14 +167,14 @@ fn quadlet_makes_a_unit_with_every_restriction() {
     // A station without an uplink must not wait for it.
     let mut keys = unit.lines().filter(|line| !line.starts_with('#'));
     assert!(!keys.any(|line| line.contains("network-online.target")), "{unit}");
-    assert!(generate(generator, &container(), &["--user"]).status.success());
+    assert!(generate(&generator, NAME, &container(), &["--user"]).status.success());
 }
 
 #[test]
 fn quadlet_refuses_a_key_that_it_does_not_know() {
     let Some(generator) = generator() else { return };
     let wrong = container().replace("[Container]\n", "[Container]\nReadOnlyish=true\n");
-    let output = generate(generator, &wrong, &[]);
+    let output = generate(&generator, NAME, &wrong, &[]);
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("unsupported key 'ReadOnlyish'"));
 }
@@ -197,7 +189,7 @@ fn systemd_does_not_complain_about_the_unit() {
         let output = Command::new("systemd-analyze").arg("verify").arg(path).run();
         text(&output.stderr)
     };
-    let unit = unit(generator, &container());
+    let unit = unit(&generator, &container());
     assert_eq!(verify(&unit), "");
     // It does complain about an unknown key.
     let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
@@ -206,18 +198,16 @@ fn systemd_does_not_complain_about_the_unit() {
 
 /// The command that the unit runs, without what this kind of machine lacks: a manager of control groups, and the right
 /// to raise limits.
-fn start_command(unit: &str, cidfile: &str) -> Vec<String> {
+pub(crate) fn start_command(unit: &str, cidfile: &str, changes: &[(&str, &str)]) -> Vec<String> {
     let mut command = arguments(unit);
-    let mut change = |from: &str, to: &str| {
+    let cgroups = [("--cgroups=split", "--cgroups=disabled"), ("--cidfile=%t/%N.cid", cidfile)];
+    for &(from, to) in cgroups.iter().chain(changes) {
         let place = command.iter().position(|argument| argument == from).expect(from);
         to.clone_into(&mut command[place]);
-    };
-    change("--cgroups=split", "--cgroups=disabled");
-    change("--cidfile=%t/%N.cid", cidfile);
-    change("${SILVASONIC_ICECAST_PORT}:8080", &format!("{PORT}:8080"));
-    change("--pids-limit", "--ulimit");
-    change("16", "nproc=1000:1000");
-    command.retain(|argument| !argument.starts_with("--memory"));
+    }
+    let limited =
+        |argument: &String| ["--memory", "--oom-"].iter().any(|l| argument.starts_with(l));
+    command.retain(|argument| !limited(argument));
     command
 }
 
@@ -248,8 +238,15 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
 
     // As on a station that publishes the port: the file has that line as a comment.
     let published = container().replace("\n#PublishPort=", "\nPublishPort=");
-    let unit = unit(generator, &published);
-    let command = start_command(&unit, &format!("--cidfile={}", podman.place("cid")));
+    let unit = unit(&generator, &published);
+    let cidfile = format!("--cidfile={}", podman.place("cid"));
+    let port = format!("{PORT}:8080");
+    let changes = [
+        ("${SILVASONIC_ICECAST_PORT}:8080", port.as_str()),
+        ("--pids-limit", "--ulimit"),
+        ("16", "nproc=1000:1000"),
+    ];
+    let command = start_command(&unit, &cidfile, &changes);
     let notify = podman.place("notify");
     let manager = UnixDatagram::bind(&notify).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
