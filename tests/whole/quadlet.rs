@@ -13,6 +13,7 @@ use crate::needs::{Need, had, needs};
 use crate::ogg;
 use crate::podman::{Podman, static_binary, text};
 use crate::process::{Run, Running};
+use crate::units::{memory, memory_max};
 use crate::wait::{PATIENCE, until, until_received, when};
 
 const NAME: &str = "silvasonic-icecast";
@@ -82,12 +83,7 @@ fn the_image_s_configuration_is_valid_and_fits_into_its_memory() {
     let output = silvacast().args(["check", "--config"]).arg(path).run();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    let total = said.lines().find_map(|line| line.split_once(" MiB  in all")).unwrap().0;
-    let total: f64 = total.trim().parse().unwrap();
-    let limit: f64 = value(&file("systemd/silvacast.service"), "MemoryMax=")
-        .trim_end_matches('M')
-        .parse()
-        .unwrap();
+    let (total, limit) = (memory(&said), memory_max());
     assert!(total <= limit, "{total} MiB in the worst case, {limit} allowed");
 }
 
@@ -101,7 +97,7 @@ fn generate(generator: &Path, name: &str, container: &str, options: &[&str]) -> 
 }
 
 /// The unit that the generator makes from a file; it must not complain.
-pub(crate) fn generated(generator: &Path, name: &str, container: &str) -> String {
+fn generated(generator: &Path, name: &str, container: &str) -> String {
     let output = generate(generator, name, container, &[]);
     let said = text(&output.stderr);
     let complaints = said.lines().filter(|line| !line.contains("]: Loading source unit file "));
@@ -180,34 +176,38 @@ fn quadlet_refuses_a_key_that_it_does_not_know() {
 }
 
 #[test]
-fn systemd_does_not_complain_about_the_unit() {
+fn systemd_does_not_complain_about_the_units() {
     let Some(generator) = generator().filter(|_| needs(&[Need::Podman])) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let verify = |unit: &str| {
-        let path = directory.path().join("silvasonic-icecast.service");
-        fs::write(&path, unit).unwrap();
-        let output = Command::new("systemd-analyze").arg("verify").arg(path).run();
-        text(&output.stderr)
-    };
-    let unit = unit(&generator, &container());
-    assert_eq!(verify(&unit), "");
-    // It does complain about an unknown key.
-    let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
-    assert!(verify(&wrong).contains("WatchdogSecs"));
+    for name in [NAME, "silvasonic-recorder@"] {
+        let verify = |unit: &str| {
+            let path = directory.path().join(format!("{name}.service"));
+            fs::write(&path, unit).unwrap();
+            let output = Command::new("systemd-analyze").arg("verify").arg(path).run();
+            text(&output.stderr)
+        };
+        let unit = generated(&generator, name, &file(&format!("quadlet/{name}.container")));
+        assert_eq!(verify(&unit), "");
+        // It does complain about an unknown key.
+        let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
+        assert!(verify(&wrong).contains("WatchdogSecs"));
+    }
 }
 
 /// The command that the unit runs, without what this kind of machine lacks: a manager of control groups, and the right
 /// to raise limits.
-pub(crate) fn start_command(unit: &str, cidfile: &str, changes: &[(&str, &str)]) -> Vec<String> {
+fn start_command(unit: &str, cidfile: &str) -> Vec<String> {
     let mut command = arguments(unit);
-    let cgroups = [("--cgroups=split", "--cgroups=disabled"), ("--cidfile=%t/%N.cid", cidfile)];
-    for &(from, to) in cgroups.iter().chain(changes) {
+    let mut change = |from: &str, to: &str| {
         let place = command.iter().position(|argument| argument == from).expect(from);
         to.clone_into(&mut command[place]);
-    }
-    let limited =
-        |argument: &String| ["--memory", "--oom-"].iter().any(|l| argument.starts_with(l));
-    command.retain(|argument| !limited(argument));
+    };
+    change("--cgroups=split", "--cgroups=disabled");
+    change("--cidfile=%t/%N.cid", cidfile);
+    change("${SILVASONIC_ICECAST_PORT}:8080", &format!("{PORT}:8080"));
+    change("--pids-limit", "--ulimit");
+    change("16", "nproc=1000:1000");
+    command.retain(|argument| !argument.starts_with("--memory"));
     command
 }
 
@@ -239,14 +239,7 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
     // As on a station that publishes the port: the file has that line as a comment.
     let published = container().replace("\n#PublishPort=", "\nPublishPort=");
     let unit = unit(&generator, &published);
-    let cidfile = format!("--cidfile={}", podman.place("cid"));
-    let port = format!("{PORT}:8080");
-    let changes = [
-        ("${SILVASONIC_ICECAST_PORT}:8080", port.as_str()),
-        ("--pids-limit", "--ulimit"),
-        ("16", "nproc=1000:1000"),
-    ];
-    let command = start_command(&unit, &cidfile, &changes);
+    let command = start_command(&unit, &format!("--cidfile={}", podman.place("cid")));
     let notify = podman.place("notify");
     let manager = UnixDatagram::bind(&notify).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -3,23 +3,23 @@
 //! file changes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use crate::client::get;
+use crate::containers::{import, pen_with_podman, without_limits};
 use crate::daemon::PASSWORD;
-use crate::fetched::{debian, generator};
-use crate::needs::{Need, had, needs};
+use crate::documents::Document;
+use crate::fetched::debian;
+use crate::needs::{Need, needs};
 use crate::pen::Pen;
-use crate::podman::{Podman, text};
-use crate::process::{Run, Running};
-use crate::quadlet::{file, generated, start_command};
+use crate::podman::text;
+use crate::process::Run;
+use crate::quadlet::file;
 use crate::recorder::{RAMP, recorded, samples};
 use crate::wait::{PATIENCE, until, when};
 
-const UNIT: &str = "silvacast-recorder@test.service";
-const SETTINGS: &str = "/etc/silvacast/recorder-test.env";
 const CRASHES: usize = 4;
 /// A clock that does not advance, as after a start without a real-time clock and without a network.
 const CLOCK: &[u8] = b"#!/bin/sh\necho 20260101T000000Z\n";
@@ -72,88 +72,125 @@ impl Recordings {
     }
 }
 
-/// Installs the Recorder in a pen where the clock does not advance, with a ramp as the microphone.
-fn install(pen: &Pen) {
-    let unit = "/etc/systemd/system/silvacast-recorder@.service";
-    pen.put(
-        "/usr/local/bin/silvacast-recorder",
-        file("systemd/silvacast-recorder").as_bytes(),
-        0o755,
-    );
-    pen.put(unit, file("systemd/silvacast-recorder@.service").as_bytes(), 0o644);
-    pen.put("/usr/local/bin/date", CLOCK, 0o755);
-    let input = RAMP.replace('\\', r"\\");
-    pen.put(
-        SETTINGS,
-        format!("INPUT={input}\nURL=http://127.0.0.1:8080/mic.opus\n").as_bytes(),
-        0o644,
-    );
-    pen.ok(&["systemctl", "daemon-reload"]);
+/// Waits until a unit has ended and waits for its restart.
+fn wait_for_end(pen: &Pen, unit: &str) {
+    pen.wait_for("its end", |pen| {
+        let state = pen.property(unit, "SubState");
+        when(state == "auto-restart", state)
+    });
 }
 
-#[test]
-fn the_service_never_overwrites_what_it_recorded_before_a_crash() {
-    if !needs(&[Need::Root, Need::Systemd, Need::Program("ffmpeg")]) {
-        return;
-    }
-    let pen = Pen::start();
-    install(&pen);
-    // Neither a server nor a password is there.
-    pen.ok(&["systemctl", "enable", "--now", UNIT]);
-    let directory = pen.path("/var/lib/private/silvacast-recorder/test");
+/// Ends a unit again and again while it records, and returns what it recorded. `after` is called
+/// after each crash.
+fn crash(pen: &Pen, unit: &str, directory: &str, after: impl Fn(usize)) -> Recordings {
+    let directory = pen.path(directory);
     until("its directory", PATIENCE, || when(directory.exists(), "no such directory"));
     let mut recordings = Recordings::of(directory);
     for crash in 1..=CRASHES {
         recordings.wait_for_starts(crash);
-        pen.ok(&["systemctl", "kill", "--signal=KILL", UNIT]);
-        pen.wait_for("its end", |pen| {
-            let state = pen.property(UNIT, "SubState");
-            when(state == "auto-restart", state)
-        });
+        pen.ok(&["systemctl", "kill", "--signal=KILL", unit]);
+        wait_for_end(pen, unit);
         recordings.remember();
+        after(crash);
+    }
+    recordings.wait_for_starts(CRASHES + 1);
+    recordings
+}
+
+/// A pen in which the clock does not advance.
+fn pen() -> Pen {
+    let pen = Pen::start();
+    pen.put("/usr/local/bin/date", CLOCK, 0o755);
+    pen.copy("/root", &["systemd/silvacast-recorder", "systemd/silvacast-recorder@.service"]);
+    pen
+}
+
+#[test]
+fn installed_as_the_guide_says_it_never_overwrites_a_recording() {
+    let needed = [Need::Root, Need::Systemd, Need::Program("ffmpeg"), Need::Program("mmdebstrap")];
+    if !needs(&needed) {
+        return;
+    }
+    let mut document = Document::open("docs/recorder.md");
+    let script = document.take("sh", "exec ffmpeg").text;
+    assert_eq!(script, file("systemd/silvacast-recorder"), "the script that is explained");
+    as_a_service(&mut document);
+    as_a_container(&mut document);
+}
+
+fn as_a_service(document: &mut Document) {
+    let (pen, unit) = (pen(), "silvacast-recorder@ULTRAMIC.service");
+    // Neither a sound card nor a server nor a password is there.
+    pen.script("/root", &document.take("sh", "systemctl enable").text);
+    wait_for_end(&pen, unit);
+    let said = pen.ok(&["journalctl", "--no-pager", "--unit", unit]);
+    assert!(said.contains("cannot open audio device hw:CARD=ULTRAMIC"), "{said}");
+    let directory = "/var/lib/private/silvacast-recorder/ULTRAMIC";
+    assert!(recorded(&pen.path(directory)).is_empty(), "a missing sound card leaves files");
+
+    let settings = "/etc/silvacast/recorder-ULTRAMIC.env";
+    let input = "INPUT=-f alsa -ar 192000 -ac 1 -i hw:CARD=ULTRAMIC\n";
+    let ours = document
+        .take("ini", input)
+        .with(&[(input, &self::settings(RAMP)), ("station.example", "127.0.0.1")]);
+    pen.put(settings, ours.as_bytes(), 0o644);
+    let recordings = crash(&pen, unit, directory, |crash| {
         // The second crash finds a server that it can log in to.
         if crash == 1 {
             pen.install();
             pen.ok(&["systemctl", "start", "silvacast.service"]);
         }
-    }
-    recordings.wait_for_starts(CRASHES + 1);
+    });
     until("a live mount", PATIENCE, || {
         let status = pen.inside(|| get(&8080, "/status-json.xsl")).text();
         when(status.contains("\"state\":\"live\""), status)
     });
-    let process = pen.property(UNIT, "MainPID");
+    let process = pen.property(unit, "MainPID");
+    let login = Command::new("base64").run_with_input(format!("source:{PASSWORD}").as_bytes());
+    let login = text(&login.stdout);
     for name in ["cmdline", "environ"] {
-        let seen = fs::read(pen.path(&format!("/proc/{process}/{name}"))).unwrap();
-        let login = text(
-            &Command::new("base64").run_with_input(format!("source:{PASSWORD}").as_bytes()).stdout,
-        );
-        assert!(
-            ![PASSWORD, login.trim()].iter().any(|secret| text(&seen).contains(secret)),
-            "{name}"
-        );
+        let seen = text(&fs::read(pen.path(&format!("/proc/{process}/{name}"))).unwrap());
+        assert!(![PASSWORD, login.trim()].iter().any(|secret| seen.contains(secret)), "{name}");
     }
-    pen.ok(&["systemctl", "stop", UNIT]);
-    assert_eq!(pen.property(UNIT, "Result"), "success");
+    pen.ok(&["systemctl", "stop", unit]);
+    assert_eq!(pen.property(unit, "Result"), "success");
     recordings.check(CRASHES + 1);
 }
 
-#[test]
-fn a_missing_sound_card_leaves_no_files() {
-    if !needs(&[Need::Root, Need::Systemd, Need::Program("ffmpeg")]) {
-        return;
-    }
-    let pen = Pen::start();
-    install(&pen);
-    let unit = "silvacast-recorder@NONE.service";
-    pen.ok(&["systemctl", "start", unit]);
-    pen.wait_for("two restarts", |pen| {
-        let restarts = pen.property(unit, "NRestarts");
-        when(restarts.parse::<u32>().unwrap() >= 2, restarts)
-    });
-    let said = pen.ok(&["journalctl", "--no-pager", "--unit", unit]);
-    assert!(said.contains("cannot open audio device hw:CARD=NONE"), "{said}");
-    assert!(recorded(&pen.path("/var/lib/private/silvacast-recorder/NONE")).is_empty());
+fn as_a_container(document: &mut Document) {
+    let commands = document.take("sh", "podman build").text;
+    let (Some(station), Some(image)) = (debian("trixie"), debian("bookworm")) else { return };
+    let pen = pen_with_podman(&station);
+    import(&pen, &image, "docker.io/library/debian:12-slim");
+    pen.ok(&["podman", "network", "create", "silvasonic-net"]);
+    pen.script("/", "echo secret | podman secret create silvasonic-icecast-source-password -");
+    pen.put("/root/date", CLOCK, 0o755);
+    pen.put("/etc/silvasonic/recorder-ULTRAMIC.env", settings(RAMP).as_bytes(), 0o644);
+    without_limits(
+        &pen,
+        "silvasonic-recorder@",
+        "PodmanArgs=--env=INPUT --env=URL\nAddDevice=\nVolume=/root/date:/usr/local/bin/date:ro\n",
+    );
+    let files = ["quadlet/Containerfile.recorder", "quadlet/silvasonic-recorder@.container"];
+    pen.copy("/root", &[&files[..], &["systemd/silvacast-recorder"]].concat());
+    // The server's host, where nothing listens. FFmpeg stops late while it looks a name up.
+    let (image, host) = ("docker.io/library/debian:12-slim", "--network-alias=icecast");
+    let network = ["run", "--detach", "--network=silvasonic-net", host, image];
+    pen.ok(&[&["podman"], &network[..], &["sleep", "infinity"]].concat());
+    pen.script("/root", &commands);
+    let unit = "silvasonic-recorder@ULTRAMIC.service";
+    let recordings = crash(&pen, unit, "/var/lib/silvasonic/recordings/ULTRAMIC", |_| ());
+    let status =
+        pen.ok(&["podman", "exec", "silvasonic-recorder-ULTRAMIC", "cat", "/proc/1/status"]);
+    assert!(status.contains("CapEff:\t0000000000000000\n"), "{status}");
+    pen.ok(&["systemctl", "stop", unit]);
+    assert_eq!(pen.property(unit, "Result"), "success");
+    recordings.check(CRASHES + 1);
+}
+
+/// The settings of a Recorder with this input.
+fn settings(input: &str) -> String {
+    format!("INPUT={}\n", input.replace('\\', r"\\"))
 }
 
 #[test]
@@ -171,75 +208,4 @@ fn systemd_understands_every_line_of_the_service() {
     };
     assert_eq!(verify(""), "");
     assert!(verify("NoSuchKey=yes\n").contains("NoSuchKey"));
-}
-
-const NAME: &str = "silvasonic-recorder@";
-const IMAGE: &str = "localhost/silvacast-recorder:latest";
-
-/// The Debian that the image is made from, as an image of the name that the Containerfile has.
-fn base_image(podman: &Podman, debian: &Path) {
-    let mut tar = Command::new("tar");
-    tar.args(["--exclude=./usr/share/doc", "--exclude=./usr/share/locale", "--exclude=./dev"]);
-    let mut tar =
-        tar.arg("-C").arg(debian).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut import = podman.inside("podman");
-    import.args(["import", "--quiet", "-", "docker.io/library/debian:12-slim"]);
-    let mut import =
-        import.stdin(tar.stdout.take().unwrap()).stdout(Stdio::null()).spawn().unwrap();
-    assert!(import.wait().unwrap().success());
-    assert!(tar.wait().unwrap().success());
-}
-
-#[test]
-fn the_container_never_overwrites_what_it_recorded_before_a_crash() {
-    if !needs(&[Need::Root, Need::Podman, Need::Program("mmdebstrap")]) {
-        return;
-    }
-    let (Some(generator), Some(debian)) = (generator(), debian()) else { return };
-    let Some(podman) = had("namespaces", Podman::start()) else { return };
-    base_image(&podman, &debian);
-    let context = env!("CARGO_MANIFEST_DIR");
-    let recipe = format!("{context}/quadlet/Containerfile.recorder");
-    podman.run(&["build", "--isolation=chroot", "-t", IMAGE, "-f", &recipe, context]);
-    podman.run(&["network", "create", "silvasonic-net"]);
-    podman.secret("silvasonic-icecast-source-password", PASSWORD);
-
-    let container = file("quadlet/silvasonic-recorder@.container").replace("%i", "test");
-    let unit = generated(&generator, NAME, &container);
-    assert!(unit.lines().any(|line| line == "Restart=always"), "{unit}");
-    let place = podman.place("recordings");
-    fs::create_dir(&place).unwrap();
-    podman.write("date", &text(CLOCK));
-    let clock = podman.place("date");
-    Command::new("chmod").args(["+x", &clock]).run();
-    let cidfile = format!("--cidfile={}", podman.place("cid"));
-    let volume = format!("{place}:/recordings");
-    let changes = [
-        ("/var/lib/silvasonic/recordings/test:/recordings", volume.as_str()),
-        // A machine without a sound card.
-        ("/dev/snd", "/dev/null"),
-    ];
-    let mut command = start_command(&unit, &cidfile, &changes);
-    let image = command.len() - 1;
-    let clock = format!("--volume={clock}:/usr/local/bin/date:ro");
-    let limits = ["nofile=1024:1024", "nproc=1000:1000"].map(|limit| format!("--ulimit={limit}"));
-    command.splice(image..image, limits.into_iter().chain([clock]));
-    let log = podman.place("log");
-    let mut recordings = Recordings::of(PathBuf::from(place));
-    for crash in 1..=CRASHES {
-        let mut start = podman.inside(&command[0]);
-        start.args(&command[1..]).env("INPUT", RAMP).env("URL", "http://icecast:8080/mic.opus");
-        // The container writes to what its start writes to.
-        start.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
-        let started = Running::start(&mut start).wait(PATIENCE);
-        assert!(started.success(), "{}", fs::read_to_string(&log).unwrap());
-        recordings.wait_for_starts(crash);
-        let user = podman.run(&["exec", "silvasonic-recorder-test", "cat", "/proc/1/status"]);
-        assert!(user.contains("CapEff:\t0000000000000000\n"), "{user}");
-        podman.run(&["kill", "--signal=KILL", "silvasonic-recorder-test"]);
-        podman.run(&["rm", "--force", "--ignore", "silvasonic-recorder-test"]);
-        fs::remove_file(podman.place("cid")).unwrap();
-        recordings.remember();
-    }
-    recordings.check(CRASHES);
 }
