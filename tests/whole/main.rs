@@ -48,6 +48,7 @@ mod relay;
 mod reload;
 mod service;
 mod shutdown;
+mod station;
 mod status;
 mod storm;
 mod through;

@@ -82,8 +82,11 @@ fn installed_it_serves_on_loopback_with_generated_passwords() {
     assert_eq!(read(&pen, schema), include_str!("../../docs/silvacast.schema.json"));
 
     for (example, text) in [
-        ("silvacast-recorder", include_str!("../../systemd/silvacast-recorder")),
-        ("silvacast-recorder@.service", include_str!("../../systemd/silvacast-recorder@.service")),
+        ("systemd/silvacast-recorder", include_str!("../../systemd/silvacast-recorder")),
+        (
+            "systemd/silvacast-recorder@.service",
+            include_str!("../../systemd/silvacast-recorder@.service"),
+        ),
     ] {
         assert_eq!(read(&pen, &format!("/usr/share/doc/silvacast/examples/{example}")), text);
     }

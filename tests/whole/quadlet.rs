@@ -175,6 +175,32 @@ fn quadlet_refuses_a_key_that_it_does_not_know() {
     assert!(text(&output.stderr).contains("unsupported key 'ReadOnlyish'"));
 }
 
+/// The settings of a unit, in the order of its sections. The options of a command are sorted,
+/// because Quadlet writes them in any order.
+fn settings(unit: &str) -> Vec<String> {
+    let (mut settings, mut section) = (Vec::new(), "");
+    for line in unit.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with('[') {
+            section = line;
+        }
+        // Sections that begin with X are for Quadlet itself.
+        if !section.starts_with("[X-") && !line.starts_with("SourcePath=") {
+            let mut words: Vec<_> = line.split(' ').collect();
+            words.sort_unstable();
+            settings.push(format!("{section} {}", words.join(" ")));
+        }
+    }
+    settings
+}
+
+#[test]
+fn the_unit_for_podman_without_quadlet_is_what_quadlet_makes() {
+    let Some(generator) = generator() else { return };
+    let made = unit(&generator, &container());
+    let kept = file("quadlet/silvasonic-icecast.service");
+    assert_eq!(settings(&kept), settings(&made), "Quadlet makes:\n{made}");
+}
+
 #[test]
 fn systemd_does_not_complain_about_the_units() {
     let Some(generator) = generator().filter(|_| needs(&[Need::Podman])) else { return };

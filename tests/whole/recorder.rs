@@ -1,5 +1,5 @@
-//! The recording contract: one FFmpeg writes WAV files and sends live audio. Whatever happens to the
-//! server, the WAV files have every sample, and the live mount returns without help.
+//! The recording contract: one FFmpeg writes WAV files and sends live audio. Whatever happens to
+//! the server, the WAV files have every sample, and the live mount returns without help.
 
 use std::fs::read_dir;
 use std::net::TcpListener;
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::{Listener, get};
 use crate::daemon::{Daemon, PASSWORD};
+use crate::players::finish;
 use crate::port::Port;
 use crate::process::Running;
 use crate::valve::Valve;
@@ -96,8 +97,23 @@ fn start(port: &Port) -> Daemon {
 }
 
 #[test]
-fn the_script_that_is_explained_is_the_one_that_is_shipped() {
-    assert_eq!(recommended(), include_str!("../../systemd/silvacast-recorder"));
+fn ffmpeg_alone_overwrites_segments_as_the_guide_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let record = |options: &[&str], name: &str| {
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-nostdin", "-n", "-f", "lavfi", "-i", "sine=d=3", "-f", "segment"]);
+        ffmpeg.args(["-segment_time", "1"]).args(options).arg(directory.path().join(name));
+        finish(&mut ffmpeg);
+    };
+    record(&[], "segment-%06d.wav");
+    let first = &recorded(directory.path())[0];
+    std::fs::write(first, "recorded before").unwrap();
+    record(&[], "segment-%06d.wav");
+    assert!(std::fs::read(first).unwrap().starts_with(b"RIFF"), "-n protects the file");
+    assert_eq!(recorded(directory.path()).len(), 3);
+    record(&["-strftime", "1"], "clock-%Y%m%dT%H%M%SZ.wav");
+    // Three segments, written within a second or two.
+    assert!(recorded(directory.path()).len() < 3 + 3, "each has a name of its own");
 }
 
 #[test]
