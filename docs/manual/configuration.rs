@@ -36,8 +36,7 @@ pub(crate) fn page() -> String {
 fn item(page: &mut Page, row: &dyn Row) {
     let default = match row.default() {
         Some(default) => format!("default `{default}`"),
-        None if row.is_required() => "required".to_owned(),
-        None => "no default".to_owned(),
+        None => row.without_default().to_owned(),
     };
     let text =
         format!("{} Allowed: {}. Reload: {}.", row.doc(), row.allowed(), row.reload().name());

@@ -18,7 +18,7 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
     let key = config.door.share_key.as_ref().ok_or_else(|| {
         Exit::Invalid(
             "the configuration has no key to sign with; give [auth] share_key_file = \
-             \"/run/secrets/share-key\", 32 characters or more"
+             \"/etc/silvacast/share-key\", 32 characters or more"
                 .into(),
         )
     })?;

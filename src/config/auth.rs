@@ -116,7 +116,7 @@ fn password(
         let file_key = section.key(file_key.name);
         reader.report(
             None,
-            format!("no {what}; set {file_key}, for example to \"/run/secrets/{credential}\""),
+            format!("no {what}; set {file_key}, for example to \"/etc/silvacast/{credential}\""),
         );
         Secret::new("")
     })

@@ -124,6 +124,9 @@ pub trait Row: Sync {
     fn default(&self) -> Option<String>;
     /// Whether the key must be given.
     fn is_required(&self) -> bool;
+    /// Whether it is one of the ways to give a password without which the server does not start:
+    /// here, in a file or as a credential.
+    fn is_one_way_to_give_a_password(&self) -> bool;
     /// What it takes, in words.
     fn allowed(&self) -> String;
     /// Whether its values must not be shown.
@@ -134,6 +137,17 @@ pub trait Row: Sync {
     fn doc(&self) -> &'static str;
     /// The JSON schema of its values.
     fn schema(&self) -> Value;
+
+    /// What the manual has in place of a default, for a key without one.
+    fn without_default(&self) -> &'static str {
+        if self.is_required() {
+            "required"
+        } else if self.is_one_way_to_give_a_password() {
+            "required here, in a file or as a credential"
+        } else {
+            "none"
+        }
+    }
 
     /// The key as the manual writes it: `[limits] sources`.
     fn path(&self) -> String {
@@ -156,6 +170,11 @@ impl<K: Kind> Row for Key<K> {
 
     fn is_required(&self) -> bool {
         K::REQUIRED
+    }
+
+    fn is_one_way_to_give_a_password(&self) -> bool {
+        let secret = self.name.strip_suffix("_file").unwrap_or(self.name);
+        self.table == Table::Auth && ["source_password", "admin_password"].contains(&secret)
     }
 
     fn allowed(&self) -> String {

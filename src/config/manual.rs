@@ -11,11 +11,9 @@ pub fn markdown() -> String {
     let mut text =
         String::from("| key | default | allowed | reload | meaning |\n|---|---|---|---|---|\n");
     for row in KEYS.all() {
-        let default = match row.default() {
-            Some(default) => format!("`{default}`"),
-            None if row.is_required() => "required".to_owned(),
-            None => "none".to_owned(),
-        };
+        let default = row
+            .default()
+            .map_or_else(|| row.without_default().to_owned(), |default| format!("`{default}`"));
         let cells = [
             format!("`{}`", row.path()),
             default,

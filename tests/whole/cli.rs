@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::process::{Output, Stdio};
 
+use silvacast::config::{KEYS, Row};
+
 use crate::client::{Listener, Source, get};
 use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::port::Port;
@@ -80,9 +82,13 @@ fn check_itemises_the_worst_case() {
 #[test]
 fn a_missing_password_is_an_error_and_credentials_are_found() {
     let output = check("");
-    assert!(
-        text(&output.stderr).contains("no source password; set `source_password_file` in [auth]")
-    );
+    let said = text(&output.stderr);
+    assert!(said.contains("no source password; set `source_password_file` in [auth]"), "{said}");
+    // The table says "required" of the keys that are missing, and of no other.
+    let ways = KEYS.all().filter(|row| row.is_one_way_to_give_a_password()).map(Row::name);
+    let files: Vec<_> = ways.filter(|name| name.ends_with("_file")).collect();
+    assert!(files.iter().all(|name| said.contains(&format!("set `{name}`"))), "{said}");
+    assert_eq!(said.lines().count(), files.len(), "{said}");
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("source-password"), "geheim\n").unwrap();
     std::fs::write(directory.path().join("admin-password"), "geheim\n").unwrap();

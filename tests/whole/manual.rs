@@ -54,13 +54,13 @@ fn keys(page: &str) -> Vec<String> {
         if line.starts_with('[') {
             line.clone_into(&mut heading);
         }
-        for kind in [" (default ", " (required)", " (no default)"] {
+        for kind in [" (default ", " (required", " (none"] {
             let Some((name, rest)) = line.split_once(kind) else { continue };
             // A short head has the beginning of its text in the same line.
+            let rest = rest.split_once(')').unwrap().0;
             let default = match kind {
-                " (default " => rest.split_once(')').unwrap().0,
-                " (required)" => "required",
-                _ => "none",
+                " (default " => rest.to_owned(),
+                kind => format!("{}{rest}", &kind[2..]),
             };
             keys.push(format!("{heading} {name} = {default}").trim_start().to_owned());
         }

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::client::{Listener, Source, get};
 use crate::daemon::Daemon;
+use crate::documents::Document;
+use crate::fetched::readers;
 use crate::players::finish;
 use crate::process::Run;
-use crate::readers::readers;
 
 const ALERTS: &str = "docs/alerts.yaml";
 const DASHBOARD: &str = "docs/grafana-dashboard.json";
@@ -106,6 +107,21 @@ tests:
           - { labels: 'ALERTS{alertname="SilvacastJournalDropsLines",alertstate="firing",instance="b",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastRefusalsBurst",alertstate="firing",instance="b",severity="warning"}', value: 1 }
 "#;
+
+#[test]
+fn prometheus_accepts_the_configuration_of_the_guide() {
+    let mut document = Document::open("docs/monitoring.md");
+    let block = document.take("yaml", "scrape_configs:");
+    let Some(place) = readers() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let configuration = directory.path().join("prometheus.yml");
+    fs::write(&configuration, block.text).unwrap();
+    fs::copy(path(ALERTS), directory.path().join("alerts.yaml")).unwrap();
+    let promtool = || Command::new(place.join("usr/bin/promtool"));
+    let output = finish(promtool().args(["check", "config"]).arg(configuration));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 rule files found") && said.contains("7 rules found"), "{said}");
+}
 
 #[test]
 fn prometheus_raises_each_alert_only_where_it_is_due() {

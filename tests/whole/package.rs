@@ -81,6 +81,16 @@ fn installed_it_serves_on_loopback_with_generated_passwords() {
     let schema = configuration.lines().next().unwrap().strip_prefix("#:schema ").unwrap();
     assert_eq!(read(&pen, schema), include_str!("../../docs/silvacast.schema.json"));
 
+    for (example, text) in [
+        ("systemd/silvacast-recorder", include_str!("../../systemd/silvacast-recorder")),
+        (
+            "systemd/silvacast-recorder@.service",
+            include_str!("../../systemd/silvacast-recorder@.service"),
+        ),
+    ] {
+        assert_eq!(read(&pen, &format!("/usr/share/doc/silvacast/examples/{example}")), text);
+    }
+
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/dawn.opus");
     pen.put("/tmp/dawn.opus", &std::fs::read(clip).unwrap(), 0o644);
     let mut push = pen.command(&["silvacast", "push", "--loop", "--password-file", PASSWORDS[0]]);

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -23,9 +24,16 @@ pub(crate) struct Pen {
 }
 
 impl Pen {
+    /// Starts one that sees this machine's files.
     pub(crate) fn start() -> Self {
+        Self::of(Path::new("/"))
+    }
+
+    /// Starts one that sees the files below `root`.
+    pub(crate) fn of(root: &Path) -> Self {
         let pen = Self { state: tempfile::tempdir().unwrap() };
-        let output = pen.tool("start").arg(std::process::id().to_string()).run();
+        let mut start = pen.tool("start");
+        let output = start.arg(std::process::id().to_string()).env("ROOT", root).run();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         pen
     }
@@ -55,6 +63,21 @@ impl Pen {
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{line:?}: {}\n{said}{complaints}", output.status);
         said.into_owned()
+    }
+
+    /// Runs a script, as a person would paste it; each of its commands must succeed. Returns its
+    /// standard output.
+    pub(crate) fn script(&self, directory: &str, text: &str) -> String {
+        self.ok(&["bash", "-e", "-c", &format!("cd {directory}\n{text}")])
+    }
+
+    /// Copies files of the repository to a directory.
+    pub(crate) fn copy(&self, directory: &str, names: &[impl AsRef<str>]) {
+        for name in names.iter().map(AsRef::as_ref) {
+            let path = Path::new(REPOSITORY).join(name);
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            self.put(&format!("{directory}/{name}"), &std::fs::read(path).unwrap(), mode);
+        }
     }
 
     /// Writes a file.
@@ -110,6 +133,11 @@ impl Pen {
 
     fn init(&self) -> String {
         std::fs::read_to_string(self.state.path().join("init")).unwrap().trim().to_owned()
+    }
+
+    /// The path outside of the pen of a file in the pen.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.init()))
     }
 
     /// The process ID outside of the pen of a process in the pen.

@@ -3,23 +3,25 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 
 use crate::client::{Listener, connect, get, login, read_head, request};
 use crate::daemon::silvacast;
+use crate::fetched::generator;
 use crate::needs::{Need, had, needs};
 use crate::ogg;
-use crate::podman::{Podman, static_binary, target, text};
-use crate::process::{BUILD, Run, Running};
+use crate::podman::{Podman, static_binary, text};
+use crate::process::{Run, Running};
+use crate::units::{memory, memory_max};
 use crate::wait::{PATIENCE, until, until_received, when};
 
+const NAME: &str = "silvasonic-icecast";
 const PORT: u16 = 8080;
 const SOURCE_PASSWORD: &str = "quadlet-source-secret";
 const ADMIN_PASSWORD: &str = "quadlet-admin-secret";
 
-fn file(name: &str) -> String {
+pub(crate) fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
@@ -81,47 +83,33 @@ fn the_image_s_configuration_is_valid_and_fits_into_its_memory() {
     let output = silvacast().args(["check", "--config"]).arg(path).run();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    let total = said.lines().find_map(|line| line.split_once(" MiB  in all")).unwrap().0;
-    let total: f64 = total.trim().parse().unwrap();
-    let limit: f64 = value(&file("systemd/silvacast.service"), "MemoryMax=")
-        .trim_end_matches('M')
-        .parse()
-        .unwrap();
+    let (total, limit) = (memory(&said), memory_max());
     assert!(total <= limit, "{total} MiB in the worst case, {limit} allowed");
 }
 
-/// Podman's Quadlet generator, if this machine can have it. It is fetched once for all tests.
-fn generator() -> Option<&'static Path> {
-    static GENERATOR: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-quadlet");
-        let mut script = Command::new(script);
-        let output = script.env("CARGO_TARGET_DIR", target()).try_run(BUILD).unwrap();
-        if !output.status.success() {
-            return Err(format!("tests/get-quadlet failed: {}", text(&output.stderr)));
-        }
-        Ok(PathBuf::from(text(&output.stdout).trim()))
-    });
-    had("Podman's generator", GENERATOR.as_deref())
-}
-
-/// Runs the generator on a file.
-fn generate(generator: &Path, container: &str, options: &[&str]) -> Output {
+/// Runs the generator on a file for the unit `name`.
+fn generate(generator: &Path, name: &str, container: &str, options: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("silvasonic-icecast.container"), container).unwrap();
+    fs::write(directory.path().join(format!("{name}.container")), container).unwrap();
     let mut command = Command::new(generator);
     command.arg("--dryrun").args(options).env("QUADLET_UNIT_DIRS", directory.path());
     command.run()
 }
 
 /// The unit that the generator makes from a file; it must not complain.
-fn unit(generator: &Path, container: &str) -> String {
-    let output = generate(generator, container, &[]);
+fn generated(generator: &Path, name: &str, container: &str) -> String {
+    let output = generate(generator, name, container, &[]);
     let said = text(&output.stderr);
     let complaints = said.lines().filter(|line| !line.contains("]: Loading source unit file "));
     assert_eq!(complaints.collect::<Vec<_>>(), [""; 0]);
     assert!(output.status.success());
     let made = text(&output.stdout);
-    made.strip_prefix("---silvasonic-icecast.service---\n").unwrap().to_owned()
+    made.strip_prefix(&format!("---{name}.service---\n")).unwrap().to_owned()
+}
+
+/// The unit of the server's container.
+fn unit(generator: &Path, container: &str) -> String {
+    generated(generator, NAME, container)
 }
 
 /// The arguments in a unit's `ExecStart`.
@@ -143,7 +131,7 @@ fn arguments(unit: &str) -> Vec<String> {
 #[test]
 fn quadlet_makes_a_unit_with_every_restriction() {
     let Some(generator) = generator() else { return };
-    let unit = unit(generator, &container());
+    let unit = unit(&generator, &container());
     let command = arguments(&unit).join(" ");
     for part in [
         "/usr/bin/podman run --name silvasonic-icecast ",
@@ -175,33 +163,61 @@ fn quadlet_makes_a_unit_with_every_restriction() {
     // A station without an uplink must not wait for it.
     let mut keys = unit.lines().filter(|line| !line.starts_with('#'));
     assert!(!keys.any(|line| line.contains("network-online.target")), "{unit}");
-    assert!(generate(generator, &container(), &["--user"]).status.success());
+    assert!(generate(&generator, NAME, &container(), &["--user"]).status.success());
 }
 
 #[test]
 fn quadlet_refuses_a_key_that_it_does_not_know() {
     let Some(generator) = generator() else { return };
     let wrong = container().replace("[Container]\n", "[Container]\nReadOnlyish=true\n");
-    let output = generate(generator, &wrong, &[]);
+    let output = generate(&generator, NAME, &wrong, &[]);
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("unsupported key 'ReadOnlyish'"));
 }
 
+/// The settings of a unit, in the order of its sections. The options of a command are sorted,
+/// because Quadlet writes them in any order.
+fn settings(unit: &str) -> Vec<String> {
+    let (mut settings, mut section) = (Vec::new(), "");
+    for line in unit.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with('[') {
+            section = line;
+        }
+        // Sections that begin with X are for Quadlet itself.
+        if !section.starts_with("[X-") && !line.starts_with("SourcePath=") {
+            let mut words: Vec<_> = line.split(' ').collect();
+            words.sort_unstable();
+            settings.push(format!("{section} {}", words.join(" ")));
+        }
+    }
+    settings
+}
+
 #[test]
-fn systemd_does_not_complain_about_the_unit() {
+fn the_unit_for_podman_without_quadlet_is_what_quadlet_makes() {
+    let Some(generator) = generator() else { return };
+    let made = unit(&generator, &container());
+    let kept = file("quadlet/silvasonic-icecast.service");
+    assert_eq!(settings(&kept), settings(&made), "Quadlet makes:\n{made}");
+}
+
+#[test]
+fn systemd_does_not_complain_about_the_units() {
     let Some(generator) = generator().filter(|_| needs(&[Need::Podman])) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let verify = |unit: &str| {
-        let path = directory.path().join("silvasonic-icecast.service");
-        fs::write(&path, unit).unwrap();
-        let output = Command::new("systemd-analyze").arg("verify").arg(path).run();
-        text(&output.stderr)
-    };
-    let unit = unit(generator, &container());
-    assert_eq!(verify(&unit), "");
-    // It does complain about an unknown key.
-    let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
-    assert!(verify(&wrong).contains("WatchdogSecs"));
+    for name in [NAME, "silvasonic-recorder@"] {
+        let verify = |unit: &str| {
+            let path = directory.path().join(format!("{name}.service"));
+            fs::write(&path, unit).unwrap();
+            let output = Command::new("systemd-analyze").arg("verify").arg(path).run();
+            text(&output.stderr)
+        };
+        let unit = generated(&generator, name, &file(&format!("quadlet/{name}.container")));
+        assert_eq!(verify(&unit), "");
+        // It does complain about an unknown key.
+        let wrong = unit.replace("[Service]\n", "[Service]\nWatchdogSecs=30\n");
+        assert!(verify(&wrong).contains("WatchdogSecs"));
+    }
 }
 
 /// The command that the unit runs, without what this kind of machine lacks: a manager of control groups, and the right
@@ -248,7 +264,7 @@ fn the_image_serves_in_a_real_podman_as_the_unit_starts_it() {
 
     // As on a station that publishes the port: the file has that line as a comment.
     let published = container().replace("\n#PublishPort=", "\nPublishPort=");
-    let unit = unit(generator, &published);
+    let unit = unit(&generator, &published);
     let command = start_command(&unit, &format!("--cidfile={}", podman.place("cid")));
     let notify = podman.place("notify");
     let manager = UnixDatagram::bind(&notify).unwrap();

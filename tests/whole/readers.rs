@@ -1,33 +1,14 @@
 //! Clients by other authors that read an Icecast server, on the real server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use crate::daemon::{ADMIN_PASSWORD, Daemon};
-use crate::needs::had;
+use crate::fetched::readers;
 use crate::players::{OPUS, ffmpeg_source, finish};
-use crate::process::{BUILD, Run, Running};
-
-/// Where `tests/get-readers` has put them.
-pub(crate) fn readers() -> Option<PathBuf> {
-    // The first test that needs them fetches them.
-    static PLACE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let fetched = PLACE.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/get-readers");
-        let output = Command::new(script).try_run(BUILD).unwrap();
-        if !output.status.success() {
-            return Err(format!(
-                "tests/get-readers failed: {}",
-                String::from_utf8_lossy(&output.stderr)
-            ));
-        }
-        Ok(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()))
-    });
-    had("the packages that read it", fetched.as_ref()).cloned()
-}
+use crate::process::{Run, Running};
 
 /// A server with a microphone.
 fn station() -> (Daemon, Running) {

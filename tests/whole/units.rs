@@ -12,19 +12,19 @@ const SERVICE: &str = include_str!("../../systemd/silvacast.service");
 const CATALOG: &str = include_str!("../../systemd/silvacast.catalog");
 const NO_NETWORK: &str = include_str!("../../systemd/silvacast.service.d/no-network.conf.example");
 
-/// The output of `check` for the shipped configuration.
-fn check() -> String {
+const CONFIGURATION: &str = include_str!("../../systemd/silvacast.toml");
+
+/// The output of `check` for a configuration.
+fn check(configuration: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("silvacast.toml");
+    std::fs::write(&path, configuration).unwrap();
     for name in ["source-password", "admin-password"] {
         std::fs::write(directory.path().join(name), "x").unwrap();
     }
     let mut command = silvacast();
     command.env("CREDENTIALS_DIRECTORY", directory.path());
-    command.args([
-        "check",
-        "--config",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/silvacast.toml"),
-    ]);
+    command.args(["check", "--config"]).arg(path);
     let output = command.run();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -37,14 +37,33 @@ fn setting(name: &str) -> &'static str {
 
 #[test]
 fn the_unit_s_limits_fit_the_shipped_configuration() {
-    let said = check();
-    let total = said.lines().find(|line| line.contains(" MiB  in all")).unwrap();
-    let total: f64 = total.split_whitespace().next().unwrap().parse().unwrap();
-    assert_eq!(setting("MemoryMax"), format!("{}M", total.ceil()));
+    let said = check(CONFIGURATION);
+    assert_eq!(setting("MemoryMax"), format!("{}M", memory(&said).ceil()));
     let files = said.split("open files, maximum: ").nth(1).unwrap().trim();
     assert!(files.parse::<u64>().unwrap() <= setting("LimitNOFILE").parse().unwrap(), "{files}");
     // Threads: main, log, notify, control, passwords, manager, one for audio, and one during a reload.
     assert!(setting("TasksMax").parse::<u32>().unwrap() >= 8);
+}
+
+/// The most memory, in MiB, according to the output of `check`.
+pub(crate) fn memory(said: &str) -> f64 {
+    let total = said.lines().find(|line| line.contains(" MiB  in all")).expect(said);
+    total.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The memory that the unit allows, in MiB.
+pub(crate) fn memory_max() -> f64 {
+    setting("MemoryMax").trim_end_matches('M').parse().unwrap()
+}
+
+#[test]
+fn what_the_configuration_suggests_fits_into_the_unit_s_memory() {
+    let is_key = |line: &str| line.starts_with('[') || line.contains(" = ");
+    let suggestions = CONFIGURATION.lines().filter_map(|line| line.strip_prefix("# "));
+    let suggestions: Vec<_> = suggestions.filter(|line| is_key(line)).collect();
+    assert!(suggestions.len() >= 3, "{suggestions:?}");
+    let said = check(&format!("{CONFIGURATION}\n{}\n", suggestions.join("\n")));
+    assert!(memory(&said) <= memory_max(), "{said}");
 }
 
 #[test]
