@@ -71,7 +71,7 @@ pub(super) fn serve(
     for reason in dropped.kept {
         journal!(warn, PRIVILEGES, uid, gid, reason, "a privilege without effect was kept");
     }
-    log_ignored(&config);
+    log_warnings(&config);
     start_beside()?;
     let manager = Manager::new().map_err(cannot_serve)?;
     let (stop, heartbeats) = (manager.stop(), manager.heartbeats().clone());
@@ -90,9 +90,12 @@ pub(super) fn serve(
     Ok(())
 }
 
-fn log_ignored(config: &Config) {
+fn log_warnings(config: &Config) {
     for setting in &config.ignored {
         journal!(warn, SETTING_IGNORED, %setting, "setting ignored");
+    }
+    for reason in &config.warnings {
+        journal!(warn, CONFIG_WARNING, %reason, "the configuration may not say what is meant");
     }
 }
 
@@ -115,7 +118,7 @@ impl Service for Running {
                 for key in self.handle.config().needs_restart(&config) {
                     journal!(warn, RELOAD_LATER, key, "this change takes effect after a restart");
                 }
-                log_ignored(&config);
+                log_warnings(&config);
                 self.handle.put_in_force(&config);
                 journal!(info, RELOADED, "configuration reloaded");
                 return Ok(());

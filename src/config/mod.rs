@@ -48,6 +48,8 @@ pub struct Config {
     pub combined: bool,
     /// Settings of an `icecast.xml` that are not supported.
     pub ignored: Vec<Problem>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Problem>,
     /// The settings of the door, including the mount rules.
     pub door: DoorSettings,
     /// The settings of the control plane.
@@ -113,6 +115,7 @@ impl Config {
         let converted = icecast::convert(text)?;
         let config = Self::parse(&converted.toml, environment);
         let mut config = config.map_err(|problems| converted.relocate(problems))?;
+        config.warnings = converted.relocate(config.warnings);
         config.ignored = converted.ignored;
         Ok(config)
     }
@@ -154,14 +157,15 @@ impl Config {
         }
         let prefix = reader.get(top, &server::PATH_PREFIX);
         let credentials = auth::credentials(&mut reader, auth, environment);
-        let rules = mounts::read(&mut reader, defaults, mounts);
+        let rules = mounts::read(&mut reader, defaults, &mounts, &prefix);
         let limits = limits::read(&mut reader, limits);
-        let config = Self {
+        let mut config = Self {
             listen,
             workers: reader.get(top, &server::WORKERS),
             user: reader.get(process, &server::USER),
             combined: reader.get(log, &server::COMBINED),
             ignored: Vec::new(),
+            warnings: Vec::new(),
             control: ControlSettings {
                 hostname: reader.get(server, &server::HOSTNAME),
                 location: reader.get(server, &server::LOCATION),
@@ -181,6 +185,7 @@ impl Config {
             },
         };
         if reader.problems.is_empty() {
+            config.warnings = reader.warnings;
             Ok(config)
         } else {
             reader.problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));

@@ -1,6 +1,7 @@
 //! The keys of `[mount-defaults]` and `[[mount]]`: how mounts behave. Who may use them is in
 //! [`access`](super::access).
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use super::access::{access, source_login};
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{AutoOr, Choice, Flag, Kind, MountPattern, Number, Size, Time};
 use super::layer::Layer;
-use super::reader::{Reader, Section};
-use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings};
+use super::reader::{Problem, Reader, Section};
+use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings, Pattern};
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &RING,
@@ -121,26 +122,89 @@ static NAME: Key<MountPattern> = Key {
     kind: MountPattern,
     default: || None,
     reload: Reload::AtOnce,
-    doc: "The mounts that this section applies to: `*` stands for any text within a path segment, `**` for any text. The first section that matches applies.",
+    doc: "The mounts that this section applies to: `*` stands for any text within a path segment, `**` for any text. The first section that matches applies, so special cases come before general ones; a section that can never apply is an error.",
 };
 
 /// All rules of a file.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     defaults: Section<'_>,
-    mounts: Vec<Section<'_>>,
+    mounts: &[Section<'_>],
+    prefix: &str,
 ) -> MountRules {
     let defaults = settings(&mut Layer { reader, section: defaults, inherited: None });
-    let rules = mounts.into_iter().filter_map(|section| {
+    let mut lines = Vec::new();
+    let rules = mounts.iter().filter_map(|&section| {
         let name = reader.get(section, &NAME);
         if name.is_none() && reader.line_of(section, NAME.name).is_none() {
             let text = format!("each [[mount]] requires `name`; allowed: {}", NAME.kind.allowed());
             reader.report(section.line(reader), text);
         }
         let settings = settings(&mut Layer { reader, section, inherited: Some(&defaults) });
-        Some((name?, Arc::new(settings)))
+        let name = name?;
+        lines.push(reader.line_of(section, NAME.name));
+        Some((name, Arc::new(settings)))
     });
-    MountRules { rules: rules.collect(), defaults: Arc::new(defaults) }
+    let rules: Vec<_> = rules.collect();
+    report_conflicts(reader, &rules, &lines, prefix);
+    MountRules { rules, defaults: Arc::new(defaults) }
+}
+
+/// Reports sections that can never apply, because an earlier one matches each of their names or
+/// because their names begin with the path prefix, which is removed before names are compared.
+/// Warns of two sections that compete for some names and treat clients differently.
+fn report_conflicts(
+    reader: &mut Reader<'_>,
+    rules: &[(Pattern, Arc<MountSettings>)],
+    lines: &[Option<usize>],
+    prefix: &str,
+) {
+    let patterns: Vec<_> = rules.iter().map(|(pattern, _)| pattern.clone()).collect();
+    for (index, pattern) in patterns.iter().enumerate() {
+        let (earlier, line) = (&patterns[..index], lines[index]);
+        let line_of = |other: &Pattern| {
+            let at = earlier.iter().position(|earlier| earlier == other);
+            at.and_then(|at| lines[at]).unwrap_or_default()
+        };
+        let name = format!("\"{}\"", pattern.as_str());
+        if !prefix.is_empty() && pattern.as_str().starts_with(&format!("{prefix}/")) {
+            let text = format!(
+                "{name} never applies, because `path_prefix` \"{prefix}\" is not part of a mount's \
+                 name; write \"{}\"",
+                &pattern.as_str()[prefix.len()..]
+            );
+            reader.report(line, text);
+        } else if let Some(shadow) = pattern.shadow(earlier) {
+            let at = line_of(shadow);
+            let text = if shadow == pattern {
+                format!("duplicate mount {name}; the first is in line {at}")
+            } else {
+                format!(
+                    "{name} never applies, because \"{}\" in line {at} comes first and matches \
+                     the same names; put {name} before it, or remove it",
+                    shadow.as_str()
+                )
+            };
+            reader.report(line, text);
+        } else {
+            let (_, settings) = &rules[index];
+            for (other, theirs) in &rules[..index] {
+                if !theirs.admits_like(settings)
+                    && let Some(common) = other.common_name(pattern)
+                    // A special case before the general one is what the order is for.
+                    && other.shadow(slice::from_ref(pattern)).is_none()
+                {
+                    let text = format!(
+                        "{name} does not apply to names such as \"{common}\", because \"{}\" in \
+                         line {} matches them too and comes first",
+                        other.as_str(),
+                        line_of(other)
+                    );
+                    reader.warnings.push(Problem { line, text });
+                }
+            }
+        }
+    }
 }
 
 fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {

@@ -33,6 +33,8 @@ pub(super) struct Reader<'t> {
     keys: KeyTable,
     /// The problems found so far.
     pub problems: Vec<Problem>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// A table of the document.
@@ -49,7 +51,7 @@ impl<'t> Reader<'t> {
     /// Parses a document that may have these keys; syntax errors become problems.
     pub(super) fn new(text: &'t str, keys: KeyTable) -> (Self, DeTable<'t>) {
         let (document, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Self { text, keys, problems: Vec::new() };
+        let mut reader = Self { text, keys, problems: Vec::new(), warnings: Vec::new() };
         for error in errors {
             let line = error.span().map(|span| reader.line(span.start));
             reader.report(line, error.message().to_owned());
@@ -114,9 +116,11 @@ impl<'t> Reader<'t> {
         let read = key.kind.read(value.get_ref());
         if read.is_none() {
             let shown = if K::SECRET { "***" } else { self.text[value.span()].trim() };
+            let reason = key.kind.refusal_reason(value.get_ref());
             let text = format!(
-                "invalid value {shown} for {}; allowed: {}",
+                "invalid value {shown} for {}{}; allowed: {}",
                 section.key(key.name),
+                reason.map_or_else(String::new, |reason| format!(": {reason}")),
                 key.kind.allowed()
             );
             self.report(Some(self.line(value.span().start)), text);

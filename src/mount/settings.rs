@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::name::{Name, Pattern};
+use super::name::Name;
+use super::pattern::Pattern;
 use crate::auth::{Access, Login};
 
 /// How much past audio a listener gets on joining.
@@ -54,6 +55,14 @@ pub struct MountSettings {
     pub source: Option<Login>,
     /// Whether the mount is left out of public lists.
     pub hidden: bool,
+}
+
+impl MountSettings {
+    /// Whether these settings admit the same listeners and sources as others, and show the mount
+    /// to the same people.
+    pub fn admits_like(&self, other: &Self) -> bool {
+        (&self.access, &self.source, self.hidden) == (&other.access, &other.source, other.hidden)
+    }
 }
 
 /// Selects a mount's settings by its name: the first pattern that matches, or the defaults.

@@ -25,6 +25,7 @@ mod icecast_xml;
 mod manual;
 mod memory;
 mod monitoring;
+mod mount_rules;
 mod needs;
 mod notify;
 mod package;

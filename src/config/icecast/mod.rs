@@ -91,7 +91,7 @@ pub(super) fn convert(text: &str) -> Result<Converted, Vec<Problem>> {
 }
 
 impl Converted {
-    /// Problems of the document, with the lines of the file that it comes from.
+    /// Problems and warnings of the document, with the lines of the file that it comes from.
     pub(super) fn relocate(&self, problems: Vec<Problem>) -> Vec<Problem> {
         let line = |toml: usize| self.lines.get(toml - 1).copied().filter(|&line| line > 0);
         problems

@@ -99,6 +99,10 @@ impl Kind for MountPattern {
         Pattern::new(value.as_str()?).ok().map(Some)
     }
 
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        Pattern::new(value.as_str()?).err().map(|error| error.to_string())
+    }
+
     fn write(&self, _: &Self::Value) -> Option<String> {
         None
     }
@@ -108,7 +112,7 @@ impl Kind for MountPattern {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "pattern": "^/" })
+        json!({ "type": "string", "pattern": r"^/[^?\[\]\\]+$" })
     }
 }
 
