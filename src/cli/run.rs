@@ -4,6 +4,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use nix::libc;
+
 use super::{Exit, RunArgs, failed, load, print, random_secret};
 use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, Problem};
@@ -160,10 +162,13 @@ impl Running {
 /// Binds every address.
 pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Exit> {
     let open = |&address| {
-        bind(address).map_err(|error| {
-            failed(format!(
-                "cannot listen on {address}: {error}; SILVASONIC_ICECAST_PORT chooses another port"
-            ))
+        bind(address, addresses).map_err(|error| {
+            let remedy = match error.raw_os_error() {
+                Some(libc::EAFNOSUPPORT) => "; this machine has no IPv6, use 0.0.0.0",
+                Some(libc::EADDRNOTAVAIL) => "; this machine has no such address",
+                _ => "; SILVASONIC_ICECAST_PORT chooses another port",
+            };
+            failed(format!("cannot listen on {address}: {error}{remedy}"))
         })
     };
     addresses.iter().map(open).collect()

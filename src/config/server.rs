@@ -27,7 +27,7 @@ pub(super) static LISTEN: Key<Addresses> = Key {
     kind: Addresses,
     default: || vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
     reload: Reload::Restart(|old, new| old.listen != new.listen),
-    doc: "Addresses to listen on. `SILVASONIC_ICECAST_PORT` replaces the port; sockets from systemd replace the whole list.",
+    doc: "Addresses to listen on. `[::]` accepts IPv4 too, unless an IPv4 address with the same port is listed. `SILVASONIC_ICECAST_PORT` replaces the port; sockets from systemd replace the whole list.",
 };
 
 pub(super) static PATH_PREFIX: Key<PathPrefix> = Key {

@@ -134,7 +134,6 @@ impl Daemon {
     }
 
     /// Starts this command with this text as the whole configuration.
-    #[allow(dead_code, reason = "for tests/hostile")]
     pub(crate) fn of_command_with_text(command: Command, text: &str) -> Self {
         Self::start_with(unmanaged(command), holding(text))
     }
@@ -166,7 +165,8 @@ impl Daemon {
         });
         let mut daemon = Self { process, port: 0, log, directory };
         let ready = daemon.wait_for_line(&["event=\"ready\""]);
-        let address = ready.split("listen=[").nth(1).unwrap().split([',', ']']).next().unwrap();
+        let addresses = ready.split("listen=[").nth(1).unwrap();
+        let address = addresses.split(',').next().unwrap().trim_end_matches(']');
         daemon.port = address.rsplit(':').next().unwrap().parse().unwrap();
         daemon
     }

@@ -22,6 +22,7 @@ mod door;
 mod gap;
 mod icecast;
 mod icecast_xml;
+mod listen;
 mod manual;
 mod memory;
 mod monitoring;
