@@ -188,8 +188,7 @@ impl Config {
             config.warnings = reader.warnings;
             Ok(config)
         } else {
-            reader.problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
-            Err(reader.problems)
+            Err(reader.finish())
         }
     }
 

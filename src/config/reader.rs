@@ -27,10 +27,22 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What is wrong with a line such as `hold = 30s`.
+const UNQUOTED: &str =
+    "text must be in quotes, and so must numbers with a unit, such as \"30s\" or \"256KiB\"";
+
+/// Whether a line that is not TOML gives a key a value that would be text in quotes.
+fn lacks_quotes(line: &str) -> bool {
+    let value = line.split_once('=').map(|(_, value)| value.trim_start());
+    value.is_some_and(|value| value.starts_with(|c: char| c.is_alphanumeric() || c == '/'))
+}
+
 /// A document being read.
 pub(super) struct Reader<'t> {
     text: &'t str,
     keys: KeyTable,
+    /// The lines that are not TOML. What their keys are set to is not known.
+    broken: Vec<usize>,
     /// The problems found so far.
     pub problems: Vec<Problem>,
     /// What is allowed but probably not meant.
@@ -51,10 +63,17 @@ impl<'t> Reader<'t> {
     /// Parses a document that may have these keys; syntax errors become problems.
     pub(super) fn new(text: &'t str, keys: KeyTable) -> (Self, DeTable<'t>) {
         let (document, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Self { text, keys, problems: Vec::new(), warnings: Vec::new() };
+        let mut reader =
+            Self { text, keys, broken: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
         for error in errors {
-            let line = error.span().map(|span| reader.line(span.start));
-            reader.report(line, error.message().to_owned());
+            let line = reader.line(error.span().map_or(0, |span| span.start));
+            // The first error of a line often causes others.
+            if !reader.broken.contains(&line) {
+                reader.broken.push(line);
+                let unquoted = text.lines().nth(line - 1).is_some_and(lacks_quotes);
+                let message = if unquoted { UNQUOTED } else { error.message() };
+                reader.report(Some(line), message.to_owned());
+            }
         }
         (reader, document.into_inner())
     }
@@ -113,6 +132,9 @@ impl<'t> Reader<'t> {
     ) -> Option<K::Value> {
         debug_assert!(self.keys.accepted(section.table).any(|row| row.name() == key.name));
         let value = section.values?.get(key.name)?;
+        if self.broken.contains(&self.line(value.span().start)) {
+            return None;
+        }
         let read = key.kind.read(value.get_ref());
         if read.is_none() {
             let shown = if K::SECRET { "***" } else { self.text[value.span()].trim() };
@@ -132,6 +154,16 @@ impl<'t> Reader<'t> {
     pub(super) fn line_of(&self, section: Section<'_>, key: &str) -> Option<usize> {
         let value = section.values?.get(key)?;
         Some(self.line(value.span().start))
+    }
+
+    /// All problems, in the order of the lines.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        // What seems to be missing may be in a line that could not be read.
+        if !self.broken.is_empty() {
+            self.problems.retain(|problem| problem.line.is_some());
+        }
+        self.problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+        self.problems
     }
 
     /// Adds a problem to the list.
