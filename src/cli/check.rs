@@ -12,6 +12,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Exit> {
 
 fn check(file: &Path) -> Result<(), Exit> {
     let config = load(file, &Environment::of_process())?;
+    if !config.unusable.is_empty() {
+        return Err(invalid_config(file, &config.unusable));
+    }
     for warning in config.ignored.iter().chain(&config.warnings) {
         eprintln!("silvacast: {}: {warning}", file.display());
     }

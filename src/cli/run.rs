@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use super::{Exit, RunArgs, failed, load, print, random_secret};
+use super::{Exit, RunArgs, failed, invalid_config, load, print, random_secret};
 use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, Problem};
 use crate::door::bind;
@@ -21,6 +21,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Exit> {
     let environment = Environment::of_process();
     let Some(file) = args.config.as_deref() else { return run_trial(&environment) };
     let config = load(file, &environment)?;
+    if nix::unistd::geteuid().is_root() && !config.unusable.is_empty() {
+        return Err(invalid_config(file, &config.unusable));
+    }
     let inherited = inherited_sockets().map_err(failed)?;
     let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
     serve(config, sockets, Some(file), || Ok(()))

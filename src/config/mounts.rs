@@ -44,7 +44,7 @@ static BURST: Key<AutoOr<Time>> = Key {
     doc: "How much of the past a listener is sent on joining; `auto` suits the player. A listener may ask with `?burst=200ms`.",
 };
 
-static SOURCE_TIMEOUT: Key<Time> = Key {
+pub(super) static SOURCE_TIMEOUT: Key<Time> = Key {
     table: Table::MountDefaults,
     name: "source_timeout",
     kind: Time { least: Duration::from_secs(1), most: Duration::from_hours(1) },
@@ -89,7 +89,7 @@ static LISTENER_TIMEOUT: Key<Time> = Key {
     doc: "A listener that acknowledges nothing for this long, while data for it is waiting, is disconnected.",
 };
 
-static MAX_LISTENERS: Key<Number> = Key {
+pub(super) static MAX_LISTENERS: Key<Number> = Key {
     table: Table::MountDefaults,
     name: "max_listeners",
     kind: Number { least: 0, most: 100_000 },
@@ -125,12 +125,12 @@ static NAME: Key<MountPattern> = Key {
     doc: "The mounts that this section applies to: `*` stands for any text within a path segment, `**` for any text. The first section that matches applies, so special cases come before general ones; a section that can never apply is an error.",
 };
 
-/// All rules of a file.
+/// All rules of a file. `prefix` is the path prefix, and what the file calls it.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     defaults: Section<'_>,
     mounts: &[Section<'_>],
-    prefix: &str,
+    prefix: (&str, &str),
 ) -> MountRules {
     let defaults = settings(&mut Layer { reader, section: defaults, inherited: None });
     let mut lines = Vec::new();
@@ -157,7 +157,7 @@ fn report_conflicts(
     reader: &mut Reader<'_>,
     rules: &[(Pattern, Arc<MountSettings>)],
     lines: &[Option<usize>],
-    prefix: &str,
+    (prefix, prefix_key): (&str, &str),
 ) {
     let patterns: Vec<_> = rules.iter().map(|(pattern, _)| pattern.clone()).collect();
     for (index, pattern) in patterns.iter().enumerate() {
@@ -166,12 +166,12 @@ fn report_conflicts(
             let at = earlier.iter().position(|earlier| earlier == other);
             at.and_then(|at| lines[at]).unwrap_or_default()
         };
-        let name = format!("\"{}\"", pattern.as_str());
+        let name = reader.pattern(pattern.as_str());
         if !prefix.is_empty() && pattern.as_str().starts_with(&format!("{prefix}/")) {
             let text = format!(
-                "{name} never applies, because `path_prefix` \"{prefix}\" is not part of a mount's \
-                 name; write \"{}\"",
-                &pattern.as_str()[prefix.len()..]
+                "{name} never applies, because {prefix_key} \"{prefix}\" is not part of a mount's \
+                 name; write {}",
+                reader.pattern(&pattern.as_str()[prefix.len()..])
             );
             reader.report(line, text);
         } else if let Some(shadow) = pattern.shadow(earlier) {
@@ -180,9 +180,9 @@ fn report_conflicts(
                 format!("duplicate mount {name}; the first is in line {at}")
             } else {
                 format!(
-                    "{name} never applies, because \"{}\" in line {at} comes first and matches \
-                     the same names; put {name} before it, or remove it",
-                    shadow.as_str()
+                    "{name} never applies, because {} in line {at} comes first and matches the \
+                     same names; put {name} before it, or remove it",
+                    reader.pattern(shadow.as_str())
                 )
             };
             reader.report(line, text);
@@ -195,9 +195,9 @@ fn report_conflicts(
                     && other.shadow(slice::from_ref(pattern)).is_none()
                 {
                     let text = format!(
-                        "{name} does not apply to names such as \"{common}\", because \"{}\" in \
-                         line {} matches them too and comes first",
-                        other.as_str(),
+                        "{name} does not apply to names such as \"{common}\", because {} in line \
+                         {} matches them too and comes first",
+                        reader.pattern(other.as_str()),
                         line_of(other)
                     );
                     reader.warnings.push(Problem { line, text });

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::PORT;
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{Addresses, Flag, Networks, Number, PathPrefix, Text};
+use super::reader::{Problem, Reader, Section};
 use crate::mount::MAX_THREADS;
+use crate::platform::check_user;
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &LISTEN,
@@ -20,6 +22,17 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &USER,
     &COMBINED,
 ];
+
+/// The user that root cannot switch to, if the key names one.
+pub(super) fn unusable(reader: &mut Reader<'_>, process: Section<'_>) -> Vec<Problem> {
+    let user = reader.get(process, &USER);
+    let error = check_user(&user).err();
+    let problem = |error| Problem {
+        line: reader.line_of(process, USER.name),
+        text: format!("invalid value \"{user}\" for {}: {error}", process.key(USER.name)),
+    };
+    error.map(problem).into_iter().collect()
+}
 
 pub(super) static LISTEN: Key<Addresses> = Key {
     table: Table::Top,

@@ -53,11 +53,11 @@ pub(crate) fn configuration(
     top: &str,
     sections: &str,
 ) -> (TempDir, PathBuf) {
-    holding(&text(port, password, top, sections))
+    holding(text(port, password, top, sections))
 }
 
 /// A configuration file with this text.
-fn holding(text: &str) -> (TempDir, PathBuf) {
+fn holding(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let file = directory.path().join(FILE);
@@ -127,7 +127,7 @@ impl Daemon {
     }
 
     /// Starts with this text as the whole configuration, on any port.
-    pub(crate) fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: impl AsRef<[u8]>) -> Self {
         let mut command = silvacast();
         command.env("SILVASONIC_ICECAST_PORT", "0");
         Self::start_with(command, holding(text))

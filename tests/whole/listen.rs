@@ -53,7 +53,7 @@ fn an_icecast_xml_listens_as_icecast_does() {
         ("<bind-address>0.0.0.0</bind-address>", [true, false]),
         ("", [true, false]),
     ] {
-        let server = Daemon::of_text(&format!(
+        let server = Daemon::of_text(format!(
             "<icecast><authentication><source-password>a</source-password>\
              <admin-password>b</admin-password></authentication>\
              <listen-socket><port>0</port>{address}</listen-socket></icecast>"
@@ -68,10 +68,10 @@ fn ipv4_clients_of_an_ipv6_socket_have_ipv4_addresses() {
         return;
     }
     let server =
-        Daemon::of_text(&format!("listen = [\"[::]:0\"]\ndeny = [\"127.0.0.0/8\"]\n{LOGINS}"));
+        Daemon::of_text(format!("listen = [\"[::]:0\"]\ndeny = [\"127.0.0.0/8\"]\n{LOGINS}"));
     assert_eq!(get(&server, "/status-json.xsl").status, 403);
     server.wait_for_line(&["event=\"refused\"", "peer=127.0.0.1:"]);
-    let server = Daemon::of_text(&format!("listen = [\"[::]:0\"]\n{LOGINS}"));
+    let server = Daemon::of_text(format!("listen = [\"[::]:0\"]\n{LOGINS}"));
     let _source = Source::connect(&server, "/mic.opus", 1);
     server.wait_for_line(&["source-connected", "peer=127.0.0.1:"]);
 }

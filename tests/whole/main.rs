@@ -21,6 +21,7 @@ mod deploy;
 mod door;
 mod gap;
 mod icecast;
+mod icecast_settings;
 mod icecast_xml;
 mod listen;
 mod manual;

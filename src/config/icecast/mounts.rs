@@ -1,6 +1,7 @@
 //! Converts the mounts, and what holds for all of them.
 
 use super::super::kinds::quoted;
+use super::super::mounts::{MAX_LISTENERS, SOURCE_TIMEOUT};
 use super::Converted;
 use super::xml::Element;
 
@@ -28,7 +29,7 @@ impl Converted {
                 // The default mount overrides the limits.
                 "source-timeout"
                     if default.is_some_and(|mount| mount.child("source-timeout").is_some()) => {}
-                "source-timeout" => self.seconds("source_timeout", element),
+                "source-timeout" => self.seconds(&SOURCE_TIMEOUT, element),
                 "burst-on-connect" if !element.is_on() => {
                     self.line(element.line(), "burst = \"0ms\"");
                 }
@@ -36,6 +37,13 @@ impl Converted {
             }
         }
         if let Some(default) = default {
+            if let Some(name) = default.child("mount-name") {
+                self.problem(
+                    name,
+                    "<mount-name> in <mount type=\"default\"> is not supported; remove it to apply \
+                     the element to all mounts, or remove type=\"default\" to apply it to these",
+                );
+            }
             self.mount(default);
         }
     }
@@ -46,12 +54,6 @@ impl Converted {
             return self.problem(mount, text);
         };
         let text = name.text();
-        // Icecast reads a pattern here. Read as a plain name, it would match no mount, and what it
-        // protects would be open.
-        if text.contains(['?', '[', ']']) {
-            let text = format!("<mount-name>{text}</mount-name>: only * is supported in patterns");
-            return self.problem(name, text);
-        }
         // Icecast's * matches slashes too.
         self.line(name.line(), &format!("name = {}", quoted(&text.replace('*', "**"))));
     }
@@ -60,20 +62,22 @@ impl Converted {
         let closes = |element: &Element<'_>| match element.name() {
             "no-mount" => element.is_on(),
             // In Icecast 0 admits nobody, and -1 is no limit.
-            "max-listeners" => element.text() == "0",
+            "max-listeners" => element.text().parse() == Ok(0_i64),
             _ => false,
         };
         if let Some(closing) = mount.children().find(closes) {
             self.line(closing.line(), "access = \"closed\"");
         }
+        self.headers(mount);
         for element in mount.children() {
             match element.name() {
-                "mount-name" | "no-mount" => {}
+                "mount-name" | "no-mount" | "http-headers" => {}
                 "username" => self.text("source_user", element),
-                "password" => self.text("source_password", element),
-                "max-listeners" if matches!(&*element.text(), "-1" | "0") => {}
-                "max-listeners" => self.number("max_listeners", element),
-                "source-timeout" => self.seconds("source_timeout", element),
+                "password" => self.secret("source_password", element),
+                // 0 closes the mount, and a number below is no limit.
+                "max-listeners" if element.text().parse().is_ok_and(|number: i64| number <= 0) => {}
+                "max-listeners" => self.number(&MAX_LISTENERS, element),
+                "source-timeout" => self.seconds(&SOURCE_TIMEOUT, element),
                 "hidden" => {
                     if element.is_on() {
                         self.line(element.line(), "hidden = true");
