@@ -197,6 +197,8 @@ impl Config {
             unusable: server::unusable(&mut reader, process),
             is_xml: false,
             control: ControlSettings {
+                name: reader.get(server, &server::NAME),
+                allow_origin: rules.defaults.allow_origin.clone(),
                 hostname: reader.get(server, &server::HOSTNAME),
                 location: reader.get(server, &server::LOCATION),
                 admin: reader.get(server, &server::ADMIN),

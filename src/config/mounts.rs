@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::access::{access, source_login};
 use super::keys::{Key, Reload, Row, Table};
-use super::kinds::{AutoOr, Choice, Flag, Kind, MountPattern, Number, Size, Time};
+use super::kinds::{
+    AllowedOrigin, AutoOr, Choice, Flag, Kind, Label, MountPattern, Number, Size, Time, quoted,
+};
 use super::layer::Layer;
 use super::reader::{Problem, Reader, Section};
 use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings, Pattern};
@@ -23,6 +25,11 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &MAX_LISTENERS,
     &COALESCE,
     &HIDDEN,
+    &TITLE,
+    &DESCRIPTION,
+    &GENRE,
+    &URL,
+    &ALLOW_ORIGIN,
     &NAME,
 ];
 
@@ -116,6 +123,51 @@ static HIDDEN: Key<Flag> = Key {
     doc: "Leave the mount out of status, lists, events and metrics. Anybody who knows its name can still listen.",
 };
 
+static TITLE: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "title",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "What the mount is called in status, lists, playlists and on the page, instead of the encoder's `Ice-Name`.",
+};
+
+static DESCRIPTION: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "description",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "What is heard there, instead of the encoder's `Ice-Description`.",
+};
+
+static GENRE: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "genre",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "The kind of sound, instead of the encoder's `Ice-Genre`.",
+};
+
+static URL: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "url",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "A page about the mount, instead of the encoder's `Ice-Url`.",
+};
+
+static ALLOW_ORIGIN: Key<AllowedOrigin> = Key {
+    table: Table::MountDefaults,
+    name: "allow_origin",
+    kind: AllowedOrigin,
+    default: || "*".to_owned(),
+    reload: Reload::AtOnce,
+    doc: "The site whose pages may read the stream with scripts (CORS), or all. The value in `[mount-defaults]` also applies to status, API and events.",
+};
+
 static NAME: Key<MountPattern> = Key {
     table: Table::Mount,
     name: "name",
@@ -166,12 +218,12 @@ fn report_conflicts(
             let at = earlier.iter().position(|earlier| earlier == other);
             at.and_then(|at| lines[at]).unwrap_or_default()
         };
-        let name = reader.pattern(pattern.as_str());
+        let name = quoted(pattern.as_str());
         if !prefix.is_empty() && pattern.as_str().starts_with(&format!("{prefix}/")) {
             let text = format!(
                 "{name} never applies, because {prefix_key} \"{prefix}\" is not part of a mount's \
                  name; write {}",
-                reader.pattern(&pattern.as_str()[prefix.len()..])
+                quoted(&pattern.as_str()[prefix.len()..])
             );
             reader.report(line, text);
         } else if let Some(shadow) = pattern.shadow(earlier) {
@@ -182,7 +234,7 @@ fn report_conflicts(
                 format!(
                     "{name} never applies, because {} in line {at} comes first and matches the \
                      same names; put {name} before it, or remove it",
-                    reader.pattern(shadow.as_str())
+                    quoted(shadow.as_str())
                 )
             };
             reader.report(line, text);
@@ -197,7 +249,7 @@ fn report_conflicts(
                     let text = format!(
                         "{name} does not apply to names such as \"{common}\", because {} in line \
                          {} matches them too and comes first",
-                        reader.pattern(other.as_str()),
+                        quoted(other.as_str()),
                         line_of(other)
                     );
                     reader.warnings.push(Problem { line, text });
@@ -223,6 +275,11 @@ fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
         max_listeners: layer.get(&MAX_LISTENERS, |inherited| inherited.max_listeners),
         coalesce: layer.get(&COALESCE, |inherited| inherited.coalesce),
         hidden: layer.get(&HIDDEN, |inherited| inherited.hidden),
+        title: layer.get(&TITLE, |inherited| inherited.title.clone()),
+        description: layer.get(&DESCRIPTION, |inherited| inherited.description.clone()),
+        genre: layer.get(&GENRE, |inherited| inherited.genre.clone()),
+        url: layer.get(&URL, |inherited| inherited.url.clone()),
+        allow_origin: layer.get(&ALLOW_ORIGIN, |inherited| inherited.allow_origin.clone()),
         access: access(layer),
         source: source_login(layer),
     }

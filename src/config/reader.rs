@@ -45,8 +45,6 @@ type ElementName = fn(Table, &str) -> Option<&'static str>;
 pub(super) struct Origin<'t> {
     /// What it calls a key; `None` if it has no such key.
     pub element: ElementName,
-    /// What it calls a pattern of mount names.
-    pub pattern: fn(&str) -> String,
     /// For each line of the document, the line of the file; 0 for a line that comes from none.
     pub lines: &'t [usize],
 }
@@ -264,12 +262,6 @@ impl<'t> Reader<'t> {
 
     fn element(&self) -> Option<ElementName> {
         self.origin.map(|file| file.element)
-    }
-
-    /// A pattern of mount names as the file writes it, in quotes.
-    pub(super) fn pattern(&self, pattern: &str) -> String {
-        let shown = self.origin.map_or_else(|| pattern.to_owned(), |file| (file.pattern)(pattern));
-        format!("\"{shown}\"")
     }
 
     /// The line of the file that a position in the text comes from.

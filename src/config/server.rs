@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::PORT;
 use super::keys::{Key, Reload, Row, Table};
-use super::kinds::{Addresses, Flag, Networks, Number, PathPrefix, Text};
+use super::kinds::{Addresses, Flag, Label, Networks, Number, PathPrefix, Text};
 use super::reader::{Problem, Reader, Section};
 use crate::mount::MAX_THREADS;
 use crate::platform::check_user;
@@ -16,6 +16,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &ALLOW,
     &DENY,
     &WORKERS,
+    &NAME,
     &HOSTNAME,
     &LOCATION,
     &ADMIN,
@@ -86,6 +87,15 @@ pub(super) static WORKERS: Key<Number> = Key {
     default: || 1,
     reload: Reload::Restart(|old, new| old.workers != new.workers),
     doc: "Data-plane threads. One serves thousands of listeners; several share them, each with its own copy of the rings.",
+};
+
+pub(super) static NAME: Key<Label> = Key {
+    table: Table::Server,
+    name: "name",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "What the station is called on the listening page and in `/api/v1/mounts`.",
 };
 
 pub(super) static HOSTNAME: Key<Text> = Key {

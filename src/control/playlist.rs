@@ -17,8 +17,8 @@ pub(super) fn mount(path: &str, table: &MountTable) -> Option<(Arc<MountEntry>, 
 /// they cannot add lines to it.
 pub(super) fn render(base_url: &str, entry: &MountEntry, stream: &StreamInfo) -> HttpResponse {
     let name = entry.name.as_str();
-    let title =
-        stream.source.description.name.as_deref().or(stream.tags.title.as_deref()).unwrap_or(name);
+    let description = entry.description(stream);
+    let title = description.name.as_deref().or(stream.tags.title.as_deref()).unwrap_or(name);
     let text = format!("#EXTM3U\r\n#EXTINF:-1,{title}\r\n{base_url}{}\r\n", url_path(name));
     document("audio/x-mpegurl; charset=utf-8", text)
 }

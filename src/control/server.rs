@@ -249,7 +249,10 @@ impl ControlServer {
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, no-store"));
         if !path.starts_with("/admin") {
-            fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            let settings = control.settings.load();
+            if let Ok(origin) = HeaderValue::from_str(&settings.allow_origin) {
+                fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            }
         }
         (response, subscriber)
     }

@@ -204,7 +204,8 @@ impl Dispatcher {
         };
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
-            let head = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
+            let stream = entry.stream();
+            let head = stream.map_or_else(Vec::new, |stream| response_head(&entry, &stream));
             return Ok(RequestOutcome::ReplyAndClose(head));
         }
         let (burst, session) =

@@ -69,7 +69,7 @@ impl ListenerConnection {
         let entry = view.shared().entry();
         let burst = entry.gauges.duration_of(pages.ring.head() - cursor.position());
         drop(pages);
-        let preamble = (response_head(&stream), &join);
+        let preamble = (response_head(entry, &stream), &join);
         let mount = entry.name.as_str();
         let (peer, since) = {
             let info = self.session.registration.listener();

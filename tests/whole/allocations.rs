@@ -82,6 +82,11 @@ fn pages_cross_without_a_single_allocation() {
         access: Access::default(),
         source: None,
         hidden: false,
+        title: None,
+        description: None,
+        genre: None,
+        url: None,
+        allow_origin: "*".to_owned(),
     });
     let table = MountTable::default();
     let name = Name::new("/m").unwrap();

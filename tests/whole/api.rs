@@ -28,7 +28,7 @@ fn json(server: &Daemon, path: &str) -> Value {
 #[test]
 fn a_mount_has_every_documented_field() {
     let server = Daemon::start();
-    assert_eq!(json(&server, "/api/v1/mounts"), serde_json::json!({"mounts": []}));
+    assert_eq!(json(&server, "/api/v1/mounts"), serde_json::json!({"station": null, "mounts": []}));
     let mut source = Source::connect(&server, "/mic%20%C3%B6.opus", 1);
     let mut listener = Listener::join(&server, "/mic%20%C3%B6.opus");
     listener.headers();
@@ -84,7 +84,7 @@ fn only_the_administrator_can_list_listeners() {
 }
 
 /// A client that reads events.
-struct Events {
+pub(crate) struct Events {
     socket: TcpStream,
     reader: BufReader<Chunked<BufReader<Box<dyn Read>>>>,
     /// The ID of the newest event.
@@ -92,7 +92,7 @@ struct Events {
 }
 
 impl Events {
-    fn open(server: &Daemon, fields: &str) -> Self {
+    pub(crate) fn open(server: &Daemon, fields: &str) -> Self {
         let mut socket = connect(server);
         write!(socket, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n{fields}\r\n").unwrap();
         let answer = read_head(&mut socket);
@@ -109,12 +109,16 @@ impl Events {
     }
 
     /// The next event that is not a clock.
-    fn next(&mut self) -> (String, Value) {
+    pub(crate) fn next(&mut self) -> (String, Value) {
         self.find("an event", |(kind, _)| kind != "clock")
     }
 
     /// Reads until an event is wanted, and returns it.
-    fn find(&mut self, what: &str, wanted: impl Fn(&(String, Value)) -> bool) -> (String, Value) {
+    pub(crate) fn find(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&(String, Value)) -> bool,
+    ) -> (String, Value) {
         until_received(what, PATIENCE, || {
             let event = self.any();
             if wanted(&event) { Ok(event) } else { Err(event.0) }

@@ -101,6 +101,19 @@ fn the_nearest_bound_takes_the_place_of_a_number_that_is_out_of_range() {
 }
 
 #[test]
+fn a_description_is_one_line_and_cut_if_it_is_too_long() {
+    let mount =
+        |text: &str| format!("<mount><mount-name>/a</mount-name>\n<genre>{text}</genre></mount>");
+    assert_eq!(warnings(&mount("bats,\n      owls")), [""; 0]);
+    let said = warnings(&mount(&"x".repeat(300)));
+    let wanted = format!(
+        "line 2: <genre> has control characters or more than 256 bytes; \"{}\" is used",
+        "x".repeat(256)
+    );
+    assert_eq!(said, [wanted]);
+}
+
+#[test]
 fn a_user_that_does_not_exist_is_an_error_of_check() {
     let user = |name: &str| {
         format!("\n<security><changeowner>\n<user>{name}</user></changeowner></security>")

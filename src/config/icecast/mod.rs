@@ -22,7 +22,7 @@ use super::files::read_file;
 use super::keys::Key;
 use super::kinds::{Kind, Number, Time, quoted};
 use super::reader::{Origin, Problem};
-use crate::text::entries;
+use crate::text::{MAX_TEXT, entries, sanitize};
 
 /// Whether a text is XML, as opposed to TOML.
 pub(super) fn is_xml(text: &str) -> bool {
@@ -106,8 +106,7 @@ pub(super) fn convert(text: &str) -> Result<Converted, Vec<Problem>> {
 impl Converted {
     /// What the document comes from.
     pub(super) fn origin(&self) -> Origin<'_> {
-        // Icecast's * matches slashes too, so it became **.
-        Origin { element, pattern: |text| text.replace("**", "*"), lines: &self.lines }
+        Origin { element, lines: &self.lines }
     }
 
     fn problem(&mut self, at: Element<'_>, text: impl Into<String>) {
@@ -166,6 +165,23 @@ impl Converted {
         let text = element.text();
         if !text.is_empty() {
             self.line(element.line(), &format!("{key} = {}", quoted(&text)));
+        }
+    }
+
+    /// Sets a key to a text that is shown, on one line and not longer than allowed.
+    fn label(&mut self, key: &str, element: Element<'_>) {
+        let given = element.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        let used = sanitize(&given);
+        if used != given {
+            let text = format!(
+                "<{}> has control characters or more than {MAX_TEXT} bytes; {} is used",
+                element.name(),
+                quoted(&used)
+            );
+            self.warnings.push(Problem { line: Some(element.line()), text });
+        }
+        if !used.is_empty() {
+            self.line(element.line(), &format!("{key} = {}", quoted(&used)));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::super::kinds::quoted;
 use super::super::limits::{HEAD_TIMEOUT, LISTENERS, SOURCES};
-use super::super::reader::Problem;
 use super::Converted;
 use super::xml::Element;
 
@@ -37,7 +36,6 @@ impl Converted {
                 "<include> is not supported; copy the elements of the other file to this one",
             );
         }
-        self.headers(root);
         self.section(0, "[server]");
         for name in ["hostname", "location", "admin"] {
             if let Some(element) = root.child(name) {
@@ -141,29 +139,6 @@ impl Converted {
                 *element,
                 "the aliases have different prefixes; silvacast supports one, path_prefix",
             );
-        }
-    }
-
-    /// `Access-Control-Allow-Origin: *` is what silvacast sends anyway. Another origin would be
-    /// widened to all, so it is an error.
-    pub(super) fn headers(&mut self, parent: Element<'_>) {
-        let headers = parent.children().filter(|element| element.name() == "http-headers");
-        for header in headers.flat_map(Element::children) {
-            let name = header.attribute("name").unwrap_or_default();
-            let value = header.attribute("value").unwrap_or_default().trim();
-            if !name.eq_ignore_ascii_case("Access-Control-Allow-Origin") {
-                let text = format!("<header name=\"{name}\"> is not supported and is ignored");
-                self.ignored.push(Problem { line: Some(header.line()), text });
-            } else if value != "*" {
-                self.problem(
-                    header,
-                    format!(
-                        "<header name=\"{name}\" value=\"{value}\"> is not supported: silvacast \
-                         lets the pages of all sites play its streams; remove the header, or set it \
-                         in a reverse proxy such as Caddy"
-                    ),
-                );
-            }
         }
     }
 

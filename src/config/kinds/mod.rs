@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 pub(super) use addresses::{Addresses, MountPattern, Networks, PathPrefix};
 pub(super) use measures::{AutoOr, Flag, Number, Size, Time};
-pub(super) use words::{Choice, FilePath, SecretText, Text};
+pub(super) use words::{AllowedOrigin, Choice, FilePath, Label, SecretText, Text};
 
 /// A kind of values.
 pub(in crate::config) trait Kind: Sync + 'static {
