@@ -4,30 +4,127 @@
 
 use std::time::Duration;
 
-/// Parses a duration: a whole number and `ms`, `s`, `m` or `h`. `0` needs no unit.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split(text)?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "" if number == 0 => 0,
-        _ => return None,
-    };
-    number.checked_mul(milliseconds).map(Duration::from_millis)
+/// Why a text is not a duration or a size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnitError {
+    /// It does not begin with a digit.
+    #[error("it must begin with a whole number; {0}")]
+    NoNumber(&'static str),
+    /// Only whole numbers are read.
+    #[error("it must be a whole number of a smaller unit, such as {example}; {units}")]
+    Fraction {
+        /// A text that is read.
+        example: &'static str,
+        /// The units that are known.
+        units: &'static str,
+    },
+    /// A number alone.
+    #[error("the unit is missing; {0}")]
+    NoUnit(&'static str),
+    /// The number is followed by something else.
+    #[error("unknown unit `{unit}`; {units}")]
+    UnknownUnit {
+        /// What follows the number.
+        unit: String,
+        /// The units that are known.
+        units: &'static str,
+    },
+    /// Larger than any number here.
+    #[error("the number is too large")]
+    TooLarge,
 }
 
-/// Parses a size and returns bytes: a whole number and `B`, `KiB` or `MiB`.
-pub(crate) fn size(text: &str) -> Option<usize> {
-    let (number, unit) = split(text)?;
-    let bytes = match unit {
-        "B" => 1,
-        "KiB" => 1024,
-        "MiB" => 1024 * 1024,
-        _ => return None,
-    };
-    number.checked_mul(bytes)?.try_into().ok()
+/// Units with the names under which they are read.
+struct Units {
+    known: &'static [(&'static [&'static str], u64)],
+    /// The same in words.
+    words: &'static str,
+    /// A value for which the fraction of a unit would be tempting.
+    example: &'static str,
+}
+
+/// The units of durations.
+pub(crate) const DURATION_UNITS: &str = "units: ms, s or sec, m or min (minutes), h, d";
+/// The units of sizes.
+pub(crate) const SIZE_UNITS: &str =
+    "units: B, KiB, MiB, GiB (steps of 1024), KB, MB, GB (steps of 1000)";
+
+const DURATIONS: Units = Units {
+    known: &[
+        (&["ms"], 1),
+        (&["s", "sec"], 1_000),
+        (&["m", "min"], 60_000),
+        (&["h"], 3_600_000),
+        (&["d"], 86_400_000),
+    ],
+    words: DURATION_UNITS,
+    example: "1500ms",
+};
+
+/// `K` and `M` alone are not known, because they mean 1000 to some programs and 1024 to others.
+const SIZES: Units = Units {
+    known: &[
+        (&["B"], 1),
+        (&["KiB"], 1 << 10),
+        (&["MiB"], 1 << 20),
+        (&["GiB"], 1 << 30),
+        (&["KB", "kB"], 1_000),
+        (&["MB"], 1_000_000),
+        (&["GB"], 1_000_000_000),
+    ],
+    words: SIZE_UNITS,
+    example: "512KiB",
+};
+
+impl Units {
+    /// The number in the smallest unit.
+    fn parse(&self, text: &str) -> Result<u64, UnitError> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, rest) = text.split_at(digits);
+        if number.is_empty() {
+            return Err(UnitError::NoNumber(self.words));
+        }
+        let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
+        if rest.starts_with(['.', ',']) {
+            return Err(UnitError::Fraction { example: self.example, units: self.words });
+        }
+        let unit = rest.trim();
+        let known = self.known.iter().find(|(names, _)| names.contains(&unit));
+        match known {
+            Some((_, size)) => number.checked_mul(*size).ok_or(UnitError::TooLarge),
+            None if unit.is_empty() => Err(UnitError::NoUnit(self.words)),
+            None => Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: self.words }),
+        }
+    }
+
+    /// The units as alternatives of a regular expression.
+    fn pattern(&self) -> String {
+        let names: Vec<_> = self.known.iter().flat_map(|(names, _)| *names).copied().collect();
+        format!("[0-9]+ *({})", names.join("|"))
+    }
+}
+
+/// Parses a duration: a whole number and a unit. `0` needs no unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
+    match DURATIONS.parse(text) {
+        Err(UnitError::NoUnit(_)) if text.bytes().all(|byte| byte == b'0') => Ok(Duration::ZERO),
+        milliseconds => milliseconds.map(Duration::from_millis),
+    }
+}
+
+/// Parses a size and returns bytes: a whole number and a unit.
+pub(crate) fn size(text: &str) -> Result<usize, UnitError> {
+    SIZES.parse(text)?.try_into().map_err(|_| UnitError::TooLarge)
+}
+
+/// A regular expression for the durations that [`duration`] reads.
+pub(crate) fn duration_pattern() -> String {
+    format!("^(0+|{})$", DURATIONS.pattern())
+}
+
+/// A regular expression for the sizes that [`size`] reads.
+pub(crate) fn size_pattern() -> String {
+    format!("^{}$", SIZES.pattern())
 }
 
 /// A duration in the largest unit that has it as a whole number; what [`duration`] reads.
@@ -51,13 +148,6 @@ fn in_largest_unit(number: u128, units: &[(u128, &str)]) -> String {
     whole.unwrap_or_else(|| number.to_string())
 }
 
-/// Splits the text into a number and its unit.
-fn split(text: &str) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    Some((number.parse().ok()?, unit.trim_start()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,17 +163,61 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_sizes_need_their_units() {
-        assert_eq!(duration("200ms"), Some(Duration::from_millis(200)));
-        assert_eq!(duration("2 m"), Some(Duration::from_mins(2)));
-        assert_eq!(duration("0"), Some(Duration::ZERO));
-        assert_eq!(size("256KiB"), Some(262_144));
-        assert_eq!(size("0B"), Some(0));
-        for wrong in ["", "s", "10", "-1s", "1.5s", "10 sec", "99999999999999999h", "1KB"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
+    fn durations_and_sizes_are_read_with_every_unit() {
+        for (text, milliseconds) in [
+            ("200ms", 200),
+            ("20 s", 20_000),
+            ("10 sec", 10_000),
+            ("2 m", 120_000),
+            ("2min", 120_000),
+            ("1h", 3_600_000),
+            ("1d", 86_400_000),
+            ("0", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for wrong in ["", "KiB", "10", "1kb", "1GiB", "99999999999999999999B"] {
-            assert_eq!(size(wrong), None, "{wrong}");
+        for (text, bytes) in [
+            ("0B", 0),
+            ("256KiB", 262_144),
+            ("512 KB", 512_000),
+            ("512kB", 512_000),
+            ("1MiB", 1_048_576),
+            ("1MB", 1_000_000),
+            ("1GiB", 1 << 30),
+            ("1GB", 1_000_000_000),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_with_the_unit() {
+        let durations = "units: ms, s or sec, m or min (minutes), h, d";
+        let sizes = "units: B, KiB, MiB, GiB (steps of 1024), KB, MB, GB (steps of 1000)";
+        for (text, start) in [
+            ("", "it must begin with a whole number"),
+            ("s", "it must begin with a whole number"),
+            ("-1s", "it must begin with a whole number"),
+            ("10", "the unit is missing"),
+            ("1.5s", "it must be a whole number of a smaller unit, such as 1500ms"),
+            ("10 fortnights", "unknown unit `fortnights`"),
+            ("1KB", "unknown unit `KB`"),
+        ] {
+            assert_eq!(duration(text).unwrap_err().to_string(), format!("{start}; {durations}"));
+        }
+        for (text, start) in [
+            ("", "it must begin with a whole number"),
+            ("KiB", "it must begin with a whole number"),
+            ("10", "the unit is missing"),
+            ("0", "the unit is missing"),
+            ("0.5MiB", "it must be a whole number of a smaller unit, such as 512KiB"),
+            ("512K", "unknown unit `K`"),
+            ("512kb", "unknown unit `kb`"),
+            ("1TiB", "unknown unit `TiB`"),
+        ] {
+            assert_eq!(size(text).unwrap_err().to_string(), format!("{start}; {sizes}"));
+        }
+        assert_eq!(duration("99999999999999999h"), Err(UnitError::TooLarge));
+        assert_eq!(size("99999999999999999999B"), Err(UnitError::TooLarge));
     }
 }

@@ -8,12 +8,14 @@ pub(crate) fn page() -> String {
     let mut page = Page::new("silvacast.toml", "5", "the configuration of silvacast(8)");
     page.heading("DESCRIPTION")
         .paragraph(
-            "A TOML file. Durations and sizes have units: `200ms`, `10s`, `5m`, `256KiB`, `1MiB`. An unknown key is an \
-             error, and its message names the nearest known key. `silvacast check --config` FILE reports every error of a \
+            "A TOML file. Durations and sizes are text with a unit: `ms`, `s`, `m` (minutes), `h` or `d`; `B`, `KiB`, \
+             `MiB` or `GiB` in steps of 1024, `KB`, `MB` or `GB` in steps of 1000, such as `10s` or `256KiB`. An \
+             unknown key is an error, and its message names the nearest known key. `silvacast check --config` FILE reports every error of a \
              file, and prints the most memory that the server can use with it.",
         )
         .paragraph(
-            "Each `[[mount]]` also takes the keys of `[mount-defaults]`, which then apply to the mounts that it names.",
+            "Each `[[mount]]` also takes the keys of `[mount-defaults]`, which then apply to the mounts that it names. The \
+             first `[[mount]]` whose name or pattern matches a mount applies to it. One that can never apply is an error.",
         )
         .paragraph(
             "`Reload` says when a changed value takes effect after a reload: at once; when the mount's next stream begins; \

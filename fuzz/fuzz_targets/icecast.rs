@@ -9,7 +9,7 @@ const HEAD: &str = "<icecast><authentication><source-password>s</source-password
                     <admin-password>a</admin-password></authentication>";
 
 fn is_read(text: &str) -> bool {
-    match Config::read(text, &Environment::default()) {
+    match Config::read(text.as_bytes(), &Environment::default()) {
         Ok(config) => {
             assert!(Budget::of(&config).total() > 0);
             true

@@ -12,8 +12,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Exit> {
 
 fn check(file: &Path) -> Result<(), Exit> {
     let config = load(file, &Environment::of_process())?;
-    for ignored in &config.ignored {
-        eprintln!("silvacast: {}: {ignored}", file.display());
+    if !config.unusable.is_empty() {
+        return Err(invalid_config(file, &config.unusable));
+    }
+    for warning in config.ignored.iter().chain(&config.warnings) {
+        eprintln!("silvacast: {}: {warning}", file.display());
     }
     print(&format!("{}: no errors\n{}", file.display(), Budget::of(&config)));
     Ok(())

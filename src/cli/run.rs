@@ -4,7 +4,9 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use super::{Exit, RunArgs, failed, load, print, random_secret};
+use nix::libc;
+
+use super::{Exit, RunArgs, failed, invalid_config, load, print, random_secret};
 use crate::auth::Secret;
 use crate::config::{Budget, Config, Environment, Problem};
 use crate::door::bind;
@@ -19,6 +21,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Exit> {
     let environment = Environment::of_process();
     let Some(file) = args.config.as_deref() else { return run_trial(&environment) };
     let config = load(file, &environment)?;
+    if nix::unistd::geteuid().is_root() && !config.unusable.is_empty() {
+        return Err(invalid_config(file, &config.unusable));
+    }
     let inherited = inherited_sockets().map_err(failed)?;
     let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
     serve(config, sockets, Some(file), || Ok(()))
@@ -71,7 +76,7 @@ pub(super) fn serve(
     for reason in dropped.kept {
         journal!(warn, PRIVILEGES, uid, gid, reason, "a privilege without effect was kept");
     }
-    log_ignored(&config);
+    log_warnings(&config);
     start_beside()?;
     let manager = Manager::new().map_err(cannot_serve)?;
     let (stop, heartbeats) = (manager.stop(), manager.heartbeats().clone());
@@ -90,9 +95,12 @@ pub(super) fn serve(
     Ok(())
 }
 
-fn log_ignored(config: &Config) {
+fn log_warnings(config: &Config) {
     for setting in &config.ignored {
         journal!(warn, SETTING_IGNORED, %setting, "setting ignored");
+    }
+    for reason in &config.warnings {
+        journal!(warn, CONFIG_WARNING, %reason, "the configuration may not say what is meant");
     }
 }
 
@@ -115,7 +123,7 @@ impl Service for Running {
                 for key in self.handle.config().needs_restart(&config) {
                     journal!(warn, RELOAD_LATER, key, "this change takes effect after a restart");
                 }
-                log_ignored(&config);
+                log_warnings(&config);
                 self.handle.put_in_force(&config);
                 journal!(info, RELOADED, "configuration reloaded");
                 return Ok(());
@@ -157,10 +165,13 @@ impl Running {
 /// Binds every address.
 pub(super) fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Exit> {
     let open = |&address| {
-        bind(address).map_err(|error| {
-            failed(format!(
-                "cannot listen on {address}: {error}; SILVASONIC_ICECAST_PORT chooses another port"
-            ))
+        bind(address, addresses).map_err(|error| {
+            let remedy = match error.raw_os_error() {
+                Some(libc::EAFNOSUPPORT) => "; this machine has no IPv6, use 0.0.0.0",
+                Some(libc::EADDRNOTAVAIL) => "; this machine has no such address",
+                _ => "; SILVASONIC_ICECAST_PORT chooses another port",
+            };
+            failed(format!("cannot listen on {address}: {error}{remedy}"))
         })
     };
     addresses.iter().map(open).collect()

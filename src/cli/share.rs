@@ -25,14 +25,14 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
     let mount = Name::new(&args.mount).map_err(|error| {
         Exit::Invalid(format!("--mount {} is not allowed: {error}", args.mount))
     })?;
-    let time = units::duration(&args.time)
-        .filter(|time| (Duration::from_secs(1)..=MAX_LINK_DURATION).contains(time))
-        .ok_or_else(|| {
-            Exit::Invalid(format!(
-                "--for {} is not allowed; it takes a duration from 1s to 8784h",
-                args.time
-            ))
-        })?;
+    let invalid = |reason: &str| {
+        let range = "it takes a duration from 1s to 8784h";
+        Exit::Invalid(format!("--for {} is not allowed{reason}; {range}", args.time))
+    };
+    let time = units::duration(&args.time).map_err(|error| invalid(&format!(": {error}")))?;
+    if !(Duration::from_secs(1)..=MAX_LINK_DURATION).contains(&time) {
+        return Err(invalid(""));
+    }
     let link = Link::sign(mount.as_str(), SystemTime::now() + time, key);
     let base = args.url.clone().unwrap_or_else(|| {
         let port = config.listen.first().map_or(0, std::net::SocketAddr::port);

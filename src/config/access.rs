@@ -179,10 +179,14 @@ pub(super) fn source_login(layer: &mut Layer<'_, '_>) -> Option<Login> {
     let line = reader.line_of(section, SOURCE_USER_KEY.name);
     if line.is_some() && password.is_none() && inherited.is_none() {
         let key = section.key(SOURCE_USER_KEY.name);
-        let text = format!(
-            "{key} requires `{}` or `{}`; without one, the login of [auth] would stay valid",
-            SOURCE_PASSWORD.name, SOURCE_PASSWORD_FILE.name
-        );
+        let text = if section.element(SOURCE_USER_KEY.name).is_some() {
+            format!("{key} requires <password>; without it, the login of all sources stays valid")
+        } else {
+            format!(
+                "{key} requires `{}` or `{}`; without one, the login of [auth] would stay valid",
+                SOURCE_PASSWORD.name, SOURCE_PASSWORD_FILE.name
+            )
+        };
         reader.report(line, text);
     }
     Some(Login {

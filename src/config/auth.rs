@@ -113,11 +113,13 @@ fn password(
     let credential = key.name.replace('_', "-");
     secret(reader, section, keys, environment.credential(&credential)).unwrap_or_else(|| {
         let what = key.name.replace('_', " ");
-        let file_key = section.key(file_key.name);
-        reader.report(
-            None,
-            format!("no {what}; set {file_key}, for example to \"/etc/silvacast/{credential}\""),
-        );
+        let remedy = if let Some(element) = section.element(key.name) {
+            element.to_owned()
+        } else {
+            let file_key = section.key(file_key.name);
+            format!("{file_key}, for example to \"/etc/silvacast/{credential}\"")
+        };
+        reader.report(None, format!("no {what}; set {remedy}"));
         Secret::new("")
     })
 }

@@ -16,7 +16,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &LISTENER_SEND_BUFFER,
 ];
 
-static SOURCES: Key<Number> = Key {
+pub(super) static SOURCES: Key<Number> = Key {
     table: Table::Limits,
     name: "sources",
     kind: Number { least: 1, most: 1000 },
@@ -25,7 +25,7 @@ static SOURCES: Key<Number> = Key {
     doc: "Mounts that may exist at the same time.",
 };
 
-static LISTENERS: Key<Number> = Key {
+pub(super) static LISTENERS: Key<Number> = Key {
     table: Table::Limits,
     name: "listeners",
     kind: Number { least: 1, most: 100_000 },
@@ -52,7 +52,7 @@ static REQUEST_HEAD: Key<Size> = Key {
     doc: "The longest request head.",
 };
 
-static HEAD_TIMEOUT: Key<Time> = Key {
+pub(super) static HEAD_TIMEOUT: Key<Time> = Key {
     table: Table::Limits,
     name: "head_timeout",
     kind: Time { least: Duration::from_millis(100), most: Duration::from_mins(5) },

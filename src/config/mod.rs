@@ -18,13 +18,15 @@ mod server;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
 pub use budget::Budget;
 pub use keys::{KeyTable, Reload, Row, Table};
 pub use manual::{markdown, schema};
 pub use reader::Problem;
 pub use rows::KEYS;
 
-use files::read_file;
+use files::read_bytes;
 use kinds::quoted;
 use reader::Reader;
 
@@ -48,6 +50,12 @@ pub struct Config {
     pub combined: bool,
     /// Settings of an `icecast.xml` that are not supported.
     pub ignored: Vec<Problem>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Problem>,
+    /// What stops the start of the server, if root starts it.
+    pub unusable: Vec<Problem>,
+    /// Whether the file was an `icecast.xml`.
+    pub is_xml: bool,
     /// The settings of the door, including the mount rules.
     pub door: DoorSettings,
     /// The settings of the control plane.
@@ -99,21 +107,25 @@ impl Config {
     /// # Errors
     /// All problems of the file, by line.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, Vec<Problem>> {
-        Self::read(&text_of_file(path)?, environment)
+        Self::read(&bytes_of_file(path)?, environment)
     }
 
     /// Reads a document in TOML or in Icecast's XML.
     ///
     /// # Errors
     /// All problems of the document, by line.
-    pub fn read(text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
-        if !icecast::is_xml(text) {
-            return Self::parse(text, environment);
+    pub fn read(bytes: &[u8], environment: &Environment) -> Result<Self, Vec<Problem>> {
+        let text = icecast::decode(bytes).map_err(|problem| vec![problem])?;
+        if !icecast::is_xml(&text) {
+            return Self::parse(&text, environment);
         }
-        let converted = icecast::convert(text)?;
-        let config = Self::parse(&converted.toml, environment);
-        let mut config = config.map_err(|problems| converted.relocate(problems))?;
+        let converted = icecast::convert(&text)?;
+        let reader = Reader::new(&converted.toml, KEYS, Some(converted.origin()));
+        let mut config = Self::of_document(reader, environment)?;
+        config.warnings.extend(converted.warnings);
+        config.warnings.sort_by_key(|warning| warning.line);
         config.ignored = converted.ignored;
+        config.is_xml = true;
         Ok(config)
     }
 
@@ -122,8 +134,13 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or it cannot be converted.
     pub fn toml(path: &Path) -> Result<String, Vec<Problem>> {
-        let text = text_of_file(path)?;
-        if icecast::is_xml(&text) { Ok(icecast::convert(&text)?.toml) } else { Ok(text) }
+        let bytes = bytes_of_file(path)?;
+        let text = icecast::decode(&bytes).map_err(|problem| vec![problem])?;
+        if icecast::is_xml(&text) {
+            Ok(icecast::convert(&text)?.toml)
+        } else {
+            Ok(text.into_owned())
+        }
     }
 
     /// Reads a document in TOML.
@@ -131,7 +148,16 @@ impl Config {
     /// # Errors
     /// All problems of the document, by line.
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, Vec<Problem>> {
-        let (mut reader, document) = Reader::new(text, KEYS);
+        Self::of_document(Reader::new(text, KEYS, None), environment)
+    }
+
+    fn of_document(
+        (mut reader, document): (Reader<'_>, DeTable<'_>),
+        environment: &Environment,
+    ) -> Result<Self, Vec<Problem>> {
+        if !reader.is_configuration(&document) {
+            return Err(reader.finish());
+        }
         let top = reader.top(&document);
         let [server, auth, process, log, limits, defaults] = [
             Table::Server,
@@ -154,15 +180,25 @@ impl Config {
         }
         let prefix = reader.get(top, &server::PATH_PREFIX);
         let credentials = auth::credentials(&mut reader, auth, environment);
-        let rules = mounts::read(&mut reader, defaults, mounts);
+        let rules = mounts::read(
+            &mut reader,
+            defaults,
+            &mounts,
+            (&prefix, &top.key(server::PATH_PREFIX.name)),
+        );
         let limits = limits::read(&mut reader, limits);
-        let config = Self {
+        let mut config = Self {
             listen,
             workers: reader.get(top, &server::WORKERS),
             user: reader.get(process, &server::USER),
             combined: reader.get(log, &server::COMBINED),
             ignored: Vec::new(),
+            warnings: Vec::new(),
+            unusable: server::unusable(&mut reader, process),
+            is_xml: false,
             control: ControlSettings {
+                name: reader.get(server, &server::NAME),
+                allow_origin: rules.defaults.allow_origin.clone(),
                 hostname: reader.get(server, &server::HOSTNAME),
                 location: reader.get(server, &server::LOCATION),
                 admin: reader.get(server, &server::ADMIN),
@@ -181,17 +217,20 @@ impl Config {
             },
         };
         if reader.problems.is_empty() {
+            config.warnings = reader.warnings;
             Ok(config)
         } else {
-            reader.problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
-            Err(reader.problems)
+            Err(reader.finish())
         }
     }
 
     /// The keys that need a restart and whose values differ in `new`, as the manual writes them.
     pub fn needs_restart(&self, new: &Self) -> impl Iterator<Item = String> {
         KEYS.all().filter_map(|row| match row.reload() {
-            Reload::Restart(differ) if differ(self, new) => Some(row.path()),
+            Reload::Restart(differ) if differ(self, new) => {
+                let element = icecast::element(row.table(), row.name()).filter(|_| new.is_xml);
+                Some(element.map_or_else(|| row.path(), ToOwned::to_owned))
+            }
             _ => None,
         })
     }
@@ -215,8 +254,8 @@ impl Config {
     }
 }
 
-fn text_of_file(path: &Path) -> Result<String, Vec<Problem>> {
-    read_file(path)
+fn bytes_of_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
+    read_bytes(path)
         .map_err(|error| vec![Problem { line: None, text: format!("cannot be read: {error}") }])
 }
 

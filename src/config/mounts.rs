@@ -1,15 +1,18 @@
 //! The keys of `[mount-defaults]` and `[[mount]]`: how mounts behave. Who may use them is in
 //! [`access`](super::access).
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{access, source_login};
 use super::keys::{Key, Reload, Row, Table};
-use super::kinds::{AutoOr, Choice, Flag, Kind, MountPattern, Number, Size, Time};
+use super::kinds::{
+    AllowedOrigin, AutoOr, Choice, Flag, Kind, Label, MountPattern, Number, Size, Time, quoted,
+};
 use super::layer::Layer;
-use super::reader::{Reader, Section};
-use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings};
+use super::reader::{Problem, Reader, Section};
+use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings, Pattern};
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &RING,
@@ -22,6 +25,11 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &MAX_LISTENERS,
     &COALESCE,
     &HIDDEN,
+    &TITLE,
+    &DESCRIPTION,
+    &GENRE,
+    &URL,
+    &ALLOW_ORIGIN,
     &NAME,
 ];
 
@@ -43,7 +51,7 @@ static BURST: Key<AutoOr<Time>> = Key {
     doc: "How much of the past a listener is sent on joining; `auto` suits the player. A listener may ask with `?burst=200ms`.",
 };
 
-static SOURCE_TIMEOUT: Key<Time> = Key {
+pub(super) static SOURCE_TIMEOUT: Key<Time> = Key {
     table: Table::MountDefaults,
     name: "source_timeout",
     kind: Time { least: Duration::from_secs(1), most: Duration::from_hours(1) },
@@ -88,7 +96,7 @@ static LISTENER_TIMEOUT: Key<Time> = Key {
     doc: "A listener that acknowledges nothing for this long, while data for it is waiting, is disconnected.",
 };
 
-static MAX_LISTENERS: Key<Number> = Key {
+pub(super) static MAX_LISTENERS: Key<Number> = Key {
     table: Table::MountDefaults,
     name: "max_listeners",
     kind: Number { least: 0, most: 100_000 },
@@ -115,32 +123,140 @@ static HIDDEN: Key<Flag> = Key {
     doc: "Leave the mount out of status, lists, events and metrics. Anybody who knows its name can still listen.",
 };
 
+static TITLE: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "title",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "What the mount is called in status, lists, playlists and on the page, instead of the encoder's `Ice-Name`.",
+};
+
+static DESCRIPTION: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "description",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "What is heard there, instead of the encoder's `Ice-Description`.",
+};
+
+static GENRE: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "genre",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "The kind of sound, instead of the encoder's `Ice-Genre`.",
+};
+
+static URL: Key<Label> = Key {
+    table: Table::MountDefaults,
+    name: "url",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "A page about the mount, instead of the encoder's `Ice-Url`.",
+};
+
+static ALLOW_ORIGIN: Key<AllowedOrigin> = Key {
+    table: Table::MountDefaults,
+    name: "allow_origin",
+    kind: AllowedOrigin,
+    default: || "*".to_owned(),
+    reload: Reload::AtOnce,
+    doc: "The site whose pages may read the stream with scripts (CORS), or all. The value in `[mount-defaults]` also applies to status, API and events.",
+};
+
 static NAME: Key<MountPattern> = Key {
     table: Table::Mount,
     name: "name",
     kind: MountPattern,
     default: || None,
     reload: Reload::AtOnce,
-    doc: "The mounts that this section applies to: `*` stands for any text within a path segment, `**` for any text. The first section that matches applies.",
+    doc: "The mounts that this section applies to: `*` stands for any text within a path segment, `**` for any text. The first section that matches applies, so special cases come before general ones; a section that can never apply is an error.",
 };
 
-/// All rules of a file.
+/// All rules of a file. `prefix` is the path prefix, and what the file calls it.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     defaults: Section<'_>,
-    mounts: Vec<Section<'_>>,
+    mounts: &[Section<'_>],
+    prefix: (&str, &str),
 ) -> MountRules {
     let defaults = settings(&mut Layer { reader, section: defaults, inherited: None });
-    let rules = mounts.into_iter().filter_map(|section| {
+    let mut lines = Vec::new();
+    let rules = mounts.iter().filter_map(|&section| {
         let name = reader.get(section, &NAME);
         if name.is_none() && reader.line_of(section, NAME.name).is_none() {
             let text = format!("each [[mount]] requires `name`; allowed: {}", NAME.kind.allowed());
             reader.report(section.line(reader), text);
         }
         let settings = settings(&mut Layer { reader, section, inherited: Some(&defaults) });
-        Some((name?, Arc::new(settings)))
+        let name = name?;
+        lines.push(reader.line_of(section, NAME.name));
+        Some((name, Arc::new(settings)))
     });
-    MountRules { rules: rules.collect(), defaults: Arc::new(defaults) }
+    let rules: Vec<_> = rules.collect();
+    report_conflicts(reader, &rules, &lines, prefix);
+    MountRules { rules, defaults: Arc::new(defaults) }
+}
+
+/// Reports sections that can never apply, because an earlier one matches each of their names or
+/// because their names begin with the path prefix, which is removed before names are compared.
+/// Warns of two sections that compete for some names and treat clients differently.
+fn report_conflicts(
+    reader: &mut Reader<'_>,
+    rules: &[(Pattern, Arc<MountSettings>)],
+    lines: &[Option<usize>],
+    (prefix, prefix_key): (&str, &str),
+) {
+    let patterns: Vec<_> = rules.iter().map(|(pattern, _)| pattern.clone()).collect();
+    for (index, pattern) in patterns.iter().enumerate() {
+        let (earlier, line) = (&patterns[..index], lines[index]);
+        let line_of = |other: &Pattern| {
+            let at = earlier.iter().position(|earlier| earlier == other);
+            at.and_then(|at| lines[at]).unwrap_or_default()
+        };
+        let name = quoted(pattern.as_str());
+        if !prefix.is_empty() && pattern.as_str().starts_with(&format!("{prefix}/")) {
+            let text = format!(
+                "{name} never applies, because {prefix_key} \"{prefix}\" is not part of a mount's \
+                 name; write {}",
+                quoted(&pattern.as_str()[prefix.len()..])
+            );
+            reader.report(line, text);
+        } else if let Some(shadow) = pattern.shadow(earlier) {
+            let at = line_of(shadow);
+            let text = if shadow == pattern {
+                format!("duplicate mount {name}; the first is in line {at}")
+            } else {
+                format!(
+                    "{name} never applies, because {} in line {at} comes first and matches the \
+                     same names; put {name} before it, or remove it",
+                    quoted(shadow.as_str())
+                )
+            };
+            reader.report(line, text);
+        } else {
+            let (_, settings) = &rules[index];
+            for (other, theirs) in &rules[..index] {
+                if !theirs.admits_like(settings)
+                    && let Some(common) = other.common_name(pattern)
+                    // A special case before the general one is what the order is for.
+                    && other.shadow(slice::from_ref(pattern)).is_none()
+                {
+                    let text = format!(
+                        "{name} does not apply to names such as \"{common}\", because {} in line \
+                         {} matches them too and comes first",
+                        quoted(other.as_str()),
+                        line_of(other)
+                    );
+                    reader.warnings.push(Problem { line, text });
+                }
+            }
+        }
+    }
 }
 
 fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
@@ -159,6 +275,11 @@ fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
         max_listeners: layer.get(&MAX_LISTENERS, |inherited| inherited.max_listeners),
         coalesce: layer.get(&COALESCE, |inherited| inherited.coalesce),
         hidden: layer.get(&HIDDEN, |inherited| inherited.hidden),
+        title: layer.get(&TITLE, |inherited| inherited.title.clone()),
+        description: layer.get(&DESCRIPTION, |inherited| inherited.description.clone()),
+        genre: layer.get(&GENRE, |inherited| inherited.genre.clone()),
+        url: layer.get(&URL, |inherited| inherited.url.clone()),
+        allow_origin: layer.get(&ALLOW_ORIGIN, |inherited| inherited.allow_origin.clone()),
         access: access(layer),
         source: source_login(layer),
     }

@@ -4,9 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::PORT;
 use super::keys::{Key, Reload, Row, Table};
-use super::kinds::{Addresses, Flag, Networks, Number, PathPrefix, Text};
+use super::kinds::{Addresses, Flag, Label, Networks, Number, PathPrefix, Text};
+use super::reader::{Problem, Reader, Section};
 use crate::control::DEFAULT_HOSTNAME;
 use crate::mount::MAX_THREADS;
+use crate::platform::check_user;
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &LISTEN,
@@ -15,6 +17,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &ALLOW,
     &DENY,
     &WORKERS,
+    &NAME,
     &HOSTNAME,
     &LOCATION,
     &ADMIN,
@@ -22,13 +25,24 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &COMBINED,
 ];
 
+/// The user that root cannot switch to, if the key names one.
+pub(super) fn unusable(reader: &mut Reader<'_>, process: Section<'_>) -> Vec<Problem> {
+    let user = reader.get(process, &USER);
+    let error = check_user(&user).err();
+    let problem = |error| Problem {
+        line: reader.line_of(process, USER.name),
+        text: format!("invalid value \"{user}\" for {}: {error}", process.key(USER.name)),
+    };
+    error.map(problem).into_iter().collect()
+}
+
 pub(super) static LISTEN: Key<Addresses> = Key {
     table: Table::Top,
     name: "listen",
     kind: Addresses,
     default: || vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))],
     reload: Reload::Restart(|old, new| old.listen != new.listen),
-    doc: "Addresses to listen on. `SILVASONIC_ICECAST_PORT` replaces the port; sockets from systemd replace the whole list.",
+    doc: "Addresses to listen on. `[::]` accepts IPv4 too, unless an IPv4 address with the same port is listed. `SILVASONIC_ICECAST_PORT` replaces the port; sockets from systemd replace the whole list.",
 };
 
 pub(super) static PATH_PREFIX: Key<PathPrefix> = Key {
@@ -74,6 +88,15 @@ pub(super) static WORKERS: Key<Number> = Key {
     default: || 1,
     reload: Reload::Restart(|old, new| old.workers != new.workers),
     doc: "Data-plane threads. One serves thousands of listeners; several share them, each with its own copy of the rings.",
+};
+
+pub(super) static NAME: Key<Label> = Key {
+    table: Table::Server,
+    name: "name",
+    kind: Label,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "What the station is called on the listening page and in `/api/v1/mounts`.",
 };
 
 pub(super) static HOSTNAME: Key<Text> = Key {

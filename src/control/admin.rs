@@ -3,10 +3,10 @@
 //! As in Icecast, commands that change state may be GET requests. They are therefore refused if a
 //! page of another site may have sent them from the administrator's browser (CSRF).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use encoding_rs::{Encoding, UTF_8};
 use tokio::time::sleep;
 
 use super::request::RequestContext;
@@ -18,7 +18,7 @@ use crate::log::journal;
 use crate::mount::{MountEntry, MountTable, Name};
 use crate::platform::Reloader;
 use crate::routes::AdminCommand;
-use crate::text::{decode, latin1, sanitize};
+use crate::text::{decode, sanitize};
 use crate::worker::{Command, Workers};
 use ogg_splice::Tags;
 
@@ -113,10 +113,15 @@ impl Administration {
         if request.target.decoded_parameter("mode").as_deref() != Some("updinfo") {
             return Err(Reply::new(400, "Missing parameter: mode, which must be updinfo."));
         }
-        let charset = Charset::of(request.target.decoded_parameter("charset").as_deref())?;
+        let encoding = encoding_of(request.target.decoded_parameter("charset").as_deref())?;
         let text = |name| {
             let bytes = request.target.parameter_bytes(name)?;
-            Some(sanitize(charset.decode(&bytes).trim()))
+            let decoded = if encoding == UTF_8 {
+                decode(&bytes)
+            } else {
+                encoding.decode_without_bom_handling(&bytes).0
+            };
+            Some(sanitize(decoded.trim()))
         };
         let (song, title, artist) = (text("song"), text("title"), text("artist"));
         if song.is_none() && title.is_none() && artist.is_none() {
@@ -165,30 +170,13 @@ impl Administration {
     }
 }
 
-/// How the text of a metadata update is encoded (`charset=`).
-#[derive(Clone, Copy)]
-enum Charset {
-    /// UTF-8, or Latin-1 if it is not valid UTF-8.
-    Utf8,
-    Latin1,
-}
-
-impl Charset {
-    fn of(name: Option<&str>) -> Result<Self, Reply> {
-        let name = name.unwrap_or("utf8").to_ascii_lowercase().replace(['-', '_'], "");
-        match &*name {
-            "utf8" | "ascii" | "usascii" => Ok(Self::Utf8),
-            "latin1" | "iso88591" => Ok(Self::Latin1),
-            _ => Err(Reply::new(400, "Unknown charset; allowed: UTF-8 and ISO-8859-1 (Latin-1).")),
-        }
-    }
-
-    fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
-        match self {
-            Self::Utf8 => decode(bytes),
-            Self::Latin1 => latin1(bytes).into(),
-        }
-    }
+/// The encoding of a metadata update (`charset=`), by one of its usual names (WHATWG, "Encoding
+/// Standard").
+fn encoding_of(charset: Option<&str>) -> Result<&'static Encoding, Reply> {
+    let encoding = charset.map_or(Some(UTF_8), |name| Encoding::for_label(name.as_bytes()));
+    encoding.ok_or_else(|| {
+        Reply::new(400, "Unknown charset; allowed: names such as UTF-8, ISO-8859-1 or KOI8-R.")
+    })
 }
 
 /// Whether a command may change the server's state, so that a page of another site must not send

@@ -78,15 +78,18 @@ struct ListenerStatus<'a> {
 /// The response of `/api/v1/mounts`.
 #[derive(Debug, Serialize)]
 pub(super) struct MountList {
+    /// What the station is called.
+    pub(super) station: Option<String>,
     /// Sorted by name.
     pub(super) mounts: Vec<MountStatus>,
 }
 
 impl MountList {
     /// All mounts that have a stream and are not hidden.
-    pub(super) fn of(table: &MountTable) -> Self {
+    pub(super) fn of(station: Option<&str>, table: &MountTable) -> Self {
         let mounts = table.public_streams();
         Self {
+            station: station.map(ToOwned::to_owned),
             mounts: mounts.iter().map(|(entry, stream)| MountStatus::of(entry, stream)).collect(),
         }
     }
@@ -97,7 +100,7 @@ impl MountStatus {
     pub(super) fn of(entry: &Arc<MountEntry>, stream: &StreamInfo) -> Self {
         let now = Instant::now();
         let (source, counters, gauges) =
-            (&stream.source.description, &entry.counters, &entry.gauges);
+            (entry.description(stream), &entry.counters, &entry.gauges);
         let settings = entry.settings();
         let bitrate = measured_bitrate(entry, stream);
         // Converts bytes to seconds of audio at the measured bitrate.
@@ -112,10 +115,10 @@ impl MountStatus {
             title: stream.tags.title.clone(),
             artist: stream.tags.artist.clone(),
             tags_left_out_bytes: stream.tags_left_out,
-            station_name: source.name.clone(),
-            description: source.description.clone(),
-            genre: source.genre.clone(),
-            url: source.url.clone(),
+            station_name: source.name,
+            description: source.description,
+            genre: source.genre,
+            url: source.url,
             state: state_name(stream.state),
             state_since: rfc3339(stream.state_since.wall),
             stream_start: rfc3339(stream.source.connected.wall),

@@ -94,7 +94,10 @@ impl Control {
                 .map(|text| document(OPENMETRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
             Endpoint::OpenApi => Ok(document("application/json", OPENAPI)),
-            Endpoint::Mounts => Ok(json(&MountList::of(&self.table))),
+            Endpoint::Mounts => {
+                let settings = self.settings.load();
+                Ok(json(&MountList::of(settings.name.as_deref(), &self.table)))
+            }
             Endpoint::Mount => self.mount_status(request),
             Endpoint::Listeners => Ok(pieces(JSON, listeners(&self.table))),
             Endpoint::UnknownApi => Err(Reply::new(
@@ -149,11 +152,13 @@ impl Control {
             .iter()
             .map(|(entry, stream)| {
                 let mount = entry.name.as_str();
-                let title = stream.source.description.name.as_deref().unwrap_or(mount);
-                page::Microphone { mount, title }
+                let title = entry.description(stream).name;
+                page::Microphone { mount, title: title.unwrap_or_else(|| mount.to_owned()) }
             })
             .collect();
-        let asset = page::asset(path, &request.fields, &microphones).ok_or_else(not_found)?;
+        let settings = self.settings.load();
+        let shown = page::Shown { station: settings.name.as_deref(), microphones: &microphones };
+        let asset = page::asset(path, &request.fields, shown).ok_or_else(not_found)?;
         Ok(asset.map(Either::Left))
     }
 

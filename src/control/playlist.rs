@@ -39,8 +39,8 @@ pub(super) fn render(
     (entry, stream): &MountAndStream,
 ) -> HttpResponse {
     let name = entry.name.as_str();
-    let title =
-        stream.source.description.name.as_deref().or(stream.tags.title.as_deref()).unwrap_or(name);
+    let description = entry.description(stream);
+    let title = description.name.as_deref().or(stream.tags.title.as_deref()).unwrap_or(name);
     let url = format!("{base_url}{}{}", url_path(name), url_query(query));
     match format {
         Format::M3u => {

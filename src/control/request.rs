@@ -162,6 +162,8 @@ mod tests {
     fn settings() -> ControlSettings {
         let login = || Login { user: "u".into(), password: Secret::new("p") };
         ControlSettings {
+            name: None,
+            allow_origin: "*".into(),
             hostname: "station.example".into(),
             location: "Wood".into(),
             admin: "me".into(),

@@ -251,7 +251,10 @@ impl ControlServer {
         // Keeps a cache that stores it all the same from answering one client with another's URLs.
         fields.entry(VARY).or_insert(HeaderValue::from_static(URL_FIELDS));
         if !path.starts_with("/admin") {
-            fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            let settings = control.settings.load();
+            if let Ok(origin) = HeaderValue::from_str(&settings.allow_origin) {
+                fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            }
         }
         (response, subscriber)
     }

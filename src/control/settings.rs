@@ -8,6 +8,10 @@ pub(crate) const DEFAULT_HOSTNAME: &str = "localhost";
 /// The control plane's part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlSettings {
+    /// What the station is called.
+    pub name: Option<String>,
+    /// The site whose pages may read responses: `*` for all, or an origin.
+    pub allow_origin: String,
     /// Host name in URLs of this server.
     pub hostname: String,
     /// Location of the station, as status shows it.

@@ -20,7 +20,7 @@ use super::api::{MountStatus, StreamClock};
 use super::clocks::{ClockSample, MountClocks};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
-use crate::mount::{MountEntry, MountTable, StreamInfo};
+use crate::mount::{Description, MountEntry, MountTable, StreamInfo};
 
 /// Number of events that the log keeps.
 pub(crate) const MAX_STORED_EVENTS: usize = 128;
@@ -62,6 +62,8 @@ struct StoredEvent {
 #[derive(PartialEq)]
 struct MountSnapshot {
     stream: Arc<StreamInfo>,
+    /// What is shown of it, which a reload may change.
+    description: Description,
     listeners: usize,
 }
 
@@ -129,7 +131,8 @@ impl EventLog {
             let mounts = table.public_streams();
             for (entry, stream) in &mounts {
                 let listeners = entry.listeners.taken();
-                let now = MountSnapshot { stream: Arc::clone(stream), listeners };
+                let description = entry.description(stream);
+                let now = MountSnapshot { stream: Arc::clone(stream), description, listeners };
                 let name = entry.name.as_str();
                 match snapshots.get(name) {
                     None => {
@@ -164,14 +167,11 @@ impl EventLog {
         now: &MountSnapshot,
     ) {
         let (name, stream) = (entry.name.as_str(), &now.stream);
-        let is_replaced =
-            (
-                &before.stream.codec,
-                &before.stream.source.description,
-                before.stream.source.connected.wall,
-            ) != (&stream.codec, &stream.source.description, stream.source.connected.wall);
+        let is_replaced = before.description != now.description
+            || before.stream.codec != stream.codec
+            || before.stream.source.connected.wall != stream.source.connected.wall;
         if is_replaced {
-            // Another source or another stream: any field may have changed.
+            // Another source, another stream or another description: any field may have changed.
             self.publish("up", &self.status_of(entry, stream));
         } else if before.stream.tags != stream.tags {
             let tags = &stream.tags;

@@ -50,7 +50,7 @@ pub(super) fn stats(
 }
 
 fn source(xml: &mut Xml, station: &Station, entry: &MountEntry, stream: &StreamInfo) {
-    let description = &stream.source.description;
+    let description = entry.description(stream);
     let (stream_start, stream_start_iso8601) = icecast_dates(stream.source.connected.wall);
     let limit = entry.settings().max_listeners;
     let mut optional = |name: &str, value: Option<&str>| {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::render::{icecast_dates, measured_bitrate, seconds, state_name, url_path};
 use super::settings::ControlSettings;
 use crate::http::SERVER;
-use crate::mount::{MountEntry, StreamInfo};
+use crate::mount::{Description, MountEntry, StreamInfo};
 
 /// The description of the server in Icecast's documents.
 #[derive(Clone, Debug)]
@@ -86,8 +86,11 @@ struct SourceStats<'a> {
 /// # Panics
 /// If serialization fails, which does not happen for structs of strings and numbers.
 pub(crate) fn render(station: &Station, mounts: &[(Arc<MountEntry>, Arc<StreamInfo>)]) -> String {
-    let mut sources: Vec<_> =
-        mounts.iter().map(|(entry, stream)| SourceStats::of(station, entry, stream)).collect();
+    let described: Vec<_> =
+        mounts.iter().map(|(entry, stream)| entry.description(stream)).collect();
+    let mut sources: Vec<_> = std::iter::zip(mounts, &described)
+        .map(|((entry, stream), described)| SourceStats::of(station, entry, stream, described))
+        .collect();
     let source = match sources.len() {
         0 => None,
         1 => sources.pop().map(|source| SourceList::One(Box::new(source))),
@@ -110,8 +113,12 @@ pub(crate) fn render(station: &Station, mounts: &[(Arc<MountEntry>, Arc<StreamIn
 }
 
 impl<'a> SourceStats<'a> {
-    fn of(station: &Station, entry: &MountEntry, stream: &'a StreamInfo) -> Self {
-        let source = &stream.source.description;
+    fn of(
+        station: &Station,
+        entry: &MountEntry,
+        stream: &'a StreamInfo,
+        source: &'a Description,
+    ) -> Self {
         let (stream_start, stream_start_iso8601) = icecast_dates(stream.source.connected.wall);
         // The defaults are Icecast's.
         let or = |text: &'a Option<String>, default| text.as_deref().unwrap_or(default);

@@ -74,7 +74,8 @@ impl Door {
                         journal!(info, ACCEPT_RESUMED, "accepting connections again");
                     }
                     self.dispatcher.count_connection();
-                    self.admit(stream, peer);
+                    // On a socket for both protocols, IPv4 addresses are mapped into IPv6.
+                    self.admit(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {

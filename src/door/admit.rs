@@ -19,7 +19,7 @@ use crate::auth::{
 use crate::client::{CheckerOverloaded, LoginAttempt, LoginGuard, PasswordChecker};
 use crate::clock::Clock;
 use crate::http::Reply;
-use crate::listener::{ListenerSession, Player, Service};
+use crate::listener::{Delivery, ListenerSession, Player};
 use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
 use crate::quota::{Permit, Quota};
 use crate::source::empty_body_reply;
@@ -238,7 +238,7 @@ impl Admittance {
         Ok(link.and_then(|link| link.end(now, Instant::now())))
     }
 
-    /// Takes a listener's permits and registers it. Returns how to serve it, and its session.
+    /// Takes a listener's permits and registers it. Returns how to deliver to it, and its session.
     ///
     /// # Errors
     /// The reply to send, with status 503, if the server or the mount has reached its limit.
@@ -249,7 +249,7 @@ impl Admittance {
         entry: &Arc<MountEntry>,
         until: Option<Instant>,
         permit: Option<Permit>,
-    ) -> Result<(Service, ListenerSession), Reply> {
+    ) -> Result<(Delivery, ListenerSession), Reply> {
         let full = |what, limit| {
             let sentence = format!("{what} has reached its listener limit of {limit}.");
             Reply::new(503, sentence).with("Retry-After", "10")
@@ -264,17 +264,17 @@ impl Admittance {
             agent: request.head.field("user-agent"),
             range: request.head.field("range").is_some(),
         };
-        let service = player.service(listener.burst, entry.settings().burst);
+        let delivery = player.delivery(listener.burst, entry.settings().burst);
         let agent = request.sanitized_field("user-agent").unwrap_or_default();
         let info = ListenerInfo::new(request.client.address, &agent);
         let session = ListenerSession {
             registration: entry.directory.enter(info),
             until,
-            takes_chains: service.takes_chains,
+            takes_chains: delivery.takes_chains,
             filler: None,
             permits: [of_server, of_mount].into_iter().chain(permit).collect(),
         };
-        Ok((service, session))
+        Ok((delivery, session))
     }
 }
 

@@ -127,7 +127,7 @@ fn burst_of(target: &RequestTarget) -> Result<Option<Duration>, Reply> {
     let Some(value) = target.parameter("burst") else { return Ok(None) };
     let time = units::duration(value);
     let sentence = "The parameter burst must be a duration such as 200ms or 2s.";
-    time.map(Some).ok_or_else(|| Reply::new(400, sentence))
+    time.map(Some).map_err(|_| Reply::new(400, sentence))
 }
 
 fn timing_of(request: &Request) -> ResponseTiming {

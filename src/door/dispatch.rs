@@ -204,14 +204,15 @@ impl Dispatcher {
         };
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
-            let head = entry.stream().map_or_else(Vec::new, |stream| response_head(&stream));
+            let stream = entry.stream();
+            let head = stream.map_or_else(Vec::new, |stream| response_head(&entry, &stream));
             return Ok(RequestOutcome::ReplyAndClose(head));
         }
-        let (service, session) =
+        let (delivery, session) =
             self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
         let send_buffer = request.settings.limits.listener_send_buffer;
         Ok(RequestOutcome::DataPlane(Box::new(move |socket, _| {
-            let listener = ListenerConnection { socket, service, send_buffer, session };
+            let listener = ListenerConnection { socket, delivery, send_buffer, session };
             Handoff::Listener(Box::new(listener), entry)
         })))
     }

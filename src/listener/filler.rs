@@ -61,12 +61,12 @@ pub struct Filler {
 impl Filler {
     /// The page that begins the second stream. It must precede all pages but those that begin other
     /// streams.
-    pub(super) fn begin(demuxer: Demuxer) -> &'static [u8] {
+    pub fn begin(demuxer: Demuxer) -> &'static [u8] {
         &BEGIN[usize::from(demuxer == Demuxer::Chromium)]
     }
 
     /// The filler of a listener that joins with `burst` bytes of audio.
-    pub(super) fn new(burst: u64, now: Instant) -> Self {
+    pub fn new(burst: u64, now: Instant) -> Self {
         let mut filler = Self { since: now, sent: 0, unsent: 0..0 };
         filler.add(MEDIA_ELEMENT_BYTES.saturating_sub(burst));
         filler
@@ -74,7 +74,7 @@ impl Filler {
 
     /// Adds what is missing to the fewest bytes per second. Call it when all else has been sent: the
     /// filler must not get into a page.
-    pub(super) fn top_up(&mut self, now: Instant) {
+    pub fn top_up(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.since);
         let due = elapsed.as_millis() as u64 * MEDIA_ELEMENT_RATE / 1000;
         // A listener that was blocked, or whose source was away, is not to get all of it later.
@@ -86,17 +86,17 @@ impl Filler {
     }
 
     /// Counts bytes of audio that were sent.
-    pub(super) fn count(&mut self, bytes: u64) {
+    pub fn count(&mut self, bytes: u64) {
         self.sent += bytes;
     }
 
     /// The bytes to send before the next page of audio.
-    pub(super) fn unsent(&self) -> &'static [u8] {
+    pub fn unsent(&self) -> &'static [u8] {
         &FILLER[self.unsent.clone()]
     }
 
     /// Counts bytes of [`Self::unsent`] that were sent.
-    pub(super) fn advance(&mut self, bytes: usize) {
+    pub fn advance(&mut self, bytes: usize) {
         self.unsent.start += bytes;
     }
 

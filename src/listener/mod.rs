@@ -17,7 +17,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 pub use audience::Audience;
-pub use player::{Amount, Player, Service};
+pub use player::{Amount, Delivery, Player};
 pub use response::head as response_head;
 pub use writer::ListenerSession;
 
@@ -39,8 +39,8 @@ const MAX_BURST: Duration = Duration::from_mins(10);
 pub struct ListenerConnection {
     /// The connection, from which the request has been read.
     pub socket: TcpStream,
-    /// How its player is served.
-    pub service: Service,
+    /// How the stream is delivered to its player.
+    pub delivery: Delivery,
     /// Size of the kernel's send buffer, in bytes.
     pub send_buffer: usize,
     /// Its registration and permits.
@@ -62,7 +62,7 @@ impl ListenerConnection {
             return Err(self.socket);
         };
         let rate = join.headers.codec.granules_per_second();
-        let cursor = match self.service.burst {
+        let cursor = match self.delivery.burst {
             Amount::Time(Duration::ZERO) => pages.ring.end(),
             Amount::Time(time) => pages.ring.back_in_time(time, rate, join.start),
             Amount::Block(bytes, time) => {
@@ -76,8 +76,8 @@ impl ListenerConnection {
         let burst_bytes = pages.ring.head() - cursor.position();
         let burst = entry.gauges.duration_of(burst_bytes);
         drop(pages);
-        let mut head = response_head(&stream);
-        let filler = self.service.filled_for.map(|demuxer| {
+        let mut head = response_head(entry, &stream);
+        let filler = self.delivery.filled_for.map(|demuxer| {
             head.extend_from_slice(Filler::begin(demuxer));
             Filler::new(burst_bytes, now)
         });

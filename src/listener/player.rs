@@ -1,34 +1,28 @@
-//! What the server knows of a player from its request: how much audio it waits for before it starts,
-//! and whether it goes on when another stream follows.
+//! What the server knows of a player from its request: how much audio it gets when it joins, and
+//! whether it goes on when another stream follows.
 //!
-//! A player that waits for audio before it starts stays behind live by that much, whether it gets
-//! the audio at once or has to wait for it. So `burst = "auto"` gives each player just what it waits
-//! for: it starts at once, and no later behind live. `docs/measurements.md` has the figures.
+//! A player stays behind live by the duration of its burst. mpv, FFmpeg and VLC start with the first
+//! page, and `GStreamer` takes as long as it takes, whatever it gets (`docs/measurements.md`). So
+//! `burst = "auto"` gives them 200 ms.
 //!
 //! A browser's media element counts bytes, not time. It processes data in blocks of 32 KiB, and is
-//! silent until the first block is complete, which takes 4 s at 64 kbit/s.
+//! silent until the first block is complete, which takes 4 s at 64 kbit/s. So it gets slightly more
+//! than one block.
 
 use std::time::Duration;
 
 use crate::mount::Burst;
 
 /// The burst of a browser's media element, in bytes: slightly more than one block.
-pub(super) const MEDIA_ELEMENT_BYTES: u64 = 33 * 1024;
+pub(crate) const MEDIA_ELEMENT_BYTES: u64 = 33 * 1024;
 /// The audio that a media element gets at most: what it plays until the next block is complete.
 const MEDIA_ELEMENT_TIME: Duration = Duration::from_secs(4);
 /// The fewest bytes per second that a media element gets: a block takes 2.7 s, so that a burst of
 /// 4 s lasts until the next one with something to spare.
-pub(super) const MEDIA_ELEMENT_RATE: u64 = 12 * 1024;
+pub(crate) const MEDIA_ELEMENT_RATE: u64 = 12 * 1024;
 
 /// The burst of a player that starts at once.
 const NEAR_LIVE: Duration = Duration::from_millis(200);
-/// How much audio other players wait for, by the beginning of their `User-Agent`.
-const WAITING_PLAYERS: [(&str, Duration); 2] = [
-    // playbin buffers 2 s by the bitrate that it estimates, and needs some more to estimate it.
-    ("GStreamer", Duration::from_secs(3)),
-    ("Music Player Daemon", Duration::from_secs(1)),
-];
-
 /// What a request reveals about the player.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Player<'a> {
@@ -49,9 +43,9 @@ pub enum Amount {
     Time(Duration),
 }
 
-/// How to serve a player.
+/// How to deliver a stream to a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Service {
+pub struct Delivery {
     /// How much past audio it gets when it joins.
     pub burst: Amount,
     /// Whether it goes on when another stream follows on the same connection (chaining, RFC 3533,
@@ -75,18 +69,18 @@ pub enum Demuxer {
 }
 
 impl Player<'_> {
-    /// How to serve the player: its burst is the one that it requested, or else the mount's setting.
-    pub fn service(&self, requested: Option<Duration>, setting: Burst) -> Service {
+    /// How to deliver to the player: its burst is the one that it requested, or else the mount's setting.
+    pub fn delivery(&self, requested: Option<Duration>, setting: Burst) -> Delivery {
         let is_media_element = self.is_media_element();
         let burst = match (requested, setting) {
             (Some(time), _) | (None, Burst::Time(time)) => Amount::Time(time),
             (None, Burst::Auto) if is_media_element => {
                 Amount::Block(MEDIA_ELEMENT_BYTES, MEDIA_ELEMENT_TIME)
             }
-            (None, Burst::Auto) => Amount::Time(self.prebuffer()),
+            (None, Burst::Auto) => Amount::Time(NEAR_LIVE),
         };
         let is_block = matches!(burst, Amount::Block(..));
-        Service {
+        Delivery {
             burst,
             takes_chains: !is_media_element,
             filled_for: self.demuxer().filter(|_| is_block),
@@ -110,12 +104,6 @@ impl Player<'_> {
         let known = [("Firefox/", Demuxer::Firefox), ("Chrome/", Demuxer::Chromium)];
         known.into_iter().find(|(name, _)| agent.contains(name)).map(|(_, demuxer)| demuxer)
     }
-
-    fn prebuffer(&self) -> Duration {
-        let agent = self.agent.unwrap_or_default();
-        let waiting = WAITING_PLAYERS.iter().find(|(name, _)| agent.starts_with(name));
-        waiting.map_or(NEAR_LIVE, |(_, time)| *time)
-    }
 }
 
 #[cfg(test)]
@@ -126,7 +114,7 @@ mod tests {
     const BLOCK: Amount = Amount::Block(MEDIA_ELEMENT_BYTES, MEDIA_ELEMENT_TIME);
 
     fn auto(fetch_dest: Option<&str>, agent: Option<&str>, range: bool) -> Amount {
-        Player { fetch_dest, agent, range }.service(None, Burst::Auto).burst
+        Player { fetch_dest, agent, range }.delivery(None, Burst::Auto).burst
     }
 
     #[test]
@@ -142,12 +130,6 @@ mod tests {
     }
 
     #[test]
-    fn players_that_wait_for_audio_get_it_at_once() {
-        let agent = Some("GStreamer souphttpsrc 1.22.0 libsoup/3.2.2");
-        assert_eq!(auto(None, agent, false), Amount::Time(Duration::from_secs(3)));
-    }
-
-    #[test]
     fn a_requested_burst_overrides_the_setting() {
         let second = Duration::from_secs(1);
         let audio = Player { fetch_dest: Some("audio"), agent: FIREFOX, range: true };
@@ -155,9 +137,9 @@ mod tests {
             (Some(Duration::ZERO), Burst::Auto, Duration::ZERO),
             (None, Burst::Time(second), second),
         ] {
-            let service = audio.service(requested, setting);
+            let delivery = audio.delivery(requested, setting);
             let burst = Amount::Time(time);
-            assert_eq!(service, Service { burst, takes_chains: false, filled_for: None });
+            assert_eq!(delivery, Delivery { burst, takes_chains: false, filled_for: None });
         }
     }
 
@@ -165,7 +147,7 @@ mod tests {
     fn only_players_that_are_known_to_ignore_other_streams_are_filled() {
         let demuxer = |agent| {
             let player = Player { fetch_dest: None, agent: Some(agent), range: true };
-            player.service(None, Burst::Auto).filled_for
+            player.delivery(None, Burst::Auto).filled_for
         };
         assert_eq!(demuxer(FIREFOX.unwrap()), Some(Demuxer::Firefox));
         let chrome = "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/150.0 Safari/537.36";

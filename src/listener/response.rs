@@ -3,19 +3,21 @@
 use std::fmt::Write;
 
 use crate::http::{SERVER, date};
-use crate::mount::StreamInfo;
+use crate::mount::{MountEntry, StreamInfo};
 
 /// The response head, including the empty line. It has no `Content-Length`: the body ends when the
 /// connection is closed.
-pub fn head(stream: &StreamInfo) -> Vec<u8> {
-    let description = &stream.source.description;
+pub fn head(entry: &MountEntry, stream: &StreamInfo) -> Vec<u8> {
+    let description = entry.description(stream);
+    let settings = entry.settings();
     let mut head = format!(
         "HTTP/1.0 200 OK\r\nServer: {SERVER}\r\nConnection: Close\r\nDate: {}\r\n\
          Content-Type: audio/ogg\r\nCache-Control: no-cache, no-store\r\n\
          Expires: Mon, 26 Jul 1997 05:00:00 GMT\r\nPragma: no-cache\r\nX-Accel-Buffering: no\r\n\
-         Accept-Ranges: none\r\nAccess-Control-Allow-Origin: *\r\n\
+         Accept-Ranges: none\r\nAccess-Control-Allow-Origin: {}\r\n\
          Access-Control-Expose-Headers: *\r\nX-Content-Type-Options: nosniff\r\n",
-        date()
+        date(),
+        settings.allow_origin
     );
     let mut field = |name: &str, value: Option<&str>| {
         if let Some(value) = value {

@@ -35,6 +35,8 @@ events! {
     RELOAD_LATER = "reload-later", "821fb0b35d614186946806dba47d8d36";
     /// A setting of an `icecast.xml` is ignored.
     SETTING_IGNORED = "setting-ignored", "b1b2be28bb214114a2a4333f6d2e076c";
+    /// Something in the configuration is allowed but probably not meant.
+    CONFIG_WARNING = "config-warning", "f8732b3540c84d258177b049421b6645";
     /// The privileges were dropped; or one could not be dropped.
     PRIVILEGES = "privileges", "85242ee5adbb4508932345fd52fc3056";
     /// A loop does not advance. The watchdog is not pinged until it does.

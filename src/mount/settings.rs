@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::name::{Name, Pattern};
+use super::name::Name;
+use super::pattern::Pattern;
+use super::stream_info::Description;
 use crate::auth::{Access, Login};
 
 /// How much past audio a listener gets on joining.
@@ -54,6 +56,37 @@ pub struct MountSettings {
     pub source: Option<Login>,
     /// Whether the mount is left out of public lists.
     pub hidden: bool,
+    /// What the mount is called, instead of what its source says.
+    pub title: Option<String>,
+    /// What is heard, instead of what its source says.
+    pub description: Option<String>,
+    /// The kind of sound, instead of what its source says.
+    pub genre: Option<String>,
+    /// A page about the mount, instead of the one that its source names.
+    pub url: Option<String>,
+    /// The site whose pages may read the stream: `*` for all, or an origin.
+    pub allow_origin: String,
+}
+
+impl MountSettings {
+    /// Whether these settings admit the same listeners and sources as others, and show the mount
+    /// to the same people.
+    pub fn admits_like(&self, other: &Self) -> bool {
+        (&self.access, &self.source, self.hidden) == (&other.access, &other.source, other.hidden)
+    }
+
+    /// The description to show of a mount: what the configuration says, and otherwise what the
+    /// source says, as in Icecast.
+    pub fn describe(&self, source: &Description) -> Description {
+        let or = |own: &Option<String>, source: &Option<String>| own.clone().or(source.clone());
+        Description {
+            name: or(&self.title, &source.name),
+            description: or(&self.description, &source.description),
+            genre: or(&self.genre, &source.genre),
+            url: or(&self.url, &source.url),
+            ..source.clone()
+        }
+    }
 }
 
 /// Selects a mount's settings by its name: the first pattern that matches, or the defaults.

@@ -23,7 +23,7 @@ use super::name::Name;
 use super::page_log::PageLog;
 use super::settings::MountSettings;
 use super::stats::{MountCounters, StreamGauges};
-use super::stream_info::{SourceState, StreamInfo};
+use super::stream_info::{Description, SourceState, StreamInfo};
 use super::takeovers::Takeovers;
 use crate::quota::Quota;
 use crate::stats::ServerStats;
@@ -194,6 +194,11 @@ impl MountEntry {
     /// The mount's stream, if it has one.
     pub fn stream(&self) -> Option<Arc<StreamInfo>> {
         lock(&self.stream).clone()
+    }
+
+    /// The description to show of a stream of this mount.
+    pub fn description(&self, stream: &StreamInfo) -> Description {
+        self.settings().describe(&stream.source.description)
     }
 
     /// The mount itself, for the data plane; `None` before it was created.

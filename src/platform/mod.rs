@@ -14,5 +14,5 @@ pub use heartbeat::{Heartbeat, Heartbeats};
 pub use manager::{Manager, Reloader, Service};
 pub use memory::resident;
 pub use notify::Notifier;
-pub use privileges::{Dropped, PrivilegeError, drop_privileges};
+pub use privileges::{Dropped, PrivilegeError, check_user, drop_privileges};
 pub use sockets::{FileLimitError, InheritedSocketError, allow_open_files, inherited_sockets};

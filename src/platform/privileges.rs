@@ -54,12 +54,12 @@ pub enum PrivilegeError {
         reason: String,
     },
     /// The configured user or group is root.
-    #[error("[process] user = {0:?} is root; expected an unprivileged user, such as \"nobody\"")]
+    #[error("user {0:?} is root; expected an unprivileged user, such as \"nobody\"")]
     RootUser(String),
     /// The configured user does not exist.
     #[error(
-        "[process] user = {0:?} is unknown on this system; expected a user name, or numbers \
-         such as \"65534:65534\""
+        "user {0:?} is unknown on this system; expected a user name, or numbers such as \
+         \"65534:65534\""
     )]
     UnknownUser(String),
 }
@@ -190,6 +190,14 @@ fn change_user(user: &str, kept: &mut Vec<String>) -> Result<Expected, Privilege
         kept.push(keep("its user", format!("user {uid} is not mapped"))?);
     }
     Ok(expected)
+}
+
+/// Checks that a process of root can change to `user`.
+///
+/// # Errors
+/// The user does not exist, or is root.
+pub fn check_user(user: &str) -> Result<(), PrivilegeError> {
+    resolve_user(user).map(|_| ())
 }
 
 /// The user and group id of `user`: a name, a user id, or `UID:GID`. A user id alone is also the

@@ -44,7 +44,8 @@ pub enum FileLimitError {
     #[error(
         "this configuration can have {needed} files open at once, and the system allows {hard}: \
          raise the limit (LimitNOFILE={needed} in the unit, --ulimit nofile={needed} for a \
-         container), or lower [limits] listeners or sources"
+         container), or lower [limits] listeners or sources (in an icecast.xml <clients> or \
+         <sources>)"
     )]
     TooLow {
         /// How many files the configuration needs.

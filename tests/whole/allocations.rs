@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
-use silvacast::listener::{Amount, ListenerConnection, ListenerSession, Service};
+use silvacast::listener::{Amount, Delivery, ListenerConnection, ListenerSession};
 use silvacast::mount::{
     Burst, Description, Gap, ListenerInfo, MountSettings, MountTable, Name, Ring,
 };
@@ -82,6 +82,11 @@ fn pages_cross_without_a_single_allocation() {
         access: Access::default(),
         source: None,
         hidden: false,
+        title: None,
+        description: None,
+        genre: None,
+        url: None,
+        allow_origin: "*".to_owned(),
     });
     let table = MountTable::default();
     let name = Name::new("/m").unwrap();
@@ -125,8 +130,8 @@ fn pages_cross_without_a_single_allocation() {
             permits: Vec::new(),
         };
         let burst = Amount::Time(Duration::ZERO);
-        let service = Service { burst, takes_chains: true, filled_for: None };
-        let connection = ListenerConnection { socket: far, service, send_buffer: 8192, session };
+        let delivery = Delivery { burst, takes_chains: true, filled_for: None };
+        let connection = ListenerConnection { socket: far, delivery, send_buffer: 8192, session };
         workers.send(Handoff::Listener(Box::new(connection), Arc::clone(&entry))).unwrap();
         let mut listener = Listener {
             socket: near,

@@ -22,7 +22,7 @@ fn json(server: &Daemon, path: &str) -> Value {
 #[test]
 fn a_mount_has_every_documented_field() {
     let server = Daemon::start();
-    assert_eq!(json(&server, "/api/v1/mounts"), serde_json::json!({"mounts": []}));
+    assert_eq!(json(&server, "/api/v1/mounts"), serde_json::json!({"station": null, "mounts": []}));
     let mut source = Source::connect(&server, "/mic%20%C3%B6.opus", 1);
     let mut listener = Listener::join(&server, "/mic%20%C3%B6.opus");
     listener.headers();

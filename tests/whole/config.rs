@@ -150,6 +150,46 @@ fn the_documented_bounds_are_the_enforced_ones() {
     assert!(bounded > 15, "{bounded}");
 }
 
+#[test]
+fn a_refusal_says_what_is_wrong_with_a_unit_a_list_or_quotes() {
+    const DURATIONS: &str = "; units: ms, s or sec, m or min (minutes), h, d";
+    const SIZES: &str = "; units: B, KiB, MiB, GiB (steps of 1024), KB, MB, GB (steps of 1000)";
+    const QUOTES: &str = "line 2: text must be in quotes, and so must numbers with a unit";
+    let (_directory, environment) = service();
+    for (heading, line, reason, units) in [
+        ("[mount-defaults]", "ring = 524288", "the unit is missing, as in \"524288B\"", SIZES),
+        ("[mount-defaults]", "ring = \"524288\"", "the unit is missing", SIZES),
+        ("[mount-defaults]", "ring = \"512K\"", "unknown unit `K`", SIZES),
+        ("[mount-defaults]", "ring = \"128KB\"", "it is 128000 bytes", ""),
+        ("[mount-defaults]", "hold = 30", "the unit is missing, as in \"30s\"", DURATIONS),
+        ("[mount-defaults]", "hold = 1.5", "the unit is missing, as in \"1s\"", DURATIONS),
+        ("[mount-defaults]", "hold = \"30\"", "the unit is missing", DURATIONS),
+        ("[mount-defaults]", "hold = \"2 weeks\"", "unknown unit `weeks`", DURATIONS),
+        ("[mount-defaults]", "burst = 2", "the unit is missing, as in \"2s\"", DURATIONS),
+        ("[mount-defaults]", "hidden = \"true\"", "it has no quotes", ""),
+        ("[limits]", "listeners = \"100\"", "a number has no quotes", ""),
+        ("[limits]", "connections_per_ip = \"9\"", "a number has no quotes", ""),
+        ("", "allow = [\"::1\", \"10.0.0.0/33\"]", "\"10.0.0.0/33\" is not one", ""),
+        ("", "listen = [\"localhost:8080\"]", "\"localhost:8080\" is not one", ""),
+    ] {
+        let problems = Config::parse(&format!("{heading}\n{line}\n"), &environment).unwrap_err();
+        let text = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n");
+        let (key, value) = line.split_once(" = ").unwrap();
+        assert!(text.starts_with(&format!("line 2: invalid value {value} for `{key}`")), "{text}");
+        assert!(text.contains(&format!(": {reason}{units}; allowed: ")), "{text}");
+        assert_eq!(problems.len(), 1, "{text}");
+    }
+    for line in ["hold = 30s", "hold = 20 s", "ring = 512KiB", "gap = end", "gap = e \"x\""] {
+        let text = format!("[mount-defaults]\n{line}\n");
+        let problems = Config::parse(&text, &Environment::default()).unwrap_err();
+        assert_eq!(problems.len(), 1, "{line}: {problems:?}");
+        assert!(problems[0].to_string().starts_with(QUOTES), "{line}: {problems:?}");
+    }
+    for line in ["ring = \"512KB\"", "ring = \"1 MB\"", "hold = \"20 s\"", "hold = \"2min\""] {
+        assert!(is_accepted(&format!("[mount-defaults]\n{line}\n"), &environment), "{line}");
+    }
+}
+
 /// For each key a value that is not its default.
 fn samples(directory: &Path) -> BTreeMap<String, String> {
     let file = |name: &str, text: &str| {
@@ -167,6 +207,7 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("allow", "[\"10.0.0.0/8\"]".to_owned()),
         ("deny", "[\"10.0.0.1\"]".to_owned()),
         ("workers", "2".to_owned()),
+        ("[server] name", "\"Wood pond\"".to_owned()),
         ("[server] hostname", "\"station\"".to_owned()),
         ("[server] location", "\"Wood\"".to_owned()),
         ("[server] admin", "\"me\"".to_owned()),
@@ -195,6 +236,11 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[mount-defaults] max_listeners", "1".to_owned()),
         ("[mount-defaults] coalesce", "\"1ms\"".to_owned()),
         ("[mount-defaults] hidden", "true".to_owned()),
+        ("[mount-defaults] title", "\"Nest\"".to_owned()),
+        ("[mount-defaults] description", "\"A nest of owls\"".to_owned()),
+        ("[mount-defaults] genre", "\"nature\"".to_owned()),
+        ("[mount-defaults] url", "\"https://birds.example\"".to_owned()),
+        ("[mount-defaults] allow_origin", "\"https://birds.example\"".to_owned()),
         ("[mount-defaults] access", "\"closed\"".to_owned()),
         ("[mount-defaults] listeners_file", file("users", &format!("anna:{hash}\n"))),
         ("[mount-defaults] tokens_file", file("tokens", &format!("web:{long}\n"))),

@@ -53,11 +53,11 @@ pub(crate) fn configuration(
     top: &str,
     sections: &str,
 ) -> (TempDir, PathBuf) {
-    holding(&text(port, password, top, sections))
+    holding(text(port, password, top, sections))
 }
 
 /// A configuration file with this text.
-fn holding(text: &str) -> (TempDir, PathBuf) {
+fn holding(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let file = directory.path().join(FILE);
@@ -127,14 +127,13 @@ impl Daemon {
     }
 
     /// Starts with this text as the whole configuration, on any port.
-    pub(crate) fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: impl AsRef<[u8]>) -> Self {
         let mut command = silvacast();
         command.env("SILVASONIC_ICECAST_PORT", "0");
         Self::start_with(command, holding(text))
     }
 
     /// Starts this command with this text as the whole configuration.
-    #[allow(dead_code, reason = "for tests/hostile")]
     pub(crate) fn of_command_with_text(command: Command, text: &str) -> Self {
         Self::start_with(unmanaged(command), holding(text))
     }
@@ -166,7 +165,8 @@ impl Daemon {
         });
         let mut daemon = Self { process, port: 0, log, directory };
         let ready = daemon.wait_for_line(&["event=\"ready\""]);
-        let address = ready.split("listen=[").nth(1).unwrap().split([',', ']']).next().unwrap();
+        let addresses = ready.split("listen=[").nth(1).unwrap();
+        let address = addresses.split(',').next().unwrap().trim_end_matches(']');
         daemon.port = address.rsplit(':').next().unwrap().parse().unwrap();
         daemon
     }

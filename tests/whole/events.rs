@@ -17,7 +17,7 @@ use crate::players::{OPUS, ffmpeg_source};
 use crate::wait::{PATIENCE, join, until, until_received, when};
 
 /// A client that reads events.
-struct Events {
+pub(crate) struct Events {
     socket: TcpStream,
     reader: BufReader<Chunked<BufReader<Box<dyn Read>>>>,
     /// The ID of the newest event.
@@ -25,7 +25,7 @@ struct Events {
 }
 
 impl Events {
-    fn open(server: &Daemon, fields: &str) -> Self {
+    pub(crate) fn open(server: &Daemon, fields: &str) -> Self {
         let mut socket = connect(server);
         write!(socket, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n{fields}\r\n").unwrap();
         let answer = read_head(&mut socket);
@@ -42,12 +42,16 @@ impl Events {
     }
 
     /// The next event that is not about time.
-    fn next(&mut self) -> (String, Value) {
+    pub(crate) fn next(&mut self) -> (String, Value) {
         self.find("an event", |(kind, _)| kind != "clock" && kind != "time")
     }
 
     /// Reads until an event is wanted, and returns it.
-    fn find(&mut self, what: &str, wanted: impl Fn(&(String, Value)) -> bool) -> (String, Value) {
+    pub(crate) fn find(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&(String, Value)) -> bool,
+    ) -> (String, Value) {
         until_received(what, PATIENCE, || {
             let event = self.any();
             if wanted(&event) { Ok(event) } else { Err(event.0) }

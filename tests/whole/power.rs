@@ -90,8 +90,9 @@ fn another_user_is_taken_by_name_or_number_and_root_is_refused() {
     let server = Daemon::with("", "[process]\nuser = \"1234:2345\"");
     server.wait_for_line(&["privileges", "uid=1234", "gid=2345"]);
     for user in ["root", "0", "no-such-user"] {
-        let said = refused(&mut silvacast(), &format!("[process]\nuser = {user:?}"), 1);
-        assert!(said.contains(&format!("[process] user = {user:?}")), "{said}");
+        let said = refused(&mut silvacast(), &format!("[process]\nuser = {user:?}"), 2);
+        let wanted = format!("invalid value {user:?} for `user` in [process]: user {user:?} is");
+        assert!(said.contains(&wanted), "{said}");
     }
 }
 

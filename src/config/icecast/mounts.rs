@@ -1,6 +1,8 @@
 //! Converts the mounts, and what holds for all of them.
 
 use super::super::kinds::quoted;
+use super::super::mounts::{MAX_LISTENERS, SOURCE_TIMEOUT};
+use super::super::reader::Problem;
 use super::Converted;
 use super::xml::Element;
 
@@ -17,7 +19,25 @@ impl Converted {
         for mount in mounts().filter(|mount| !is_default(mount)) {
             self.section(mount.line(), "[[mount]]");
             self.name(mount);
+            self.headers(&[mount]);
             self.mount(mount);
+        }
+    }
+
+    /// Reads `Access-Control-Allow-Origin`, of the first parent that has it. Other fields are not
+    /// supported.
+    fn headers(&mut self, parents: &[Element<'_>]) {
+        let mut found = false;
+        let all = parents.iter().flat_map(|parent| parent.children());
+        for header in all.filter(|e| e.name() == "http-headers").flat_map(Element::children) {
+            let name = header.attribute("name").unwrap_or_default();
+            if !name.eq_ignore_ascii_case("Access-Control-Allow-Origin") {
+                let text = format!("<header name=\"{name}\"> is not supported and is ignored");
+                self.ignored.push(Problem { line: Some(header.line()), text });
+            } else if !std::mem::replace(&mut found, true) {
+                let origin = header.attribute("value").unwrap_or_default().trim();
+                self.line(header.line(), &format!("allow_origin = {}", quoted(origin)));
+            }
         }
     }
 
@@ -28,14 +48,23 @@ impl Converted {
                 // The default mount overrides the limits.
                 "source-timeout"
                     if default.is_some_and(|mount| mount.child("source-timeout").is_some()) => {}
-                "source-timeout" => self.seconds("source_timeout", element),
+                "source-timeout" => self.seconds(&SOURCE_TIMEOUT, element),
                 "burst-on-connect" if !element.is_on() => {
                     self.line(element.line(), "burst = \"0ms\"");
                 }
                 _ => {}
             }
         }
+        let parents: Vec<_> = default.into_iter().chain([root]).collect();
+        self.headers(&parents);
         if let Some(default) = default {
+            if let Some(name) = default.child("mount-name") {
+                self.problem(
+                    name,
+                    "<mount-name> in <mount type=\"default\"> is not supported; remove it to apply \
+                     the element to all mounts, or remove type=\"default\" to apply it to these",
+                );
+            }
             self.mount(default);
         }
     }
@@ -45,22 +74,18 @@ impl Converted {
             let text = "<mount> requires <mount-name>, unless it has type=\"default\"";
             return self.problem(mount, text);
         };
-        let text = name.text();
-        // Icecast reads a pattern here. Read as a plain name, it would match no mount, and what it
-        // protects would be open.
-        if text.contains(['?', '[', ']']) {
-            let text = format!("<mount-name>{text}</mount-name>: only * is supported in patterns");
-            return self.problem(name, text);
-        }
-        // Icecast's * matches slashes too.
-        self.line(name.line(), &format!("name = {}", quoted(&text.replace('*', "**"))));
+        // In Icecast 2.4 several * are like one, which stays within a path segment as it does here.
+        let mut characters: Vec<_> = name.text().chars().collect();
+        characters.dedup_by(|next, before| *next == '*' && *before == '*');
+        let text: String = characters.into_iter().collect();
+        self.line(name.line(), &format!("name = {}", quoted(&text)));
     }
 
     fn mount(&mut self, mount: Element<'_>) {
         let closes = |element: &Element<'_>| match element.name() {
             "no-mount" => element.is_on(),
             // In Icecast 0 admits nobody, and -1 is no limit.
-            "max-listeners" => element.text() == "0",
+            "max-listeners" => element.text().parse() == Ok(0_i64),
             _ => false,
         };
         if let Some(closing) = mount.children().find(closes) {
@@ -68,12 +93,17 @@ impl Converted {
         }
         for element in mount.children() {
             match element.name() {
-                "mount-name" | "no-mount" => {}
+                "mount-name" | "no-mount" | "http-headers" => {}
                 "username" => self.text("source_user", element),
-                "password" => self.text("source_password", element),
-                "max-listeners" if matches!(&*element.text(), "-1" | "0") => {}
-                "max-listeners" => self.number("max_listeners", element),
-                "source-timeout" => self.seconds("source_timeout", element),
+                "stream-name" => self.label("title", element),
+                "stream-description" => self.label("description", element),
+                "stream-url" => self.label("url", element),
+                "genre" => self.label("genre", element),
+                "password" => self.secret("source_password", element),
+                // 0 closes the mount, and a number below is no limit.
+                "max-listeners" if element.text().parse().is_ok_and(|number: i64| number <= 0) => {}
+                "max-listeners" => self.number(&MAX_LISTENERS, element),
+                "source-timeout" => self.seconds(&SOURCE_TIMEOUT, element),
                 "hidden" => {
                     if element.is_on() {
                         self.line(element.line(), "hidden = true");

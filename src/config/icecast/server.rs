@@ -1,11 +1,12 @@
 //! Converts what concerns the whole server.
 
 use super::super::kinds::quoted;
+use super::super::limits::{HEAD_TIMEOUT, LISTENERS, SOURCES};
 use super::Converted;
 use super::xml::Element;
 
 /// The children of `<icecast>` that are read.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "location",
     "admin",
     "hostname",
@@ -17,6 +18,8 @@ const KNOWN: [&str; 11] = [
     "mount",
     "paths",
     "security",
+    "http-headers",
+    "include",
 ];
 
 impl Converted {
@@ -26,6 +29,12 @@ impl Converted {
         self.paths(root);
         for element in root.children().filter(|element| !KNOWN.contains(&element.name())) {
             self.ignore(element, "icecast");
+        }
+        for include in root.children().filter(|element| element.name() == "include") {
+            self.problem(
+                include,
+                "<include> is not supported; copy the elements of the other file to this one",
+            );
         }
         self.section(0, "[server]");
         for name in ["hostname", "location", "admin"] {
@@ -86,15 +95,22 @@ impl Converted {
         }
     }
 
-    /// Reads `allow-ip` and `deny-ip`; an alias that puts a path in front of a mount gives the
-    /// prefix.
+    /// Reads `allow-ip`, `deny-ip`, and the proxies that Icecast-KH trusts; an alias that puts a path
+    /// in front of a mount gives the prefix.
     fn paths(&mut self, root: Element<'_>) {
         let Some(paths) = root.child("paths") else { return };
         let mut prefixes = Vec::new();
+        let mut proxies: Vec<Element<'_>> = Vec::new();
         for element in paths.children() {
             match element.name() {
                 "allow-ip" => self.addresses("allow", element),
-                "deny-ip" => self.addresses("deny", element),
+                // The other two are Icecast-KH's older names.
+                "deny-ip" | "ban-file" | "banfile" => self.addresses("deny", element),
+                "deny-agents" => self.problem(
+                    element,
+                    "<deny-agents> is not supported; refuse clients by address with <deny-ip>",
+                ),
+                "x-forwarded-for" => proxies.push(element),
                 "alias" => {
                     let from = element.attribute("source");
                     let to = element.attribute("destination").or(element.attribute("dest"));
@@ -110,6 +126,10 @@ impl Converted {
                 // Icecast's own directories.
                 _ => {}
             }
+        }
+        if let Some(first) = proxies.first() {
+            let list: Vec<_> = proxies.iter().map(|element| quoted(&element.text())).collect();
+            self.line(first.line(), &format!("trusted_proxies = [{}]", list.join(", ")));
         }
         let Some((element, prefix)) = prefixes.first() else { return };
         if prefixes.iter().all(|(_, other)| other == prefix) {
@@ -127,9 +147,9 @@ impl Converted {
         let Some(authentication) = root.child("authentication") else { return };
         for element in authentication.children() {
             match element.name() {
-                "source-password" => self.text("source_password", element),
+                "source-password" => self.secret("source_password", element),
                 "admin-user" => self.text("admin_user", element),
-                "admin-password" => self.text("admin_password", element),
+                "admin-password" => self.secret("admin_password", element),
                 // For servers that fetch streams from each other.
                 "relay-user" | "relay-password" => {}
                 "role" => self.problem(
@@ -167,9 +187,9 @@ impl Converted {
         self.section(0, "[limits]");
         for element in root.child("limits").into_iter().flat_map(Element::children) {
             match element.name() {
-                "clients" => self.number("listeners", element),
-                "sources" => self.number("sources", element),
-                "header-timeout" => self.seconds("head_timeout", element),
+                "clients" => self.number(&LISTENERS, element),
+                "sources" => self.number(&SOURCES, element),
+                "header-timeout" => self.seconds(&HEAD_TIMEOUT, element),
                 // These become defaults of the mounts.
                 "source-timeout" | "burst-on-connect" => {}
                 _ => self.ignore(element, "limits"),

@@ -17,9 +17,11 @@ impl Kind for Networks {
     type Value = Vec<IpNet>;
 
     fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
-        list(value, |text| {
-            text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-        })
+        list(value, network)
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        refused_element(value, network)
     }
 
     fn write(&self, value: &Self::Value) -> Option<String> {
@@ -43,7 +45,11 @@ impl Kind for Addresses {
     type Value = Vec<SocketAddr>;
 
     fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
-        list(value, |text| text.parse().ok()).filter(|list| !list.is_empty())
+        list(value, socket_address).filter(|list| !list.is_empty())
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        refused_element(value, socket_address)
     }
 
     fn write(&self, value: &Self::Value) -> Option<String> {
@@ -99,6 +105,10 @@ impl Kind for MountPattern {
         Pattern::new(value.as_str()?).ok().map(Some)
     }
 
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        Pattern::new(value.as_str()?).err().map(|error| error.to_string())
+    }
+
     fn write(&self, _: &Self::Value) -> Option<String> {
         None
     }
@@ -108,7 +118,7 @@ impl Kind for MountPattern {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "pattern": "^/" })
+        json!({ "type": "string", "pattern": r"^/[^?\[\]\\]+$" })
     }
 }
 
@@ -119,4 +129,19 @@ fn list<T>(value: &DeValue<'_>, read: impl Fn(&str) -> Option<T>) -> Option<Vec<
 fn written<T: ToString>(list: &[T]) -> String {
     let elements: Vec<_> = list.iter().map(|element| quoted(&element.to_string())).collect();
     format!("[{}]", elements.join(", "))
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok()
+}
+
+/// Names the first element of a list that cannot be read.
+fn refused_element<T>(value: &DeValue<'_>, read: impl Fn(&str) -> Option<T>) -> Option<String> {
+    let refused = |text: &&str| read(text).is_none();
+    let mut texts = value.as_array()?.iter().filter_map(|element| element.get_ref().as_str());
+    texts.find(refused).map(|text| format!("{} is not one", quoted(text)))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::{Kind, quoted};
-use crate::units;
+use crate::units::{self, UnitError};
 
 /// A whole number, bounds included.
 #[derive(Debug)]
@@ -22,6 +22,11 @@ impl Kind for Number {
         let number = value.as_integer()?;
         let number = usize::from_str_radix(number.as_str(), number.radix()).ok()?;
         (self.least..=self.most).contains(&number).then_some(number)
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        value.as_str()?.trim().parse::<i64>().ok()?;
+        Some("a number has no quotes".to_owned())
     }
 
     fn write(&self, value: &usize) -> Option<String> {
@@ -48,7 +53,18 @@ impl Kind for Size {
     type Value = usize;
 
     fn read(&self, value: &DeValue<'_>) -> Option<usize> {
-        units::size(value.as_str()?).filter(|size| (self.least..=self.most).contains(size))
+        units::size(value.as_str()?).ok().filter(|size| (self.least..=self.most).contains(size))
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        // A KB may have been taken for 1024 bytes.
+        let decimal = value
+            .as_str()
+            .filter(|text| text.contains(['K', 'k', 'M', 'G']) && !text.contains('i'));
+        if let Some(Ok(bytes)) = decimal.map(units::size) {
+            return Some(format!("it is {bytes} bytes"));
+        }
+        unit_reason(value, "B", units::SIZE_UNITS, |text| units::size(text).err())
     }
 
     fn write(&self, value: &usize) -> Option<String> {
@@ -61,7 +77,7 @@ impl Kind for Size {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB)$" })
+        json!({ "type": "string", "pattern": units::size_pattern() })
     }
 }
 
@@ -76,7 +92,11 @@ impl Kind for Time {
     type Value = Duration;
 
     fn read(&self, value: &DeValue<'_>) -> Option<Duration> {
-        units::duration(value.as_str()?).filter(|time| (self.least..=self.most).contains(time))
+        units::duration(value.as_str()?).ok().filter(|time| (self.least..=self.most).contains(time))
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        unit_reason(value, "s", units::DURATION_UNITS, |text| units::duration(text).err())
     }
 
     fn write(&self, value: &Duration) -> Option<String> {
@@ -89,7 +109,7 @@ impl Kind for Time {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "pattern": "^(0|[0-9]+ *(ms|s|m|h))$" })
+        json!({ "type": "string", "pattern": units::duration_pattern() })
     }
 }
 
@@ -102,6 +122,10 @@ impl<K: Kind> Kind for AutoOr<K> {
 
     fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
         if value.as_str() == Some("auto") { Some(None) } else { self.0.read(value).map(Some) }
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        self.0.refusal_reason(value)
     }
 
     fn write(&self, value: &Self::Value) -> Option<String> {
@@ -131,6 +155,10 @@ impl Kind for Flag {
         value.as_bool()
     }
 
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        matches!(value.as_str()?, "true" | "false").then(|| "it has no quotes".to_owned())
+    }
+
     fn write(&self, value: &bool) -> Option<String> {
         Some(value.to_string())
     }
@@ -142,4 +170,19 @@ impl Kind for Flag {
     fn schema(&self) -> Value {
         json!({ "type": "boolean" })
     }
+}
+
+/// What is wrong with a value that needs a unit: it is a number, or `error` finds the reason.
+fn unit_reason(
+    value: &DeValue<'_>,
+    unit: &str,
+    units: &str,
+    error: impl Fn(&str) -> Option<UnitError>,
+) -> Option<String> {
+    let number = match value {
+        DeValue::Integer(number) => number.as_str(),
+        DeValue::Float(_) => "1",
+        value => return error(value.as_str()?).map(|error| error.to_string()),
+    };
+    Some(format!("the unit is missing, as in \"{number}{unit}\"; {units}"))
 }

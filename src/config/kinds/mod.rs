@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 pub(super) use addresses::{Addresses, MountPattern, Networks, PathPrefix};
 pub(super) use measures::{AutoOr, Flag, Number, Size, Time};
-pub(super) use words::{Choice, FilePath, SecretText, Text};
+pub(super) use words::{AllowedOrigin, Choice, FilePath, Label, SecretText, Text};
 
 /// A kind of values.
 pub(in crate::config) trait Kind: Sync + 'static {
@@ -24,6 +24,10 @@ pub(in crate::config) trait Kind: Sync + 'static {
 
     /// Reads a value; `None` if it is not [allowed](Self::allowed).
     fn read(&self, value: &DeValue<'_>) -> Option<Self::Value>;
+    /// Why a value is not allowed, if [`allowed`](Self::allowed) alone does not show it.
+    fn refusal_reason(&self, _: &DeValue<'_>) -> Option<String> {
+        None
+    }
     /// The value in TOML; `None` for one that is expressed by omitting the key.
     fn write(&self, value: &Self::Value) -> Option<String>;
     /// Which values are allowed, in words.

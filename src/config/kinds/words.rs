@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::{Kind, quoted};
 use crate::auth::Secret;
+use crate::text::{MAX_TEXT, sanitize};
 
 /// One of several words.
 #[derive(Debug)]
@@ -125,5 +126,66 @@ impl Kind for FilePath {
 
     fn schema(&self) -> Value {
         Text.schema()
+    }
+}
+
+/// A name or a sentence to show, if there is one. It goes into header fields and playlists, so it is
+/// limited as what an encoder says about itself is.
+#[derive(Debug)]
+pub(in crate::config) struct Label;
+
+impl Kind for Label {
+    type Value = Option<String>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        let text = value.as_str().filter(|text| !text.trim().is_empty())?;
+        (sanitize(text) == text).then(|| Some(text.to_owned()))
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        let length = value.as_str()?.len();
+        (length > MAX_TEXT).then(|| format!("it has {length} bytes"))
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        value.as_deref().map(quoted)
+    }
+
+    fn allowed(&self) -> String {
+        format!("text in quotes, at most {MAX_TEXT} bytes, without control characters")
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "minLength": 1, "maxLength": MAX_TEXT })
+    }
+}
+
+/// A site whose pages may read responses, as the field `Access-Control-Allow-Origin` names it.
+#[derive(Debug)]
+pub(in crate::config) struct AllowedOrigin;
+
+impl Kind for AllowedOrigin {
+    type Value = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<String> {
+        let text = value.as_str()?;
+        let host = text.strip_prefix("https://").or(text.strip_prefix("http://"));
+        let is_host = |host: &str| {
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_part)
+        };
+        (text == "*" || host.is_some_and(is_host)).then(|| text.to_owned())
+    }
+
+    fn write(&self, value: &String) -> Option<String> {
+        Some(quoted(value))
+    }
+
+    fn allowed(&self) -> String {
+        "\"*\" or one site, such as \"https://birds.example\"".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$" })
     }
 }

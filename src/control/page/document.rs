@@ -8,27 +8,47 @@ use crate::control::xml::escape;
 /// Where the documents want the microphones for browsers without scripts.
 pub(super) const MICROPHONES: &str = "<!-- microphones -->";
 
-/// A microphone that a browser without scripts can play.
+/// What the documents call the station, before the end of an element, if it has no name.
+const STATION: &str = "silvacast";
+
+/// What a document shows of the station.
 #[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a> {
+    /// What the station is called.
+    pub station: Option<&'a str>,
+    /// What a browser without scripts can play.
+    pub microphones: &'a [Microphone<'a>],
+}
+
+/// A microphone that a browser without scripts can play.
+#[derive(Clone, Debug)]
 pub(crate) struct Microphone<'a> {
     /// Its mount, with the leading slash.
     pub mount: &'a str,
     /// What people call it.
-    pub title: &'a str,
+    pub title: String,
 }
 
 /// The document in the file `name`, or `None` if there is no such file.
-pub(super) fn render(name: &str, microphones: &[Microphone<'_>]) -> Option<String> {
+pub(super) fn render(name: &str, shown: Shown<'_>) -> Option<String> {
     let assets = Assets::get();
     let text = std::str::from_utf8(&assets.find(name)?.plain).ok()?;
-    let players: String = microphones.iter().map(player).collect();
+    let players: String = shown.microphones.iter().map(player).collect();
     let versioned = format!("\"web/{}/", assets.version);
-    Some(text.replace("\"web/", &versioned).replace(MICROPHONES, &players))
+    let mut text = text.replace("\"web/", &versioned);
+    if let Some(station) = shown.station {
+        let station = escape(station);
+        for end in ["</title>", "</p>"] {
+            text = text.replace(&format!("{STATION}{end}"), &format!("{station}{end}"));
+        }
+    }
+    // Last, because the names of microphones are not part of the document.
+    Some(text.replace(MICROPHONES, &players))
 }
 
 fn player(microphone: &Microphone<'_>) -> String {
     let path = url_path(microphone.mount.trim_start_matches('/'));
-    let title = escape(microphone.title);
+    let title = escape(&microphone.title);
     format!(
         "<p><a href=\"{path}\">{title}</a><audio controls preload=none src=\"{path}\"></audio></p>"
     )

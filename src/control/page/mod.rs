@@ -18,7 +18,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 use assets::{Assets, gzip};
-pub(crate) use document::Microphone;
+pub(crate) use document::{Microphone, Shown};
 use negotiation::{accepts_gzip, is_known, tag};
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -51,11 +51,11 @@ pub(crate) fn is_document(path: &str) -> bool {
 
 /// The response to a request for `path` (without any prefix), or `None` if the page has nothing there.
 ///
-/// `microphones` are listed for browsers without scripts.
+/// Documents show the station's name, and its microphones for browsers without scripts.
 pub(crate) fn asset(
     path: &str,
     fields: &HeaderMap,
-    microphones: &[Microphone<'_>],
+    shown: Shown<'_>,
 ) -> Option<Response<Full<Bytes>>> {
     let compressed = accepts_gzip(fields);
     let (body, content_type, cache, policy) = match path {
@@ -65,7 +65,7 @@ pub(crate) fn asset(
             } else {
                 ("embed.html", policy!("*"))
             };
-            let text = document::render(name, microphones)?;
+            let text = document::render(name, shown)?;
             let body =
                 if compressed { gzip(text.as_bytes(), Compression::fast()) } else { text.into() };
             (body, assets::content_type(name), ASK_AGAIN, policy)
@@ -135,8 +135,9 @@ mod tests {
 
     fn get(path: &str, fields: &[(HeaderName, &str)]) -> Option<(Response<()>, Vec<u8>)> {
         let fields = fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
-        let microphones = [Microphone { mount: "/a b/mic:1.opus", title: "<b> & \"co\"" }];
-        let (head, body) = asset(path, &fields.collect(), &microphones)?.into_parts();
+        let microphones = [Microphone { mount: "/a b/mic:1.opus", title: "<b> & \"co\"".into() }];
+        let shown = Shown { station: Some("Wood & pond"), microphones: &microphones };
+        let (head, body) = asset(path, &fields.collect(), shown)?.into_parts();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let body = runtime.block_on(body.collect()).unwrap().to_bytes().to_vec();
         Some((Response::from_parts(head, ()), body))
@@ -200,6 +201,14 @@ mod tests {
             let (head, body) = get(path, &[(IF_NONE_MATCH, "\"other\"")]).unwrap();
             assert_eq!((head.status(), body.is_empty()), (StatusCode::OK, false), "{path}");
         }
+    }
+
+    #[test]
+    fn the_station_s_name_is_in_the_title_and_at_the_top() {
+        let body = |path| String::from_utf8(get(path, &[]).unwrap().1).unwrap();
+        assert!(body("/").contains("<title>Listen · Wood &amp; pond</title>"));
+        assert!(body("/").contains("height=\"26\">Wood &amp; pond</p>"));
+        assert!(body("/embed").contains("<title>Live sound · Wood &amp; pond</title>"));
     }
 
     #[test]

@@ -214,7 +214,7 @@ export function address(name, query = "") {
 }
 
 /**
- * A mount's name for people: the one that its source gives, or its path without the usual extensions.
+ * A mount's name for people: the one that the configuration or its source gives, or its path without the usual extensions.
  *
  * @param {Mount} mount
  * @returns {string}
