@@ -50,9 +50,11 @@ pub(crate) struct ServerHandle {
 impl Server {
     /// A server with this configuration.
     pub(crate) fn new(config: Config) -> Self {
+        let table = MountTable::default();
+        table.follow(&config.door.rules);
         Self {
             ceiling: Arc::new(MemoryCeiling::new(Budget::of(&config).items)),
-            table: Arc::default(),
+            table: Arc::new(table),
             listeners: Arc::default(),
             door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
             control: Arc::new(ArcSwap::from_pointee(config.control.clone())),

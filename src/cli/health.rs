@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Collected, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -11,7 +11,10 @@ use tokio::time::timeout;
 
 use super::{Exit, HealthArgs, block_on, failed};
 use crate::config::{Environment, PORT};
+use crate::text::sanitize;
 
+/// The longest response that is read for its first line, in bytes.
+const MAX_REASON: usize = 16 * 1024;
 /// How long the server may take to respond.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -32,7 +35,10 @@ pub(super) fn run(args: HealthArgs) -> Result<(), Exit> {
         )));
     };
     let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-    let path = uri.path_and_query().map_or("/healthz", |path| path.as_str()).to_owned();
+    let mut path = uri.path_and_query().map_or("/healthz", |path| path.as_str()).to_owned();
+    if args.strict {
+        path.push_str(if path.contains('?') { "&strict=1" } else { "?strict=1" });
+    }
     let check = async {
         let socket = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await;
@@ -43,7 +49,17 @@ pub(super) fn run(args: HealthArgs) -> Result<(), Exit> {
         let response = async {
             let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
             let status = response.status();
-            if status.is_success() { Ok(()) } else { Err(format!("it responds with {status}")) }
+            if status.is_success() {
+                return Ok(());
+            }
+            let body = Limited::new(response.into_body(), MAX_REASON).collect().await;
+            let text = body.map(Collected::to_bytes).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let reason = text.lines().next().map(sanitize).filter(|reason| !reason.is_empty());
+            Err(match reason {
+                Some(reason) => format!("it responds with {status}: {reason}"),
+                None => format!("it responds with {status}"),
+            })
         };
         // The connection has to be polled until the response is there.
         tokio::select! {

@@ -93,6 +93,9 @@ struct HealthArgs {
     /// The URL to ask; without it, the server on this machine.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Fail also if a mount with `expected = true` has no stream.
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Debug, Args)]

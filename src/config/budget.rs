@@ -14,6 +14,7 @@ use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING_CONNECTIONS};
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
+use crate::mount::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
@@ -92,6 +93,7 @@ impl Budget {
             // During a reload there are the old and the new configuration.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
+            process("a mount that is off", MAX_KNOWN_MOUNTS, KNOWN_MOUNT_MEMORY),
             process(
                 "a request that is answered",
                 MAX_REQUESTS,

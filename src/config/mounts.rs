@@ -25,6 +25,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &MAX_LISTENERS,
     &COALESCE,
     &HIDDEN,
+    &EXPECTED,
     &TITLE,
     &DESCRIPTION,
     &GENRE,
@@ -121,6 +122,15 @@ static HIDDEN: Key<Flag> = Key {
     default: || false,
     reload: Reload::AtOnce,
     doc: "Leave the mount out of status, lists, events and metrics. Anybody who knows its name can still listen.",
+};
+
+static EXPECTED: Key<Flag> = Key {
+    table: Table::MountDefaults,
+    name: "expected",
+    kind: Flag,
+    default: || false,
+    reload: Reload::AtOnce,
+    doc: "Whether it is a failure for `silvacast health --strict` that the mount has no stream. Without a `*` in its name that holds from the start, otherwise once the mount was live.",
 };
 
 static TITLE: Key<Label> = Key {
@@ -275,6 +285,7 @@ fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
         max_listeners: layer.get(&MAX_LISTENERS, |inherited| inherited.max_listeners),
         coalesce: layer.get(&COALESCE, |inherited| inherited.coalesce),
         hidden: layer.get(&HIDDEN, |inherited| inherited.hidden),
+        expected: layer.get(&EXPECTED, |inherited| inherited.expected),
         title: layer.get(&TITLE, |inherited| inherited.title.clone()),
         description: layer.get(&DESCRIPTION, |inherited| inherited.description.clone()),
         genre: layer.get(&GENRE, |inherited| inherited.genre.clone()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
-use crate::mount::{MountEntry, MountTable, StreamInfo};
+use crate::mount::{MountEntry, MountTable, OffMount, StreamInfo};
 use ogg_splice::Codec;
 use serde::Serialize;
 
@@ -82,15 +82,43 @@ pub(super) struct MountList {
     pub(super) station: Option<String>,
     /// Sorted by name.
     pub(super) mounts: Vec<MountStatus>,
+    /// Mounts without a stream that are named in the configuration or were live before.
+    pub(super) off: Vec<OffStatus>,
+}
+
+/// A mount without a stream; the schema `OffMount`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct OffStatus {
+    name: String,
+    station_name: Option<String>,
+    description: Option<String>,
+    state: &'static str,
+    state_since: String,
+    expected: bool,
 }
 
 impl MountList {
-    /// All mounts that have a stream and are not hidden.
+    /// All mounts that are not hidden.
     pub(super) fn of(station: Option<&str>, table: &MountTable) -> Self {
         let mounts = table.public_streams();
         Self {
             station: station.map(ToOwned::to_owned),
             mounts: mounts.iter().map(|(entry, stream)| MountStatus::of(entry, stream)).collect(),
+            off: table.public_off().iter().map(OffStatus::of).collect(),
+        }
+    }
+}
+
+impl OffStatus {
+    /// What is known of a mount without a stream.
+    pub(super) fn of(mount: &OffMount) -> Self {
+        Self {
+            name: mount.name.to_string(),
+            station_name: mount.settings.title.clone(),
+            description: mount.settings.description.clone(),
+            state: "off",
+            state_since: rfc3339(mount.since.wall),
+            expected: mount.settings.expected,
         }
     }
 }

@@ -9,6 +9,7 @@ use http_body_util::Either;
 use super::admin::Administration;
 use super::api::{MountList, MountStatus, OPENAPI, listeners};
 use super::metrics::Metrics;
+use super::render::rfc3339;
 use super::render::url_query;
 use super::request::RequestContext;
 use super::response::{HttpResponse, JSON, document, json, pieces, plain};
@@ -18,7 +19,7 @@ use super::{page, playlist, status};
 use crate::auth::Credentials;
 use crate::client::{LoginAttempt, LoginGuard};
 use crate::http::Reply;
-use crate::mount::{MountTable, Name};
+use crate::mount::{MountTable, Name, OffMount};
 use crate::routes::{Caller, Endpoint, Methods};
 
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
@@ -87,7 +88,7 @@ impl Control {
                 let status = status::render(&self.station(request), &self.table.public_streams());
                 Ok(document("application/json; charset=UTF-8", status))
             }
-            Endpoint::Health => Ok(document("text/plain; charset=utf-8", "ok\n")),
+            Endpoint::Health => Ok(self.health(request.target.parameter("strict").is_some())),
             Endpoint::Metrics => self
                 .metrics
                 .render()
@@ -109,6 +110,21 @@ impl Control {
             }
         };
         document.map(EndpointResult::Document)
+    }
+
+    /// Whether the server is well. With `strict`, every mount that is expected must have a stream.
+    fn health(&self, strict: bool) -> HttpResponse {
+        let expected = |mount: &OffMount| strict && mount.settings.expected;
+        let missing: Vec<_> = self.table.off().into_iter().filter(expected).collect();
+        if missing.is_empty() {
+            return document("text/plain; charset=utf-8", "ok\n");
+        }
+        let names = missing.iter().map(|mount| {
+            let name = if mount.settings.hidden { "a hidden mount" } else { mount.name.as_str() };
+            format!("{name} (since {})", rfc3339(mount.since.wall))
+        });
+        let names = names.collect::<Vec<_>>().join(", ");
+        plain(&Reply::new(503, format!("No source is sending to {names}.")))
     }
 
     /// Checks the login that a route requires.

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::memory_ceiling::MemoryCeiling;
 use super::render::measured_bitrate;
 use crate::log::lines_dropped;
-use crate::mount::{MountEntry, MountTable, SourceState, StreamInfo};
+use crate::mount::{MountEntry, MountTable, Name, SourceState, StreamInfo};
 use crate::platform::resident;
 
 /// The metrics of a server.
@@ -127,6 +127,18 @@ impl ServerCollector {
                 .map(|streaming| (label(&streaming.0), ConstGauge::new(value(streaming))));
             family(encoder, name, help, None, values)?;
         }
+        let off = self.table.public_off();
+        let of = |name: &Name| OfMount { mount: name.to_string() };
+        let up = mounts.iter().map(|(entry, _)| (of(&entry.name), ConstGauge::new(1_i64)));
+        let down = off.iter().map(|mount| (of(&mount.name), ConstGauge::new(0)));
+        let help = "1 while the mount has a stream, 0 while it is off.";
+        family(encoder, "up", help, None, up.chain(down))?;
+        let since = off.iter().map(|mount| {
+            let seconds = mount.since.elapsed().as_secs_f64();
+            (of(&mount.name), ConstGauge::new(seconds))
+        });
+        let help = "How long the mount has been off.";
+        family(encoder, "off", help, Some(&Unit::Seconds), since)?;
         let rings = mounts.iter().map(|(entry, stream)| {
             let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
             (label(entry), ConstGauge::new(entry.settings().ring as f64 / rate))

@@ -6,7 +6,7 @@
 //! continues from there. A client that reconnects with `Last-Event-ID` continues after that event.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::api::{MountStatus, StreamClock};
+use super::api::{MountStatus, OffStatus, StreamClock};
 use super::clocks::{ClockSample, MountClocks};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
@@ -65,12 +65,6 @@ struct MountSnapshot {
     /// What is shown of it, which a reload may change.
     description: Description,
     listeners: usize,
-}
-
-/// Data of `down`.
-#[derive(Serialize)]
-struct DownEvent<'a> {
-    name: &'a str,
 }
 
 /// Data of `live` and `gap`.
@@ -126,6 +120,8 @@ impl EventLog {
     /// Publishes an event for each change in the table. Never returns.
     pub(super) async fn watch(&self, table: &MountTable) {
         let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
+        // The mounts without a stream, of which subscribers have been told.
+        let mut told_off = BTreeSet::new();
         loop {
             let bytes_before = self.published_bytes.get();
             let mounts = table.public_streams();
@@ -143,13 +139,15 @@ impl EventLog {
                 }
                 snapshots.insert(name.to_owned(), now);
             }
-            snapshots.retain(|name, _| {
-                let exists = mounts.iter().any(|(entry, _)| entry.name.as_str() == name);
-                if !exists {
-                    self.publish("down", &DownEvent { name });
+            let is_streaming = |name: &str| mounts.iter().any(|(it, _)| it.name.as_str() == name);
+            snapshots.retain(|name, _| is_streaming(name));
+            let off = table.public_off();
+            told_off.retain(|name| off.iter().any(|mount| mount.name == *name));
+            for mount in &off {
+                if told_off.insert(mount.name.clone()) {
+                    self.publish("down", &OffStatus::of(mount));
                 }
-                exists
-            });
+            }
             // Not held while waiting: the entries would count against `limits.sources`.
             drop(mounts);
             let bytes = self.published_bytes.get().saturating_sub(bytes_before);
@@ -317,7 +315,9 @@ impl EventLog {
             drop(entry);
             subscriber.send(format!("{comma}{mount}").into()).await?;
         }
-        subscriber.send(Bytes::from_static(b"]}\n\n")).await
+        let off: Vec<_> = table.public_off().iter().map(OffStatus::of).collect();
+        let off = serde_json::to_string(&off).unwrap_or_default();
+        subscriber.send(format!("],\"off\":{off}}}\n\n").into()).await
     }
 }
 

@@ -15,6 +15,7 @@
 mod claim;
 mod gap_filler;
 mod home;
+mod known;
 mod listener_directory;
 mod logical_stream;
 mod name;
@@ -33,6 +34,7 @@ mod view;
 pub use claim::{Claim, Revocation, RevokeReason};
 pub use gap_filler::fill_gaps;
 pub use home::HomeMount;
+pub use known::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS, OffMount};
 pub use listener_directory::{ListenerDirectory, ListenerInfo, Registration};
 pub use name::{MAX_NAME, Name, NameError};
 pub use page_log::{JoinPoint, PageLog};

@@ -89,6 +89,11 @@ impl Pattern {
         &self.0
     }
 
+    /// The only name that the pattern matches; `None` if it matches several.
+    pub fn name(&self) -> Option<Name> {
+        if self.as_str().contains('*') { None } else { Name::new(self.as_str()).ok() }
+    }
+
     /// Whether the pattern matches the whole name.
     pub fn matches(&self, name: &Name) -> bool {
         let (mut pattern, name) = (self.0.as_bytes(), name.as_str().as_bytes());

@@ -56,6 +56,8 @@ pub struct MountSettings {
     pub source: Option<Login>,
     /// Whether the mount is left out of public lists.
     pub hidden: bool,
+    /// Whether it is a failure that the mount has no stream (`silvacast health --strict`).
+    pub expected: bool,
     /// What the mount is called, instead of what its source says.
     pub title: Option<String>,
     /// What is heard, instead of what its source says.
@@ -103,6 +105,11 @@ impl MountRules {
     pub fn of(&self, name: &Name) -> Arc<MountSettings> {
         let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(name));
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
+    }
+
+    /// The mounts that the rules name without a `*`.
+    pub fn names(&self) -> impl Iterator<Item = Name> {
+        self.rules.iter().filter_map(|(pattern, _)| pattern.name())
     }
 
     /// Memory of all users and tokens, in bytes.

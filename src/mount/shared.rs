@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
+use super::known::KnownMounts;
 use super::listener_directory::ListenerDirectory;
 use super::name::Name;
 use super::page_log::PageLog;
@@ -34,6 +35,7 @@ pub(super) struct ServerWide {
     /// Notified when a stream, the listeners or the settings of any mount change.
     pub(super) changed: Notify,
     pub(super) stats: ServerStats,
+    pub(super) known: Mutex<KnownMounts>,
 }
 
 /// A mount as the door and the control plane see it. Exists as long as the mount's memory does.
@@ -211,7 +213,17 @@ impl MountEntry {
     }
 
     pub(super) fn set_stream(&self, stream: Option<StreamInfo>) {
-        *lock(&self.stream) = stream.map(Arc::new);
+        let is_streaming = stream.is_some();
+        let was_streaming =
+            std::mem::replace(&mut *lock(&self.stream), stream.map(Arc::new)).is_some();
+        if is_streaming != was_streaming {
+            let mut known = lock(&self.shared.known);
+            if is_streaming {
+                known.began(&self.name, self.settings_arc());
+            } else {
+                known.ended(&self.name);
+            }
+        }
         self.shared.changed.notify_one();
     }
 

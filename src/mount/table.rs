@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::known::OffMount;
 use super::name::Name;
 use super::settings::{MountRules, MountSettings};
 use super::shared::{MountEntry, Reservation, ServerWide};
@@ -80,8 +81,10 @@ impl MountTable {
         entry.filter(|entry| !entry.is_unused())
     }
 
-    /// Replaces the settings of all existing mounts, according to these rules.
+    /// Replaces the settings of all existing mounts, according to these rules, and remembers the
+    /// mounts that they name.
     pub fn follow(&self, rules: &MountRules) {
+        lock(&self.shared.known).follow(rules);
         for entry in lock(&self.entries).values().filter_map(Weak::upgrade) {
             entry.settings.store(rules.of(&entry.name));
         }
@@ -93,6 +96,19 @@ impl MountTable {
         let mut streams = self.streams();
         streams.retain(|(entry, _)| !entry.settings().hidden);
         streams
+    }
+
+    /// The mounts that have no stream, but are named in the configuration or were live since the
+    /// server started, ordered by name.
+    pub fn off(&self) -> Vec<OffMount> {
+        lock(&self.shared.known).off()
+    }
+
+    /// Those of the mounts [without a stream](Self::off) that are not hidden.
+    pub fn public_off(&self) -> Vec<OffMount> {
+        let mut off = self.off();
+        off.retain(|mount| !mount.settings.hidden);
+        off
     }
 
     /// Statistics of the whole server.

@@ -158,10 +158,7 @@ pub async fn serve(
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (reader.bytes, reader.damaged_bytes);
     match &end {
-        SourceEnd::Disconnected
-        | SourceEnd::Complete
-        | SourceEnd::TakenOver
-        | SourceEnd::Evicted => {
+        SourceEnd::Complete | SourceEnd::TakenOver | SourceEnd::Evicted => {
             journal!(
                 info, SOURCE_ENDED, mount, %peer, reason = %end, seconds, bytes, damaged,
                 "source ended"

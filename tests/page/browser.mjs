@@ -109,6 +109,11 @@ export class Visitor {
     return this.page.locator(`[data-mount="${mount}"] button`);
   }
 
+  /** Waits until a microphone is listed as off. */
+  async isOff(mount) {
+    await this.page.locator(`[data-mount="${mount}"] .status`, { hasText: /^off$/ }).waitFor();
+  }
+
   /** Waits until this tone is what is heard. */
   async hears(frequency) {
     let last;

@@ -55,7 +55,7 @@ class Page {
 }
 
 const EVENTS = {
-  list: (page) => page.tell("mounts", { mounts: page.onAir ? [{ ...MOUNT }] : [] }),
+  list: (page) => page.tell("mounts", { mounts: page.onAir ? [{ ...MOUNT }] : [], off: [] }),
   up: (page) => {
     page.onAir = true;
     page.tell("up", { ...MOUNT });

@@ -82,6 +82,7 @@ fn pages_cross_without_a_single_allocation() {
         access: Access::default(),
         source: None,
         hidden: false,
+        expected: false,
         title: None,
         description: None,
         genre: None,

@@ -22,7 +22,10 @@ fn json(server: &Daemon, path: &str) -> Value {
 #[test]
 fn a_mount_has_every_documented_field() {
     let server = Daemon::start();
-    assert_eq!(json(&server, "/api/v1/mounts"), serde_json::json!({"station": null, "mounts": []}));
+    assert_eq!(
+        json(&server, "/api/v1/mounts"),
+        serde_json::json!({"station": null, "mounts": [], "off": []})
+    );
     let mut source = Source::connect(&server, "/mic%20%C3%B6.opus", 1);
     let mut listener = Listener::join(&server, "/mic%20%C3%B6.opus");
     listener.headers();

@@ -85,7 +85,7 @@ impl Events {
 fn events_report_what_happens_and_resume_after_the_last_one_read() {
     let server = Daemon::with("", "[mount-defaults]\ngap_after = \"100ms\"\nhold = \"1s\"");
     let mut events = Events::open(&server, "");
-    assert_eq!(events.next(), ("mounts".into(), serde_json::json!({"mounts": []})));
+    assert_eq!(events.next(), ("mounts".into(), serde_json::json!({"mounts": [], "off": []})));
     let mut source = Source::connect(&server, "/m", 1);
     // It sends in real time until it is told to leave; without audio there would be a gap, and then the end.
     let (leave, told) = std::sync::mpsc::sync_channel::<()>(0);
@@ -122,7 +122,8 @@ fn events_report_what_happens_and_resume_after_the_last_one_read() {
     find(&mut events, "gap");
     drop(listener);
     find(&mut events, "listeners");
-    assert_eq!(find(&mut events, "down"), serde_json::json!({"name": "/m"}));
+    let down = find(&mut events, "down");
+    assert_eq!((&down["name"], &down["state"]), (&"/m".into(), &"off".into()), "{down}");
     // A client that was away gets the events that it missed, and not the list of all mounts.
     let mut back = Events::open(&server, &format!("Last-Event-ID: {here}\r\n"));
     let mut missed = Vec::new();

@@ -37,6 +37,7 @@ mod monitoring;
 mod mount_rules;
 mod needs;
 mod notify;
+mod off;
 mod package;
 mod pen;
 mod players;

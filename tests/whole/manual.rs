@@ -37,7 +37,7 @@ fn the_pages_have_every_command_and_key_and_no_formatting_errors() {
         "silvacast [--config FILE] [--version]",
         "silvacast run [--config FILE]",
         "silvacast check --config FILE",
-        "silvacast health [--url URL]",
+        "silvacast health [--url URL] [--strict]",
         "silvacast push FILE URL [--loop] [--password-file FILE]",
         "silvacast demo",
     ] {

@@ -93,13 +93,14 @@ fn ffmpeg_pushes_in_every_manner_and_a_listener_decodes_what_it_sent() {
 }
 
 #[test]
-fn ffmpeg_leaves_with_a_reset_and_that_is_a_normal_end() {
+fn ffmpeg_leaves_with_a_reset_and_that_is_a_source_that_hung_up() {
     let server = Daemon::start();
     let source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m")]);
     server.wait_for_line(&["stream-began"]);
     source.signal(Signal::SIGINT);
     let line = server.wait_for_line(&["source-ended"]);
-    assert!(line.contains("INFO") && line.contains("the source disconnected"), "{line}");
+    assert!(line.contains("WARN") && line.contains("the source disconnected"), "{line}");
+    assert!(line.contains("seconds="), "{line}");
 }
 
 #[test]

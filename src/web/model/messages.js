@@ -62,6 +62,17 @@ export function clock(time) {
 }
 
 /**
+ * A time in the person's time zone, with its date unless it is less than half a day ago.
+ *
+ * @param {number} time Unix time in milliseconds.
+ * @returns {string}
+ */
+export function moment(time) {
+  const day = new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  return Date.now() - time < 43_200_000 ? clock(time) : `${day}, ${clock(time)}`;
+}
+
+/**
  * What a microphone sends, in short.
  *
  * @param {Mount} mount

@@ -26,6 +26,15 @@ import { LiveClock, ServerTime } from "./clock.js";
  */
 
 /**
+ * A microphone that is known and not on the air.
+ *
+ * @typedef {object} OffMount
+ * @property {string} name
+ * @property {string} state_since
+ * @property {string | null} [station_name]
+ */
+
+/**
  * Some properties of a mount that have changed.
  *
  * @typedef {Pick<Mount, "name"> & Partial<Mount>} MountChange
@@ -49,6 +58,12 @@ export class Mounts extends EventTarget {
    * @type {Map<string, Mount>}
    */
   all = new Map();
+  /**
+   * Microphones that are not on the air, by name: the configuration names them, or they were on the air before.
+   *
+   * @type {Map<string, OffMount>}
+   */
+  off = new Map();
   /**
    * Whether the server responds; null before that is known.
    *
@@ -120,7 +135,8 @@ export class Mounts extends EventTarget {
         work(JSON.parse(event.data));
         this.#watchFor(source);
       });
-    on("mounts", (/** @type {{ mounts: Mount[] }} */ { mounts }) => {
+    on("mounts", (/** @type {{ mounts: Mount[], off: OffMount[] }} */ { mounts, off }) => {
+      this.off = new Map(off.map((mount) => [mount.name, mount]));
       this.all = new Map(mounts.map((mount) => [mount.name, mount]));
       this.online = true;
       this.#wait = FIRST_WAIT;
@@ -129,13 +145,16 @@ export class Mounts extends EventTarget {
     });
     on("up", (/** @type {Mount} */ mount) => {
       this.#setClock(mount.name, mount.clock);
+      this.off.delete(mount.name);
       this.all.set(mount.name, mount);
       this.all = new Map([...this.all].sort(([a], [b]) => (a < b ? -1 : 1)));
       this.#changed();
     });
-    on("down", (/** @type {{ name: string }} */ { name }) => {
-      this.all.delete(name);
-      this.#clocks.delete(name);
+    on("down", (/** @type {OffMount} */ mount) => {
+      this.all.delete(mount.name);
+      this.#clocks.delete(mount.name);
+      this.off.set(mount.name, mount);
+      this.off = new Map([...this.off].sort(([a], [b]) => (a < b ? -1 : 1)));
       this.#changed();
     });
     for (const type of ["gap", "live", "listeners", "title"]) {
@@ -216,7 +235,7 @@ export function address(name, query = "") {
 /**
  * A mount's name for people: the one that the configuration or its source gives, or its path without the usual extensions.
  *
- * @param {Mount} mount
+ * @param {Pick<Mount, "name" | "station_name">} mount
  * @returns {string}
  */
 export function title(mount) {

@@ -4,7 +4,7 @@
 // A button is the same element for as long as its microphone is on the air, so it keeps the keyboard's focus when
 // something else changes.
 
-import { ACCESS, format, overview } from "../model/messages.js";
+import { ACCESS, format, moment, overview } from "../model/messages.js";
 import { title } from "../model/mounts.js";
 import { setText } from "./dom.js";
 
@@ -12,12 +12,13 @@ import { setText } from "./dom.js";
  * @typedef {import("../model/listening.js").Listening} Listening
  * @typedef {import("../model/mounts.js").Mount} Mount
  * @typedef {import("../model/mounts.js").Mounts} Mounts
+ * @typedef {import("../model/mounts.js").OffMount} OffMount
  */
 
 /**
  * The elements of one microphone.
  *
- * @typedef {Record<"item" | "button" | "name" | "status" | "about", HTMLElement>} Item
+ * @typedef {Record<"item" | "name" | "status" | "about", HTMLElement> & { button: HTMLButtonElement }} Item
  */
 
 export class MicrophoneList {
@@ -47,21 +48,23 @@ export class MicrophoneList {
   /** @param {Mount | null} chosen */
   show(chosen) {
     for (const [name, { item }] of this.#items) {
-      if (this.#mounts.all.has(name)) continue;
+      if (this.#mounts.all.has(name) || this.#mounts.off.has(name)) continue;
       item.remove();
       this.#items.delete(name);
     }
     /** @type {HTMLElement | null} */
     let before = null;
-    for (const mount of this.#mounts.all.values()) {
+    const { all, off } = this.#mounts;
+    for (const mount of [...all.values(), ...off.values()]) {
       const parts = this.#item(mount.name);
-      this.#fill(parts, mount, chosen);
+      if ("codec" in mount) this.#fill(parts, mount, chosen);
+      else this.#fillOff(parts, mount);
       /** @type {ChildNode | null} */
       const next = before ? before.nextSibling : this.#root.firstChild;
       if (next !== parts.item) this.#root.insertBefore(parts.item, next);
       before = parts.item;
     }
-    this.#empty.hidden = this.#mounts.all.size > 0;
+    this.#empty.hidden = all.size > 0;
     setText(this.#empty, overview(this.#mounts));
     this.#root.classList.toggle("stale", this.#mounts.online === false);
   }
@@ -99,6 +102,7 @@ export class MicrophoneList {
    */
   #fill({ item, button, name, status, about }, mount, chosen) {
     const heard = !this.#listening.silent && this.#listening.mount?.name === mount.name;
+    button.disabled = false;
     button.setAttribute("aria-pressed", String(heard));
     button.classList.toggle("chosen", chosen?.name === mount.name);
     item.dataset.mount = mount.name;
@@ -108,5 +112,20 @@ export class MicrophoneList {
     status.dataset.state = mount.state === "gap" ? "gap" : mount.access;
     const listeners = mount.listeners === 1 ? "1 listener" : `${mount.listeners} listeners`;
     setText(about, [mount.title, format(mount), listeners].filter(Boolean).join(" · "));
+  }
+
+  /**
+   * @param {Item} parts
+   * @param {OffMount} mount
+   */
+  #fillOff({ item, button, name, status, about }, mount) {
+    button.disabled = true;
+    button.removeAttribute("aria-pressed");
+    button.classList.remove("chosen");
+    item.dataset.mount = mount.name;
+    setText(name, title(mount));
+    setText(status, "off");
+    status.dataset.state = "off";
+    setText(about, `since ${moment(Date.parse(mount.state_since))}`);
   }
 }
