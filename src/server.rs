@@ -99,11 +99,12 @@ impl Server {
         let backlog = tcp::backlog(self.config.door.limits.listeners);
         let (to_control, requests) = mpsc::channel(control::REQUEST_QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
+        let since = SystemTime::now();
         let control = Control {
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
-            since: SystemTime::now(),
-            metrics: Metrics::new(Arc::clone(&self.table), self.ceiling),
+            since,
+            metrics: Metrics::new(Arc::clone(&self.table), self.ceiling, since),
             table: Arc::clone(&self.table),
             administration: Administration {
                 table: Arc::clone(&self.table),

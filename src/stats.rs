@@ -67,24 +67,25 @@ pub struct ServerStats {
 
 /// Counts of refused requests, by HTTP status.
 #[derive(Debug, Default)]
-pub struct RefusedByStatus([Counter; STATUSES.len()]);
+pub struct RefusedByStatus {
+    known: [Counter; STATUSES.len()],
+    other: Counter,
+}
 
-/// The statuses with which requests are refused. 0 stands for all others.
-const STATUSES: [u16; 11] = [400, 401, 403, 404, 405, 408, 415, 429, 431, 503, 0];
-
-/// The index of the counter for all other statuses.
-const OTHER: usize = STATUSES.len() - 1;
+/// The statuses that have a counter of their own.
+const STATUSES: [u16; 10] = [400, 401, 403, 404, 405, 408, 415, 429, 431, 503];
 
 impl RefusedByStatus {
     /// Counts a request that was refused with this status.
     pub fn note(&self, status: u16) {
-        let index = STATUSES.iter().position(|&s| s == status).unwrap_or(OTHER);
-        self.0[index].add(1);
+        let known = STATUSES.iter().position(|&known| known == status);
+        known.map_or(&self.other, |index| &self.known[index]).add(1);
     }
 
-    /// Each status with its count. Status 0 stands for all others.
-    pub fn each(&self) -> impl Iterator<Item = (u16, u64)> {
-        STATUSES.into_iter().zip(self.0.iter().map(Counter::get))
+    /// Each status with its count; `None` stands for all others.
+    pub fn each(&self) -> impl Iterator<Item = (Option<u16>, u64)> {
+        let known = STATUSES.into_iter().map(Some).zip(&self.known);
+        known.chain([(None, &self.other)]).map(|(status, count)| (status, count.get()))
     }
 }
 

@@ -10,19 +10,21 @@ pub(crate) const MAX_TEXT: usize = 256;
 /// Removes control characters and Unicode's bidirectional formatting characters, and cuts the text
 /// to [`MAX_TEXT`] bytes.
 pub(crate) fn sanitize(text: &str) -> String {
-    let is_bidi_control = |character: char| {
-        matches!(character,
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let is_removed = |character: char| character.is_control() || is_bidi_control(character);
     let mut sanitized = String::new();
-    for character in text.chars().filter(|&character| !is_removed(character)) {
+    for character in text.chars().filter(|&character| !is_control(character)) {
         if sanitized.len().saturating_add(character.len_utf8()) > MAX_TEXT {
             break;
         }
         sanitized.push(character);
     }
     sanitized
+}
+
+/// Whether this is a control character or one of Unicode's bidirectional formatting characters.
+pub(crate) fn is_control(character: char) -> bool {
+    let is_bidi_control = matches!(character,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || is_bidi_control
 }
 
 /// Decodes text of which nobody says how it is encoded. Old encoders send Latin-1, which is hardly

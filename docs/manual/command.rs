@@ -71,8 +71,9 @@ pub(crate) fn page(cli: &Command) -> String {
         )
         .item(
             "`JOURNAL_STREAM`",
-            "Identifies the journal's stream. If standard error is this stream, log lines have no \
-             time, because the journal adds it.",
+            "Identifies the journal's stream. If standard error is this stream, log lines begin with \
+             their priority, and those of the format `text` have no time, because the journal adds \
+             both.",
         );
     page.heading("FILES")
         .item(

@@ -70,7 +70,7 @@ pub(super) fn serve(
     let cannot_serve = |error: std::io::Error| failed(format!("cannot serve: {error}"));
     allow_open_files(Budget::of(&config).files).map_err(failed)?;
     let dropped = drop_privileges(&config.user).map_err(failed)?;
-    let _log = Log::start(config.combined).map_err(cannot_serve)?;
+    let _log = Log::start(config.log_format, config.combined).map_err(cannot_serve)?;
     let (uid, gid) = (dropped.uid, dropped.gid);
     journal!(info, PRIVILEGES, uid, gid, "privileges dropped");
     for reason in dropped.kept {
@@ -81,12 +81,13 @@ pub(super) fn serve(
     let manager = Manager::new().map_err(cannot_serve)?;
     let (stop, heartbeats) = (manager.stop(), manager.heartbeats().clone());
     let (reloader, notifier) = (manager.reloader(), manager.notifier());
-    let addresses: Vec<_> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+    let listen = addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ");
     let server = Server::new(config);
     let running = Running { handle: server.handle(), file: file.map(Path::to_owned) };
     server
         .run(sockets, reloader, &heartbeats, &stop, || {
-            journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen = ?addresses, "ready");
+            journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen, "ready");
             manager.ready(running)
         })
         .map_err(cannot_serve)?;

@@ -33,6 +33,7 @@ use reader::Reader;
 use crate::auth::Secret;
 use crate::control::ControlSettings;
 use crate::door::DoorSettings;
+use crate::log::LogFormat;
 
 /// The port that is used if none is configured.
 pub const PORT: u16 = 8080;
@@ -48,6 +49,8 @@ pub struct Config {
     pub user: String,
     /// Whether standard output gets a line in the combined log format for each listener that leaves.
     pub combined: bool,
+    /// The format of the log on standard error.
+    pub log_format: LogFormat,
     /// Settings of an `icecast.xml` that are not supported.
     pub ignored: Vec<Problem>,
     /// What is allowed but probably not meant.
@@ -192,6 +195,7 @@ impl Config {
             workers: reader.get(top, &server::WORKERS),
             user: reader.get(process, &server::USER),
             combined: reader.get(log, &server::COMBINED),
+            log_format: reader.get(log, &server::FORMAT),
             ignored: Vec::new(),
             warnings: Vec::new(),
             unusable: server::unusable(&mut reader, process),

@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::PORT;
 use super::keys::{Key, Reload, Row, Table};
-use super::kinds::{Addresses, Flag, Label, Networks, Number, PathPrefix, Text};
+use super::kinds::{Addresses, Choice, Flag, Label, Networks, Number, PathPrefix, Text};
 use super::reader::{Problem, Reader, Section};
 use crate::control::DEFAULT_HOSTNAME;
+use crate::log::LogFormat;
 use crate::mount::MAX_THREADS;
 use crate::platform::check_user;
 
@@ -23,6 +24,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &ADMIN,
     &USER,
     &COMBINED,
+    &FORMAT,
 ];
 
 /// The user that root cannot switch to, if the key names one.
@@ -142,4 +144,13 @@ pub(super) static COMBINED: Key<Flag> = Key {
     default: || false,
     reload: Reload::Restart(|old, new| old.combined != new.combined),
     doc: "Write a line in the combined log format to standard output for each listener that leaves. The log throttle applies: 200 lines at once, then ten per second.",
+};
+
+pub(super) static FORMAT: Key<Choice<LogFormat>> = Key {
+    table: Table::Log,
+    name: "format",
+    kind: Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+    default: || LogFormat::Text,
+    reload: Reload::Restart(|old, new| old.log_format != new.log_format),
+    doc: "The log on standard error: text with fields in logfmt, or one JSON object per line. Lines to journald are not affected: they have all fields.",
 };

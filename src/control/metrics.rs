@@ -1,16 +1,23 @@
 //! `/metrics` for Prometheus: read from the counters of the server and its mounts at each scrape.
 //!
 //! The only label with many values is the mount; there are at most `limits.sources` mounts.
+//!
+//! Names follow the conventions of Prometheus and OpenMetrics: base units (seconds, bytes) at the
+//! end of the name, and `_total` after them at counters. A renamed metric keeps its old name beside
+//! the new one for one release, marked as deprecated in its help.
 
+use std::borrow::Cow;
+use std::env::consts::{ARCH, OS};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::memory_ceiling::MemoryCeiling;
@@ -24,10 +31,16 @@ use crate::platform::resident;
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    /// The metrics of the server with these mounts and this memory ceiling.
-    pub(crate) fn new(table: Arc<MountTable>, ceiling: Arc<MemoryCeiling>) -> Self {
-        let mut registry = Registry::with_prefix("silvacast");
-        registry.register_collector(Box::new(ServerCollector { table, ceiling }));
+    /// The metrics of the server with these mounts and this memory ceiling, started at `since`.
+    pub(crate) fn new(
+        table: Arc<MountTable>,
+        ceiling: Arc<MemoryCeiling>,
+        since: SystemTime,
+    ) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessCollector { since }));
+        let server = registry.sub_registry_with_prefix("silvacast");
+        server.register_collector(Box::new(ServerCollector { table, ceiling }));
         Self(registry)
     }
 
@@ -49,7 +62,7 @@ struct OfMount {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfStatus {
-    status: u16,
+    status: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,13 +71,20 @@ struct OfPart {
     part: &'static str,
 }
 
-/// A name, its help, and where the value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    arch: &'static str,
+    os: &'static str,
+}
+
+/// A name with its unit but without `_total`, its help, and where the value comes from.
 type Column<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 /// A mount and its stream.
 type Streaming = (Arc<MountEntry>, Arc<StreamInfo>);
 
-const MOUNT_COUNTERS: [Column<MountEntry, u64>; 8] = [
+const MOUNT_COUNTERS: [Column<MountEntry, u64>; 6] = [
     ("source_pages", "Pages that sources sent.", |entry| entry.counters.pages_in.get()),
     ("source_bytes", "Bytes that sources sent as pages.", |entry| entry.counters.bytes_in.get()),
     ("listener_bytes", "Bytes sent to listeners.", |entry| entry.counters.bytes_out.get()),
@@ -77,10 +97,33 @@ const MOUNT_COUNTERS: [Column<MountEntry, u64>; 8] = [
     ("lag_skips", "Times that a listener was overtaken by the ring.", |entry| {
         entry.counters.skips.get()
     }),
-    ("silence_milliseconds", "Silence inserted.", |entry| entry.counters.silence.get() / 48),
-    ("late_milliseconds", "Audio discarded because it arrived too late.", |entry| {
-        entry.counters.late.get() / 48
+];
+
+/// Samples per second of the counters of audio.
+const SAMPLE_RATE: f64 = 48_000.0;
+
+const MOUNT_DURATIONS: [Column<MountEntry, f64>; 2] = [
+    ("silence_seconds", "Silence inserted.", |entry| {
+        entry.counters.silence.get() as f64 / SAMPLE_RATE
     }),
+    ("late_seconds", "Audio discarded because it arrived too late.", |entry| {
+        entry.counters.late.get() as f64 / SAMPLE_RATE
+    }),
+];
+
+/// The old names of renamed metrics. They are removed in the release after the one that renamed
+/// them.
+const DEPRECATED_MOUNT_COUNTERS: [Column<MountEntry, u64>; 2] = [
+    (
+        "silence_milliseconds",
+        "Deprecated, removed in the next release: use silvacast_silence_seconds_total.",
+        |entry| entry.counters.silence.get() / 48,
+    ),
+    (
+        "late_milliseconds",
+        "Deprecated, removed in the next release: use silvacast_late_seconds_total.",
+        |entry| entry.counters.late.get() / 48,
+    ),
 ];
 
 const MOUNT_GAUGES: [Column<Streaming, f64>; 4] = [
@@ -116,16 +159,21 @@ impl ServerCollector {
     fn mounts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mounts = self.table.public_streams();
         let label = |entry: &MountEntry| OfMount { mount: entry.name.to_string() };
-        for (name, help, value) in MOUNT_COUNTERS {
+        for (name, help, value) in MOUNT_COUNTERS.into_iter().chain(DEPRECATED_MOUNT_COUNTERS) {
             let values =
                 mounts.iter().map(|(entry, _)| (label(entry), ConstCounter::new(value(entry))));
-            family(encoder, name, help, None, values)?;
+            family(encoder, name, help, values)?;
+        }
+        for (name, help, value) in MOUNT_DURATIONS {
+            let values =
+                mounts.iter().map(|(entry, _)| (label(entry), ConstCounter::new(value(entry))));
+            family(encoder, name, help, values)?;
         }
         for (name, help, value) in MOUNT_GAUGES {
             let values = mounts
                 .iter()
                 .map(|streaming| (label(&streaming.0), ConstGauge::new(value(streaming))));
-            family(encoder, name, help, None, values)?;
+            family(encoder, name, help, values)?;
         }
         let off = self.table.public_off();
         let of = |name: &Name| OfMount { mount: name.to_string() };
@@ -144,7 +192,7 @@ impl ServerCollector {
             (label(entry), ConstGauge::new(entry.settings().ring as f64 / rate))
         });
         let help = "Audio in the ring of a mount, as a duration.";
-        family(encoder, "ring", help, Some(&Unit::Seconds), rings)
+        family(encoder, "ring_seconds", help, rings)
     }
 
     fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -160,40 +208,68 @@ impl ServerCollector {
                 lines_dropped(),
             ),
         ] {
-            single(encoder, name, help, None, &ConstCounter::new(value))?;
+            single(encoder, name, help, &ConstCounter::new(value))?;
         }
-        let refused = totals
-            .refused
-            .each()
-            .map(|(status, count)| (OfStatus { status }, ConstCounter::new(count)));
-        let help = "Requests refused, by status; 0 is any other.";
-        family(encoder, "refused_requests", help, None, refused)?;
+        let refused = totals.refused.each().map(|(status, count)| {
+            let status = status.map_or("other".into(), |status| status.to_string().into());
+            (OfStatus { status }, ConstCounter::new(count))
+        });
+        let help = "Requests refused, by status.";
+        family(encoder, "refused_requests", help, refused)?;
         let help = "From a listener's request to its first bytes.";
-        single(encoder, "join", help, Some(&Unit::Seconds), &totals.joins)
+        single(encoder, "join_seconds", help, &totals.joins)
     }
 
     fn memory(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let bytes = |value: u64| ConstGauge::new(value.cast_signed());
-        let unit = Some(&Unit::Bytes);
         let help = "Current memory use of the process.";
-        single(encoder, "resident_memory", help, unit, &bytes(resident()))?;
+        single(encoder, "resident_memory_bytes", help, &bytes(resident()))?;
         let help = "Upper limit of memory use, including kernel memory.";
-        single(encoder, "memory_ceiling", help, unit, &bytes(self.ceiling.total()))?;
+        single(encoder, "memory_ceiling_bytes", help, &bytes(self.ceiling.total()))?;
         let parts = self.ceiling.items().into_iter().map(|item| {
             (OfPart { place: item.owner.name(), part: item.what }, bytes(item.bytes()))
         });
         let help = "Upper limit of memory use by item: the maximum number times the maximum size.";
-        family(encoder, "memory_ceiling_part", help, unit, parts)
+        family(encoder, "memory_ceiling_part_bytes", help, parts)
     }
+}
+
+/// What is not this server's own: the build, and the process.
+#[derive(Debug)]
+struct ProcessCollector {
+    since: SystemTime,
+}
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let build = BuildLabels { version: env!("CARGO_PKG_VERSION"), arch: ARCH, os: OS };
+        // The suffix `_info` is that of the type.
+        single(&mut encoder, "silvacast_build", "The running build.", &Info::new(build))?;
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let help = "When the process started, in seconds since 1970.";
+        let start = ConstGauge::new(since.as_secs_f64());
+        single(&mut encoder, "process_start_time_seconds", help, &start)
+    }
+}
+
+/// Separates the unit from a name that ends with one: the encoder writes it as metadata too.
+fn split_unit(name: &str) -> (&str, Option<Unit>) {
+    for (suffix, unit) in [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)] {
+        if let Some(name) = name.strip_suffix(suffix) {
+            return (name, Some(unit));
+        }
+    }
+    (name, None)
 }
 
 fn single(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    unit: Option<&Unit>,
     metric: &impl EncodeMetric,
 ) -> fmt::Result {
+    let (name, unit) = split_unit(name);
+    let unit = unit.as_ref();
     metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
 }
 
@@ -202,12 +278,12 @@ fn family<L: EncodeLabelSet, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    unit: Option<&Unit>,
     values: impl Iterator<Item = (L, M)>,
 ) -> fmt::Result {
     let mut values = values.peekable();
     let Some((_, first)) = values.peek() else { return Ok(()) };
-    let mut metric = encoder.encode_descriptor(name, help, unit, first.metric_type())?;
+    let (name, unit) = split_unit(name);
+    let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), first.metric_type())?;
     for (labels, value) in values {
         value.encode(metric.encode_family(&labels)?)?;
     }

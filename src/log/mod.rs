@@ -1,5 +1,5 @@
-//! The log: lines with fields in the journal if systemd started the process, otherwise text on
-//! standard error.
+//! The log: lines with fields in the journal if systemd started the process, otherwise text
+//! (`logfmt`) or JSON on standard error.
 //!
 //! A write to the log may block: journald or the reader of standard error can be slow or stopped.
 //! So the thread `log` writes the lines, and other threads put them into a bounded queue. A full
@@ -9,6 +9,7 @@
 
 mod access;
 pub mod journal;
+mod logfmt;
 mod output;
 mod record;
 pub mod refusals;
@@ -43,6 +44,15 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Minimum time between two reports of dropped and left out lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The format of the lines on standard error. Lines to journald have fields instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level, message, and the fields in logfmt.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
 /// The running log. Dropping it writes the queued lines, unless the output blocks.
 pub struct Log {
     queue: SyncSender<LogMessage>,
@@ -62,8 +72,8 @@ impl Log {
     ///
     /// # Errors
     /// The system's error if the thread cannot be created.
-    pub fn start(combined: bool) -> io::Result<Self> {
-        let output = Output::open();
+    pub fn start(format: LogFormat, combined: bool) -> io::Result<Self> {
+        let output = Output::open(format);
         let (queue, lines) = sync_channel(QUEUED_LINES);
         let throttle = Arc::new(Throttle::new());
         let capture = Capture {

@@ -1,10 +1,12 @@
 //! A copy of a log event: made on the thread that logs, and written on the thread `log`.
 
-use std::fmt::{Debug, Write};
+use std::fmt::{self, Debug, Display, Formatter, Write};
 use std::time::SystemTime;
 
 use tracing::field::{DisplayValue, Field, Value, Visit, display};
-use tracing::{Dispatch, Event, Level, Metadata};
+use tracing::{Dispatch, Event, Metadata};
+
+use super::logfmt::{plain_name, quoted, quoted_if_needed};
 
 /// A log event and its time.
 pub(super) struct Record {
@@ -15,10 +17,42 @@ pub(super) struct Record {
     pub at: SystemTime,
 }
 
-/// The value of a field: a string, which a line shows in quotes, or any other value.
+/// The value of a field, with its type: journald and text show only its text, but JSON has numbers
+/// and booleans.
 enum FieldValue {
-    Quoted(String),
-    Plain(DisplayValue<String>),
+    Text(String),
+    /// Anything that is written with `Display` or `Debug`.
+    Formatted(DisplayValue<String>),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Boolean(bool),
+}
+
+impl FieldValue {
+    fn as_value(&self) -> &dyn Value {
+        match self {
+            Self::Text(text) => text,
+            Self::Formatted(text) => text,
+            Self::Unsigned(number) => number,
+            Self::Signed(number) => number,
+            Self::Float(number) => number,
+            Self::Boolean(boolean) => boolean,
+        }
+    }
+}
+
+impl Display for FieldValue {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => formatter.write_str(text),
+            Self::Formatted(text) => Display::fmt(text, formatter),
+            Self::Unsigned(number) => Display::fmt(number, formatter),
+            Self::Signed(number) => Display::fmt(number, formatter),
+            Self::Float(number) => Debug::fmt(number, formatter),
+            Self::Boolean(boolean) => Display::fmt(boolean, formatter),
+        }
+    }
 }
 
 impl Record {
@@ -31,46 +65,34 @@ impl Record {
         record
     }
 
-    /// The level of the event.
-    pub(super) fn level(&self) -> Level {
-        *self.metadata.level()
-    }
-
     /// A field's value as text.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         let field = self.metadata.fields().field(name)?;
-        self.values[field.index()].as_ref().map(|value| match value {
-            FieldValue::Quoted(text) => text.clone(),
-            FieldValue::Plain(text) => text.to_string(),
-        })
+        self.values[field.index()].as_ref().map(ToString::to_string)
     }
 
     /// Appends the fields to the message, because `journalctl` shows only the message by default.
     pub(super) fn append_fields(&mut self) {
         let mut line = String::new();
         for (field, value) in self.metadata.fields().iter().zip(&self.values) {
-            // Writing to a String cannot fail.
-            let _ = match (field.name(), value) {
-                (_, None) | ("message" | "message_id" | "event", _) => Ok(()),
-                (name, Some(FieldValue::Quoted(text))) => write!(line, " {name}={text:?}"),
-                (name, Some(FieldValue::Plain(text))) => write!(line, " {name}={text}"),
+            let text = match (field.name(), value) {
+                (_, None) | ("message" | "message_id" | "event", _) => continue,
+                (_, Some(FieldValue::Text(text))) => quoted(text),
+                (_, Some(value)) => quoted_if_needed(value.to_string()),
             };
+            // Writing to a String cannot fail.
+            let _ = write!(line, " {}={text}", plain_name(field.name()));
         }
         let message = self.metadata.fields().field("message");
         let message = message.and_then(|field| self.values[field.index()].as_mut());
-        if let Some(FieldValue::Plain(message)) = message {
+        if let Some(FieldValue::Formatted(message)) = message {
             *message = display(format!("{message}{line}"));
         }
     }
 
     /// Emits the event again, to the subscriber `to`.
     pub(super) fn replay(&self, to: &Dispatch) {
-        let values = self.values.iter().map(|value| {
-            value.as_ref().map(|value| match value {
-                FieldValue::Quoted(text) => text as &dyn Value,
-                FieldValue::Plain(text) => text as &dyn Value,
-            })
-        });
+        let values = self.values.iter().map(|value| value.as_ref().map(FieldValue::as_value));
         let values: Vec<_> = values.collect();
         let fields = self.metadata.fields();
         to.event(&Event::new(self.metadata, &fields.value_set_all(&values)));
@@ -92,10 +114,26 @@ impl FieldCollector<'_> {
 
 impl Visit for FieldCollector<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.store(field, FieldValue::Quoted(value.to_owned()));
+        self.store(field, FieldValue::Text(value.to_owned()));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.store(field, FieldValue::Unsigned(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.store(field, FieldValue::Signed(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.store(field, FieldValue::Float(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.store(field, FieldValue::Boolean(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.store(field, FieldValue::Plain(display(format!("{value:?}"))));
+        self.store(field, FieldValue::Formatted(display(format!("{value:?}"))));
     }
 }

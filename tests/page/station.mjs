@@ -61,7 +61,7 @@ export class Station {
     const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
     await writeFile(file, text + this.#config);
     this.#child = start(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
-    this.port = Number(await announced(this.#child, / ready .*listen=\[127\.0\.0\.1:(\d+)/));
+    this.port = Number(await announced(this.#child, / ready .*listen="127\.0\.0\.1:(\d+)/));
     return this;
   }
 

@@ -220,6 +220,7 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[auth] share_key_file", file("key", long)),
         ("[process] user", "\"daemon\"".to_owned()),
         ("[log] combined", "true".to_owned()),
+        ("[log] format", "\"json\"".to_owned()),
         ("[limits] sources", "11".to_owned()),
         ("[limits] listeners", "101".to_owned()),
         ("[limits] connections_per_ip", "9".to_owned()),
@@ -277,7 +278,7 @@ fn each_key_changes_the_settings_that_its_reload_class_names() {
             assert_eq!((&*later, at_once), (&[][..], true), "{key:?}");
         }
     }
-    assert_eq!(restarts, ["listen", "workers", "[process] user", "[log] combined"]);
+    assert_eq!(restarts, ["listen", "workers", "[process] user", "[log] combined", "[log] format"]);
 }
 
 #[test]

@@ -164,9 +164,10 @@ impl Daemon {
             sink.more.notify_all();
         });
         let mut daemon = Self { process, port: 0, log, directory };
-        let ready = daemon.wait_for_line(&["event=\"ready\""]);
-        let addresses = ready.split("listen=[").nth(1).unwrap();
-        let address = addresses.split(',').next().unwrap().trim_end_matches(']');
+        // In either format: `event="ready" listen="ADDRESSES"` or `"event":"ready","listen":"ADDRESSES"`.
+        let ready = daemon.wait_for_line(&["event", "\"ready\"", "listen"]);
+        let addresses = ready.split("listen").nth(1).unwrap();
+        let address = addresses.split([',', '"']).find(|part| part.len() > 1).unwrap();
         daemon.port = address.rsplit(':').next().unwrap().parse().unwrap();
         daemon
     }

@@ -31,6 +31,7 @@ mod icecast_server;
 mod icecast_settings;
 mod icecast_xml;
 mod listen;
+mod log_lines;
 mod manual;
 mod memory;
 mod monitoring;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -31,8 +32,8 @@ fn metrics(text: &str) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with("silvacast_")).collect()
 }
 
-#[test]
-fn every_metric_in_alerts_and_dashboard_exists() {
+/// What `/metrics` answers while a mount has a stream and a request was refused.
+fn scraped() -> String {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m");
@@ -40,9 +41,32 @@ fn every_metric_in_alerts_and_dashboard_exists() {
     source.send(1, 100);
     listener.number();
     assert_eq!(get(&server, "/nothing").status, 404);
-    let text = get(&server, "/metrics").text();
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let there: BTreeSet<_> = lines.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
+    get(&server, "/metrics").text()
+}
+
+/// The samples of a scrape, as lines.
+fn samples(scraped: &str) -> impl Iterator<Item = &str> {
+    scraped.lines().filter(|line| !line.starts_with('#'))
+}
+
+/// The name of a sample.
+fn name(sample: &str) -> &str {
+    sample.split(['{', ' ']).next().unwrap()
+}
+
+/// Samples whose help says that they are deprecated, each with the one that replaces it.
+fn deprecated(scraped: &str) -> Vec<(String, String)> {
+    let help = scraped.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    let replaced = help.filter_map(|help| help.split_once(" Deprecated, "));
+    let new = |text: &str| (*metrics(text).first().unwrap()).to_owned();
+    replaced.map(|(name, text)| (format!("{name}_total"), new(text))).collect()
+}
+
+#[test]
+fn every_metric_in_alerts_and_dashboard_exists() {
+    let text = scraped();
+    let old: BTreeSet<_> = deprecated(&text).into_iter().map(|(old, _)| old).collect();
+    let there: BTreeSet<_> = samples(&text).map(name).filter(|name| !old.contains(*name)).collect();
     for name in [ALERTS, DASHBOARD] {
         let text = file(name);
         let watched = metrics(&text);
@@ -50,6 +74,81 @@ fn every_metric_in_alerts_and_dashboard_exists() {
         let missing: Vec<_> = watched.difference(&there).collect();
         assert!(missing.is_empty(), "{name}: there is no {missing:?} in {there:?}");
     }
+}
+
+#[test]
+fn a_deprecated_metric_is_listed_and_names_the_one_that_replaces_it() {
+    let (text, guide) = (scraped(), file("docs/monitoring.md"));
+    let deprecated = deprecated(&text);
+    for (old, new) in &deprecated {
+        assert!(guide.contains(&format!("| `{old}` | `{new}` |\n")), "{old}");
+        for one in [old, new] {
+            assert!(samples(&text).any(|sample| name(sample) == one), "{one}");
+        }
+    }
+    assert_eq!(guide.matches("\n| `silvacast_").count(), deprecated.len());
+}
+
+#[test]
+fn metrics_follow_the_conventions_of_prometheus() {
+    let text = scraped();
+    let old: BTreeSet<_> = deprecated(&text).into_iter().map(|(old, _)| old).collect();
+    let mut counters = 0;
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (family, kind) = line.split_once(' ').unwrap();
+        let expected: &[&str] = match kind {
+            "counter" => &["_total"],
+            "info" => &["_info"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        for suffix in expected {
+            let sample = format!("{family}{suffix}");
+            assert!(samples(&text).any(|line| name(line) == sample), "{sample}");
+        }
+        assert!(!family.ends_with("_total"), "{family}: OpenMetrics adds the suffix");
+        counters += usize::from(kind == "counter");
+        if old.contains(&format!("{family}_total")) {
+            continue;
+        }
+        for unit in ["milliseconds", "microseconds", "minutes", "kilobytes", "bits", "percent"] {
+            assert!(!family.contains(unit), "{family} is not in a base unit");
+        }
+        for unit in ["seconds", "bytes"].into_iter().filter(|unit| family.ends_with(unit)) {
+            assert!(text.contains(&format!("# UNIT {family} {unit}\n")), "{family}");
+        }
+    }
+    assert!(counters > 10, "{text}");
+    let other = "silvacast_refused_requests_total{status=\"other\"} 0";
+    assert!(samples(&text).any(|line| line == other) && !text.contains("status=\"0\""), "{text}");
+    let build = format!("silvacast_build_info{{version=\"{}\",", env!("CARGO_PKG_VERSION"));
+    assert!(samples(&text).any(|line| line.starts_with(&build) && line.ends_with(" 1")), "{text}");
+    let started = samples(&text).find_map(|line| line.strip_prefix("process_start_time_seconds "));
+    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+        - started.unwrap().parse::<f64>().unwrap();
+    assert!((0.0..3600.0).contains(&age), "{age}");
+}
+
+#[test]
+fn prometheus_reads_the_metrics() {
+    let Some(place) = readers() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (input, blocks) = (directory.path().join("input"), directory.path().join("blocks"));
+    // promtool needs the time of each sample, which a scrape has by itself.
+    let timed = |line: &str| if line.starts_with('#') { "\n" } else { " 1700000000\n" };
+    let lines: String =
+        scraped().lines().flat_map(|line| [line.to_owned(), timed(line).to_owned()]).collect();
+    fs::write(&input, lines).unwrap();
+    let read = |input: &Path| {
+        let mut promtool = Command::new(place.join("usr/bin/promtool"));
+        promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(input).arg(&blocks).run()
+    };
+    let output = read(&input);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(fs::read_dir(&blocks).unwrap().count(), 1, "{said}");
+    fs::write(&input, fs::read_to_string(&input).unwrap().replace("# TYPE", "# KIND")).unwrap();
+    assert!(!read(&input).status.success(), "promtool accepts anything");
 }
 
 #[test]
