@@ -180,13 +180,13 @@ impl ServerCollector {
         let up = mounts.iter().map(|(entry, _)| (of(&entry.name), ConstGauge::new(1_i64)));
         let down = off.iter().map(|mount| (of(&mount.name), ConstGauge::new(0)));
         let help = "1 while the mount has a stream, 0 while it is off.";
-        family(encoder, "up", help, None, up.chain(down))?;
+        family(encoder, "up", help, up.chain(down))?;
         let since = off.iter().map(|mount| {
             let seconds = mount.since.elapsed().as_secs_f64();
             (of(&mount.name), ConstGauge::new(seconds))
         });
         let help = "How long the mount has been off.";
-        family(encoder, "off", help, Some(&Unit::Seconds), since)?;
+        family(encoder, "off_seconds", help, since)?;
         let rings = mounts.iter().map(|(entry, stream)| {
             let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
             (label(entry), ConstGauge::new(entry.settings().ring as f64 / rate))

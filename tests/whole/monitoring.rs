@@ -183,6 +183,9 @@ tests:
       - { series: 'silvacast_live{job="silvacast",instance="a",mount="/well"}', values: '1x30' }
       - { series: 'silvacast_live{job="silvacast",instance="a",mount="/silent"}', values: '1x5 0x25' }
       - { series: 'silvacast_live{job="silvacast",instance="a",mount="/gone"}', values: '1x5 stale' }
+      - { series: 'silvacast_up{job="silvacast",instance="a",mount="/gone"}', values: '1x5 0x25' }
+      - { series: 'silvacast_up{job="silvacast",instance="a",mount="/never"}', values: '0x30' }
+      - { series: 'silvacast_up{job="silvacast",instance="a",mount="/well"}', values: '1x30' }
       - { series: 'silvacast_lag_skips_total{instance="a",mount="/well"}', values: '0+0x30' }
       - { series: 'silvacast_lag_skips_total{instance="a",mount="/slow"}', values: '0+3x30' }
       - { series: 'silvacast_resident_memory_bytes{instance="a"}', values: '50x30' }
