@@ -166,6 +166,22 @@ impl Admittance {
         }
     }
 
+    /// Checks that no administrator has lately disconnected this client from a mount.
+    ///
+    /// # Errors
+    /// The reply to send, with status 403, if the client is banned.
+    pub(super) fn check_ban(request: &Request, entry: &MountEntry) -> Result<(), Reply> {
+        let wait = entry.banned_for(request.client, &agent_of(request));
+        let Some(seconds) = wait.map(|wait| wait.as_secs().saturating_add(1)) else {
+            return Ok(());
+        };
+        let sentence = format!(
+            "An administrator has disconnected you from this microphone; \
+             you may listen again in {seconds} s."
+        );
+        Err(Reply::new(403, sentence).with("Retry-After", seconds.to_string()))
+    }
+
     /// Checks whether a client may listen to a mount. Returns the end of its access if it came with
     /// a link.
     ///
@@ -265,8 +281,7 @@ impl Admittance {
             range: request.head.field("range").is_some(),
         };
         let delivery = player.delivery(listener.burst, entry.settings().burst);
-        let agent = request.sanitized_field("user-agent").unwrap_or_default();
-        let info = ListenerInfo::new(request.client.address, &agent);
+        let info = ListenerInfo::new(request.client, &agent_of(request));
         let session = ListenerSession {
             registration: entry.directory.enter(info),
             until,
@@ -276,6 +291,11 @@ impl Admittance {
         };
         Ok((delivery, session))
     }
+}
+
+/// The client's `User-Agent`, as the listener directory shows it.
+fn agent_of(request: &Request) -> String {
+    request.sanitized_field("user-agent").unwrap_or_default()
 }
 
 /// The reply to a client that may not listen; `None` if it may.

@@ -12,12 +12,14 @@
 //! until the hold time is over. Readers see the pages through a [`MountView`]. [`MountTable`] lists all
 //! mounts.
 
+mod bans;
 mod claim;
 mod gap_filler;
 mod home;
 mod listener_directory;
 mod logical_stream;
 mod name;
+mod operator;
 mod page_log;
 mod pattern;
 mod ring;
@@ -35,6 +37,7 @@ pub use gap_filler::fill_gaps;
 pub use home::HomeMount;
 pub use listener_directory::{ListenerDirectory, ListenerInfo, Registration};
 pub use name::{MAX_NAME, Name, NameError};
+pub use operator::Operator;
 pub use page_log::{JoinPoint, PageLog};
 pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
