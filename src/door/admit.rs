@@ -9,19 +9,20 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::time::sleep;
 
-use super::client_quotas::ClientQuotas;
 use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
-use super::settings::{DoorSettings, Limits};
+use super::settings::DoorSettings;
 use crate::auth::{
     AccessMode, Credentials, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
 };
-use crate::client::{CheckerOverloaded, LoginAttempt, LoginGuard, PasswordChecker};
+use crate::client::{
+    CheckerOverloaded, ConnectionQuotas, LoginAttempt, LoginGuard, PasswordChecker,
+};
 use crate::clock::Clock;
 use crate::http::Reply;
 use crate::listener::{Delivery, ListenerSession, Player};
 use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
-use crate::quota::{Permit, Quota};
+use crate::quota::{Limits, Permit, Quota};
 use crate::source::empty_body_reply;
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
@@ -48,7 +49,7 @@ pub(crate) struct Admittance {
     table: Arc<MountTable>,
     listeners: Arc<Quota>,
     guards: LoginGuards,
-    per_client: ClientQuotas,
+    per_client: Arc<ConnectionQuotas>,
 }
 
 impl Admittance {
@@ -58,8 +59,8 @@ impl Admittance {
         table: Arc<MountTable>,
         listeners: Arc<Quota>,
         guards: LoginGuards,
+        per_client: Arc<ConnectionQuotas>,
     ) -> Self {
-        let per_client = ClientQuotas::default();
         Self { settings, table, listeners, guards, per_client }
     }
 

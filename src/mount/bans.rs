@@ -1,7 +1,8 @@
 //! Keeps listeners away for a while after an administrator has disconnected them.
 //!
-//! Players reconnect by themselves, most of them at once. A ban is for one mount and for the clients
-//! of one address with the same `User-Agent`, so that others behind the same address can stay.
+//! Players reconnect by themselves, most of them at once. A ban is for one mount and for the
+//! clients of one address with the same `User-Agent`, so that others behind the same address can
+//! stay.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
