@@ -24,6 +24,13 @@ impl ClientAddr {
     }
 }
 
+impl From<IpAddr> for ClientAddr {
+    /// A client that connected directly.
+    fn from(address: IpAddr) -> Self {
+        Self { address, is_proxy: false, proxies: 0 }
+    }
+}
+
 /// The network of a single client: an IPv4 address, or an IPv6 /64, because an IPv6 host can use
 /// any address of its /64 (RFC 8981).
 pub(crate) fn network(address: IpAddr) -> IpAddr {

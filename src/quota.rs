@@ -1,8 +1,28 @@
-//! Counters with a limit. A permit is a value that counts as one; dropping it gives it back. So a
-//! count cannot leak or underflow.
+//! The server's limits, and counters with a limit.
+//!
+//! A permit is a value that counts as one; dropping it gives it back. So a count cannot leak or
+//! underflow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Limits on connections and requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum number of mounts.
+    pub sources: usize,
+    /// Maximum number of listeners of all mounts together.
+    pub listeners: usize,
+    /// Maximum number of connections of one client. 0: no limit.
+    pub connections_per_ip: usize,
+    /// Maximum length of a request head, in bytes.
+    pub request_head: usize,
+    /// Time within which a request head must be complete.
+    pub head_timeout: Duration,
+    /// Kernel memory for the send buffer of a listener's socket, in bytes.
+    pub listener_send_buffer: usize,
+}
 
 /// A counter of permits. The limit is an argument of each [`Self::take`], because a reload may
 /// change it.

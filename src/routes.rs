@@ -26,6 +26,8 @@ pub(crate) enum Endpoint {
     Metrics,
     /// The `OpenAPI` document.
     OpenApi,
+    /// The server itself, as JSON.
+    Server,
     /// All mounts, as JSON.
     Mounts,
     /// One mount, as JSON. The mount's name follows in the path.
@@ -97,7 +99,7 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 28] = [
+pub(crate) const ROUTES: [Route; 29] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
@@ -109,6 +111,7 @@ pub(crate) const ROUTES: [Route; 28] = [
     read("/healthz", Endpoint::Health),
     read("/metrics", Endpoint::Metrics),
     read("/api/v1/openapi.json", Endpoint::OpenApi),
+    administrator("/api/v1/server", Methods::Read, Endpoint::Server),
     read("/api/v1/mounts", Endpoint::Mounts),
     read("/api/v1/mounts/*", Endpoint::Mount),
     administrator("/api/v1/listeners", Methods::Read, Endpoint::Listeners),

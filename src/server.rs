@@ -7,15 +7,19 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-use crate::client::{CredentialKind, KnownCredentials, LoginGuard, PasswordChecker};
+use crate::client::{
+    ConnectionQuotas, CredentialKind, KnownCredentials, LoginGuard, PasswordChecker,
+};
+use crate::clock::Timestamp;
 use crate::config::{Budget, Config};
-use crate::control::{self, Administration, Control, ControlSettings, MemoryCeiling, Metrics};
+use crate::control::{
+    self, Administration, Control, ControlSettings, MemoryCeiling, Metrics, Resources,
+};
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
 use crate::mount::MountTable;
 use crate::platform::{Heartbeats, Reloader, resident};
@@ -99,12 +103,19 @@ impl Server {
         let backlog = tcp::backlog(self.config.door.limits.listeners);
         let (to_control, requests) = mpsc::channel(control::REQUEST_QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-        let since = SystemTime::now();
+        let since = Timestamp::now();
+        let connections = Arc::<ConnectionQuotas>::default();
         let control = Control {
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
             since,
-            metrics: Metrics::new(Arc::clone(&self.table), self.ceiling, since),
+            metrics: Metrics::new(Arc::clone(&self.table), Arc::clone(&self.ceiling), since.wall),
+            resources: Resources {
+                table: Arc::clone(&self.table),
+                listeners: Arc::clone(&self.listeners),
+                connections: Arc::clone(&connections),
+                ceiling: self.ceiling,
+            },
             table: Arc::clone(&self.table),
             administration: Administration {
                 table: Arc::clone(&self.table),
@@ -127,8 +138,13 @@ impl Server {
             runtime.block_on(control::serve(control, requests, heartbeat, stop_control));
         })?);
         let (settings, table) = (self.door, self.table);
-        let admittance =
-            Admittance::new(Arc::clone(&settings), Arc::clone(&table), self.listeners, guards);
+        let admittance = Admittance::new(
+            Arc::clone(&settings),
+            Arc::clone(&table),
+            self.listeners,
+            guards,
+            connections,
+        );
         let door = Door::new(Dispatcher::new(settings, table, admittance, workers, to_control));
         runtime()?.block_on(async {
             let mut accepting = Vec::new();

@@ -22,7 +22,7 @@ use crate::http::{Reply, Version};
 use crate::listener::{Audience, ListenerConnection};
 use crate::log::journal;
 use crate::mount::{
-    Claim, HomeMount, MountEntry, MountView, Name, Reservation, SharedMount, fill_gaps,
+    Claim, HomeMount, MountEntry, MountView, Name, Operator, Reservation, SharedMount, fill_gaps,
 };
 use crate::platform::{Heartbeat, Heartbeats};
 use crate::quota::Quota;
@@ -48,9 +48,9 @@ pub enum Handoff {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Disconnect the live source of this mount.
-    Evict(Name),
+    Evict(Name, Arc<Operator>),
     /// Disconnect the listener with this id.
-    DisconnectListener(Name, u64),
+    DisconnectListener(Name, u64, Arc<Operator>),
     /// Replace title and artist of the mount's stream.
     SetTitle(Name, Tags),
 }
@@ -205,11 +205,13 @@ impl Worker {
     fn execute(&self, command: &Command) {
         let home = |name| self.homes.get(name).and_then(Weak::upgrade);
         match command {
-            Command::DisconnectListener(name, listener) => {
+            Command::DisconnectListener(name, listener, by) => {
                 let audience = self.audiences.borrow().get(name).cloned();
-                _ = audience.is_some_and(|audience| audience.evict(*listener));
+                _ = audience.is_some_and(|audience| audience.evict(*listener, by));
             }
-            Command::Evict(name) => _ = home(name).is_some_and(|mount| mount.evict()),
+            Command::Evict(name, by) => {
+                _ = home(name).is_some_and(|mount| mount.evict(Arc::clone(by)));
+            }
             Command::SetTitle(name, tags) => {
                 if let Some(mount) = home(name) {
                     mount.retitle(tags.clone());

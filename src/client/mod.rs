@@ -2,13 +2,16 @@
 //!
 //! - [`Admission`]: a limited number of slots for connections. When all are taken, the client that
 //!   holds the most loses one.
+//! - [`ConnectionQuotas`]: a limited number of connections for each client.
 //! - [`LoginGuard`]: checks credentials and locks out clients that guess.
 //! - [`PasswordChecker`]: checks passwords against bcrypt hashes on a separate thread.
 
 mod admission;
+mod connection_quotas;
 mod login_guard;
 mod password_checker;
 
 pub(crate) use admission::{Admission, AdmissionSlot, Full, WhenFull};
+pub(crate) use connection_quotas::ConnectionQuotas;
 pub(crate) use login_guard::{CredentialKind, KnownCredentials, LoginAttempt, LoginGuard};
 pub(crate) use password_checker::{CheckerOverloaded, PasswordChecker};

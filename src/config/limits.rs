@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{AutoOr, Number, Size, Time};
 use super::reader::{Reader, Section};
-use crate::door::Limits;
+use crate::quota::Limits;
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &SOURCES,

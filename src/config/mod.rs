@@ -206,7 +206,7 @@ impl Config {
                 hostname: reader.get(server, &server::HOSTNAME),
                 location: reader.get(server, &server::LOCATION),
                 admin: reader.get(server, &server::ADMIN),
-                request_head: limits.request_head,
+                limits,
                 credentials: credentials.clone(),
             },
             door: DoorSettings {

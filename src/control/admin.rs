@@ -13,9 +13,10 @@ use super::request::RequestContext;
 use super::response::{HttpResponse, XML, pieces, xml};
 use super::stats;
 use super::status::Station;
+use crate::auth::basic;
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
-use crate::mount::{MountEntry, MountTable, Name};
+use crate::mount::{MountEntry, MountTable, Name, Operator};
 use crate::platform::Reloader;
 use crate::routes::AdminCommand;
 use crate::text::{decode, sanitize};
@@ -53,8 +54,8 @@ impl Administration {
             let command = command_name(request);
             let mount = request.target.decoded_parameter("mount").unwrap_or_default();
             let mount = sanitize(redacted_path(&mount));
-            let client = request.client.address;
-            journal!(info, ADMIN_COMMAND, command, mount, %client, "administration command");
+            let Operator { user, address: client } = operator_of(request);
+            journal!(info, ADMIN_COMMAND, command, mount, user, %client, "administration command");
         }
         match command {
             AdminCommand::Stats => {
@@ -91,18 +92,20 @@ impl Administration {
         let id = request.target.decoded_parameter("id").and_then(|id| id.parse().ok());
         let id =
             id.ok_or_else(|| Reply::new(400, "Missing parameter: id, the number of a listener."))?;
-        let found = entry.directory.has(id);
-        if found {
-            self.workers.command(&Command::DisconnectListener(entry.name.clone(), id));
-        }
-        let message =
-            if found { format!("Client {id} removed") } else { format!("Client {id} not found") };
-        Ok(xml(stats::response(&message, found)))
+        let Some(listener) = entry.directory.find(id) else {
+            return Ok(xml(stats::response(&format!("Client {id} not found"), false)));
+        };
+        // Before the listener is disconnected: many players reconnect at once.
+        entry.ban(&listener);
+        let by = Arc::new(operator_of(request));
+        self.workers.command(&Command::DisconnectListener(entry.name.clone(), id, by));
+        Ok(xml(stats::response(&format!("Client {id} removed"), true)))
     }
 
     fn kill_source(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
         let entry = self.mount(request)?;
-        self.workers.command(&Command::Evict(entry.name.clone()));
+        let by = Arc::new(operator_of(request));
+        self.workers.command(&Command::Evict(entry.name.clone(), by));
         Ok(xml(stats::response("Source Removed", true)))
     }
 
@@ -189,6 +192,13 @@ fn changes_state(command: AdminCommand) -> bool {
             | AdminCommand::Metadata
             | AdminCommand::ReloadConfig
     )
+}
+
+/// Who sends the command. The login has been checked.
+fn operator_of(request: &RequestContext<'_>) -> Operator {
+    let login = request.authorization().and_then(basic);
+    let user = login.map_or_else(String::new, |(user, _)| sanitize(&user));
+    Operator { user, address: request.client.address }
 }
 
 /// The command's name, from the path of its route.

@@ -205,7 +205,7 @@ pub(super) fn listeners(table: &MountTable) -> impl Iterator<Item = String> + us
             let status = ListenerStatus {
                 id: listener.id,
                 mount: &mount,
-                address: listener.address.to_string(),
+                address: listener.client.address.to_string(),
                 agent: &listener.agent,
                 seconds: listener.since.elapsed().as_secs(),
             };

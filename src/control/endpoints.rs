@@ -1,7 +1,6 @@
 //! Generates responses: one match arm for each endpoint of the route table.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use http_body_util::Either;
@@ -12,12 +11,14 @@ use super::metrics::Metrics;
 use super::render::rfc3339;
 use super::render::url_query;
 use super::request::RequestContext;
+use super::resources::Resources;
 use super::response::{HttpResponse, JSON, document, json, pieces, plain};
 use super::settings::ControlSettings;
 use super::status::Station;
 use super::{page, playlist, status};
 use crate::auth::Credentials;
 use crate::client::{LoginAttempt, LoginGuard};
+use crate::clock::Timestamp;
 use crate::http::Reply;
 use crate::mount::{MountTable, Name, OffMount};
 use crate::routes::{Caller, Endpoint, Methods};
@@ -37,9 +38,11 @@ pub(crate) struct Control {
     /// The port in URLs of this server.
     pub port: u16,
     /// When the server started.
-    pub since: SystemTime,
+    pub since: Timestamp,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What `/api/v1/server` shows.
+    pub(crate) resources: Resources,
     /// All mounts, and the server's statistics.
     pub table: Arc<MountTable>,
     /// Executes administration commands.
@@ -95,6 +98,7 @@ impl Control {
                 .map(|text| document(OPENMETRICS, text))
                 .map_err(|error| Reply::new(500, error.to_string())),
             Endpoint::OpenApi => Ok(document("application/json", OPENAPI)),
+            Endpoint::Server => Ok(json(&self.resources.status(&self.settings.load(), self.since))),
             Endpoint::Mounts => {
                 let settings = self.settings.load();
                 Ok(json(&MountList::of(settings.name.as_deref(), &self.table)))
@@ -202,7 +206,7 @@ impl Control {
     fn station(&self, request: &RequestContext<'_>) -> Station {
         let settings = self.settings.load_full();
         let base_url = request.listen_base_url(&settings, self.port);
-        Station { settings, base_url, since: self.since }
+        Station { settings, base_url, since: self.since.wall }
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! `server` serves connections and `endpoints` dispatches requests. Each kind of document has a
 //! file: `page` (the listening page and its files), `api`, `status`, `stats` and `admin` (Icecast's
-//! formats and commands), `metrics`, `playlist` and `sse`.
+//! formats and commands), `resources`, `metrics`, `playlist` and `sse`.
 
 mod admin;
 mod api;
@@ -20,6 +20,7 @@ mod page;
 mod playlist;
 mod render;
 mod request;
+mod resources;
 mod response;
 mod server;
 mod settings;
@@ -38,6 +39,7 @@ pub(crate) use limits::{
 pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use metrics::Metrics;
 pub(crate) use render::url_path;
+pub(crate) use resources::Resources;
 pub(crate) use server::{ControlConnection, serve};
 pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME};
 pub(crate) use sse::{MAX_STORED_EVENTS, MAX_SUBSCRIBERS};

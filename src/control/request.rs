@@ -156,8 +156,11 @@ fn is_prefix(prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::auth::{Credentials, Login, Secret};
+    use crate::quota::Limits;
 
     fn settings() -> ControlSettings {
         let login = || Login { user: "u".into(), password: Secret::new("p") };
@@ -167,7 +170,14 @@ mod tests {
             hostname: "station.example".into(),
             location: "Wood".into(),
             admin: "me".into(),
-            request_head: 8192,
+            limits: Limits {
+                sources: 1,
+                listeners: 1,
+                connections_per_ip: 1,
+                request_head: 8192,
+                head_timeout: Duration::from_secs(1),
+                listener_send_buffer: 65_536,
+            },
             credentials: Credentials { source: login(), admin: login() },
         }
     }

@@ -206,7 +206,7 @@ impl ControlServer {
             .keep_alive(false)
             // Some clients shut down their sending side after the request.
             .half_close(true)
-            .max_buf_size(buffer(self.control.settings.load().request_head))
+            .max_buf_size(buffer(self.control.settings.load().limits.request_head))
             .serve_connection(TokioIo::new(stream), service);
         let send_events = async {
             let Some(subscriber) = subscriber else { return std::future::pending().await };

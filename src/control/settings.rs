@@ -1,6 +1,7 @@
 //! Settings of the control plane.
 
 use crate::auth::Credentials;
+use crate::quota::Limits;
 
 /// The default of `hostname`, with which URLs have the host that the client asked for.
 pub(crate) const DEFAULT_HOSTNAME: &str = "localhost";
@@ -18,8 +19,8 @@ pub struct ControlSettings {
     pub location: String,
     /// Contact of the administrator, as status shows it.
     pub admin: String,
-    /// Maximum length of a request head, in bytes.
-    pub request_head: usize,
+    /// Limits on connections and requests.
+    pub limits: Limits,
     /// Logins of the administrator and of sources. Sources may set the title of their stream.
     pub credentials: Credentials,
 }

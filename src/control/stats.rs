@@ -130,7 +130,7 @@ pub(super) fn clients(entry: &MountEntry) -> impl Iterator<Item = String> + use<
 
 fn client(xml: &mut Xml, listener: &ListenerInfo) {
     xml.element("listener", &[("id", &listener.id.to_string())], |xml| {
-        xml.value("IP", listener.address);
+        xml.value("IP", listener.client.address);
         xml.value("UserAgent", &listener.agent);
         xml.value("Connected", listener.since.elapsed().as_secs());
         xml.value("ID", listener.id);

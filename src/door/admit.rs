@@ -9,19 +9,20 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::time::sleep;
 
-use super::client_quotas::ClientQuotas;
 use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
-use super::settings::{DoorSettings, Limits};
+use super::settings::DoorSettings;
 use crate::auth::{
     AccessMode, Credentials, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
 };
-use crate::client::{CheckerOverloaded, LoginAttempt, LoginGuard, PasswordChecker};
+use crate::client::{
+    CheckerOverloaded, ConnectionQuotas, LoginAttempt, LoginGuard, PasswordChecker,
+};
 use crate::clock::Clock;
 use crate::http::Reply;
 use crate::listener::{Delivery, ListenerSession, Player};
 use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
-use crate::quota::{Permit, Quota};
+use crate::quota::{Limits, Permit, Quota};
 use crate::source::empty_body_reply;
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
@@ -48,7 +49,7 @@ pub(crate) struct Admittance {
     table: Arc<MountTable>,
     listeners: Arc<Quota>,
     guards: LoginGuards,
-    per_client: ClientQuotas,
+    per_client: Arc<ConnectionQuotas>,
 }
 
 impl Admittance {
@@ -58,8 +59,8 @@ impl Admittance {
         table: Arc<MountTable>,
         listeners: Arc<Quota>,
         guards: LoginGuards,
+        per_client: Arc<ConnectionQuotas>,
     ) -> Self {
-        let per_client = ClientQuotas::default();
         Self { settings, table, listeners, guards, per_client }
     }
 
@@ -166,6 +167,22 @@ impl Admittance {
         }
     }
 
+    /// Checks that no administrator has lately disconnected this client from a mount.
+    ///
+    /// # Errors
+    /// The reply to send, with status 403, if the client is banned.
+    pub(super) fn check_ban(request: &Request, entry: &MountEntry) -> Result<(), Reply> {
+        let wait = entry.banned_for(request.client, &agent_of(request));
+        let Some(seconds) = wait.map(|wait| wait.as_secs().saturating_add(1)) else {
+            return Ok(());
+        };
+        let sentence = format!(
+            "An administrator has disconnected you from this microphone; \
+             you may listen again in {seconds} s."
+        );
+        Err(Reply::new(403, sentence).with("Retry-After", seconds.to_string()))
+    }
+
     /// Checks whether a client may listen to a mount. Returns the end of its access if it came with
     /// a link.
     ///
@@ -265,8 +282,7 @@ impl Admittance {
             range: request.head.field("range").is_some(),
         };
         let delivery = player.delivery(listener.burst, entry.settings().burst);
-        let agent = request.sanitized_field("user-agent").unwrap_or_default();
-        let info = ListenerInfo::new(request.client.address, &agent);
+        let info = ListenerInfo::new(request.client, &agent_of(request));
         let session = ListenerSession {
             registration: entry.directory.enter(info),
             until,
@@ -276,6 +292,11 @@ impl Admittance {
         };
         Ok((delivery, session))
     }
+}
+
+/// The client's `User-Agent`, as the listener directory shows it.
+fn agent_of(request: &Request) -> String {
+    request.sanitized_field("user-agent").unwrap_or_default()
 }
 
 /// The reply to a client that may not listen; `None` if it may.

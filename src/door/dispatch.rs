@@ -202,6 +202,7 @@ impl Dispatcher {
         let Some(entry) = self.table.find(&listener.name) else {
             return Ok(to_control_plane(request, None, permit));
         };
+        Admittance::check_ban(request, &entry)?;
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
         if listener.head_only {
             let stream = entry.stream();

@@ -11,7 +11,6 @@
 mod accept;
 mod address;
 mod admit;
-mod client_quotas;
 mod decide;
 mod dispatch;
 mod request;
@@ -22,5 +21,5 @@ pub(crate) use accept::{Door, MAX_REFUSED_CONNECTIONS, MAX_WAITING_CONNECTIONS};
 pub use address::client_of;
 pub(crate) use admit::{Admittance, LoginGuards};
 pub(crate) use dispatch::{CONNECTION_MEMORY, Dispatcher};
-pub use settings::{DoorSettings, Limits};
+pub use settings::DoorSettings;
 pub(crate) use socket::bind;

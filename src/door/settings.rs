@@ -1,12 +1,12 @@
 //! Settings of the door.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::auth::{Credentials, Secret};
 use crate::mount::MountRules;
+use crate::quota::Limits;
 
 /// The door's part of the configuration.
 #[derive(Clone, Debug)]
@@ -27,23 +27,6 @@ pub struct DoorSettings {
     pub rules: MountRules,
     /// Limits on connections and requests.
     pub limits: Limits,
-}
-
-/// Limits on connections and requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Maximum number of mounts.
-    pub sources: usize,
-    /// Maximum number of listeners of all mounts together.
-    pub listeners: usize,
-    /// Maximum number of connections of one client. 0: no limit.
-    pub connections_per_ip: usize,
-    /// Maximum length of a request head, in bytes.
-    pub request_head: usize,
-    /// Time within which a request head must be complete.
-    pub head_timeout: Duration,
-    /// Kernel memory for the send buffer of a listener's socket, in bytes.
-    pub listener_send_buffer: usize,
 }
 
 impl DoorSettings {

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -20,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use super::writer::{Listener, ListenerSession, WriteOutcome};
 use crate::clock::Clock;
 use crate::log::journal;
-use crate::mount::{MountCounters, MountEntry, MountView, PageLog};
+use crate::mount::{MountCounters, MountEntry, MountView, Operator, PageLog};
 use crate::tcp::close;
 
 /// How many listeners are written to before the task yields.
@@ -88,10 +89,10 @@ impl Audience {
 
     /// Disconnects a listener for an administrator; returns false if it is not in this audience.
     /// `listener` is the id in the listener directory.
-    pub fn evict(&self, listener: u64) -> bool {
+    pub fn evict(&self, listener: u64, by: &Arc<Operator>) -> bool {
         let matches = |l: &Listener| l.session.registration.listener().id == listener;
         let found = self.listeners.borrow().iter().find(|(_, l)| matches(l)).map(|(id, _)| id);
-        found.map(|id| self.remove(id, LeaveReason::Evicted)).is_some()
+        found.map(|id| self.remove(id, &LeaveReason::Evicted(Arc::clone(by)))).is_some()
     }
 
     /// The thread's clock.
@@ -157,7 +158,7 @@ impl Audience {
         }
         let remaining: Vec<_> = self.listeners.borrow().iter().map(|(id, _)| id).collect();
         for id in remaining {
-            self.remove(id, LeaveReason::Retired);
+            self.remove(id, &LeaveReason::Retired);
         }
         self.entry().gauges.set_lag(self.view.thread(), 0);
     }
@@ -204,7 +205,7 @@ impl Audience {
         }
         totals.add_to(&self.entry().counters);
         for (id, reason) in leaving {
-            self.remove_or_finish(id, reason);
+            self.remove_or_finish(id, &reason);
         }
     }
 
@@ -235,13 +236,13 @@ impl Audience {
         };
         totals.add_to(&self.entry().counters);
         if let Some(reason) = leaves {
-            self.remove_or_finish(id, reason);
+            self.remove_or_finish(id, &reason);
         }
     }
 
     /// Removes a listener. After the end of a stream, waits for the peer's acknowledgement first.
-    fn remove_or_finish(&self, id: usize, reason: LeaveReason) {
-        let must_wait = reason == LeaveReason::Ended && {
+    fn remove_or_finish(&self, id: usize, reason: &LeaveReason) {
+        let must_wait = *reason == LeaveReason::Ended && {
             let mut listeners = self.listeners.borrow_mut();
             listeners.get_mut(id).is_some_and(|listener| {
                 let is_first_call = !listener.finishing;
@@ -263,7 +264,7 @@ impl Audience {
         let finished: Vec<_> =
             self.listeners.borrow_mut().iter_mut().filter_map(finished).collect();
         for id in finished {
-            self.remove(id, LeaveReason::Ended);
+            self.remove(id, &LeaveReason::Ended);
         }
     }
 
@@ -277,7 +278,7 @@ impl Audience {
             let closed = error.map_or(LeaveReason::Closed, |error| LeaveReason::of(&error));
             if listener.finishing { LeaveReason::Ended } else { closed }
         };
-        self.remove(id, reason);
+        self.remove(id, &reason);
     }
 
     /// Disconnects listeners that have acknowledged nothing for too long or whose link has expired,
@@ -305,11 +306,11 @@ impl Audience {
         self.entry().gauges.set_lag(self.view.thread(), lag.unwrap_or(0));
         drop((pages, listeners));
         for (id, reason) in leaving {
-            self.remove(id, reason);
+            self.remove(id, &reason);
         }
     }
 
-    fn remove(&self, id: usize, reason: LeaveReason) {
+    fn remove(&self, id: usize, reason: &LeaveReason) {
         let Some(listener) = self.listeners.borrow_mut().try_remove(id) else { return };
         self.finishing.set(self.finishing.get() - usize::from(listener.finishing));
         listener.discard_input();
@@ -318,12 +319,15 @@ impl Audience {
         // Free the permits before the log and the control plane report that the listener left.
         drop(permits);
         let info = registration.listener();
+        let by = if let LeaveReason::Evicted(by) = reason { Some(by) } else { None };
         journal!(
             info, LISTENER_LEFT,
             mount = self.entry().name.as_str(),
-            peer = %info.address,
+            peer = %info.client.address,
             agent = &*info.agent,
             reason = %reason,
+            by_user = by.map(|by| &*by.user),
+            by_client = by.map(|by| tracing::field::display(by.address)),
             seconds = info.since.elapsed().as_secs(),
             bytes = listener.sent,
             skips = listener.skips,
@@ -389,7 +393,7 @@ impl WriteTotals {
 }
 
 /// Why a listener leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum LeaveReason {
     #[error("the stream ended")]
     Ended,
@@ -398,7 +402,7 @@ enum LeaveReason {
     #[error("the listener acknowledged nothing for too long")]
     Stalled,
     #[error("an administrator disconnected the listener")]
-    Evicted,
+    Evicted(Arc<Operator>),
     #[error("the listener's link has expired")]
     Expired,
     #[error("the source restarted before the listener had received the stream's headers")]

@@ -85,7 +85,7 @@ impl ListenerConnection {
         let mount = entry.name.as_str();
         let (peer, since) = {
             let info = self.session.registration.listener();
-            (info.address, info.since)
+            (info.client.address, info.since)
         };
         let place = (cursor, burst.unwrap_or_default().min(MAX_BURST));
         let mut session = self.session;

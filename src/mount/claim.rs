@@ -7,23 +7,24 @@ use ogg_splice::{Headers, Page};
 use tokio::sync::oneshot;
 
 use super::home::HomeMount;
+use super::operator::Operator;
 use super::shared::{MountEntry, Reservation};
 use super::stream_info::{Description, SourceInfo};
 use crate::clock::{Moment, Timestamp};
 use crate::log::journal;
 
 /// Why a claim was revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum RevokeReason {
     /// Another source took the mount over.
     TakenOver,
     /// An administrator disconnected the source.
-    Evicted,
+    Evicted(Arc<Operator>),
 }
 
 /// Resolves when a claim is revoked.
 #[derive(Debug)]
-pub struct Revocation(oneshot::Receiver<()>);
+pub struct Revocation(oneshot::Receiver<Arc<Operator>>);
 
 /// The right to publish on a mount, until it is dropped or revoked.
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Claim {
 impl Revocation {
     /// Waits until the claim is revoked.
     pub async fn revoked(self) -> RevokeReason {
-        self.0.await.map_or(RevokeReason::TakenOver, |()| RevokeReason::Evicted)
+        self.0.await.map_or(RevokeReason::TakenOver, RevokeReason::Evicted)
     }
 }
 

@@ -11,6 +11,7 @@ use ogg_splice::{Headers, Page, Tags};
 use tokio::sync::Notify;
 
 use super::logical_stream::{IdleOutcome, LogicalStream};
+use super::operator::Operator;
 use super::page_log::JoinPoint;
 use super::shared::SharedMount;
 use super::source_slots::SourceSlots;
@@ -78,8 +79,8 @@ impl HomeMount {
     }
 
     /// Disconnects the live source for an administrator; returns false if no source is live.
-    pub fn evict(&self) -> bool {
-        let evicted = self.slots().evict();
+    pub fn evict(&self, by: Arc<Operator>) -> bool {
+        let evicted = self.slots().evict(by);
         if evicted {
             self.source_left();
         }

@@ -2,10 +2,11 @@
 //! listener joins or leaves and when the list is read, never per page.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use crate::client_addr::ClientAddr;
 
 /// How many listeners are listed under one lock.
 const BATCH: usize = 16;
@@ -15,8 +16,8 @@ const BATCH: usize = 16;
 pub struct ListenerInfo {
     /// Unique for the life of the process.
     pub id: u64,
-    /// The client's address, also behind a trusted proxy.
-    pub address: IpAddr,
+    /// The client, also behind a trusted proxy.
+    pub client: ClientAddr,
     /// `User-Agent`.
     pub agent: Box<str>,
     /// When its request was admitted.
@@ -36,10 +37,10 @@ pub struct Registration {
 
 impl ListenerInfo {
     /// A listener whose request is admitted now.
-    pub fn new(address: IpAddr, agent: &str) -> Self {
+    pub fn new(client: ClientAddr, agent: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Relaxed);
-        Self { id, address, agent: agent.into(), since: Instant::now() }
+        Self { id, client, agent: agent.into(), since: Instant::now() }
     }
 }
 
@@ -61,9 +62,9 @@ impl ListenerDirectory {
         self.len() == 0
     }
 
-    /// Whether the listener with this id is connected.
-    pub fn has(&self, id: u64) -> bool {
-        self.lock().contains_key(&id)
+    /// The listener with this id, if it is connected.
+    pub fn find(&self, id: u64) -> Option<Arc<ListenerInfo>> {
+        self.lock().get(&id).cloned()
     }
 
     /// All listeners in batches, oldest first. A listener that joins or leaves during the iteration
@@ -103,12 +104,15 @@ impl Drop for Registration {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
     fn listeners_are_listed_in_batches_and_once_each() {
         let directory = Arc::<ListenerDirectory>::default();
-        let enter = |_| directory.enter(ListenerInfo::new([192, 0, 2, 1].into(), "test"));
+        let client = IpAddr::from([192, 0, 2, 1]).into();
+        let enter = |_| directory.enter(ListenerInfo::new(client, "test"));
         let mut registrations: Vec<_> = (0..100).map(enter).collect();
         let ids = || Arc::clone(&directory).listeners().flatten().map(|listener| listener.id);
         assert!(ids().eq(registrations.iter().map(|registration| registration.listener().id)));
@@ -117,6 +121,6 @@ mod tests {
         assert_eq!(batches.next().map(|batch| batch.len()), Some(BATCH));
         registrations.truncate(20);
         assert_eq!(batches.flatten().count(), 4, "listeners that left meanwhile are not listed");
-        assert!(directory.has(registrations[0].listener().id) && !directory.is_empty());
+        assert!(directory.find(registrations[0].listener().id).is_some() && !directory.is_empty());
     }
 }

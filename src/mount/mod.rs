@@ -12,6 +12,7 @@
 //! until the hold time is over. Readers see the pages through a [`MountView`]. [`MountTable`] lists all
 //! mounts.
 
+mod bans;
 mod claim;
 mod gap_filler;
 mod home;
@@ -19,6 +20,7 @@ mod known;
 mod listener_directory;
 mod logical_stream;
 mod name;
+mod operator;
 mod page_log;
 mod pattern;
 mod ring;
@@ -37,6 +39,7 @@ pub use home::HomeMount;
 pub use known::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS, OffMount};
 pub use listener_directory::{ListenerDirectory, ListenerInfo, Registration};
 pub use name::{MAX_NAME, Name, NameError};
+pub use operator::Operator;
 pub use page_log::{JoinPoint, PageLog};
 pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};

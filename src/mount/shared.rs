@@ -18,14 +18,16 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
+use super::bans::Bans;
 use super::known::KnownMounts;
-use super::listener_directory::ListenerDirectory;
+use super::listener_directory::{ListenerDirectory, ListenerInfo};
 use super::name::Name;
 use super::page_log::PageLog;
 use super::settings::MountSettings;
 use super::stats::{MountCounters, StreamGauges};
 use super::stream_info::{Description, SourceState, StreamInfo};
 use super::takeovers::Takeovers;
+use crate::client_addr::ClientAddr;
 use crate::quota::Quota;
 use crate::stats::ServerStats;
 
@@ -36,6 +38,8 @@ pub(super) struct ServerWide {
     pub(super) changed: Notify,
     pub(super) stats: ServerStats,
     pub(super) known: Mutex<KnownMounts>,
+    /// Not in the mount's entry: a ban outlives its mount.
+    bans: Mutex<Bans>,
 }
 
 /// A mount as the door and the control plane see it. Exists as long as the mount's memory does.
@@ -167,6 +171,17 @@ impl MountEntry {
     pub fn protection(&self) -> Option<Duration> {
         let has_source = self.reservations.load(SeqCst) > 0;
         lock(&self.takeovers).protection(Instant::now()).filter(|_| has_source)
+    }
+
+    /// Keeps a listener away for a while.
+    pub fn ban(&self, listener: &ListenerInfo) {
+        let now = Instant::now();
+        lock(&self.shared.bans).add(&self.name, listener.client, &listener.agent, now);
+    }
+
+    /// How long a client with this `User-Agent` is still banned; `None` if it is not.
+    pub fn banned_for(&self, client: ClientAddr, agent: &str) -> Option<Duration> {
+        lock(&self.shared.bans).wait(&self.name, client, agent, Instant::now())
     }
 
     /// Whether the mount makes room for another one.

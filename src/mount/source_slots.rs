@@ -1,6 +1,10 @@
 //! The sources of a mount: the one that is live, and the one that is about to take over.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
+
+use super::operator::Operator;
 
 /// The sources that have a claim on a mount. There are at most two, because a newcomer replaces the
 /// previous newcomer.
@@ -19,7 +23,7 @@ struct Claimant {
     claim: u64,
     /// A send tells the source that an administrator disconnected it; a drop, that another source
     /// took over.
-    revoke: oneshot::Sender<()>,
+    revoke: oneshot::Sender<Arc<Operator>>,
 }
 
 impl SourceSlots {
@@ -34,13 +38,13 @@ impl SourceSlots {
     }
 
     /// Revokes the claim of the live source; returns false if no source is live.
-    pub(super) fn evict(&mut self) -> bool {
+    pub(super) fn evict(&mut self, by: Arc<Operator>) -> bool {
         // The send fails if the source has disconnected meanwhile; the slot is free either way.
-        self.holder.take().map(|holder| holder.revoke.send(())).is_some()
+        self.holder.take().map(|holder| holder.revoke.send(by)).is_some()
     }
 
     /// Adds a newcomer in place of the previous one; returns the number of its claim.
-    pub(super) fn add(&mut self, revoke: oneshot::Sender<()>) -> u64 {
+    pub(super) fn add(&mut self, revoke: oneshot::Sender<Arc<Operator>>) -> u64 {
         let claim = self.next_claim;
         self.next_claim += 1;
         self.newcomer = Some(Claimant { claim, revoke });

@@ -69,6 +69,11 @@ impl MountTable {
         Ok(Reservation::of(&entry))
     }
 
+    /// Number of mounts that exist: those that count against the limit.
+    pub fn existing(&self) -> usize {
+        lock(&self.entries).values().filter(|entry| entry.strong_count() > 0).count()
+    }
+
     /// The mount of this name, if it has a stream.
     pub fn find(&self, name: &Name) -> Option<Arc<MountEntry>> {
         let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);

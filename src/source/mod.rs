@@ -22,7 +22,7 @@ pub use body::{BodyFraming, BrokenChunks, ChunkState};
 use crate::clock::Clock;
 use crate::http::{CONTINUE, Reply, SERVER, Version, date};
 use crate::log::journal;
-use crate::mount::{Claim, Description, Revocation, RevokeReason};
+use crate::mount::{Claim, Description, Operator, Revocation, RevokeReason};
 use crate::platform::Heartbeat;
 use crate::quota::{Permit, Quota};
 use crate::tcp;
@@ -98,7 +98,7 @@ enum SourceEnd {
     #[error("another source took the mount over")]
     TakenOver,
     #[error("an administrator disconnected the source")]
-    Evicted,
+    Evicted(Arc<Operator>),
     #[error("the source sent an empty body: {PROXY_ADVICE}")]
     Empty,
     #[error("the source sent nothing for {} s: {PROXY_ADVICE}", .0.as_secs_f32())]
@@ -145,7 +145,7 @@ pub async fn serve(
         biased;
         reason = revocation.revoked() => match reason {
             RevokeReason::TakenOver => SourceEnd::TakenOver,
-            RevokeReason::Evicted => SourceEnd::Evicted,
+            RevokeReason::Evicted(by) => SourceEnd::Evicted(by),
         },
         end = reader.run(&mut claim, &mut heartbeat) => end,
     };
@@ -158,9 +158,13 @@ pub async fn serve(
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (reader.bytes, reader.damaged_bytes);
     match &end {
-        SourceEnd::Complete | SourceEnd::TakenOver | SourceEnd::Evicted => {
+        SourceEnd::Complete | SourceEnd::TakenOver | SourceEnd::Evicted(_) => {
+            let by = if let SourceEnd::Evicted(by) = &end { Some(by) } else { None };
+            let by_user = by.map(|by| &*by.user);
+            let by_client = by.map(|by| tracing::field::display(by.address));
             journal!(
-                info, SOURCE_ENDED, mount, %peer, reason = %end, seconds, bytes, damaged,
+                info, SOURCE_ENDED, mount, %peer, reason = %end, by_user, by_client, seconds,
+                bytes, damaged,
                 "source ended"
             );
         }
@@ -413,7 +417,7 @@ async fn send_final_response(socket: TcpStream, body: BodyFraming, end: &SourceE
         SourceEnd::Disconnected
         | SourceEnd::Failed(_)
         | SourceEnd::TakenOver
-        | SourceEnd::Evicted => {
+        | SourceEnd::Evicted(_) => {
             return;
         }
         SourceEnd::Complete => 200,

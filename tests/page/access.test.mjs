@@ -99,6 +99,18 @@ test("a closed microphone is not tried again", async () => {
   await source.stop();
 });
 
+test("a listener whom an administrator has disconnected is told so and not tried again", async () => {
+  const source = station.push("/removed.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/removed.opus").click();
+  await visitor.hears(1000);
+  await station.disconnectAll();
+  await visitor.says("An administrator has disconnected you from");
+  assert.equal(await visitor.part("play").textContent(), "Listen");
+  await visitor.close();
+  await source.stop();
+});
+
 test("when all listener slots are taken, the page waits for one", async () => {
   const source = station.push("/full.opus", tone(1000));
   const first = await Visitor.open(browser, station.url());

@@ -132,7 +132,7 @@ test("in every state there is a message, and the button can be pressed", () => {
       const panel = describe({ state, mount, plain: false }, mount, mounts);
       assert.ok(panel.enabled, `${state}, ${shown}`);
       assert.ok(panel.message || (state === "idle" && shown === "live"), `${state}, ${shown}`);
-      assert.equal(panel.action, ["idle", "closed", "blocked", "broken"].includes(state) ? "listen" : "stop");
+      assert.equal(panel.action, ["idle", "closed", "removed", "blocked", "broken"].includes(state) ? "listen" : "stop");
     }
     const panel = describe({ state, mount: null, plain: false }, null, { all: new Map(), online: true });
     assert.ok(!panel.enabled && panel.message, `${state}, without a microphone`);

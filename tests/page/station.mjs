@@ -16,6 +16,7 @@ export const repository = (path) => fileURLToPath(new URL(`../../${path}`, impor
 const BINARY =
   process.env.SILVACAST ?? join(process.env.CARGO_TARGET_DIR ?? repository("target"), "debug/silvacast");
 const PASSWORD = "häckme";
+const ADMIN_PASSWORD = "other";
 // Not a secure context, as a station on plain http is not one.
 export const HOST = "station.test";
 /** How long a test waits for something, in milliseconds. It has to be enough for a machine that is busy with a build. */
@@ -58,7 +59,7 @@ export class Station {
 
   async up(port = 0) {
     const file = join(this.#folder, "silvacast.toml");
-    const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "other"\n`;
+    const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "${ADMIN_PASSWORD}"\n`;
     await writeFile(file, text + this.#config);
     this.#child = start(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
     this.port = Number(await announced(this.#child, / ready .*listen="127\.0\.0\.1:(\d+)/));
@@ -84,6 +85,18 @@ export class Station {
   async mounts() {
     const answer = await fetch(`http://127.0.0.1:${this.port}/api/v1/mounts`);
     return (await answer.json()).mounts;
+  }
+
+  /** Disconnects all listeners, as an administrator. */
+  async disconnectAll() {
+    const server = `http://127.0.0.1:${this.port}`;
+    const headers = { Authorization: `Basic ${Buffer.from(`admin:${ADMIN_PASSWORD}`).toString("base64")}` };
+    const answer = await fetch(`${server}/api/v1/listeners`, { headers });
+    for (const { id, mount } of (await answer.json()).listeners) {
+      const query = new URLSearchParams({ mount, id });
+      const killed = await fetch(`${server}/admin/killclient?${query}`, { headers });
+      if (!killed.ok) throw new Error(await killed.text());
+    }
   }
 
   /** A microphone that hears `sound`, a source of FFmpeg's. */

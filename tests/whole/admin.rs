@@ -5,7 +5,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::client::{
-    Listener, Source, admin, connect, get, get_with, login, login_as, read_head, request,
+    Listener, Source, admin, connect, connect_from, get, get_with, login, login_as, read_head,
+    request,
 };
 use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
 use crate::ogg;
@@ -81,9 +82,7 @@ fn a_listener_and_a_source_can_be_ended() {
     for listener in &mut listeners {
         listener.headers();
     }
-    let clients = ask(&server, "listclients?mount=/m");
-    let ids: Vec<_> =
-        clients.split("<ID>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+    let ids = listener_ids(&server, "/m");
     assert_eq!(ids.len(), 4);
     for (id, listener) in ids.iter().zip(&mut listeners) {
         let killed = ask(&server, &format!("killclient?mount=/m&id={id}"));
@@ -94,6 +93,120 @@ fn a_listener_and_a_source_can_be_ended() {
     assert_eq!(value(&ask(&server, "killclient?mount=/m&id=4711"), "return"), "0");
     assert_eq!(value(&ask(&server, "killsource?mount=/m"), "return"), "1");
     server.wait_for_line(&["source-ended", "an administrator disconnected the source"]);
+}
+
+/// The ids of a mount's listeners, oldest first.
+fn listener_ids(server: &Daemon, mount: &str) -> Vec<String> {
+    let clients = ask(server, &format!("listclients?mount={mount}"));
+    let ids = clients.split("<ID>").skip(1);
+    ids.map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_killed_listener_is_kept_away_and_nobody_else_is() {
+    const EAR: &str = "User-Agent: ear\r\n";
+    let server = Daemon::start();
+    let sources = [Source::connect(&server, "/m", 1), Source::connect(&server, "/n", 2)];
+    let mut killed = Listener::join_with(&server, "/m", EAR);
+    let mut other = Listener::join_with(&server, "/m", "User-Agent: another\r\n");
+    killed.headers();
+    other.headers();
+    let id = &listener_ids(&server, "/m")[0];
+    assert_eq!(value(&ask(&server, &format!("killclient?mount=/m&id={id}")), "return"), "1");
+    assert_eq!(killed.page(), None);
+    let refused = get_with(&server, "/m", EAR);
+    let seconds: u64 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert_eq!(
+        (refused.status, refused.text()),
+        (
+            403,
+            format!(
+                "An administrator has disconnected you from this microphone; \
+                 you may listen again in {seconds} s.\n"
+            )
+        )
+    );
+    server.wait_for_line(&["refused", "An administrator has disconnected you"]);
+    let head = format!("HEAD /m HTTP/1.1\r\nHost: x\r\n{EAR}Connection: close\r\n\r\n");
+    assert_eq!(request(&server, &head).status, 403);
+    let (mut sources, mut free) = (sources, Vec::new());
+    for (mount, fields) in [("/n", EAR), ("/m", ""), ("/m", "User-Agent: another\r\n")] {
+        free.push(Listener::join_with(&server, mount, fields));
+    }
+    // Another address of this machine.
+    let mut socket = connect_from([127, 0, 0, 2], &server);
+    write!(socket, "GET /m HTTP/1.1\r\nHost: x\r\n{EAR}\r\n").unwrap();
+    assert_eq!(read_head(&mut socket).status, 200);
+    // The others were never interrupted.
+    sources[0].send(1, 100);
+    assert_eq!(other.number(), 0);
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.wait_for_line(&["reloaded"]);
+    assert_eq!(get_with(&server, "/m", EAR).status, 403, "a reload ends no ban");
+}
+
+#[test]
+fn a_proxy_that_names_no_client_is_not_kept_away() {
+    let server = Daemon::with("trusted_proxies = [\"127.0.0.1\"]", "");
+    let _source = Source::connect(&server, "/m", 1);
+    let kill = |fields: &str| {
+        let mut listener = Listener::join_with(&server, "/m", fields);
+        listener.headers();
+        let id = listener_ids(&server, "/m").pop().unwrap();
+        ask(&server, &format!("killclient?mount=/m&id={id}"));
+        assert_eq!(listener.page(), None);
+    };
+    kill("User-Agent: ear\r\n");
+    let _same = Listener::join_with(&server, "/m", "User-Agent: ear\r\n");
+    kill("User-Agent: ear\r\nX-Forwarded-For: 192.0.2.1\r\n");
+    let status = |client: &str| {
+        let fields =
+            format!("User-Agent: ear\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n");
+        request(&server, &format!("HEAD /m HTTP/1.1\r\nHost: x\r\n{fields}\r\n")).status
+    };
+    assert_eq!((status("192.0.2.1"), status("192.0.2.2")), (403, 200));
+    let _same = Listener::join_with(&server, "/m", "User-Agent: ear\r\n");
+}
+
+#[test]
+fn the_log_says_who_killed_a_listener_and_a_source() {
+    let server = Daemon::with(
+        "trusted_proxies = [\"127.0.0.1\"]",
+        "[[mount]]\nname = \"/m\"\nsource_password = \"its own\"",
+    );
+    let push = |serial| {
+        let mut socket = connect(&server);
+        write!(socket, "SOURCE /m HTTP/1.0\r\n{}\r\n", login("its own")).unwrap();
+        let answer = read_head(&mut socket);
+        socket.write_all(&ogg::headers(serial)).unwrap();
+        (socket, answer.status)
+    };
+    let _source = push(1);
+    server.wait_for_line(&["stream-began"]);
+    let from = "X-Forwarded-For: 192.0.2.7\r\n";
+    for (user, login) in [("admin", admin()), ("source", login("its own"))] {
+        let mut listener = Listener::join(&server, "/m");
+        listener.headers();
+        let id = listener_ids(&server, "/m").pop().unwrap();
+        let target = format!("/admin/killclient?mount=/m&id={id}");
+        assert_eq!(get_with(&server, &target, &format!("{login}{from}")).status, 200);
+        assert_eq!(listener.page(), None);
+        let by = [&*format!("by_user=\"{user}\""), "by_client=192.0.2.7"];
+        server.wait_for_line(&[&["listener-left"], &by[..]].concat());
+        let who = format!("user=\"{user}\"");
+        server.wait_for_line(&["admin-command", "killclient", &who, "client=192.0.2.7"]);
+    }
+    let fields = format!("{}{from}", admin());
+    assert_eq!(get_with(&server, "/admin/killsource?mount=/m", &fields).status, 200);
+    server.wait_for_line(&["source-ended", "by_user=\"admin\"", "by_client=192.0.2.7"]);
+    // Nobody else is named where nobody else ended it, and the source may come back at once.
+    let (source, status) = push(2);
+    assert_eq!(status, 200);
+    server.wait_for_line(&["stream-spliced"]);
+    drop(source);
+    let lines = server.wait_for_lines(&["source-ended"], 2);
+    assert!(!lines[1].contains("by_user"), "{}", lines[1]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -121,7 +121,7 @@ fn pages_cross_without_a_single_allocation() {
     until("the mount", PATIENCE, || when(table.find(&name).is_some(), "no mount"));
     let listen = || {
         let (near, far) = pair();
-        let guest = ListenerInfo::new([127, 0, 0, 1].into(), "test");
+        let guest = ListenerInfo::new(IpAddr::from([127, 0, 0, 1]).into(), "test");
         let registration = entry.directory.enter(guest);
         let session = ListenerSession {
             registration,

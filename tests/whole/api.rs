@@ -81,6 +81,67 @@ fn only_the_administrator_can_list_listeners() {
 }
 
 #[test]
+fn the_administrator_sees_the_limits_and_how_much_is_used() {
+    let station =
+        "[server]\nname = \"Reed bed\"\nlocation = \"Wood\"\nadmin = \"me@wood.example\"\n";
+    let sections = |limits: &str| {
+        format!("{station}[limits]\n{limits}\n[[mount]]\nname = \"/nest\"\nhidden = true")
+    };
+    let server = Daemon::with(
+        "",
+        &sections("sources = 3\nlisteners = 5\nconnections_per_ip = 30\nrequest_head = \"4KiB\""),
+    );
+    for fields in ["", &*login(PASSWORD)] {
+        assert_eq!(get_with(&server, "/api/v1/server", fields).status, 401, "{fields}");
+    }
+    let ask = || {
+        let answer = get_with(&server, "/api/v1/server", &admin());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let limit = |limit: usize, used: usize| serde_json::json!({"limit": limit, "used": used});
+    let empty = ask();
+    assert_eq!(empty["software"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(empty["station"]["name"], "Reed bed");
+    assert_eq!(empty["station"]["location"], "Wood");
+    assert_eq!(empty["station"]["admin"], "me@wood.example");
+    assert_eq!((&empty["mounts"], &empty["limits"]["sources"]), (&0.into(), &limit(3, 0)));
+    assert_eq!(empty["limits"]["request_head_bytes"], 4096);
+    assert!(empty["uptime_seconds"].is_u64() && empty["started"].is_string(), "{empty}");
+
+    let _sources = [Source::connect(&server, "/m", 1), Source::connect(&server, "/nest", 2)];
+    let mut listener = Listener::join(&server, "/m");
+    listener.headers();
+    let used = ask();
+    assert_eq!(used["mounts"], 2, "hidden mounts count too");
+    assert_eq!(used["limits"]["sources"], limit(3, 2));
+    assert_eq!(used["limits"]["listeners"], limit(5, 1));
+    let connections = &used["limits"]["connections_per_ip"];
+    assert_eq!(connections["limit"], 30);
+    // Two sources, a listener, and the request itself.
+    assert!((4..=30).contains(&connections["used"].as_u64().unwrap()), "{connections}");
+
+    let memory = &used["memory"];
+    let parts = memory["parts"].as_array().unwrap();
+    let sum: u64 = parts.iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
+    assert!(memory["ceiling_bytes"] == sum && parts.len() > 5, "{memory}");
+    let resident = memory["resident_bytes"].as_u64().unwrap();
+    assert!(resident > 0 && resident < sum, "{memory}");
+    for part in parts {
+        let product = part["count"].as_u64().unwrap() * part["each_bytes"].as_u64().unwrap();
+        assert_eq!(part["bytes"], product, "{part}");
+    }
+
+    server.configure(PASSWORD, "", &sections("listeners = 6\nconnections_per_ip = 0"));
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.wait_for_line(&["reloaded"]);
+    let limits = &ask()["limits"];
+    assert_eq!(limits["listeners"], limit(6, 1));
+    let none = serde_json::json!({"limit": null, "used": null});
+    assert_eq!(limits["connections_per_ip"], none);
+}
+
+#[test]
 fn prometheus_can_read_the_metrics() {
     let server = Daemon::start();
     let mut source = Source::connect(&server, "/m%22", 1);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::Command;
 
 use quick_xml::Reader;
@@ -9,7 +10,7 @@ use quick_xml::events::Event;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::client::{Answer, Listener, Server, admin, get, get_with};
+use crate::client::{Answer, Listener, Server, admin, connect, get, get_with, login, read_head};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::icecast_server::Icecast;
 use crate::players::finish;
@@ -393,6 +394,11 @@ fn killing_a_listener_and_a_source_gives_the_same_answers() {
         pair.listeners[which].last_page();
         let message = killed["/iceresponse/message"].clone();
         let Said::Text(message) = message else { panic!("{message:?}") };
+        // Icecast lets it come back at once; silvacast keeps it away for a while.
+        let again = format!("GET {} HTTP/1.1\r\nHost: x\r\nUser-Agent: Ear/1\r\n\r\n", MOUNTS[0]);
+        let mut socket = connect(&port);
+        socket.write_all(again.as_bytes()).unwrap();
+        assert_eq!(read_head(&mut socket).status, [200, 403][which]);
         (message.replace(id, "ID"), killed["/iceresponse/return"].clone())
     });
     assert_eq!(theirs, ours);
@@ -406,4 +412,11 @@ fn killing_a_listener_and_a_source_gives_the_same_answers() {
         }
         Ok(())
     });
+    // A source may come back at once, in both.
+    for port in ports {
+        let mut socket = connect(&port);
+        let fields = format!("{}Content-Type: audio/ogg\r\n", login(PASSWORD));
+        write!(socket, "SOURCE /a.opus HTTP/1.0\r\n{fields}\r\n").unwrap();
+        assert_eq!(read_head(&mut socket).status, 200);
+    }
 }

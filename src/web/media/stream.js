@@ -16,7 +16,7 @@ import { readHead, samples } from "./opus.js";
 /**
  * Why there is no sound: the state that follows, or `foreign` if the stream is not Opus.
  *
- * @typedef {"lost" | "absent" | "full" | "rate-limited" | "password" | "token" | "closed" | "foreign"} Reason
+ * @typedef {"lost" | "absent" | "full" | "rate-limited" | "password" | "token" | "closed" | "removed" | "foreign"} Reason
  */
 
 /**
@@ -97,7 +97,8 @@ async function request(url, options, signal) {
   const wait = Number(response.headers.get("Retry-After")) || 0;
   switch (response.status) {
     case 401: throw new NoSound(/^bearer/i.test(asked) ? "token" : "password");
-    case 403: throw new NoSound("closed");
+    // Only a client that an administrator disconnected may come back later.
+    case 403: throw new NoSound(wait > 0 ? "removed" : "closed");
     case 404: throw new NoSound("absent");
     case 429: throw new NoSound("rate-limited", wait || LOCKOUT);
     case 503: throw new NoSound("full", wait);

@@ -182,7 +182,8 @@ export class Listening extends EventTarget {
       if (performance.now() - begun > LONGEST_WAIT) wait = FIRST_WAIT;
       switch (end.reason) {
         case "closed":
-          this.#end("closed");
+        case "removed":
+          this.#end(end.reason);
           return;
         case "foreign":
           this.plain = true;

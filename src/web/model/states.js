@@ -49,6 +49,10 @@ const TABLE = /** @satisfies {Record<string, StateInfo>} */ ({
     ...QUIET, tone: "error", action: "listen",
     message: (name) => `${name} is closed to listeners.`,
   },
+  removed: {
+    ...QUIET, tone: "error", action: "listen",
+    message: (name) => `An administrator has disconnected you from ${name}. You may listen again in a minute.`,
+  },
   // By the browser, until there is a click.
   blocked: {
     ...QUIET, tone: "neutral", action: "listen",

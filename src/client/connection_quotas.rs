@@ -1,9 +1,8 @@
 //! Limits the number of connections of each client.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::client_addr::network;
 use crate::quota::{Permit, Quota};
@@ -13,14 +12,14 @@ const PRUNE_AT: usize = 1024;
 
 /// One quota for each client. All addresses of an IPv6 /64 are one client.
 #[derive(Debug, Default)]
-pub(super) struct ClientQuotas {
-    quotas: RefCell<HashMap<IpAddr, Weak<Quota>>>,
+pub(crate) struct ConnectionQuotas {
+    quotas: Mutex<HashMap<IpAddr, Weak<Quota>>>,
 }
 
-impl ClientQuotas {
+impl ConnectionQuotas {
     /// Takes a permit from the client's quota. `None` if the client holds `limit` permits.
-    pub(super) fn take(&self, client: IpAddr, limit: usize) -> Option<Permit> {
-        let mut quotas = self.quotas.borrow_mut();
+    pub(crate) fn take(&self, client: IpAddr, limit: usize) -> Option<Permit> {
+        let mut quotas = self.lock();
         if quotas.len() >= PRUNE_AT {
             quotas.retain(|_, quota| quota.strong_count() > 0);
         }
@@ -31,6 +30,17 @@ impl ClientQuotas {
             new
         });
         quota.take(limit)
+    }
+
+    /// The largest number of permits that one client holds.
+    pub(crate) fn most(&self) -> usize {
+        let quotas = self.lock();
+        quotas.values().filter_map(Weak::upgrade).map(|quota| quota.taken()).max().unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Weak<Quota>>> {
+        // Nothing panics while it holds this lock, so it cannot be poisoned.
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,11 +53,13 @@ mod tests {
 
     #[test]
     fn permits_are_limited_per_client_and_returned() {
-        let quotas = ClientQuotas::default();
+        let quotas = ConnectionQuotas::default();
         let permit = quotas.take(ONE, 1);
         assert!(permit.is_some() && quotas.take(ONE, 1).is_none());
         assert!(quotas.take(TWO, 1).is_some());
+        assert_eq!(quotas.most(), 1);
         drop(permit);
+        assert_eq!(quotas.most(), 0);
         assert!(quotas.take(ONE, 1).is_some());
     }
 }
