@@ -98,12 +98,19 @@ impl HomeMount {
         let Some(stream) = entry.stream() else { return };
         let mut pages = self.shared.pages_mut();
         if let Some(join) = &pages.stream
-            && let Some(headers) = join.headers.retitled(&tags)
+            && let Some(headers) = join.headers.retitled(&self.tags_in_stream(&tags))
         {
             pages.stream = Some(Arc::new(JoinPoint { headers, start: join.start }));
         }
         drop(pages);
         entry.set_stream(Some(StreamInfo { tags, ..StreamInfo::clone(&stream) }));
+    }
+
+    /// The tags that listeners get in the headers: without a title, the mount's own from the
+    /// configuration. A source's title is the title of what is heard, so it comes first.
+    fn tags_in_stream(&self, tags: &Tags) -> Tags {
+        let own = || self.shared.entry().settings().title.clone();
+        Tags { title: tags.title.clone().or_else(own), artist: tags.artist.clone() }
     }
 
     /// Forgets a title that was set for a source that has not begun its stream.
@@ -183,7 +190,11 @@ impl HomeMount {
             pages.ring.begin_stream(headers.codec.granules_per_second());
             pages.ring.head()
         };
-        pages.stream = Some(Arc::new(JoinPoint { headers: headers.clone(), start }));
+        let in_stream = self.tags_in_stream(&headers.tags);
+        let is_changed = in_stream != headers.tags;
+        let joined = if is_changed { headers.retitled(&in_stream) } else { None };
+        let joined = joined.unwrap_or_else(|| headers.clone());
+        pages.stream = Some(Arc::new(JoinPoint { headers: joined, start }));
         drop(pages);
         entry.set_stream(Some(StreamInfo {
             codec: headers.codec.clone(),

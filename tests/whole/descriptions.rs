@@ -8,13 +8,13 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::{
-    Answer, Server, Source, admin, connect, get, get_with, login, read_head, request,
+    Answer, Listener, Server, Source, admin, connect, get, get_with, login, read_head, request,
 };
 use crate::daemon::{Daemon, PASSWORD};
 use crate::icecast_server::Icecast;
 use crate::needs::{Need, needs};
 use crate::ogg;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, until, when};
 
 /// The mount's description as everything shows it: name, description, genre and URL.
 type Shown = [&'static str; 4];
@@ -229,4 +229,29 @@ fn a_description_that_does_not_fit_a_header_field_is_an_error() {
         server.wait_for_line(&["reload-failed", "`title` in [mount-defaults]", reason]);
     }
     assert_eq!(request(&server, "GET /healthz HTTP/1.0\r\n\r\n").status, 200);
+}
+
+#[test]
+fn a_stream_without_a_title_has_the_mount_s_title_in_its_tags() {
+    let server = Daemon::with("", "[[mount]]\nname = \"/nest\"\ntitle = \"Owl's nest\"");
+    let untitled = b"OpusTags\x04\0\0\0test\x01\0\0\0\x0b\0\0\0ENCODER=abc";
+    let mut source = connect(&server);
+    write!(source, "PUT /nest HTTP/1.1\r\n{}\r\n", login(PASSWORD)).unwrap();
+    source.write_all(&ogg::headers_with(1, ogg::HEAD, untitled)).unwrap();
+    server.wait_for_line(&["stream-began"]);
+    let headers = || {
+        let headers = Listener::join(&server, "/nest").headers();
+        String::from_utf8_lossy(&headers).into_owned()
+    };
+    let seen = headers();
+    assert!(seen.contains("TITLE=Owl's nest") && seen.contains("ENCODER=abc"), "{seen:?}");
+    let status = get(&server, "/api/v1/mounts/nest").text();
+    assert!(status.contains("\"title\":null"), "{status}");
+    // A title of what is heard comes first.
+    let target = "/admin/metadata?mount=/nest&mode=updinfo&song=Tawny+owl";
+    assert_eq!(get_with(&server, target, &login(PASSWORD)).status, 200);
+    until("the new title", PATIENCE, || {
+        let seen = headers();
+        when(seen.contains("TITLE=Tawny owl") && !seen.contains("nest"), seen)
+    });
 }
