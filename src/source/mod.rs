@@ -5,6 +5,7 @@
 //! delay it. So the socket is always drained, and the recording at the other end is never blocked.
 
 mod body;
+mod end;
 mod sniff;
 
 use std::io;
@@ -18,15 +19,18 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
 pub use body::{BodyFraming, BrokenChunks, ChunkState};
+pub use end::empty_body_reply;
+
+use end::{SourceEnd, send_final_response};
 
 use crate::clock::Clock;
-use crate::http::{CONTINUE, Reply, SERVER, Version, date};
+use crate::http::{CONTINUE, SERVER, date};
 use crate::log::journal;
-use crate::mount::{Claim, Description, Operator, Revocation, RevokeReason};
+use crate::mount::{Claim, Description, Revocation, RevokeReason};
 use crate::platform::Heartbeat;
 use crate::quota::{Permit, Quota};
 use crate::tcp;
-use ogg_splice::{CAPTURE_PATTERN, PageRole, Scanner, StreamError, StreamReader};
+use ogg_splice::{CAPTURE_PATTERN, PageRole, Scanner, StreamReader};
 
 /// A source that sends this many bytes without a usable page is disconnected.
 const MAX_BYTES_WITHOUT_PAGE: u64 = 256 * 1024;
@@ -45,16 +49,6 @@ const FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(500);
 /// listener that reads without delay.
 const PACE_DIVISOR: usize = 4;
 const PACE_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Why an upload may be empty although its encoder sends audio, and what to do.
-const PROXY_ADVICE: &str = "a proxy on the way takes an upload without a length for empty; push in \
-                            chunks, with FFmpeg's -method PUT -chunked_post 1 to an http:// URL, \
-                            or to this server directly";
-
-/// The reply to a source whose framing says that its body is empty.
-pub fn empty_body_reply() -> Reply {
-    Reply::new(400, format!("Refused: {}.", SourceEnd::Empty)).as_warning()
-}
 
 /// A source that the door has admitted.
 #[derive(Debug)]
@@ -86,35 +80,6 @@ pub enum ResponseTiming {
     /// After the first bytes, or after a moment: some encoders wait for the response, others do
     /// not.
     Either,
-}
-
-/// Why a source ended.
-#[derive(Debug, thiserror::Error)]
-enum SourceEnd {
-    #[error("the source disconnected")]
-    Disconnected,
-    #[error("the source ended its upload")]
-    Complete,
-    #[error("another source took the mount over")]
-    TakenOver,
-    #[error("an administrator disconnected the source")]
-    Evicted(Arc<Operator>),
-    #[error("the source sent an empty body: {PROXY_ADVICE}")]
-    Empty,
-    #[error("the source sent nothing for {} s: {PROXY_ADVICE}", .0.as_secs_f32())]
-    Silent(Duration),
-    #[error("the source sent nothing for {} s", .0.as_secs_f32())]
-    TimedOut(Duration),
-    #[error("the source sent {0}; send Ogg with Opus, FLAC or Vorbis")]
-    NotOgg(String),
-    #[error("the source sent {0}; send one Ogg stream with Opus, FLAC or Vorbis")]
-    Refused(#[from] StreamError),
-    #[error("the source sent {0}")]
-    BrokenBody(#[from] BrokenChunks),
-    #[error("the source sent too much data without a usable Ogg page")]
-    NoUsablePage,
-    #[error("the connection failed: {0}")]
-    Failed(#[from] io::Error),
 }
 
 /// Serves a source until its connection ends or its claim is revoked; bytes that arrive after that
@@ -403,29 +368,4 @@ impl SourceReader {
         }
         Ok(())
     }
-}
-
-/// Old Icecast encoders require HTTP/1.0 in the response; FFmpeg and HTTP clients accept both.
-fn response_version(body: BodyFraming) -> Version {
-    if body.is_framed() { Version::Http11 } else { Version::Http10 }
-}
-
-/// Sends the final response to an encoder that has not received one, and closes the connection
-/// gracefully.
-async fn send_final_response(socket: TcpStream, body: BodyFraming, end: &SourceEnd, clock: &Clock) {
-    let status = match end {
-        SourceEnd::Disconnected
-        | SourceEnd::Failed(_)
-        | SourceEnd::TakenOver
-        | SourceEnd::Evicted(_) => {
-            return;
-        }
-        SourceEnd::Complete => 200,
-        SourceEnd::TimedOut(_) | SourceEnd::Silent(_) => 408,
-        SourceEnd::Empty | SourceEnd::BrokenBody(_) => 400,
-        SourceEnd::NotOgg(_) | SourceEnd::Refused(_) | SourceEnd::NoUsablePage => 415,
-    };
-    let sentence = if status == 200 { String::new() } else { format!("Refused: {end}.") };
-    let reply = Reply::new(status, sentence).render(response_version(body), false, true);
-    tcp::answer_and_finish(socket, &reply, clock).await;
 }
