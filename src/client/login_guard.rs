@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::auth::{Lockout, Login, basic};
 use crate::client_addr::{ClientAddr, network};
-use crate::http::Reply;
+use crate::http::{Reply, redacted_path};
 use crate::log::journal;
 use crate::text::sanitize;
 
@@ -48,7 +48,7 @@ pub(crate) struct LoginAttempt<'a> {
     pub(crate) client: ClientAddr,
     /// The name of the mount; empty if the credential is not for one.
     pub(crate) mount: &'a str,
-    /// The `Authorization` field.
+    /// The `Authorization` field, if that is what is compared.
     pub(crate) authorization: Option<&'a str>,
 }
 
@@ -141,22 +141,22 @@ impl LoginGuard {
     /// Records that a credential was wrong, unless it is right for something else: one of `others`,
     /// or what was right lately from the same client.
     pub(crate) fn was_wrong(&self, attempt: LoginAttempt<'_>, others: &[&Login]) {
-        let (address, authorization) =
-            (attempt.client.address, attempt.authorization.unwrap_or_default());
-        if attempt.client.is_proxy
-            || is_any_of(others, authorization)
-            || self.known.contains(address, authorization)
-        {
+        let address = attempt.client.address;
+        let is_right_elsewhere = |authorization: &str| {
+            is_any_of(others, authorization) || self.known.contains(address, authorization)
+        };
+        if attempt.client.is_proxy || attempt.authorization.is_some_and(is_right_elsewhere) {
             return;
         }
         if self.lockout().record(address, self.scope(attempt), Instant::now()) {
-            let user = basic(authorization).map(|(user, _)| sanitize(&user));
+            let user = attempt.authorization.and_then(basic).map(|(user, _)| sanitize(&user));
+            let mount = sanitize(redacted_path(attempt.mount));
             journal!(
                 warn,
                 LOCKOUT,
                 peer = %address,
                 kind = self.kind.name(),
-                mount = attempt.mount,
+                mount,
                 user,
                 "too many wrong passwords within a minute; locked out for a minute"
             );

@@ -73,6 +73,7 @@ impl Budget {
             + THREAD_FILES * (config.workers + 3)
             + FILES;
         let request = request_memory(limits.request_head);
+        let known_mounts = MAX_KNOWN_MOUNTS + config.door.rules.rules.len();
         let workers = PROGRAM + (config.workers - 1) * THREAD;
         let items = vec![
             process("the program and its threads", 1, workers),
@@ -93,7 +94,7 @@ impl Budget {
             // During a reload there are the old and the new configuration.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
-            process("a mount that is off", MAX_KNOWN_MOUNTS, KNOWN_MOUNT_MEMORY),
+            process("a mount that is off", known_mounts, KNOWN_MOUNT_MEMORY),
             process(
                 "a request that is answered",
                 MAX_REQUESTS,

@@ -208,6 +208,7 @@ impl Config {
                 admin: reader.get(server, &server::ADMIN),
                 limits,
                 credentials: credentials.clone(),
+                rules: rules.clone(),
             },
             door: DoorSettings {
                 prefix,

@@ -133,9 +133,10 @@ impl Administration {
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (title, artist) = (filled(title), filled(artist));
         // `song` is artist and title in one; encoders that send all three mean the same.
-        let title = title.or_else(|| filled(song).filter(|_| artist.is_none()));
-        // Players send a blank title between two songs. It says nothing about what is heard.
-        if title.is_some() || artist.is_some() {
+        let title = title.or_else(|| filled(song));
+        // Encoders send a blank title between two songs. It says nothing about what is heard, and
+        // an artist alone changes nothing in Icecast either.
+        if title.is_some() {
             let tags = Tags { title, artist };
             self.workers.command(&Command::SetTitle(entry.name.clone(), tags));
         }

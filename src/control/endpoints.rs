@@ -136,24 +136,26 @@ impl Control {
     /// # Errors
     /// The reply to send if the login is missing or wrong, or if the client is locked out.
     fn check_caller(&self, caller: Caller, request: &RequestContext<'_>) -> Result<(), Reply> {
-        let Credentials { source: shared, admin } = &self.settings.load().credentials;
+        let settings = self.settings.load();
+        let (Credentials { source: shared, admin }, rules) =
+            (&settings.credentials, &settings.rules);
         let name = match caller {
             Caller::Anyone => return Ok(()),
             Caller::Administrator => None,
             Caller::AdministratorOrSource => request.target.decoded_parameter("mount"),
         };
         let mount = name.as_ref().and_then(|name| Name::new(name).ok());
-        let entry = mount.and_then(|name| self.table.find_in_use(&name));
-        let of_mount = entry.and_then(|entry| entry.settings().source.clone());
+        let of_mount = mount.and_then(|name| rules.of(&name).source.clone());
         let source = of_mount.as_ref().unwrap_or(shared);
         // Without the parameter, a command is for the whole server.
         let logins = if name.is_some() { &[admin, source][..] } else { &[admin] };
+        let others: Vec<_> = rules.source_logins().chain([shared]).collect();
         let attempt = LoginAttempt {
             client: request.client,
             mount: name.as_deref().unwrap_or_default(),
             authorization: request.authorization(),
         };
-        self.guard.admit(logins, &[shared], attempt)
+        self.guard.admit(logins, &others, attempt)
     }
 
     /// The listening page, the embedded player, or a file of these pages.

@@ -156,30 +156,13 @@ fn is_prefix(prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::auth::{Credentials, Login, Secret};
-    use crate::quota::Limits;
+    use crate::config::{Config, Environment};
 
     fn settings() -> ControlSettings {
-        let login = || Login { user: "u".into(), password: Secret::new("p") };
-        ControlSettings {
-            name: None,
-            allow_origin: "*".into(),
-            hostname: "station.example".into(),
-            location: "Wood".into(),
-            admin: "me".into(),
-            limits: Limits {
-                sources: 1,
-                listeners: 1,
-                connections_per_ip: 1,
-                request_head: 8192,
-                head_timeout: Duration::from_secs(1),
-                listener_send_buffer: 65_536,
-            },
-            credentials: Credentials { source: login(), admin: login() },
-        }
+        let text = "[server]\nhostname = \"station.example\"\n\
+                    [auth]\nsource_password = \"p\"\nadmin_password = \"p\"";
+        Config::parse(text, &Environment::default()).unwrap().control
     }
 
     /// Calls `inspect` with a request for `target` that has these header fields, and came through

@@ -1,6 +1,7 @@
 //! Settings of the control plane.
 
 use crate::auth::Credentials;
+use crate::mount::MountRules;
 use crate::quota::Limits;
 
 /// The default of `hostname`, with which URLs have the host that the client asked for.
@@ -23,4 +24,6 @@ pub struct ControlSettings {
     pub limits: Limits,
     /// Logins of the administrator and of sources. Sources may set the title of their stream.
     pub credentials: Credentials,
+    /// Settings of mounts, by name pattern.
+    pub rules: MountRules,
 }

@@ -1,4 +1,4 @@
-//! Server-sent events about mounts: up, live, gap, down, listeners, title, clock; and the time.
+//! Server-sent events about mounts: up, live, gap, down, gone, listeners, title, clock; and the time.
 //!
 //! [`EventLog`] compares the state of all mounts with the previous state, publishes the differences
 //! as events and keeps the latest ones. A subscriber has a position in the log and no queue. A
@@ -67,6 +67,12 @@ struct MountSnapshot {
     listeners: usize,
 }
 
+/// Data of `gone`: the mount is not listed any more.
+#[derive(Serialize)]
+struct GoneEvent<'a> {
+    name: &'a str,
+}
+
 /// Data of `live` and `gap`.
 #[derive(Serialize)]
 struct StateEvent<'a> {
@@ -121,7 +127,7 @@ impl EventLog {
     pub(super) async fn watch(&self, table: &MountTable) {
         let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
         // The mounts without a stream, of which subscribers have been told.
-        let mut told_off = BTreeSet::new();
+        let mut told_off: BTreeMap<String, OffStatus> = BTreeMap::new();
         loop {
             let bytes_before = self.published_bytes.get();
             let mounts = table.public_streams();
@@ -140,14 +146,21 @@ impl EventLog {
                 snapshots.insert(name.to_owned(), now);
             }
             let is_streaming = |name: &str| mounts.iter().any(|(it, _)| it.name.as_str() == name);
-            snapshots.retain(|name, _| is_streaming(name));
-            let off = table.public_off();
-            told_off.retain(|name| off.iter().any(|mount| mount.name == *name));
-            for mount in &off {
-                if told_off.insert(mount.name.clone()) {
-                    self.publish("down", &OffStatus::of(mount));
+            let off: BTreeMap<String, OffStatus> = (table.public_off().iter())
+                .map(|mount| (mount.name.to_string(), OffStatus::of(mount)))
+                .collect();
+            for (name, status) in &off {
+                if told_off.get(name) != Some(status) {
+                    self.publish("down", status);
                 }
             }
+            let is_gone = |name: &&String| !is_streaming(name) && !off.contains_key(*name);
+            let told: BTreeSet<&String> = snapshots.keys().chain(told_off.keys()).collect();
+            for name in told.into_iter().filter(is_gone) {
+                self.publish("gone", &GoneEvent { name });
+            }
+            snapshots.retain(|name, _| is_streaming(name));
+            told_off = off;
             // Not held while waiting: the entries would count against `limits.sources`.
             drop(mounts);
             let bytes = self.published_bytes.get().saturating_sub(bytes_before);

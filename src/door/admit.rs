@@ -126,7 +126,8 @@ impl Admittance {
             mount: source.name.as_str(),
             authorization: request.head.field("authorization"),
         };
-        self.guards.sources.admit(&[login], &[shared, admin], attempt)?;
+        let others: Vec<_> = settings.rules.source_logins().chain([shared, admin]).collect();
+        self.guards.sources.admit(&[login], &others, attempt)?;
         if source.framing.is_done() {
             return Err(empty_body_reply());
         }
@@ -209,7 +210,10 @@ impl Admittance {
         };
         let (client, guard) = (request.client, &self.guards.listeners);
         let (name, now) = (entry.name.as_str(), SystemTime::now());
-        let attempt = LoginAttempt { client, mount: name, authorization };
+        // With a token or a link, nothing has compared the `Authorization` field.
+        let is_login = access.mode == AccessMode::Password && presented.link.is_none();
+        let compared = authorization.filter(|_| is_login && presented.login.is_some());
+        let attempt = LoginAttempt { client, mount: name, authorization: compared };
         let credential = access.credential(name, &presented);
         if let Some(credential) = &credential {
             guard.check_lockout(attempt, credential)?;
@@ -234,7 +238,7 @@ impl Admittance {
             (Verdict::Admit, Some(credential)) => {
                 guard.was_right(client, credential);
                 // As the administration and the door to sources would see it.
-                if let Some(authorization) = authorization {
+                if let Some(authorization) = attempt.authorization {
                     guard.was_right(client, authorization);
                 }
             }
@@ -242,9 +246,10 @@ impl Admittance {
                 Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
                 _,
             ) => {
-                let Credentials { source, admin } = &request.settings.credentials;
-                let of_mount = entry.settings_arc().source.clone();
-                guard.was_wrong(attempt, &[source, admin, of_mount.as_ref().unwrap_or(source)]);
+                let DoorSettings { credentials, rules, .. } = &*request.settings;
+                let own = rules.source_logins();
+                let others: Vec<_> = own.chain([&credentials.source, &credentials.admin]).collect();
+                guard.was_wrong(attempt, &others);
             }
             _ => {}
         }
@@ -280,6 +285,7 @@ impl Admittance {
             fetch_dest: request.head.field("sec-fetch-dest"),
             agent: request.head.field("user-agent"),
             range: request.head.field("range").is_some(),
+            is_page: request.head.field("upgrade-insecure-requests").is_some(),
         };
         let delivery = player.delivery(listener.burst, entry.settings().burst);
         let info = ListenerInfo::new(request.client, &agent_of(request));

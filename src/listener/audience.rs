@@ -405,7 +405,7 @@ enum LeaveReason {
     Evicted(Arc<Operator>),
     #[error("the listener's link has expired")]
     Expired,
-    #[error("the source restarted before the listener had received the stream's headers")]
+    #[error("the stream's headers were replaced before the listener had received them")]
     HeadersReplaced,
     #[error("the stream had ended, and the mount was removed to make room for another one")]
     Retired,

@@ -78,6 +78,8 @@ impl Filler {
         let elapsed = now.saturating_duration_since(self.since);
         let due = elapsed.as_millis() as u64 * MEDIA_ELEMENT_RATE / 1000;
         // A listener that was blocked, or whose source was away, is not to get all of it later.
+        // Loud audio counts for what follows, but only for a block.
+        self.sent = self.sent.min(due + MEDIA_ELEMENT_BYTES);
         if due > self.sent + MEDIA_ELEMENT_BYTES || elapsed > Duration::from_mins(1) {
             (self.since, self.sent) = (now, 0);
         } else {
@@ -146,10 +148,17 @@ mod tests {
             sent += 1500 + filler.unsent().len() as u64;
             filler.advance(filler.unsent().len());
             assert!((0..PAGE as u64).contains(&(second * MEDIA_ELEMENT_RATE - sent)), "{sent}");
-            loud.count(MEDIA_ELEMENT_RATE + 1);
+            loud.count(2 * MEDIA_ELEMENT_RATE);
             loud.top_up(at(second));
             assert!(loud.unsent().is_empty());
         }
+        // Once the audio is quiet, the filler begins when a block is over.
+        let quiet = (51..60).find(|&second| {
+            loud.count(1500);
+            loud.top_up(at(second));
+            !loud.unsent().is_empty()
+        });
+        assert_eq!(quiet, Some(54));
         // After a pause of its own, nothing is made up for.
         filler.top_up(at(60));
         assert!(filler.unsent().is_empty());

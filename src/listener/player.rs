@@ -32,6 +32,9 @@ pub struct Player<'a> {
     pub agent: Option<&'a str>,
     /// Whether the request has a `Range` field: a media element sends one, `fetch()` does not.
     pub range: bool,
+    /// Whether the user opened the URL by itself, and the browser shows its player
+    /// (`Upgrade-Insecure-Requests`).
+    pub is_page: bool,
 }
 
 /// The size of a burst.
@@ -89,13 +92,12 @@ impl Player<'_> {
 
     fn is_media_element(&self) -> bool {
         let agent = self.agent.unwrap_or_default();
-        match self.fetch_dest {
+        if let Some(dest) = self.fetch_dest {
             // `document`: the user opened the URL of the mount, and the browser shows its player.
-            Some(dest) => matches!(dest, "audio" | "video" | "document"),
-            None => {
-                agent.starts_with("AppleCoreMedia/") || agent.starts_with("Mozilla/") && self.range
-            }
+            return matches!(dest, "audio" | "video" | "document");
         }
+        let is_element = self.range || self.is_page;
+        agent.starts_with("AppleCoreMedia/") || agent.starts_with("Mozilla/") && is_element
     }
 
     /// The demuxer of a browser that is known to skip what is beside the audio.
@@ -114,7 +116,7 @@ mod tests {
     const BLOCK: Amount = Amount::Block(MEDIA_ELEMENT_BYTES, MEDIA_ELEMENT_TIME);
 
     fn auto(fetch_dest: Option<&str>, agent: Option<&str>, range: bool) -> Amount {
-        Player { fetch_dest, agent, range }.delivery(None, Burst::Auto).burst
+        Player { fetch_dest, agent, range, is_page: false }.delivery(None, Burst::Auto).burst
     }
 
     #[test]
@@ -127,12 +129,15 @@ mod tests {
         assert_eq!(auto(None, FIREFOX, false), near_live, "fetch() on plain http");
         assert_eq!(auto(None, Some("Lavf/59.27.100"), true), near_live);
         assert_eq!(auto(None, None, false), near_live);
+        let page = Player { agent: FIREFOX, is_page: true, ..Player::default() };
+        assert_eq!(page.delivery(None, Burst::Auto).burst, BLOCK, "the URL itself, on plain http");
     }
 
     #[test]
     fn a_requested_burst_overrides_the_setting() {
         let second = Duration::from_secs(1);
-        let audio = Player { fetch_dest: Some("audio"), agent: FIREFOX, range: true };
+        let audio =
+            Player { fetch_dest: Some("audio"), agent: FIREFOX, range: true, is_page: false };
         for (requested, setting, time) in [
             (Some(Duration::ZERO), Burst::Auto, Duration::ZERO),
             (None, Burst::Time(second), second),
@@ -146,7 +151,8 @@ mod tests {
     #[test]
     fn only_players_that_are_known_to_ignore_other_streams_are_filled() {
         let demuxer = |agent| {
-            let player = Player { fetch_dest: None, agent: Some(agent), range: true };
+            let player =
+                Player { fetch_dest: None, agent: Some(agent), range: true, is_page: false };
             player.delivery(None, Burst::Auto).filled_for
         };
         assert_eq!(demuxer(FIREFOX.unwrap()), Some(Demuxer::Firefox));

@@ -61,6 +61,8 @@ impl Claim {
     /// Makes the source's stream live: it continues the current stream or replaces it. Does nothing
     /// if the claim was revoked.
     pub fn begin(&mut self, headers: Headers, now: Moment) {
+        let is_newcomer = self.mount.slots().is_newcomer(self.number);
+        let headers = if is_newcomer { self.mount.with_early_tags(headers) } else { headers };
         if self.mount.slots().promote(self.number) && self.entry().note_takeover(now.real()) {
             let mount = self.entry().name.as_str();
             journal!(

@@ -113,6 +113,12 @@ impl HomeMount {
         Tags { title: tags.title.clone().or_else(own), artist: tags.artist.clone() }
     }
 
+    /// The headers of the source that was the newcomer, with a title that was set before they came.
+    pub(super) fn with_early_tags(&self, headers: Headers) -> Headers {
+        let early = self.early_tags.take().map(|tags| sanitized(&tags));
+        early.and_then(|tags| headers.retitled(&tags)).unwrap_or(headers)
+    }
+
     /// Forgets a title that was set for a source that has not begun its stream.
     pub(super) fn forget_early_tags(&self) {
         self.early_tags.take();
@@ -125,9 +131,6 @@ impl HomeMount {
     /// Makes a source's stream live: continues the current stream if possible, and replaces it
     /// otherwise.
     pub(super) fn begin(&self, headers: &Headers, source: &SourceInfo, now: Moment) {
-        let early = self.early_tags.take().map(|tags| sanitized(&tags));
-        let retitled = early.and_then(|tags| headers.retitled(&tags));
-        let headers = retitled.as_ref().unwrap_or(headers);
         let mut current = self.stream.borrow_mut();
         let had_stream = current.is_some();
         let continued = current.as_mut().and_then(|stream| stream.join(headers, now));

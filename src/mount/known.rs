@@ -3,14 +3,15 @@
 //! A microphone that is gone for longer than its hold time has no stream and no entry in the table.
 //! It is remembered here, so that status can say since when it is off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::name::Name;
 use super::settings::{MountRules, MountSettings};
 use crate::clock::Timestamp;
 
-/// How many mounts are remembered. The one that has been off for longest is forgotten for a new one.
+/// How many mounts are remembered besides those that the configuration names. The one that has been
+/// off for longest is forgotten for a new one.
 pub const MAX_KNOWN_MOUNTS: usize = 256;
 /// The memory of one, in bytes.
 pub const KNOWN_MOUNT_MEMORY: usize = 1024;
@@ -45,11 +46,12 @@ impl KnownMounts {
     /// Follows the configuration: remembers the mounts that it names, and forgets those that it
     /// named before and that were never live.
     pub(super) fn follow(&mut self, rules: &MountRules) {
-        for known in self.0.values_mut() {
-            known.is_named = false;
+        let names: BTreeSet<_> = rules.names().collect();
+        for name in &names {
+            self.enter(name, rules.of(name));
         }
-        for name in rules.names() {
-            self.enter(&name, rules.of(&name)).is_named = true;
+        for (name, known) in &mut self.0 {
+            known.is_named = names.contains(name);
         }
         self.0.retain(|name, known| {
             known.settings = rules.of(name);
@@ -80,14 +82,13 @@ impl KnownMounts {
     }
 
     fn enter(&mut self, name: &Name, settings: Arc<MountSettings>) -> &mut KnownMount {
-        if self.0.len() >= MAX_KNOWN_MOUNTS && !self.0.contains_key(name) {
-            let off = self.0.iter().filter(|(_, known)| known.off_since.is_some());
-            let longest = off.max_by_key(|(_, known)| {
-                (!known.is_named, known.off_since.as_ref().map(Timestamp::elapsed))
-            });
-            // If none is off, the number of sources exceeds what is remembered: any will do.
-            let forgotten = longest.or(self.0.first_key_value()).map(|(name, _)| name.clone());
-            forgotten.map(|name| self.0.remove(&name));
+        let others = || self.0.iter().filter(|(_, known)| !known.is_named);
+        if others().count() >= MAX_KNOWN_MOUNTS && !self.0.contains_key(name) {
+            // One that has a stream counts as off for no time at all.
+            let longest = others()
+                .max_by_key(|(_, known)| known.off_since.as_ref().map(Timestamp::elapsed))
+                .map(|(name, _)| name.clone());
+            longest.map(|name| self.0.remove(&name));
         }
         self.0.entry(name.clone()).or_insert_with(|| KnownMount {
             settings,
@@ -140,7 +141,7 @@ mod tests {
             known.began(&name, rules(&[]).of(&name));
             known.ended(&name);
         }
-        assert_eq!(known.off().len(), MAX_KNOWN_MOUNTS);
+        assert_eq!(known.off().len(), 1 + MAX_KNOWN_MOUNTS);
         assert!(off(&known).contains(&"/named".to_owned()));
     }
 }

@@ -112,6 +112,12 @@ impl MountRules {
         self.rules.iter().filter_map(|(pattern, _)| pattern.name())
     }
 
+    /// The logins of sources of mounts that have their own.
+    pub fn source_logins(&self) -> impl Iterator<Item = &Login> {
+        let all = self.rules.iter().map(|(_, settings)| settings).chain([&self.defaults]);
+        all.filter_map(|settings| settings.source.as_ref())
+    }
+
     /// Memory of all users and tokens, in bytes.
     pub fn memory(&self) -> usize {
         let rules = self.rules.iter().map(|(_, settings)| settings.access.memory());

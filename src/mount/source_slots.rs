@@ -37,6 +37,11 @@ impl SourceSlots {
         self.newcomer.is_some()
     }
 
+    /// Whether the source with this claim is the newcomer.
+    pub(super) fn is_newcomer(&self, claim: u64) -> bool {
+        self.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == claim)
+    }
+
     /// Revokes the claim of the live source; returns false if no source is live.
     pub(super) fn evict(&mut self, by: Arc<Operator>) -> bool {
         // The send fails if the source has disconnected meanwhile; the slot is free either way.
@@ -54,8 +59,8 @@ impl SourceSlots {
     /// Makes the source with this claim the holder, if it is the newcomer. Returns whether it
     /// replaced another one.
     pub(super) fn promote(&mut self, claim: u64) -> bool {
-        let is_newcomer = self.newcomer.as_ref().is_some_and(|newcomer| newcomer.claim == claim);
-        is_newcomer && std::mem::replace(&mut self.holder, self.newcomer.take()).is_some()
+        self.is_newcomer(claim)
+            && std::mem::replace(&mut self.holder, self.newcomer.take()).is_some()
     }
 
     /// Whether the source with this claim is live.

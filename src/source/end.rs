@@ -14,7 +14,7 @@ use crate::tcp;
 use ogg_splice::StreamError;
 
 /// Why an upload may be empty although its encoder sends audio, and what to do.
-const PROXY_ADVICE: &str = "a proxy on the way takes an upload without a length for empty; push in \
+const PROXY_ADVICE: &str = "perhaps a proxy on the way takes an upload without a length for empty; push in \
                             chunks, with FFmpeg's -method PUT -chunked_post 1 to an http:// URL, \
                             or to this server directly";
 

@@ -199,3 +199,28 @@ fn clients_in_a_denied_network_are_refused() {
     assert_eq!(get_with(&server, "/healthz", &from("198.51.100.1")).status, 200);
     assert_eq!(get(&server, "/healthz").status, 200);
 }
+
+#[test]
+fn a_login_beside_a_token_is_neither_taken_for_right_nor_an_excuse_for_a_guess() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let _source = Source::connect(&server, "/token", 1);
+    // A listener that sends a guess of the administrator's password beside its right token.
+    let guess =
+        |number: u32| format!("{}{}", login_as("admin", &number.to_string()), from("192.0.2.8"));
+    let mut answers = Vec::new();
+    for number in 0..6 {
+        let fields = guess(number);
+        let target = format!("/token?token={TOKEN}");
+        let head = format!("HEAD {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+        assert_eq!(request(&server, &head).status, 200);
+        answers.push(get_with(&server, "/admin/stats", &fields).status);
+    }
+    assert_eq!(answers, [401, 401, 401, 401, 401, 429]);
+    // A source's right login does not make guesses of tokens go uncounted.
+    let fields = format!("{}{}", login(PASSWORD), from("192.0.2.9"));
+    let guesses: Vec<_> = (0..6)
+        .map(|number| get_with(&server, &format!("/token?token=guess-{number}"), &fields).status)
+        .collect();
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 429]);
+}

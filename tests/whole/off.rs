@@ -59,6 +59,14 @@ fn a_microphone_that_is_named_or_was_live_stays_listed_while_it_is_off() {
     server.signal(Signal::SIGHUP);
     server.wait_for_line(&["event=\"reloaded\""]);
     assert_eq!(names(&off(&server)), ["/nest", "/passing"]);
+    // One that becomes hidden is not listed any more, and who follows the events is told.
+    let hidden =
+        "[mount-defaults]\ngap_after = \"100ms\"\n[[mount]]\nname = \"/nest\"\nhidden = true";
+    server.configure(PASSWORD, "", hidden);
+    server.signal(Signal::SIGHUP);
+    let gone = events.find("an event `gone`", |(kind, _)| kind == "gone").1;
+    assert_eq!(gone["name"], "/nest");
+    assert_eq!(names(&off(&server)), ["/passing"]);
 }
 
 #[test]

@@ -157,6 +157,12 @@ export class Mounts extends EventTarget {
       this.off = new Map([...this.off].sort(([a], [b]) => (a < b ? -1 : 1)));
       this.#changed();
     });
+    on("gone", (/** @type {{ name: string }} */ { name }) => {
+      this.all.delete(name);
+      this.off.delete(name);
+      this.#clocks.delete(name);
+      this.#changed();
+    });
     for (const type of ["gap", "live", "listeners", "title"]) {
       on(type, (/** @type {MountChange} */ change) => this.#update(change));
     }
