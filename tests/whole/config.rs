@@ -237,6 +237,7 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[mount-defaults] max_listeners", "1".to_owned()),
         ("[mount-defaults] coalesce", "\"1ms\"".to_owned()),
         ("[mount-defaults] hidden", "true".to_owned()),
+        ("[mount-defaults] expected", "true".to_owned()),
         ("[mount-defaults] title", "\"Nest\"".to_owned()),
         ("[mount-defaults] description", "\"A nest of owls\"".to_owned()),
         ("[mount-defaults] genre", "\"nature\"".to_owned()),

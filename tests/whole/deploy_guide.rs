@@ -2,12 +2,15 @@
 //! Quadlet, where an Icecast container runs that silvacast replaces.
 
 use std::fs;
+use std::process::Command;
 
 use crate::containers::{pen_with_podman, without_limits};
+use crate::daemon::{Daemon, PASSWORD};
 use crate::documents::Document;
 use crate::fetched::debian;
 use crate::needs::{Need, had, needs};
 use crate::pen::Pen;
+use crate::players::finish;
 use crate::podman::static_binary;
 use crate::wait::when;
 
@@ -115,9 +118,34 @@ fn install_a_service(pen: &Pen, document: &mut Document) {
     assert_eq!(health, "ok\n");
     let check = document.take("sh", "CREDENTIALS_DIRECTORY=").text;
     assert!(pen.script("/root", &check).contains(" MiB  in all"));
+    push_through_a_proxy(document);
     let schema = document.take("toml", "#:schema").text;
     let shipped = pen.ok(&["cat", "/etc/silvacast/silvacast.toml"]);
     assert!(shipped.starts_with(&schema), "{schema}");
     pen.put("/etc/silvacast/silvacast.toml", schema.as_bytes(), 0o644);
     pen.script("/root", &check);
+}
+
+/// `proxy.rs` and `proxy_push.rs` run the setups whole; here their lines are those of the page.
+fn push_through_a_proxy(document: &mut Document) {
+    let settings = document.take("toml", "path_prefix").text;
+    let server = Daemon::with(&settings, "");
+    let forwarding = document.take("", "proxy_set_header").text;
+    let push = document.take("", "-chunked_post 1").with(&[
+        ("ffmpeg …", "ffmpeg -nostdin -loglevel error -f lavfi -i sine -t 1 -c:a libopus"),
+        ("PASSWORD@HOST", &format!("{PASSWORD}@127.0.0.1:{}", server.port)),
+    ]);
+    finish(Command::new("bash").args(["-e", "-c", &push]));
+    server.wait_for_line(&["stream-began", "mount=\"/mic-a.opus\""]);
+    let streaming = document.take("", "proxy_request_buffering").text;
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().display();
+    let configuration = format!(
+        "pid {place}/pid; error_log stderr; events {{}} http {{ access_log off; server {{
+        listen unix:{place}/socket; location /stream/ {{ proxy_pass http://127.0.0.1:9;
+        {forwarding} {streaming} }} }} }}"
+    );
+    let file = directory.path().join("nginx.conf");
+    fs::write(&file, configuration).unwrap();
+    finish(Command::new("nginx").args(["-t", "-q", "-c"]).arg(&file));
 }

@@ -346,7 +346,7 @@ fn the_journal_has_fields_identities_priorities_and_explanations() {
         ("PEER", &peer.to_string()),
         ("REASON", "the source disconnected"),
         ("SECONDS", "0"),
-        ("PRIORITY", "6"),
+        ("PRIORITY", "4"),
     ] {
         assert_eq!(ended[field], wanted, "{field} in {ended}");
     }
