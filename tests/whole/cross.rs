@@ -14,8 +14,8 @@ use crate::ogg;
 use crate::players::{OPUS, assert_unbroken_tone, decode, ffmpeg_source};
 use crate::process::Run;
 
-/// The greatest size of a binary, in bytes: updates go over a field station's mobile link. A tenth of it are the tables of
-/// the encodings of icecast.xml.
+/// The greatest size of a binary, in bytes: updates go over a field station's mobile link. The encodings of icecast.xml are
+/// 0.2 MB of it.
 const HEAVIEST: u64 = 4_200_000;
 
 fn binary(variable: &str) -> PathBuf {
