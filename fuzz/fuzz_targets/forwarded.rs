@@ -24,7 +24,7 @@ fuzz_target!(|input: (&[u8], &[u8], &str)| {
     let trusted: [IpNet; 1] = ["10.89.0.0/16".parse().unwrap()];
     let (proxy, stranger) = (IpAddr::from([10, 89, 0, 2]), IpAddr::from([192, 0, 2, 9]));
     let direct = client_of(stranger, &head, &trusted);
-    assert!(direct.address == stranger && !direct.is_proxy && !direct.behind_proxy);
+    assert!(direct.address == stranger && !direct.is_proxy && !direct.behind_proxy());
     let behind = client_of(proxy, &head, &trusted);
     assert_eq!(behind.is_proxy, trusted[0].contains(&behind.address));
 });
