@@ -32,8 +32,7 @@ pub(crate) fn is_control(character: char) -> bool {
 pub(crate) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        // Each byte is the code point of its character.
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into(),
+        Err(_) => encoding_rs::mem::decode_latin1(bytes),
     }
 }
 

@@ -31,8 +31,9 @@ pub(crate) fn url_path(mount: &str) -> impl std::fmt::Display {
     utf8_percent_encode(mount, ENCODED)
 }
 
-/// A request's query for another URL, with its question mark; empty if there is none. What a client
-/// sent is kept, except characters that end a URL in a text or a query in a URL (RFC 3986).
+/// Formats a request's query for use in another URL, with a leading question mark. Returns an empty
+/// string for an empty query. Percent-encodes characters that would end the query or the URL
+/// (RFC 3986).
 pub(super) fn url_query(query: &str) -> String {
     const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
     let mark = if query.is_empty() { "" } else { "?" };

@@ -78,8 +78,7 @@ impl<'r> RequestContext<'r> {
         format!("{scheme}://{host}{}{}", self.outer_prefix(), self.target.prefix)
     }
 
-    /// The prefix that a trusted proxy has removed from the path. Empty if there is none, or if the
-    /// proxy names a prefix that the path still has.
+    /// The prefix that a trusted proxy has removed from the path. Empty if it removed none.
     pub(super) fn outer_prefix(&self) -> &str {
         let prefix =
             self.of_client_hop("x-forwarded-prefix").map(|text| text.trim_end_matches('/'));

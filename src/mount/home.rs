@@ -115,8 +115,7 @@ impl HomeMount {
 
     /// The headers of the source that was the newcomer, with a title that was set before they came.
     pub(super) fn with_early_tags(&self, headers: Headers) -> Headers {
-        let early = self.early_tags.take().map(|tags| sanitized(&tags));
-        early.and_then(|tags| headers.retitled(&tags)).unwrap_or(headers)
+        self.early_tags.take().and_then(|tags| headers.retitled(&tags)).unwrap_or(headers)
     }
 
     /// Forgets a title that was set for a source that has not begun its stream.
