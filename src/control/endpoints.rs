@@ -149,7 +149,7 @@ impl Control {
         let source = of_mount.as_ref().unwrap_or(shared);
         // Without the parameter, a command is for the whole server.
         let logins = if name.is_some() { &[admin, source][..] } else { &[admin] };
-        let others: Vec<_> = rules.source_logins().chain([shared]).collect();
+        let others = rules.logins(&settings.credentials);
         let attempt = LoginAttempt {
             client: request.client,
             mount: name.as_deref().unwrap_or_default(),

@@ -13,7 +13,7 @@ use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
 use super::settings::DoorSettings;
 use crate::auth::{
-    AccessMode, Credentials, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
+    AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
 };
 use crate::client::{
     CheckerOverloaded, ConnectionQuotas, LoginAttempt, LoginGuard, PasswordChecker,
@@ -119,14 +119,13 @@ impl Admittance {
     ) -> Result<Reservation, Reply> {
         let settings = &request.settings;
         let rules = settings.rules.of(&source.name);
-        let Credentials { source: shared, admin } = &settings.credentials;
-        let login = rules.source.as_ref().unwrap_or(shared);
+        let login = rules.source.as_ref().unwrap_or(&settings.credentials.source);
         let attempt = LoginAttempt {
             client: request.client,
             mount: source.name.as_str(),
             authorization: request.head.field("authorization"),
         };
-        let others: Vec<_> = settings.rules.source_logins().chain([shared, admin]).collect();
+        let others = settings.rules.logins(&settings.credentials);
         self.guards.sources.admit(&[login], &others, attempt)?;
         if source.framing.is_done() {
             return Err(empty_body_reply());
@@ -247,8 +246,7 @@ impl Admittance {
                 _,
             ) => {
                 let DoorSettings { credentials, rules, .. } = &*request.settings;
-                let own = rules.source_logins();
-                let others: Vec<_> = own.chain([&credentials.source, &credentials.admin]).collect();
+                let others = rules.logins(credentials);
                 guard.was_wrong(attempt, &others);
             }
             _ => {}

@@ -77,9 +77,9 @@ impl Filler {
     pub fn top_up(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.since);
         let due = elapsed.as_millis() as u64 * MEDIA_ELEMENT_RATE / 1000;
-        // A listener that was blocked, or whose source was away, is not to get all of it later.
         // Loud audio counts for what follows, but only for a block.
         self.sent = self.sent.min(due + MEDIA_ELEMENT_BYTES);
+        // A listener that was blocked, or whose source was away, is not to get all of it later.
         if due > self.sent + MEDIA_ELEMENT_BYTES || elapsed > Duration::from_mins(1) {
             (self.since, self.sent) = (now, 0);
         } else {

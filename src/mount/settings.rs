@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::name::Name;
 use super::pattern::Pattern;
 use super::stream_info::Description;
-use crate::auth::{Access, Login};
+use crate::auth::{Access, Credentials, Login};
 
 /// How much past audio a listener gets on joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +112,12 @@ impl MountRules {
         self.rules.iter().filter_map(|(pattern, _)| pattern.name())
     }
 
-    /// The logins of sources of mounts that have their own.
-    pub fn source_logins(&self) -> impl Iterator<Item = &Login> {
+    /// All logins of sources and of the administrator: those that mounts share, and those of single
+    /// mounts.
+    pub fn logins<'a>(&'a self, shared: &'a Credentials) -> Vec<&'a Login> {
         let all = self.rules.iter().map(|(_, settings)| settings).chain([&self.defaults]);
-        all.filter_map(|settings| settings.source.as_ref())
+        let own = all.filter_map(|settings| settings.source.as_ref());
+        own.chain([&shared.source, &shared.admin]).collect()
     }
 
     /// Memory of all users and tokens, in bytes.
