@@ -5,8 +5,9 @@
 //! running time, which does not advance during a stall. Deadlines that protect against an attacker
 //! (lockouts, the expiry of a link) are kept in real time.
 //!
-//! Each thread has a [`Clock`]. While the thread runs, it reads its clock at least five times a
-//! second. A much longer pause between two readings is a stall.
+//! Each thread has a [`Clock`]. As long as a peer has a deadline ([`StallWatch`]), the thread reads its
+//! clock at least five times a second. A much longer pause between two readings is a stall. Without
+//! a deadline, the clock wakes nobody: a station may run on a battery.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -15,12 +16,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
 use crate::log::journal;
 
-/// How often an idle thread reads its clock.
+/// How often a thread reads its clock that has nothing else to do.
 const READ_INTERVAL: Duration = Duration::from_millis(200);
 /// A longer pause between two readings is a stall. This allows for a timer that is late on a busy
 /// machine.
@@ -43,7 +45,16 @@ struct ClockState {
     stood_still: Cell<Duration>,
     /// Until when, in running time, peers may be silent because of the last stall.
     grace: Cell<Option<Instant>>,
+    /// Number of [`StallWatch`]es.
+    watches: Cell<usize>,
+    /// Notified when there is a first one.
+    watched: Notify,
 }
+
+/// Stalls of the thread are noticed while this is held. Everything that compares times of a peer
+/// holds one for as long as it does.
+#[derive(Debug)]
+pub struct StallWatch(Clock);
 
 /// A moment in running time, and the sum of all stalls before it.
 #[derive(Clone, Copy, Debug)]
@@ -76,15 +87,32 @@ impl Clock {
             read: Cell::new(real_now()),
             stood_still: Cell::new(Duration::ZERO),
             grace: Cell::new(None),
+            watches: Cell::new(0),
+            watched: Notify::new(),
         }))
     }
 
     /// Reads the clock at regular intervals, so that stalls are noticed. Never resolves.
     pub async fn beat(&self) {
         loop {
+            if self.0.watches.get() == 0 {
+                self.0.watched.notified().await;
+            }
             sleep(READ_INTERVAL).await;
             self.now();
         }
+    }
+
+    /// Begins to notice stalls, until the value is dropped.
+    pub fn watch_for_stalls(&self) -> StallWatch {
+        let watches = self.0.watches.get();
+        if watches == 0 {
+            // Nobody has read the clock for a while, and this is no stall.
+            self.0.read.set(real_now());
+            self.0.watched.notify_one();
+        }
+        self.0.watches.set(watches.saturating_add(1));
+        StallWatch(self.clone())
     }
 
     /// The current running time.
@@ -96,7 +124,7 @@ impl Clock {
     pub fn moment(&self) -> Moment {
         let real = real_now();
         let pause = real.saturating_duration_since(self.0.read.replace(real));
-        if pause > STALL_THRESHOLD {
+        if pause > STALL_THRESHOLD && self.0.watches.get() > 0 {
             self.0.stood_still.set(self.0.stood_still.get() + pause);
             let at = real.checked_sub(self.0.stood_still.get());
             self.0.grace.set(at.and_then(|at| at.checked_add(pause)));
@@ -117,6 +145,7 @@ impl Clock {
 
     /// Waits until running time has reached `at`.
     pub async fn sleep_until(&self, at: Instant) {
+        let _watch = self.watch_for_stalls();
         loop {
             let now = self.moment();
             if now.at >= at {
@@ -139,6 +168,7 @@ impl Clock {
         limit: Duration,
         future: impl Future<Output = T>,
     ) -> Result<T, Elapsed> {
+        let _watch = self.watch_for_stalls();
         let mut future = pin!(future);
         let Some(end) = self.now().checked_add(limit) else { return Ok(future.await) };
         loop {
@@ -157,6 +187,13 @@ impl Clock {
                 return Err(Elapsed);
             }
         }
+    }
+}
+
+impl Drop for StallWatch {
+    fn drop(&mut self) {
+        let watches = &self.0.0.watches;
+        watches.set(watches.get().saturating_sub(1));
     }
 }
 
@@ -231,6 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn running_time_does_not_advance_during_a_stall() {
         let clock = Clock::start();
+        let _watch = clock.watch_for_stalls();
         let began = clock.now();
         run(&clock, SECOND).await;
         advance(60 * SECOND).await;
@@ -241,6 +279,25 @@ mod tests {
         assert_eq!(clock.grace(), 59 * SECOND);
         run(&clock, 60 * SECOND).await;
         assert_eq!(clock.grace(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_without_a_deadline_sleeps_and_that_is_no_stall() {
+        let clock = Clock::start();
+        let real = tokio::time::Instant::now();
+        let beating = async {
+            // With paused time, a sleep takes as long as no other timer is due.
+            sleep(60 * SECOND).await;
+            let began = clock.now();
+            let watch = clock.watch_for_stalls();
+            assert_eq!(clock.moment().stood_still, Duration::ZERO);
+            drop(watch);
+            began
+        };
+        tokio::select! {
+            began = beating => assert_eq!(began, (real + 60 * SECOND).into_std()),
+            () = clock.beat() => {}
+        }
     }
 
     #[tokio::test(start_paused = true)]

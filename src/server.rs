@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use arc_swap::ArcSwap;
-use tokio::runtime::Runtime;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
 use crate::client::{
@@ -178,6 +178,11 @@ impl ServerHandle {
         )
     }
 
+    /// Changes when the status may have changed, but for the memory in it.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.table.changes()
+    }
+
     /// The configuration with which the server was started.
     pub(crate) fn config(&self) -> &Config {
         &self.config
@@ -195,12 +200,28 @@ impl ServerHandle {
     }
 }
 
-/// Spawns a named thread with a runtime.
-fn spawn(name: &str, work: impl FnOnce(&Runtime) + Send + 'static) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime()?;
-    Builder::new().name(name.into()).spawn(move || work(&runtime))
+/// Spawns a named thread with a runtime. Returns when the runtime is set up.
+fn spawn(
+    name: &str,
+    work: impl FnOnce(&LocalRuntime) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let (set_up, outcome) = std::sync::mpsc::sync_channel(1);
+    let thread = Builder::new().name(name.into()).spawn(move || {
+        // The receiver is there until it has received something.
+        let _ = match runtime() {
+            Ok(runtime) => {
+                let sent = set_up.send(Ok(()));
+                work(&runtime);
+                sent
+            }
+            Err(error) => set_up.send(Err(error)),
+        };
+    })?;
+    outcome.recv().map_err(io::Error::other)??;
+    Ok(thread)
 }
 
-fn runtime() -> io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+/// A runtime whose tasks all stay on this thread.
+fn runtime() -> io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }

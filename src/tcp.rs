@@ -163,6 +163,7 @@ pub(crate) async fn finish(stream: &TcpStream, clock: &Clock) {
     if socket.shutdown(Shutdown::Write).is_err() {
         return;
     }
+    let _watch = clock.watch_for_stalls();
     let mut input = PeerInput::new(stream);
     let Ok(mut waiting) = unacknowledged(stream) else { return };
     let mut since = clock.now();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet, spawn_local};
+use tokio::task::{JoinSet, spawn_local};
 
 use crate::clock::Clock;
 use crate::http::{Reply, Version};
@@ -124,7 +124,8 @@ fn home_thread(name: &Name, threads: usize) -> usize {
 }
 
 /// Runs one data-plane thread until `stop` turns true. Then ends all streams, and gives listeners
-/// `DRAIN_TIMEOUT` to receive the end. `heartbeat` is that of the thread's main loop.
+/// `DRAIN_TIMEOUT` to receive the end. `heartbeat` is that of the thread's main loop. Runs on a
+/// [`LocalRuntime`](tokio::runtime::LocalRuntime).
 pub async fn run(
     queue: WorkerQueue,
     heartbeat: Heartbeat,
@@ -142,7 +143,7 @@ pub async fn run(
         listener_tasks: JoinSet::new(),
         source_tasks: JoinSet::new(),
     };
-    LocalSet::new().run_until(worker.run(queue.messages, heartbeat, stop)).await;
+    worker.run(queue.messages, heartbeat, stop).await;
 }
 
 struct Worker {
@@ -229,15 +230,14 @@ impl Worker {
         let home = self.home(&mount);
         let claim = Claim::new(&home, connection.description.clone());
         match self.audience(&mount) {
-            Ok(_) => {
+            Ok(audience) => {
                 let heartbeat = self.heartbeats.of(format!("source of {name}"));
-                let (clock, final_responses) =
-                    (self.clock.clone(), Arc::clone(&self.final_responses));
+                let final_responses = Arc::clone(&self.final_responses);
                 self.source_tasks.spawn_local(source::serve(
                     connection,
                     claim,
+                    audience,
                     heartbeat,
-                    clock,
                     final_responses,
                 ));
             }

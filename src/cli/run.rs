@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+use tokio::sync::watch;
 
 use super::{Exit, RunArgs, failed, invalid_config, load, print, random_secret};
 use crate::auth::Secret;
@@ -115,6 +116,10 @@ struct Running {
 impl Service for Running {
     fn status(&self) -> String {
         self.handle.status()
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.handle.changes()
     }
 
     fn reload(&self) -> Result<(), String> {

@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
 use super::endpoints::{Control, EndpointResult};
@@ -95,6 +95,7 @@ struct RequestTask {
 }
 
 /// Serves connections until `stop` becomes true. `heartbeat` shows that the receive loop advances.
+/// Runs on a [`LocalRuntime`](tokio::runtime::LocalRuntime).
 pub(crate) async fn serve(
     control: Control,
     mut connections: mpsc::Receiver<ControlConnection>,
@@ -115,16 +116,12 @@ pub(crate) async fn serve(
             Rc::clone(&server).admit(connection);
         }
     };
-    LocalSet::new()
-        .run_until(async {
-            tokio::select! {
-                () = serve => {}
-                () = server.event_log.watch(&server.control.table) => {}
-                () = server.clock.beat() => {}
-                _ = stop.wait_for(|&stop| stop) => {}
-            }
-        })
-        .await;
+    tokio::select! {
+        () = serve => {}
+        () = server.event_log.watch(&server.control.table) => {}
+        () = server.clock.beat() => {}
+        _ = stop.wait_for(|&stop| stop) => {}
+    }
 }
 
 impl ControlServer {
@@ -158,6 +155,7 @@ impl ControlServer {
     /// Waits for a slot. Most requests take milliseconds, so a browser that requests many files at
     /// once gets all of them.
     async fn wait_for_slot(&self, client: Option<IpAddr>) -> Option<AdmissionSlot> {
+        let _watch = self.clock.watch_for_stalls();
         let deadline = self.clock.now().checked_add(SLOT_TIMEOUT)?;
         while self.clock.now() < deadline {
             sleep(SLOT_POLL_INTERVAL).await;

@@ -128,6 +128,7 @@ impl EventLog {
         let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
         // The mounts without a stream, of which subscribers have been told.
         let mut told_off: BTreeMap<String, OffStatus> = BTreeMap::new();
+        let mut changes = table.changes();
         loop {
             let bytes_before = self.published_bytes.get();
             let mounts = table.public_streams();
@@ -166,7 +167,8 @@ impl EventLog {
             let bytes = self.published_bytes.get().saturating_sub(bytes_before);
             let pause = Duration::from_millis(bytes.saturating_mul(1000) / MAX_RATE);
             sleep(BATCH_INTERVAL.max(pause)).await;
-            table.changed().await;
+            // Fails only without the table, which this borrows.
+            let _ = changes.changed().await;
             sleep(BATCH_INTERVAL).await;
         }
     }

@@ -47,6 +47,7 @@ impl TrackedSocket {
     /// Waits until the client has acknowledged nothing for `limit` although data was in flight, or
     /// until nothing at all was written within `limit`.
     pub(super) async fn wait_for_stall(&self, limit: Duration, clock: &Clock) {
+        let _watch = clock.watch_for_stalls();
         let (start, mut progress) = (clock.now(), AckProgress::new(clock.now()));
         loop {
             sleep(POLL_INTERVAL).await;

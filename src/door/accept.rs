@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::dispatch::{Dispatcher, busy};
@@ -45,24 +45,20 @@ impl Door {
     }
 
     /// Accepts connections on all sockets until `stop` becomes true. Each socket comes with the
-    /// heartbeat of its accept loop.
+    /// heartbeat of its accept loop. Runs on a [`LocalRuntime`](tokio::runtime::LocalRuntime).
     pub(crate) async fn serve(
         self,
         sockets: Vec<(TcpListener, Heartbeat)>,
         mut stop: watch::Receiver<bool>,
     ) {
         let door = Rc::new(self);
-        LocalSet::new()
-            .run_until(async {
-                for (socket, heartbeat) in sockets {
-                    spawn_local(Rc::clone(&door).accept(socket, heartbeat));
-                }
-                let clock = door.dispatcher.clock().clone();
-                spawn_local(async move { clock.beat().await });
-                // An error means that the sender was dropped because the server is shutting down.
-                let _ = stop.wait_for(|&stop| stop).await;
-            })
-            .await;
+        for (socket, heartbeat) in sockets {
+            spawn_local(Rc::clone(&door).accept(socket, heartbeat));
+        }
+        let clock = door.dispatcher.clock().clone();
+        spawn_local(async move { clock.beat().await });
+        // An error means that the sender was dropped because the server is shutting down.
+        let _ = stop.wait_for(|&stop| stop).await;
     }
 
     async fn accept(self: Rc<Self>, socket: TcpListener, mut heartbeat: Heartbeat) {

@@ -92,6 +92,7 @@ impl Dispatcher {
 
     /// Serves one connection until it is handed over or closed.
     pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr) {
+        let _watch = self.clock.watch_for_stalls();
         let permit = self.admittance.take_peer_permit(peer.ip(), &self.settings.load());
         let mut permit = match permit {
             Ok(permit) => permit,

@@ -1,8 +1,10 @@
 //! All listeners of one mount on one data-plane thread.
 //!
 //! When pages are published, one walk through the audience writes to each listener without waiting.
-//! A listener whose send buffer is full is skipped until epoll reports that there is room again.
-//! There is no task and no timer per listener.
+//! The source's task begins the walk itself, as soon as it has published. If the audience is large,
+//! the audience's own task continues it in batches, so that others are served in between. A listener
+//! whose send buffer is full is skipped until epoll reports that there is room again. There is no
+//! task and no timer per listener.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -18,13 +20,13 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::writer::{Listener, ListenerSession, WriteOutcome};
-use crate::clock::Clock;
+use super::writer::{Listener, ListenerSession, NewestPages, WriteOutcome};
+use crate::clock::{Clock, StallWatch};
 use crate::log::journal;
 use crate::mount::{MountCounters, MountEntry, MountView, Operator, PageLog};
 use crate::tcp::close;
 
-/// How many listeners are written to before the task yields.
+/// How many listeners are written to before other tasks run.
 const BATCH: usize = 64;
 /// How often the timeouts of all listeners are checked.
 const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,8 +39,22 @@ pub struct Audience {
     listeners: RefCell<Slab<Listener>>,
     /// Number of listeners that have yet to acknowledge the end of their stream.
     finishing: Cell<usize>,
+    walk: Walk,
+    /// When pages that were held back for `coalesce` are delivered.
+    deliver_at: Cell<Option<tokio::time::Instant>>,
     reactor: AsyncFd<Reactor>,
     clock: Clock,
+    /// Held because of the listeners' timeouts.
+    _watch: StallWatch,
+}
+
+/// A walk through all listeners, which takes one batch after the other.
+#[derive(Default)]
+struct Walk {
+    /// Where the next batch begins; `None` between two walks.
+    next: Cell<Option<usize>>,
+    /// Whether pages came during the walk, so that it must be repeated for those it has passed.
+    repeat: Cell<bool>,
 }
 
 /// An epoll set for all sockets of the audience, which the runtime watches as one descriptor.
@@ -63,8 +79,16 @@ impl Audience {
         #[allow(unsafe_code, reason = "the runtime has no safe way to watch an epoll set")]
         let reactor = unsafe { AsyncFd::register_with_interest(reactor, Interest::READABLE) };
         let reactor = reactor.map_err(|failed| failed.into_parts().1)?;
-        let (listeners, finishing) = (RefCell::default(), Cell::new(0));
-        Ok(Self { view, listeners, finishing, reactor, clock })
+        Ok(Self {
+            view,
+            listeners: RefCell::default(),
+            finishing: Cell::new(0),
+            walk: Walk::default(),
+            deliver_at: Cell::new(None),
+            reactor,
+            _watch: clock.watch_for_stalls(),
+            clock,
+        })
     }
 
     /// Adds a listener and writes to it at once.
@@ -105,15 +129,32 @@ impl Audience {
         &self.view
     }
 
+    /// Delivers the pages that a source on this thread has published: at once to the first
+    /// listeners, and to the others from [`Self::serve`]. With `coalesce`, to all of them later.
+    pub fn deliver(&self) {
+        self.view.wake_other_threads();
+        let coalesce = self.entry().settings().coalesce;
+        if coalesce.is_zero() {
+            if self.walk.next.get().is_some() {
+                self.walk.repeat.set(true);
+            } else if self.begin_walk() {
+                self.view.wake();
+            }
+        } else if self.deliver_at.get().is_none() {
+            self.deliver_at.set(Some(tokio::time::Instant::now() + coalesce));
+            self.view.wake();
+        }
+    }
+
     /// Serves until the last listener has left and, on the home thread, the mount has neither a
     /// source nor a stream; or until the mount makes room for another one.
     pub async fn serve(&self) {
-        let mut deliver_at: Option<tokio::time::Instant> = None;
         let mut timeout_check = interval(TIMEOUT_CHECK_INTERVAL);
         let mut finish_check = interval(FINISH_CHECK_INTERVAL);
         finish_check.set_missed_tick_behavior(MissedTickBehavior::Skip);
         timeout_check.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while self.is_needed() {
+            let deliver_at = self.deliver_at.get();
             tokio::select! {
                 () = self.view.changed() => {
                     if self.entry().is_retired() {
@@ -122,7 +163,7 @@ impl Audience {
                         }
                         // What fits into the send buffers is delivered, with the stream's end, which
                         // the home thread publishes.
-                        self.deliver().await;
+                        self.walk().await;
                         if self.view.pages().stream.is_none() {
                             break;
                         }
@@ -130,16 +171,16 @@ impl Audience {
                     }
                     let coalesce = self.entry().settings().coalesce;
                     if coalesce.is_zero() {
-                        self.deliver().await;
-                    } else {
-                        deliver_at.get_or_insert_with(|| tokio::time::Instant::now() + coalesce);
+                        self.walk().await;
+                    } else if self.deliver_at.get().is_none() {
+                        self.deliver_at.set(Some(tokio::time::Instant::now() + coalesce));
                     }
                 }
                 () = sleep_until(deliver_at.unwrap_or_else(tokio::time::Instant::now)),
                     if deliver_at.is_some() =>
                 {
-                    deliver_at = None;
-                    self.deliver().await;
+                    self.deliver_at.set(None);
+                    self.walk().await;
                 }
                 ready = self.reactor.readable() => match ready {
                     Ok(mut ready) => if self.write_to_ready() { ready.clear_ready() },
@@ -153,7 +194,7 @@ impl Audience {
                     }
                 },
                 _ = finish_check.tick(), if self.finishing.get() > 0 => self.close_finished(),
-                _ = timeout_check.tick() => self.check_timeouts(),
+                _ = timeout_check.tick(), if self.has_listeners() => self.check_timeouts(),
             }
         }
         let remaining: Vec<_> = self.listeners.borrow().iter().map(|(id, _)| id).collect();
@@ -165,41 +206,68 @@ impl Audience {
 
     fn is_needed(&self) -> bool {
         let has_source_or_stream = self.view.home().is_some_and(|mount| mount.is_wanted());
-        has_source_or_stream || !self.listeners.borrow().is_empty()
+        has_source_or_stream || self.has_listeners()
+    }
+
+    fn has_listeners(&self) -> bool {
+        !self.listeners.borrow().is_empty()
     }
 
     fn entry(&self) -> &MountEntry {
         self.view.shared().entry()
     }
 
-    /// Writes new pages to all listeners that are not blocked. Yields after each batch: a walk
-    /// through a thousand listeners takes milliseconds, and meanwhile new listeners and other
-    /// mounts are served.
-    async fn deliver(&self) {
-        self.view.refresh();
-        let mut next = 0;
-        while next < self.listeners.borrow().capacity() {
-            if next > 0 {
-                yield_now().await;
-            }
-            self.deliver_to(next..next + BATCH);
-            next += BATCH;
+    /// Writes new pages to all listeners that are not blocked: continues a walk that a source has
+    /// begun, or makes one. Yields after each batch: a walk through a thousand listeners takes
+    /// milliseconds, and meanwhile new listeners and other mounts are served.
+    async fn walk(&self) {
+        let mut is_unfinished = self.walk.next.get().is_some() || self.begin_walk();
+        while is_unfinished {
+            yield_now().await;
+            is_unfinished = self.continue_walk();
+        }
+        if self.walk.repeat.take() {
+            self.view.wake();
         }
     }
 
+    /// Writes to the first batch of listeners. Returns whether there are more.
+    fn begin_walk(&self) -> bool {
+        self.view.refresh();
+        self.walk.next.set(Some(0));
+        self.continue_walk()
+    }
+
+    /// Writes to the next batch of listeners. Returns whether there are more.
+    fn continue_walk(&self) -> bool {
+        let Some(first) = self.walk.next.get() else { return false };
+        let end = first + BATCH;
+        self.deliver_to(first..end);
+        let is_unfinished = end < self.listeners.borrow().capacity();
+        self.walk.next.set(is_unfinished.then_some(end));
+        is_unfinished
+    }
+
     fn deliver_to(&self, ids: Range<usize>) {
-        let now = self.clock.now();
         let mut leaving = Vec::new();
         let mut totals = WriteTotals::default();
         {
             let pages = self.view.pages();
             let mut listeners = self.listeners.borrow_mut();
+            let mut newest = None;
             for id in ids {
-                if let Some(listener) = listeners.get_mut(id)
-                    && !listener.blocked
-                {
-                    let leaves = totals.write(&pages, listener, now);
-                    leaving.extend(leaves.map(|reason| (id, reason)));
+                let Some(listener) = listeners.get_mut(id).filter(|l| !l.blocked) else { continue };
+                let leaves = match &newest {
+                    Some(newest) if listener.needs(newest) => {
+                        totals.write_newest(newest, &pages, listener)
+                    }
+                    _ => {
+                        newest = listener.newest_pages(&pages).or(newest);
+                        totals.write(&pages, listener, &self.clock)
+                    }
+                };
+                if let Some(reason) = leaves {
+                    leaving.push((id, reason));
                 }
             }
         }
@@ -231,8 +299,8 @@ impl Audience {
         let leaves = {
             let pages = self.view.pages();
             let mut listeners = self.listeners.borrow_mut();
-            let now = self.clock.now();
-            listeners.get_mut(id).and_then(|listener| totals.write(&pages, listener, now))
+            let listener = listeners.get_mut(id);
+            listener.and_then(|listener| totals.write(&pages, listener, &self.clock))
         };
         totals.add_to(&self.entry().counters);
         if let Some(reason) = leaves {
@@ -346,12 +414,26 @@ struct WriteTotals {
 }
 
 impl WriteTotals {
+    /// Writes to a listener the pages that it and most others need; returns a reason if it must
+    /// leave.
+    fn write_newest(
+        &mut self,
+        newest: &NewestPages<'_>,
+        pages: &PageLog,
+        listener: &mut Listener,
+    ) -> Option<LeaveReason> {
+        let sent = listener.sent;
+        let outcome = listener.write_newest(newest, &pages.ring);
+        self.bytes += listener.sent - sent;
+        Self::end(listener, outcome)
+    }
+
     /// Writes to one listener; returns a reason if the listener must leave.
     fn write(
         &mut self,
         pages: &PageLog,
         listener: &mut Listener,
-        now: Instant,
+        clock: &Clock,
     ) -> Option<LeaveReason> {
         if listener.finishing {
             return None;
@@ -370,12 +452,17 @@ impl WriteTotals {
         }
         if listener.takes_filler
             && matches!(outcome, WriteOutcome::CaughtUp)
-            && listener.top_up(now)
+            && listener.top_up(clock.now())
         {
             outcome = listener.write(&pages.ring, pages.end_of(listener.era));
         }
         self.bytes += listener.sent - sent;
         self.skips += listener.skips - skips;
+        Self::end(listener, outcome)
+    }
+
+    /// Notes whether a listener is blocked; returns a reason if it must leave.
+    fn end(listener: &mut Listener, outcome: WriteOutcome) -> Option<LeaveReason> {
         match outcome {
             WriteOutcome::CaughtUp => listener.blocked = false,
             WriteOutcome::Blocked => listener.blocked = true,

@@ -82,6 +82,15 @@ struct Preamble {
     sent: usize,
 }
 
+/// The pages that a listener needs next that has received all earlier ones. Nearly all listeners
+/// are at the same place, so these are looked up once for a walk through them.
+#[derive(Debug)]
+pub struct NewestPages<'r> {
+    era: u64,
+    from: u64,
+    pages: &'r [u8],
+}
+
 /// The result of [`Listener::write`].
 #[derive(Debug)]
 pub enum WriteOutcome {
@@ -136,6 +145,47 @@ impl Listener {
         ring.head().saturating_sub(self.cursor.position())
     }
 
+    /// The pages that this listener and probably others need next; `None` if it needs anything else,
+    /// or if they are not in one piece.
+    pub fn newest_pages<'r>(&self, log: &'r PageLog) -> Option<NewestPages<'r>> {
+        let [pages, rest] = log.ring.ready(&self.cursor, u64::MAX);
+        let from = self.cursor.position();
+        let is_usual = self.needs_only_pages() && self.era == log.era && from >= log.ring.tail();
+        (is_usual && rest.is_empty()).then_some(NewestPages { era: log.era, from, pages })
+    }
+
+    /// Whether the listener needs just these pages.
+    pub fn needs(&self, newest: &NewestPages<'_>) -> bool {
+        self.cursor.position() == newest.from && self.era == newest.era && self.needs_only_pages()
+    }
+
+    /// Writes the pages that the listener [needs](Self::needs).
+    pub fn write_newest(&mut self, newest: &NewestPages<'_>, ring: &Ring) -> WriteOutcome {
+        loop {
+            match (&self.socket).write(newest.pages) {
+                Ok(written) => {
+                    self.sent += written as u64;
+                    ring.advance(&mut self.cursor, written);
+                    let is_complete = written == newest.pages.len();
+                    return if is_complete {
+                        WriteOutcome::CaughtUp
+                    } else {
+                        WriteOutcome::Blocked
+                    };
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return WriteOutcome::Blocked;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return WriteOutcome::Failed(error),
+            }
+        }
+    }
+
+    fn needs_only_pages(&self) -> bool {
+        self.preamble.is_none() && self.padding.is_empty() && !self.takes_filler && !self.finishing
+    }
+
     /// Writes directly from the ring until everything is written or the kernel's send buffer is
     /// full. `end` is the ring position where the listener's stream has ended, if it has.
     pub fn write(&mut self, ring: &Ring, end: Option<u64>) -> WriteOutcome {
@@ -162,13 +212,7 @@ impl Listener {
                 let ended = end.is_some_and(|end| self.cursor.position() >= end);
                 return if ended { WriteOutcome::Ended } else { WriteOutcome::CaughtUp };
             }
-            // Nearly every write is one slice of the ring, for which `write` is cheaper.
-            let result = if total == pages[0].len() {
-                (&self.socket).write(pages[0])
-            } else {
-                (&self.socket).write_vectored(&slices.map(IoSlice::new))
-            };
-            match result {
+            match (&self.socket).write_vectored(&slices.map(IoSlice::new)) {
                 Ok(written) => {
                     let before = head.len() + headers.len();
                     self.count_written(ring, written, before, filler.len());

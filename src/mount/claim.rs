@@ -78,8 +78,7 @@ impl Claim {
         }
     }
 
-    /// Publishes a page of audio; discards it if the claim was revoked. Does not wake readers: call
-    /// [`Self::wake_readers`] after a batch.
+    /// Publishes a page of audio; discards it if the claim was revoked. Does not wake readers.
     pub fn publish(&self, page: &Page<'_>, now: Moment) {
         if !self.mount.slots().is_held_by(self.number) {
             return;
@@ -96,9 +95,9 @@ impl Claim {
         self.mount.publish(page, now);
     }
 
-    /// Wakes the readers of the mount.
-    pub fn wake_readers(&self) {
-        self.mount.shared().wake_readers();
+    /// Size of the mount's ring, in bytes.
+    pub fn ring(&self) -> usize {
+        self.mount.shared().ring
     }
 
     /// The mount's entry in the table.
@@ -121,6 +120,6 @@ impl Drop for Claim {
             self.mount.source_left();
         }
         // Even without a stream: the audience has to notice that the claim is gone.
-        self.wake_readers();
+        self.mount.shared().wake_readers();
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::bans::Bans;
 use super::known::KnownMounts;
@@ -34,8 +34,8 @@ use crate::stats::ServerStats;
 /// What all mounts share.
 #[derive(Debug, Default)]
 pub(super) struct ServerWide {
-    /// Notified when a stream, the listeners or the settings of any mount change.
-    pub(super) changed: Notify,
+    /// Changes with a stream, the listeners or the settings of any mount.
+    pub(super) changed: watch::Sender<()>,
     pub(super) stats: ServerStats,
     pub(super) known: Mutex<KnownMounts>,
     /// Not in the mount's entry: a ban outlives its mount.
@@ -112,6 +112,16 @@ impl SharedMount {
     pub(super) fn wake_readers(&self) {
         for thread in &self.readers {
             thread.notify_one();
+        }
+    }
+
+    pub(super) fn wake_reader(&self, thread: usize) {
+        self.readers[thread].notify_one();
+    }
+
+    pub(super) fn wake_readers_except(&self, thread: usize) {
+        for (_, other) in self.readers.iter().enumerate().filter(|(number, _)| *number != thread) {
+            other.notify_one();
         }
     }
 
@@ -239,19 +249,19 @@ impl MountEntry {
                 known.ended(&self.name);
             }
         }
-        self.shared.changed.notify_one();
+        self.shared.changed.send_replace(());
     }
 
     /// Wakes the control plane because a listener left.
     pub fn listener_left(&self) {
-        self.shared.changed.notify_one();
+        self.shared.changed.send_replace(());
     }
 
     /// Counts a listener that joined `waited` after its request, and wakes the control plane.
     pub fn listener_joined(&self, waited: Duration) {
         self.shared.stats.joins.observe(waited.as_secs_f64());
         self.shared.stats.listeners.add(1);
-        self.shared.changed.notify_one();
+        self.shared.changed.send_replace(());
     }
 }
 

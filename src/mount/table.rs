@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::watch;
+
 use super::known::OffMount;
 use super::name::Name;
 use super::settings::{MountRules, MountSettings};
@@ -93,7 +95,7 @@ impl MountTable {
         for entry in lock(&self.entries).values().filter_map(Weak::upgrade) {
             entry.settings.store(rules.of(&entry.name));
         }
-        self.shared.changed.notify_one();
+        self.shared.changed.send_replace(());
     }
 
     /// The [streams](Self::streams) of mounts that are not hidden.
@@ -121,10 +123,9 @@ impl MountTable {
         &self.shared.stats
     }
 
-    /// Waits until a stream, the listeners or the settings of any mount change. Supports one
-    /// waiter.
-    pub async fn changed(&self) {
-        self.shared.changed.notified().await;
+    /// Changes with a stream, the listeners or the settings of any mount.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changed.subscribe()
     }
 
     /// All mounts that have a stream, ordered by name, with their streams.

@@ -87,10 +87,20 @@ impl MountView {
         }
     }
 
-    /// Waits until new pages or the end of the stream are published. Supports one waiter per
-    /// thread.
+    /// Waits until this thread is woken: because new pages or the end of the stream were published,
+    /// or by [`Self::wake`]. Supports one waiter per thread.
     pub async fn changed(&self) {
         self.shared().changed(self.thread).await;
+    }
+
+    /// Wakes this thread's waiter.
+    pub fn wake(&self) {
+        self.shared().wake_reader(self.thread);
+    }
+
+    /// Wakes the waiters of all other threads.
+    pub fn wake_other_threads(&self) {
+        self.shared().wake_readers_except(self.thread);
     }
 }
 

@@ -15,13 +15,13 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::heartbeat::Heartbeats;
 use super::notify::Notifier;
 use crate::log::journal;
 
-/// How often the status is generated. It is sent only if it has changed.
+/// The least time between two statuses.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Reload requests that can wait for the manager.
 const RELOAD_QUEUE: usize = 4;
@@ -30,6 +30,9 @@ const RELOAD_QUEUE: usize = 4;
 pub trait Service: Send + Sync {
     /// The current status, in one line.
     fn status(&self) -> String;
+
+    /// Changes when the status may have changed.
+    fn changes(&self) -> watch::Receiver<()>;
 
     /// Reads the configuration again and puts it in force.
     ///
@@ -208,7 +211,8 @@ impl<S: Service + 'static> RunningManager<S> {
             // After a stall of the process, check once, not once per missed tick.
             checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        let mut status = interval(STATUS_INTERVAL);
+        let mut changes = self.service.changes();
+        let mut status_due = Some(Instant::now());
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => self.stop("SIGTERM"),
@@ -216,8 +220,20 @@ impl<S: Service + 'static> RunningManager<S> {
                 _ = signals.hang_up.recv() => self.reload(Vec::new()),
                 Some(reply) = self.reload_requests.recv() => self.reload(vec![reply]),
                 outcome = outcome(&mut self.reload) => self.reloaded(outcome),
-                () = next(&mut checks) => self.watchdog.check(),
-                _ = status.tick() => self.send_status(),
+                () = next(&mut checks) => {
+                    self.watchdog.check();
+                    // Memory can grow without anything that `changes` tells of.
+                    self.send_status();
+                }
+                Ok(()) = changes.changed(), if status_due.is_none() => {
+                    status_due = Some(Instant::now() + STATUS_INTERVAL);
+                }
+                () = sleep_until(status_due.unwrap_or_else(Instant::now)),
+                    if status_due.is_some() =>
+                {
+                    status_due = None;
+                    self.send_status();
+                }
             }
         }
     }

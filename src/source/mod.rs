@@ -1,32 +1,36 @@
 //! A source: reads an encoder's connection and publishes its pages.
 //!
 //! A source waits only for bytes from its encoder, and for milliseconds if the encoder sends many
-//! times faster than real time. Publishing is synchronous: no listener, log or status request can
-//! delay it. So the socket is always drained, and the recording at the other end is never blocked.
+//! times faster than real time. It publishes what one read has brought and begins to write it to the
+//! listeners, both without waiting: no listener, log or status request can delay it. So the socket
+//! is always drained, and the recording at the other end is never blocked.
 
 mod body;
 mod end;
 mod sniff;
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 
 pub use body::{BodyFraming, BrokenChunks, ChunkState};
 pub use end::empty_body_reply;
 
 use end::{SourceEnd, send_final_response};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::http::{CONTINUE, SERVER, date};
+use crate::listener::Audience;
 use crate::log::journal;
-use crate::mount::{Claim, Description, Revocation, RevokeReason};
+use crate::mount::{Claim, Description, MountEntry, Revocation, RevokeReason};
 use crate::platform::Heartbeat;
 use crate::quota::{Permit, Quota};
 use crate::tcp;
@@ -49,6 +53,9 @@ const FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(500);
 /// listener that reads without delay.
 const PACE_DIVISOR: usize = 4;
 const PACE_INTERVAL: Duration = Duration::from_millis(20);
+/// After this many bytes were received or checksummed, the source lets other tasks run. A page of
+/// usual length has a few hundred.
+const BYTES_BEFORE_YIELD: u64 = 64 * 1024;
 
 /// A source that the door has admitted.
 #[derive(Debug)]
@@ -83,21 +90,23 @@ pub enum ResponseTiming {
 }
 
 /// Serves a source until its connection ends or its claim is revoked; bytes that arrive after that
-/// are discarded. Drops the claim in each case.
+/// are discarded. Writes its pages to `audience`, the listeners on the mount's home thread. Drops
+/// the claim in each case.
 pub async fn serve(
     connection: SourceConnection,
     (mut claim, revocation): (Claim, Revocation),
-    mut heartbeat: Heartbeat,
-    clock: Clock,
+    audience: Rc<Audience>,
+    heartbeat: Heartbeat,
     final_responses: Arc<Quota>,
 ) {
     let began = Instant::now();
-    let name = claim.entry().name.clone();
+    let clock = audience.clock().clone();
+    let entry = Arc::clone(claim.entry());
     let peer = connection.peer;
     // Behind a proxy, the client's address differs from the peer's.
     let client = connection.description.address.map(tracing::field::display);
     let agent = connection.description.agent.clone().unwrap_or_default();
-    let mount = name.as_str();
+    let mount = entry.name.as_str();
     journal!(info, SOURCE_CONNECTED, mount, %peer, client, agent, "source connected");
     let mut reader = match SourceReader::new(connection, clock.clone()) {
         Ok(reader) => reader,
@@ -106,15 +115,22 @@ pub async fn serve(
             return;
         }
     };
+    // A task of its own: its timers need not be looked at for every page.
+    let mut supervisor = JoinSet::new();
+    let heard = Rc::new(Cell::new(clock.now()));
+    supervisor.spawn_local(supervise(
+        Rc::clone(&heard),
+        Arc::clone(&entry),
+        revocation,
+        heartbeat,
+        clock.clone(),
+    ));
     let end = tokio::select! {
         biased;
-        reason = revocation.revoked() => match reason {
-            RevokeReason::TakenOver => SourceEnd::TakenOver,
-            RevokeReason::Evicted(by) => SourceEnd::Evicted(by),
-        },
-        end = reader.run(&mut claim, &mut heartbeat) => end,
+        Some(Ok(end)) = supervisor.join_next() => end,
+        end = reader.run(&mut claim, &audience, &heard) => end,
     };
-    drop((claim, heartbeat));
+    drop((claim, audience, supervisor));
     let end = match end {
         SourceEnd::Disconnected | SourceEnd::Complete if reader.bytes == 0 => SourceEnd::Empty,
         SourceEnd::TimedOut(timeout) if reader.bytes == 0 => SourceEnd::Silent(timeout),
@@ -147,6 +163,50 @@ pub async fn serve(
         tcp::finish(&socket, &clock).await;
     } else {
         send_final_response(socket, body, &end, &clock).await;
+    }
+}
+
+/// Beats while the source is served, and returns why it must not be served any more. `heard` is when
+/// it last sent something.
+async fn supervise(
+    heard: Rc<Cell<Instant>>,
+    entry: Arc<MountEntry>,
+    revocation: Revocation,
+    mut heartbeat: Heartbeat,
+    clock: Clock,
+) -> SourceEnd {
+    let end = async {
+        tokio::select! {
+            reason = revocation.revoked() => match reason {
+                RevokeReason::TakenOver => SourceEnd::TakenOver,
+                RevokeReason::Evicted(by) => SourceEnd::Evicted(by),
+            },
+            end = silence(&entry, &heard, &clock) => end,
+        }
+    };
+    heartbeat.during(end).await
+}
+
+/// Resolves when the source has sent nothing for the mount's `source_timeout`. `heard` is when it
+/// last sent something.
+async fn silence(entry: &MountEntry, heard: &Cell<Instant>, clock: &Clock) -> SourceEnd {
+    loop {
+        let timeout = entry.settings().source_timeout;
+        let is_over = || {
+            // After the server was suspended, the source's TCP may need as long again to resume.
+            clock.now().saturating_duration_since(heard.get()) >= timeout && clock.grace().is_zero()
+        };
+        match heard.get().checked_add(timeout) {
+            Some(end) => clock.sleep_until(end.max(clock.now() + clock.grace())).await,
+            None => std::future::pending().await,
+        }
+        if is_over() {
+            // Data may have arrived while this thread did not run: it is read first.
+            yield_now().await;
+            if is_over() {
+                return SourceEnd::TimedOut(timeout);
+            }
+        }
     }
 }
 
@@ -189,6 +249,8 @@ struct SourceReader {
     /// Bytes that were skipped because they are not valid pages.
     damaged_bytes: u64,
     pace: ReadPace,
+    /// Bytes received or checksummed when other tasks were last given a turn.
+    done_before_yield: u64,
     clock: Clock,
     _permit: Option<Permit>,
 }
@@ -211,42 +273,54 @@ impl SourceReader {
             bytes: 0,
             stray_bytes: 0,
             damaged_bytes: 0,
+            done_before_yield: 0,
             _permit: connection.permit,
         })
     }
 
-    async fn run(&mut self, claim: &mut Claim, heartbeat: &mut Heartbeat) -> SourceEnd {
+    /// Reads and publishes until the source ends. Sets `heard` to the time of each read.
+    async fn run(
+        &mut self,
+        claim: &mut Claim,
+        audience: &Audience,
+        heard: &Cell<Instant>,
+    ) -> SourceEnd {
         let timeout = claim.entry().settings().source_timeout;
-        match heartbeat.during(self.respond(timeout)).await {
-            Ok(()) => {}
-            Err(end) => return end,
+        if let Err(end) = self.respond(timeout).await {
+            return end;
         }
+        let limit = claim.ring() / PACE_DIVISOR;
         loop {
-            if let Err(end) = self.publish(claim) {
-                return end;
+            let now = self.clock.moment();
+            heard.set(now.at);
+            match self.publish(claim, now) {
+                Ok(true) => audience.deliver(),
+                Ok(false) => {}
+                Err(end) => return end,
             }
             if self.body.is_done() {
                 return SourceEnd::Complete;
             }
-            let settings = claim.entry().settings_arc();
-            if self.pace.is_exhausted(settings.ring / PACE_DIVISOR, self.clock.now()) {
-                heartbeat.during(self.clock.sleep_until(self.pace.interval_end())).await;
-            } else {
-                // Scanning one read of crafted input takes long enough to delay other tasks.
+            if self.pace.is_exhausted(limit, now.at) {
+                self.clock.sleep_until(self.pace.interval_end()).await;
+            } else if self.is_time_to_yield() {
                 yield_now().await;
             }
-            let timeout = settings.source_timeout;
-            let clock = self.clock.clone();
-            let limit = timeout.max(clock.grace());
-            match heartbeat.during(clock.timeout(limit, self.read_more())).await {
-                // The server was suspended meanwhile: the source's TCP may need as long again to
-                // resume sending.
-                Err(_) if !clock.grace().is_zero() => {}
-                Err(_) => return SourceEnd::TimedOut(timeout),
-                Ok(Err(end)) => return end,
-                Ok(Ok(())) => {}
+            if let Err(end) = self.read_more().await {
+                return end;
             }
         }
+    }
+
+    /// Whether so much was done since this last returned true that other tasks should run.
+    fn is_time_to_yield(&mut self) -> bool {
+        // One read of crafted input can be checksummed thousands of times.
+        let done = self.bytes + self.scanner.wasted_checksum_bytes();
+        let is_time = done - self.done_before_yield >= BYTES_BEFORE_YIELD;
+        if is_time {
+            self.done_before_yield = done;
+        }
+        is_time
     }
 
     /// Responds when the encoder expects it, and checks whether its first bytes are Ogg.
@@ -328,10 +402,9 @@ impl SourceReader {
         Ok(())
     }
 
-    /// Publishes all complete pages.
-    fn publish(&mut self, claim: &mut Claim) -> Result<(), SourceEnd> {
+    /// Publishes all complete pages; returns whether there was any audio.
+    fn publish(&mut self, claim: &mut Claim, now: Moment) -> Result<bool, SourceEnd> {
         self.check_first_bytes()?;
-        let now = self.clock.moment();
         let mut published = false;
         while let Some(page) = self.scanner.next_page() {
             match self.stream.push(&page)? {
@@ -345,20 +418,9 @@ impl SourceReader {
                 PageRole::Stray => self.stray_bytes += page.bytes().len() as u64,
             }
         }
-        if published {
-            claim.wake_readers();
-        }
         let skipped = self.scanner.take_skipped();
         if skipped > 0 {
-            self.damaged_bytes += skipped;
-            let mount = claim.entry().name.as_str();
-            journal!(
-                warn,
-                SOURCE_DAMAGE,
-                mount,
-                bytes = skipped,
-                "skipped bytes that are not valid Ogg pages"
-            );
+            self.count_damage(skipped, claim.entry());
         }
         let is_crafted =
             self.scanner.wasted_checksum_bytes() > MAX_REJECTED_BYTES + self.bytes * 16;
@@ -366,6 +428,13 @@ impl SourceReader {
         if is_crafted || unusable > MAX_BYTES_WITHOUT_PAGE {
             return Err(SourceEnd::NoUsablePage);
         }
-        Ok(())
+        Ok(published)
+    }
+
+    #[cold]
+    fn count_damage(&mut self, bytes: u64, entry: &MountEntry) {
+        self.damaged_bytes += bytes;
+        let mount = entry.name.as_str();
+        journal!(warn, SOURCE_DAMAGE, mount, bytes, "skipped bytes that are not valid Ogg pages");
     }
 }

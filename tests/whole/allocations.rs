@@ -98,7 +98,10 @@ fn pages_cross_without_a_single_allocation() {
     let queue = queues.pop().unwrap();
     let audio = thread::spawn(move || {
         WATCHED.set(Some(&RELAYING));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+            .unwrap();
         // With a short watchdog interval, because heartbeats must not allocate either.
         let heartbeats = Heartbeats::watched(Duration::from_millis(20));
         let heartbeat = heartbeats.of("audio");
