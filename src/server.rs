@@ -24,7 +24,7 @@ use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
 use crate::mount::MountTable;
 use crate::platform::{Heartbeats, Reloader, resident};
 use crate::quota::Quota;
-use crate::tcp;
+use crate::tcp::{self, SocketOptions};
 use crate::worker::{self, Workers};
 
 /// A server that is not running yet.
@@ -145,12 +145,18 @@ impl Server {
             guards,
             connections,
         );
-        let door = Door::new(Dispatcher::new(settings, table, admittance, workers, to_control));
+        let limits = &self.config.door.limits;
+        let options = SocketOptions {
+            send_buffer: limits.listener_send_buffer,
+            keep_alive: self.config.door.rules.defaults.listener_timeout,
+        };
+        let door =
+            Door::new(Dispatcher::new(settings, table, admittance, workers, to_control, options));
         runtime()?.block_on(async {
             let mut accepting = Vec::new();
             for socket in sockets {
                 let name = socket.local_addr().map(|address| format!("accept on {address}"))?;
-                accepting.push((tcp::accepting(socket, backlog)?, heartbeats.of(name)));
+                accepting.push((tcp::accepting(socket, backlog, options)?, heartbeats.of(name)));
             }
             ready()?;
             door.serve(accepting, stop.clone()).await;

@@ -20,9 +20,6 @@ use crate::clock::Clock;
 /// `SO_RCVBUF` of every accepted socket, in bytes. The kernel doubles it. It is small, so that an
 /// encoder notices soon that its data is not read.
 pub(crate) const RECEIVE_BUFFER: usize = 16 * 1024;
-/// `SO_SNDBUF` of every accepted socket, in bytes. The kernel doubles it. It is enough for the
-/// door's short responses; listeners and documents get a larger buffer later.
-pub(crate) const SEND_BUFFER: usize = 4 * 1024;
 
 /// Kernel memory of a connection without its buffers, in bytes: the socket, its inode and its file.
 pub(crate) const SOCKET_MEMORY: usize = 4 * 1024;
@@ -72,18 +69,56 @@ pub(crate) fn backlog(listeners: usize) -> usize {
     listeners.clamp(128, 4096)
 }
 
-/// Prepares a listening socket, bound here or inherited. Accepted sockets inherit the buffer sizes
-/// and `SO_LINGER` from it.
+/// The options of a listener's socket. They are set on the listening sockets, from which accepted
+/// sockets inherit them: a listener that joins costs no system call for them, unless its mount or a
+/// reload wants others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Size of the kernel's send buffer, in bytes.
+    pub send_buffer: usize,
+    /// After about how long the kernel ends a connection whose peer is silent and does not reply to
+    /// probes.
+    pub keep_alive: Duration,
+}
+
+impl SocketOptions {
+    /// Sets the options of `socket` that differ from those in `inherited`, which it has.
+    ///
+    /// `TCP_USER_TIMEOUT` (tcp(7)) is not used: it resets a connection whose window is closed at
+    /// each probe, even if the peer has read data between the probes.
+    ///
+    /// # Errors
+    /// The system's error if an option cannot be set.
+    pub fn set(self, socket: &impl AsFd, inherited: Option<Self>) -> io::Result<()> {
+        let options = SockRef::from(socket);
+        if inherited.is_none_or(|inherited| inherited.send_buffer != self.send_buffer) {
+            // The kernel doubles the requested size, to make room for its own overhead (socket(7)).
+            options.set_send_buffer_size(self.send_buffer / 2)?;
+        }
+        if inherited.is_none_or(|inherited| inherited.keep_alive != self.keep_alive) {
+            keep_alive(socket, self.keep_alive)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prepares a listening socket, bound here or inherited. Accepted sockets inherit the buffer sizes,
+/// `SO_LINGER`, `TCP_NODELAY` and the other `options` from it.
 ///
 /// # Errors
 /// The system's error if an option cannot be set.
-pub(crate) fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Result<TcpListener> {
+pub(crate) fn accepting(
+    socket: std::net::TcpListener,
+    backlog: usize,
+    options: SocketOptions,
+) -> io::Result<TcpListener> {
+    options.set(&socket, None)?;
     let options = SockRef::from(&socket);
     // An inherited socket has another backlog. Calling listen(2) again changes only that.
     options.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     options.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    options.set_send_buffer_size(SEND_BUFFER)?;
     options.set_linger(Some(Duration::ZERO))?;
+    options.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
 }
@@ -94,7 +129,7 @@ pub(crate) fn accepting(socket: std::net::TcpListener, backlog: usize) -> io::Re
 ///
 /// # Errors
 /// The system's error if the option cannot be set.
-pub(crate) fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
+fn keep_alive(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
     let part =
         |share: u32| (timeout / share).clamp(Duration::from_secs(1), Duration::from_hours(1));
     let probes = TcpKeepalive::new().with_time(part(2)).with_interval(part(6)).with_retries(3);
@@ -204,10 +239,9 @@ impl<'s> PeerInput<'s> {
 
     /// Reads and discards input until it ends, or until [`LINGER_BYTES`] have been read.
     async fn discard(&mut self) {
-        let mut discarded = [0; 4096];
         while !self.ended && self.remaining > 0 {
             let read = match self.stream.readable().await {
-                Ok(()) => self.stream.try_read(&mut discarded),
+                Ok(()) => self.try_discard(),
                 Err(error) => Err(error),
             };
             match read {
@@ -217,5 +251,11 @@ impl<'s> PeerInput<'s> {
                 Err(_) => (self.ended, self.failed) = (true, true),
             }
         }
+    }
+
+    /// Not a part of [`Self::discard`]: each task that may end a connection would have the buffer
+    /// in its memory all the time.
+    fn try_discard(&self) -> io::Result<usize> {
+        self.stream.try_read(&mut [0; 4096])
     }
 }

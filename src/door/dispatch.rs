@@ -23,7 +23,7 @@ use crate::mount::MountTable;
 use crate::quota::Permit;
 use crate::routes::Route;
 use crate::source::SourceConnection;
-use crate::tcp;
+use crate::tcp::{self, SocketOptions};
 use crate::worker::{Handoff, Workers};
 
 /// Why no request head was read.
@@ -59,19 +59,23 @@ pub(crate) struct Dispatcher {
     admittance: Admittance,
     workers: Workers,
     control: mpsc::Sender<ControlConnection>,
+    /// The options that accepted sockets have.
+    accepted: SocketOptions,
     clock: Clock,
 }
 
 impl Dispatcher {
-    /// Creates a dispatcher that hands connections to `workers` and `control`.
+    /// Creates a dispatcher that hands connections to `workers` and `control`. `accepted` are the
+    /// options of the sockets.
     pub(crate) fn new(
         settings: Arc<ArcSwap<DoorSettings>>,
         table: Arc<MountTable>,
         admittance: Admittance,
         workers: Workers,
         control: mpsc::Sender<ControlConnection>,
+        accepted: SocketOptions,
     ) -> Self {
-        Self { settings, table, admittance, workers, control, clock: Clock::start() }
+        Self { settings, table, admittance, workers, control, accepted, clock: Clock::start() }
     }
 
     /// Counts an accepted connection in the statistics.
@@ -213,8 +217,9 @@ impl Dispatcher {
         let (delivery, session) =
             self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
         let send_buffer = request.settings.limits.listener_send_buffer;
+        let options = self.accepted;
         Ok(RequestOutcome::DataPlane(Box::new(move |socket, _| {
-            let listener = ListenerConnection { socket, delivery, send_buffer, session };
+            let listener = ListenerConnection { socket, delivery, send_buffer, options, session };
             Handoff::Listener(Box::new(listener), entry)
         })))
     }

@@ -10,12 +10,10 @@ mod player;
 mod response;
 mod writer;
 
-use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use socket2::SockRef;
-
+pub use crate::tcp::SocketOptions;
 pub use audience::Audience;
 pub use player::{Amount, Delivery, Player};
 pub use response::head as response_head;
@@ -25,7 +23,6 @@ use filler::Filler;
 use writer::Listener;
 
 use crate::log::journal;
-use crate::tcp::keep_alive;
 
 /// The maximum process memory of a listener, in bytes: its own state, its entries in the audience
 /// and in the directory, and the response head until it is written.
@@ -43,6 +40,8 @@ pub struct ListenerConnection {
     pub delivery: Delivery,
     /// Size of the kernel's send buffer, in bytes.
     pub send_buffer: usize,
+    /// The options that the socket has.
+    pub options: SocketOptions,
     /// Its registration and permits.
     pub session: ListenerSession,
 }
@@ -91,11 +90,9 @@ impl ListenerConnection {
         let mut session = self.session;
         session.filler = filler;
         let listener = Listener::new(self.socket, preamble, place, era, session, now);
-        let configured = set_socket_options(
-            listener.socket(),
-            self.send_buffer,
-            entry.settings().listener_timeout,
-        );
+        let keep_alive = entry.settings().listener_timeout;
+        let options = SocketOptions { send_buffer: self.send_buffer, keep_alive };
+        let configured = options.set(listener.socket(), Some(self.options));
         // A listener is logged once, when it leaves.
         match configured.and_then(|()| audience.add(listener)) {
             Ok(()) => entry.listener_joined(since.elapsed()),
@@ -108,17 +105,4 @@ impl ListenerConnection {
         }
         Ok(())
     }
-}
-
-/// Sets `TCP_NODELAY`, the size of the send buffer, and keep-alive probes, which find a peer that
-/// vanished while nothing was sent to it.
-///
-/// `TCP_USER_TIMEOUT` (tcp(7)) is not used: it resets a connection whose window is closed at each
-/// probe, even if the peer has read data between the probes.
-fn set_socket_options(socket: &TcpStream, send_buffer: usize, timeout: Duration) -> io::Result<()> {
-    let options = SockRef::from(socket);
-    options.set_tcp_nodelay(true)?;
-    // The kernel doubles the requested size, to make room for its own overhead (socket(7)).
-    options.set_send_buffer_size(send_buffer / 2)?;
-    keep_alive(socket, timeout)
 }

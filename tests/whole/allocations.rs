@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ogg_splice::{Codec, Splice};
 use silvacast::auth::Access;
-use silvacast::listener::{Amount, Delivery, ListenerConnection, ListenerSession};
+use silvacast::listener::{Amount, Delivery, ListenerConnection, ListenerSession, SocketOptions};
 use silvacast::mount::{
     Burst, Description, Gap, ListenerInfo, MountSettings, MountTable, Name, Ring,
 };
@@ -135,7 +135,9 @@ fn pages_cross_without_a_single_allocation() {
         };
         let burst = Amount::Time(Duration::ZERO);
         let delivery = Delivery { burst, takes_chains: true, filled_for: None };
-        let connection = ListenerConnection { socket: far, delivery, send_buffer: 8192, session };
+        let options = SocketOptions { send_buffer: 65536, keep_alive: Duration::from_secs(30) };
+        let connection =
+            ListenerConnection { socket: far, delivery, send_buffer: 8192, options, session };
         workers.send(Handoff::Listener(Box::new(connection), Arc::clone(&entry))).unwrap();
         let mut listener = Listener {
             socket: near,
