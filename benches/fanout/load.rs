@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::listener::{self, Listener, Received};
+use crate::process::CpuTime;
 use crate::server::Server;
 use crate::source::Source;
 use crate::table::percentile;
@@ -36,8 +37,8 @@ pub(crate) struct Load {
 /// The figures of one measurement window.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
-    /// The server's CPU time for each page that a listener received.
-    pub(crate) cost: Duration,
+    /// The server's CPU time.
+    pub(crate) cpu: CpuTime,
     /// Median latency from source to listener.
     pub(crate) p50: Duration,
     /// 99th percentile of the latency.
@@ -48,6 +49,13 @@ pub(crate) struct Figures {
     pub(crate) pages: usize,
     /// Fraction of the window in which server and load waited for a core.
     pub(crate) waited: f64,
+}
+
+impl Figures {
+    /// The server's CPU time for each page that a listener received.
+    pub(crate) fn cost(&self) -> Duration {
+        self.cpu.total.div_f64(self.pages as f64)
+    }
 }
 
 impl Load {
@@ -116,6 +124,17 @@ impl Load {
         Ok(())
     }
 
+    /// The number of pages of audio that all sources have sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sources.iter().map(Source::sent).sum()
+    }
+
+    /// The number of pages that all listeners have received so far, or since the last measurement
+    /// began.
+    pub(crate) fn received(&self) -> usize {
+        self.received.pages
+    }
+
     /// The connections of the listeners that never read.
     pub(crate) fn stalled(&self) -> &[TcpStream] {
         &self.stalled
@@ -125,7 +144,8 @@ impl Load {
     pub(crate) fn run(&mut self, time: Duration) -> Outcome<()> {
         // If the load slept, the server would have to wake it when it sends, and would need more
         // CPU time the more often the load sleeps. On a separate core the load polls instead.
-        let wait = if cores::count() > 1 { EpollTimeout::ZERO } else { EpollTimeout::from(1u8) };
+        let wait =
+            if cores::all().len() > 1 { EpollTimeout::ZERO } else { EpollTimeout::from(1u8) };
         let until = Instant::now() + time;
         while Instant::now() < until {
             self.poll(wait)?;
@@ -141,10 +161,13 @@ impl Load {
         let mut latencies = std::mem::take(&mut self.received.latencies);
         latencies.clear();
         self.received = Received { latencies, ..Received::default() };
-        let (before, waited) = (server.cpu()?, server.waited()?);
+        let began = Instant::now();
+        let (before, waited) = (server.process.cpu()?, server.waited()?);
         self.run(window)?;
-        let cpu = server.cpu()?.saturating_sub(before);
+        self.run(self.sources[0].until_between_pages())?;
+        let cpu = server.process.cpu()? - before;
         let waited = server.waited()?.saturating_sub(waited);
+        let window = began.elapsed();
         let received = &mut self.received;
         if received.disconnected > 0 || received.pages == 0 {
             let all = self.listeners.len();
@@ -156,7 +179,7 @@ impl Load {
         }
         received.latencies.sort_unstable();
         Ok(Figures {
-            cost: cpu.div_f64(received.pages as f64),
+            cpu,
             p50: percentile(&received.latencies, 0.50),
             p99: percentile(&received.latencies, 0.99),
             gaps: received.gaps,
