@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::contender::Contender;
 use crate::listener::{self, Listener, Received};
 use crate::process::CpuTime;
 use crate::server::Server;
@@ -32,6 +33,8 @@ pub(crate) struct Load {
     stalled: Vec<TcpStream>,
     received: Received,
     buffer: Box<[u8]>,
+    /// How often a listener that receives nothing connects again.
+    reconnects: usize,
 }
 
 /// The figures of one measurement window.
@@ -70,6 +73,8 @@ impl Load {
             stalled: Vec::new(),
             received: Received::default(),
             buffer: vec![0; 64 * 1024].into(),
+            // Icecast's backlog is 5. A connection that does not fit may stay silent for minutes.
+            reconnects: if server.contender == Contender::Icecast { 3 } else { 0 },
         };
         for mount in 0..mounts {
             let phase = Duration::from_millis(20) * mount as u32 / mounts as u32;
@@ -89,7 +94,15 @@ impl Load {
             self.start_listener(number % self.sources.len())?;
             self.run(BETWEEN_JOINS)?;
         }
-        match self.wait_for_first_pages()? {
+        let mut silent = self.wait_for_first_pages()?;
+        for _ in 0..self.reconnects {
+            if silent == 0 {
+                break;
+            }
+            self.reconnect_silent()?;
+            silent = self.wait_for_first_pages()?;
+        }
+        match silent {
             0 => Ok(()),
             silent => Err(format!("{silent} of {listeners} listeners receive no audio").into()),
         }
@@ -188,16 +201,34 @@ impl Load {
         })
     }
 
+    /// Connects the listeners again that have received nothing.
+    fn reconnect_silent(&mut self) -> Outcome<()> {
+        for number in 0..self.listeners.len() {
+            if self.listeners[number].first_page.is_none() {
+                let listener = self.connect(number % self.sources.len(), number)?;
+                self.listeners[number] = listener;
+                self.run(BETWEEN_JOINS)?;
+            }
+        }
+        Ok(())
+    }
+
     fn start_listener(&mut self, mount: usize) -> Outcome<()> {
+        let listener = self.connect(mount, self.listeners.len())?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Connects the listener with this number.
+    fn connect(&self, mount: usize, number: usize) -> Outcome<Listener> {
         let mut listener = Listener::connect(self.server, mount)?;
         let mut flags = EpollFlags::EPOLLIN;
         if !listener.send_request()? {
             flags |= EpollFlags::EPOLLOUT;
         }
-        let event = EpollEvent::new(flags, self.listeners.len() as u64);
+        let event = EpollEvent::new(flags, number as u64);
         self.epoll.add(&listener.socket, event)?;
-        self.listeners.push(listener);
-        Ok(())
+        Ok(listener)
     }
 
     /// Sends and receives until all listeners have received a page. Returns how many have not.

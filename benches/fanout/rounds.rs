@@ -28,7 +28,8 @@ impl Effort {
 }
 
 /// Measures all contenders once per round. Each round begins with another contender, so that none
-/// always follows the same one.
+/// always follows the same one. Icecast has no row if it fails, such as with more listeners than it
+/// can serve; the failure of another contender is an error.
 pub(crate) fn interleaved<T>(
     contenders: &[Contender],
     effort: Effort,
@@ -37,12 +38,20 @@ pub(crate) fn interleaved<T>(
     let contenders = Contender::installed(contenders).into_iter();
     let mut rows: Vec<_> =
         contenders.map(|contender| Row { contender, rounds: Vec::new() }).collect();
-    let count = rows.len();
     for round in 0..effort.rounds {
+        let count = rows.len();
+        let mut failed = None;
         for turn in 0..count {
             let row = &mut rows[(round + turn) % count];
-            let name = row.contender.name();
-            row.rounds.push(measure(row.contender).map_err(|error| format!("{name}: {error}"))?);
+            match measure(row.contender) {
+                Ok(figures) => row.rounds.push(figures),
+                Err(error) if row.contender == Contender::Icecast => failed = Some(error),
+                Err(error) => return Err(format!("{}: {error}", row.contender.name()).into()),
+            }
+        }
+        if let Some(error) = failed {
+            println!("\nicecast: no figures: {error}");
+            rows.retain(|row| row.contender != Contender::Icecast);
         }
     }
     Ok(rows)

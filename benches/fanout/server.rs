@@ -21,6 +21,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     /// The address on which it listens.
     pub(crate) address: SocketAddr,
+    /// What it is.
+    pub(crate) contender: Contender,
     /// Its process.
     pub(crate) process: Process,
     child: Child,
@@ -72,7 +74,7 @@ impl Server {
         cores::pin_to_load_core()?;
         let child = child?;
         let process = Process::new(child.id())?;
-        Ok(Self { address, process, child, home })
+        Ok(Self { address, contender, process, child, home })
     }
 
     /// How long the server and this process have waited for a core, steal time included.
