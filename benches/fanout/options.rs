@@ -2,7 +2,7 @@
 
 use crate::contender;
 use crate::rounds::Effort;
-use crate::{Outcome, steady};
+use crate::{Outcome, saved, steady};
 
 /// What to measure, and what to do with the figures.
 pub(crate) struct Options {
@@ -34,7 +34,12 @@ impl Options {
                 "--bench" => {}
                 "--quick" => effort = Effort::QUICK,
                 "--binary" => contender::set_binary(&value()?)?,
-                "--save" => save = Some(value()?),
+                "--save" => {
+                    let name = value()?;
+                    // Better an error now than after all measurements.
+                    saved::path_of(&name)?;
+                    save = Some(name);
+                }
                 "--against" => against = Some(value()?),
                 name => scenarios.push(known().find(|known| *known == name).ok_or_else(|| {
                     format!(

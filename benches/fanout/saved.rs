@@ -135,7 +135,7 @@ fn compare(name: &str, saved: &Figure, now: &Figure) -> [String; 6] {
 }
 
 /// The file of a saved run: `target/bench/NAME.json`.
-fn path_of(name: &str) -> Outcome<PathBuf> {
+pub(crate) fn path_of(name: &str) -> Outcome<PathBuf> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if name.is_empty() || !name.chars().all(is_plain) {
         return Err(
