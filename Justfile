@@ -1,3 +1,6 @@
+# What releases contain for this machine: the benchmark measures it.
+bench-target := if arch() == "arm" { "armv7-unknown-linux-musleabihf" } else { arch() + "-unknown-linux-musl" }
+
 # `just` alone lists the recipes.
 _default:
     @just --list
@@ -30,9 +33,11 @@ advisories:
 hostile *ARGS:
     cargo test --locked --test hostile -- {{ARGS}}
 
-# CPU, latency and memory beside a bare fan-out loop and Icecast, in one run
-bench *ARGS:
-    cargo bench --locked --bench fanout -- {{ARGS}}
+# CPU, latency and memory beside a bare fan-out loop and Icecast: all scenarios or the named ones.
+# --quick: one round. --save NAME writes target/bench/NAME.json; --against NAME compares with it.
+# Measures the static binary
+bench *ARGS: (cross bench-target)
+    cargo bench --locked --bench fanout -- --binary target/{{bench-target}}/release/silvacast {{ARGS}}
 
 # The time that one page takes to get into the ring
 bench-splice:

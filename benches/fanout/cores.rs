@@ -18,22 +18,22 @@ static AVAILABLE: LazyLock<Vec<usize>> = LazyLock::new(|| {
     (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect()
 });
 
-/// The number of available cores.
-pub(crate) fn count() -> usize {
-    AVAILABLE.len()
-}
-
 /// Pins this thread to the load's core.
 pub(crate) fn pin_to_load_core() -> Outcome<()> {
     AVAILABLE.split_first().map_or(Ok(()), |(first, _)| pin_to(&[*first]))
 }
 
-/// Pins this thread to the servers' cores. Child processes inherit the affinity.
-pub(crate) fn pin_to_server_cores() -> Outcome<()> {
+/// The servers' cores: all but the load's, if there are others.
+pub(crate) fn servers() -> &'static [usize] {
     match &AVAILABLE[..] {
-        [_, others @ ..] if !others.is_empty() => pin_to(others),
-        _ => Ok(()),
+        [_, others @ ..] if !others.is_empty() => others,
+        all => all,
     }
+}
+
+/// All available cores.
+pub(crate) fn all() -> &'static [usize] {
+    &AVAILABLE
 }
 
 /// How long the threads of a process have waited on a run queue for a core.
@@ -58,7 +58,8 @@ pub(crate) fn stolen() -> Outcome<Duration> {
     Ok(Duration::from_millis(10 * steal))
 }
 
-fn pin_to(cores: &[usize]) -> Outcome<()> {
+/// Pins this thread to these cores. Child processes inherit the affinity.
+pub(crate) fn pin_to(cores: &[usize]) -> Outcome<()> {
     let mut set = CpuSet::new();
     for &core in cores {
         set.set(core)?;

@@ -8,29 +8,36 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::Outcome;
-use crate::server::SEND_BUFFER;
+use crate::contender::SEND_BUFFER;
 
 /// The epoll data of the listening socket.
 const LISTENING: u64 = u64::MAX;
 const HEADER_PAGES: usize = 2;
+/// The kernel lowers this to its maximum. With the 128 of the standard library, most of a thousand
+/// listeners who join at once would have to connect again after a second.
+const BACKLOG: i32 = 16_384;
 
 /// Serves until the process is killed.
 pub(crate) fn serve(port: u16) -> Outcome<()> {
-    let listening = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.listen(BACKLOG)?;
+    let listening = TcpListener::from(socket);
     listening.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&listening, EpollEvent::new(EpollFlags::EPOLLIN, LISTENING))?;
     let mut floor = Floor { epoll, connections: Slab::new(), mounts: HashMap::new() };
     let mut events = [EpollEvent::empty(); 64];
+    let mut buffer = [0; 16 * 1024];
     loop {
         let ready = floor.epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..ready] {
             if event.data() == LISTENING {
                 floor.admit(listening.accept()?.0)?;
-            } else if floor.read(event.data() as usize).is_err() {
+            } else if floor.read(event.data() as usize, &mut buffer).is_err() {
                 floor.connections.try_remove(event.data() as usize);
             }
         }
@@ -69,10 +76,9 @@ impl Floor {
     }
 
     /// Reads from a connection once. An error ends the connection.
-    fn read(&mut self, id: usize) -> Outcome<()> {
+    fn read(&mut self, id: usize, buffer: &mut [u8]) -> Outcome<()> {
         let connection = &mut self.connections[id];
-        let mut buffer = [0; 16 * 1024];
-        let bytes = match connection.socket.read(&mut buffer)? {
+        let bytes = match connection.socket.read(buffer)? {
             0 => return Err("the client closed the connection".into()),
             n => &buffer[..n],
         };

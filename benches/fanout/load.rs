@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::contender::Contender;
 use crate::listener::{self, Listener, Received};
+use crate::process::CpuTime;
 use crate::server::Server;
 use crate::source::Source;
 use crate::table::percentile;
@@ -31,13 +33,15 @@ pub(crate) struct Load {
     stalled: Vec<TcpStream>,
     received: Received,
     buffer: Box<[u8]>,
+    /// How often a listener that receives nothing connects again.
+    reconnects: usize,
 }
 
 /// The figures of one measurement window.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
-    /// The server's CPU time for each page that a listener received.
-    pub(crate) cost: Duration,
+    /// The server's CPU time.
+    pub(crate) cpu: CpuTime,
     /// Median latency from source to listener.
     pub(crate) p50: Duration,
     /// 99th percentile of the latency.
@@ -48,6 +52,13 @@ pub(crate) struct Figures {
     pub(crate) pages: usize,
     /// Fraction of the window in which server and load waited for a core.
     pub(crate) waited: f64,
+}
+
+impl Figures {
+    /// The server's CPU time for each page that a listener received.
+    pub(crate) fn cost(&self) -> Duration {
+        self.cpu.total.div_f64(self.pages as f64)
+    }
 }
 
 impl Load {
@@ -62,6 +73,8 @@ impl Load {
             stalled: Vec::new(),
             received: Received::default(),
             buffer: vec![0; 64 * 1024].into(),
+            // Icecast's backlog is 5. A connection that does not fit may stay silent for minutes.
+            reconnects: if server.contender == Contender::Icecast { 3 } else { 0 },
         };
         for mount in 0..mounts {
             let phase = Duration::from_millis(20) * mount as u32 / mounts as u32;
@@ -81,7 +94,15 @@ impl Load {
             self.start_listener(number % self.sources.len())?;
             self.run(BETWEEN_JOINS)?;
         }
-        match self.wait_for_first_pages()? {
+        let mut silent = self.wait_for_first_pages()?;
+        for _ in 0..self.reconnects {
+            if silent == 0 {
+                break;
+            }
+            self.reconnect_silent()?;
+            silent = self.wait_for_first_pages()?;
+        }
+        match silent {
             0 => Ok(()),
             silent => Err(format!("{silent} of {listeners} listeners receive no audio").into()),
         }
@@ -116,6 +137,17 @@ impl Load {
         Ok(())
     }
 
+    /// The number of pages of audio that all sources have sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sources.iter().map(Source::sent).sum()
+    }
+
+    /// The number of pages that all listeners have received so far, or since the last measurement
+    /// began.
+    pub(crate) fn received(&self) -> usize {
+        self.received.pages
+    }
+
     /// The connections of the listeners that never read.
     pub(crate) fn stalled(&self) -> &[TcpStream] {
         &self.stalled
@@ -125,7 +157,8 @@ impl Load {
     pub(crate) fn run(&mut self, time: Duration) -> Outcome<()> {
         // If the load slept, the server would have to wake it when it sends, and would need more
         // CPU time the more often the load sleeps. On a separate core the load polls instead.
-        let wait = if cores::count() > 1 { EpollTimeout::ZERO } else { EpollTimeout::from(1u8) };
+        let wait =
+            if cores::all().len() > 1 { EpollTimeout::ZERO } else { EpollTimeout::from(1u8) };
         let until = Instant::now() + time;
         while Instant::now() < until {
             self.poll(wait)?;
@@ -141,10 +174,13 @@ impl Load {
         let mut latencies = std::mem::take(&mut self.received.latencies);
         latencies.clear();
         self.received = Received { latencies, ..Received::default() };
-        let (before, waited) = (server.cpu()?, server.waited()?);
+        let began = Instant::now();
+        let (before, waited) = (server.process.cpu()?, server.waited()?);
         self.run(window)?;
-        let cpu = server.cpu()?.saturating_sub(before);
+        self.run(self.sources[0].until_between_pages())?;
+        let cpu = server.process.cpu()? - before;
         let waited = server.waited()?.saturating_sub(waited);
+        let window = began.elapsed();
         let received = &mut self.received;
         if received.disconnected > 0 || received.pages == 0 {
             let all = self.listeners.len();
@@ -156,7 +192,7 @@ impl Load {
         }
         received.latencies.sort_unstable();
         Ok(Figures {
-            cost: cpu.div_f64(received.pages as f64),
+            cpu,
             p50: percentile(&received.latencies, 0.50),
             p99: percentile(&received.latencies, 0.99),
             gaps: received.gaps,
@@ -165,16 +201,34 @@ impl Load {
         })
     }
 
+    /// Connects the listeners again that have received nothing.
+    fn reconnect_silent(&mut self) -> Outcome<()> {
+        for number in 0..self.listeners.len() {
+            if self.listeners[number].first_page.is_none() {
+                let listener = self.connect(number % self.sources.len(), number)?;
+                self.listeners[number] = listener;
+                self.run(BETWEEN_JOINS)?;
+            }
+        }
+        Ok(())
+    }
+
     fn start_listener(&mut self, mount: usize) -> Outcome<()> {
+        let listener = self.connect(mount, self.listeners.len())?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Connects the listener with this number.
+    fn connect(&self, mount: usize, number: usize) -> Outcome<Listener> {
         let mut listener = Listener::connect(self.server, mount)?;
         let mut flags = EpollFlags::EPOLLIN;
         if !listener.send_request()? {
             flags |= EpollFlags::EPOLLOUT;
         }
-        let event = EpollEvent::new(flags, self.listeners.len() as u64);
+        let event = EpollEvent::new(flags, number as u64);
         self.epoll.add(&listener.socket, event)?;
-        self.listeners.push(listener);
-        Ok(())
+        Ok(listener)
     }
 
     /// Sends and receives until all listeners have received a page. Returns how many have not.

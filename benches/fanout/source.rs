@@ -8,11 +8,16 @@ use std::time::{Duration, Instant};
 use ogg_splice::{Page, PageHeader, write_page};
 
 use crate::Outcome;
-use crate::server::SOURCE_CREDENTIALS;
 
 /// Duration of a packet.
 const PACKET: Duration = Duration::from_millis(20);
 const PACKET_SAMPLES: u64 = 960;
+/// A page is due later by this part of its duration than it would be in real time. Without this
+/// drift, all pages of a window would fall on the same phase of the kernel's clock tick (1 to 10
+/// ms), and `utime`, which is sampled at the tick, would count all of the server's time or none.
+const DRIFT: u32 = 700;
+/// `source:measure`, encoded for Basic authentication.
+const SOURCE_CREDENTIALS: &str = "c291cmNlOm1lYXN1cmU=";
 /// Size of a packet at 64 kb/s.
 const PACKET_BYTES: usize = 160;
 /// The TOC byte of a mono Opus packet with one frame of 20 ms (RFC 6716, section 3.1).
@@ -103,15 +108,27 @@ impl Source {
         Ok(())
     }
 
-    /// The time until the middle of the interval between two pages.
+    /// The time until the next page is due.
+    pub(crate) fn until_due(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    /// The time until a moment shortly before a page is due: the one before it has been delivered
+    /// by then.
     pub(crate) fn until_between_pages(&self) -> Duration {
-        let half = self.interval() / 2;
-        let next = self.due.saturating_duration_since(Instant::now());
-        next.checked_sub(half).unwrap_or(next + half)
+        let interval = self.interval();
+        let next = self.until_due();
+        next.checked_sub(interval / 8).unwrap_or(next + interval * 7 / 8)
+    }
+
+    /// The number of pages of audio that were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.packets / self.packets_per_page as u64
     }
 
     fn interval(&self) -> Duration {
-        PACKET * self.packets_per_page as u32
+        let real_time = PACKET * self.packets_per_page as u32;
+        real_time + real_time / DRIFT
     }
 
     /// Writes the next page to `self.page`.

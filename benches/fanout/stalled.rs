@@ -6,11 +6,13 @@ use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::Outcome;
+use crate::contender::Contender;
 use crate::load::{Figures, Load};
-use crate::server::{Contender, Server};
-use crate::steady::interleaved;
-use crate::table::{median, ms, print, print_target, row, us};
-use crate::{Effort, Outcome};
+use crate::report::{Limit::AtMost, Report};
+use crate::rounds::{Effort, interleaved};
+use crate::server::Server;
+use crate::table::{median, ms, print, row, us};
 
 const READING: usize = 100;
 const STALLED: usize = 500;
@@ -25,7 +27,7 @@ struct Pair {
 }
 
 /// Measures and prints the results.
-pub(crate) fn run(effort: Effort) -> Outcome<()> {
+pub(crate) fn run(effort: Effort, report: &mut Report) -> Outcome<()> {
     let contenders = [Contender::Floor, Contender::Silvacast, Contender::Icecast];
     let rows = interleaved(&contenders, effort, |contender| {
         let server = Server::start(contender)?;
@@ -49,8 +51,8 @@ pub(crate) fn run(effort: Effort) -> Outcome<()> {
         .map(|row| {
             [
                 row.contender.name().to_owned(),
-                cell(&row.rounds, &|pair| us(pair.alone.cost)),
-                cell(&row.rounds, &|pair| us(pair.beside.cost)),
+                cell(&row.rounds, &|pair| us(pair.alone.cost())),
+                cell(&row.rounds, &|pair| us(pair.beside.cost())),
                 cell(&row.rounds, &|pair| ms(pair.alone.p50)),
                 cell(&row.rounds, &|pair| ms(pair.beside.p50)),
                 cell(&row.rounds, &|pair| ms(pair.alone.p99)),
@@ -72,11 +74,13 @@ pub(crate) fn run(effort: Effort) -> Outcome<()> {
         ],
         &lines,
     );
+    report.record(&rows, "CPU µs/page beside stalled listeners", |pair| us(pair.beside.cost()));
+    report.record(&rows, "p99 ms beside stalled listeners", |pair| ms(pair.beside.p99));
     if let Some(silvacast) = row(&rows, Contender::Silvacast) {
-        let cost = silvacast.median(|pair| us(pair.beside.cost) / us(pair.alone.cost));
+        let cost = silvacast.median(|pair| us(pair.beside.cost()) / us(pair.alone.cost()));
         let p99 = silvacast.median(|pair| ms(pair.beside.p99) / ms(pair.alone.p99));
-        print_target("CPU per page at most 1.10 × that alone", cost, 1.10, " ×");
-        print_target("latency p99 at most 1.25 × that alone", p99, 1.25, " ×");
+        report.target("CPU per page beside ÷ alone", Some(cost), AtMost(1.10), " ×");
+        report.target("latency p99 beside ÷ alone", Some(p99), AtMost(1.25), " ×");
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Statistics and output: medians, percentiles, tables, and whether a target was met.
+//! Statistics and output: medians, percentiles and tables.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::server::Contender;
+use crate::contender::Contender;
 
 /// The smallest value of the sorted `times` that the fraction `part` of them does not exceed.
 pub(crate) fn percentile(times: &[Duration], part: f64) -> Duration {
@@ -87,14 +87,4 @@ pub(crate) fn print<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
         }
         println!();
     }
-}
-
-/// Prints whether a figure meets its target, which is at most `limit`.
-pub(crate) fn print_target(target: &str, figure: f64, limit: f64, unit: &str) {
-    let verdict = if figure <= limit {
-        "met".to_owned()
-    } else {
-        format!("missed by {:.2}{unit}", figure - limit)
-    };
-    println!("  target: {target}: {figure:.2}{unit}: {verdict}");
 }
