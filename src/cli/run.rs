@@ -27,7 +27,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Exit> {
     }
     let inherited = inherited_sockets().map_err(failed)?;
     let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
-    serve(config, sockets, Some(file), || Ok(()))
+    serve(config, sockets, Some(file), Box::new(|| Ok(())))
 }
 
 fn run_trial(environment: &Environment) -> Result<(), Exit> {
@@ -45,7 +45,7 @@ fn run_trial(environment: &Environment) -> Result<(), Exit> {
         admin.expose(),
         source.expose(),
     ));
-    serve(config, sockets, None, || Ok(()))
+    serve(config, sockets, None, Box::new(|| Ok(())))
 }
 
 /// The configuration without a file.
@@ -66,7 +66,7 @@ pub(super) fn serve(
     config: Config,
     sockets: Vec<TcpListener>,
     file: Option<&Path>,
-    start_beside: impl FnOnce() -> Result<(), Exit>,
+    start_beside: Box<dyn FnOnce() -> Result<(), Exit>>,
 ) -> Result<(), Exit> {
     let cannot_serve = |error: std::io::Error| failed(format!("cannot serve: {error}"));
     allow_open_files(Budget::of(&config).files).map_err(failed)?;

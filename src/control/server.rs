@@ -28,7 +28,6 @@ use tokio::time::sleep;
 
 use super::endpoints::{Control, EndpointResult};
 use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
-use super::page;
 use super::request::{RequestContext, URL_FIELDS};
 use super::response::{HttpResponse, document, json_error, plain, stream};
 use super::sse::{EventLog, MAX_SUBSCRIBERS, Subscriber};
@@ -102,7 +101,6 @@ pub(crate) async fn serve(
     mut heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
-    page::prepare();
     let server = Rc::new(ControlServer {
         control,
         event_log: EventLog::new(),

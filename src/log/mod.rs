@@ -24,9 +24,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::span::{Attributes, Id};
+use tracing::subscriber::set_global_default;
+use tracing::{Event, Metadata, Subscriber};
 
 pub(crate) use journal::journal;
 
@@ -84,9 +84,9 @@ impl Log {
         thread::Builder::new()
             .name("log".into())
             .spawn(move || write(&lines, &output, combined, &throttle))?;
-        // `try_init` fails if a subscriber is already installed, as when tests start several
-        // servers in one process; the first one stays.
-        let _ = tracing_subscriber::registry().with(LevelFilter::INFO).with(capture).try_init();
+        // This fails if a subscriber is already installed, as when tests start several servers in
+        // one process; the first one stays.
+        let _ = set_global_default(capture);
         Ok(Self { queue })
     }
 }
@@ -114,15 +114,36 @@ pub fn lines_dropped() -> u64 {
     DROPPED_LINES.load(Relaxed)
 }
 
-/// The subscriber layer that copies events into the queue, on the thread that logs them.
+/// The subscriber, which copies events into the queue, on the thread that logs them. There are no
+/// spans, so it needs no registry of them, which would be 32 KiB.
 struct Capture {
     queue: SyncSender<LogMessage>,
     for_journald: bool,
     throttle: Arc<Throttle>,
 }
 
-impl<S: Subscriber> Layer<S> for Capture {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl Subscriber for Capture {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() <= LevelFilter::INFO
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
         let mut record = Record::of(event, if self.for_journald { &[] } else { &["message_id"] });
         if self.for_journald {
             record.append_fields();

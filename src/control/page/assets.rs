@@ -1,62 +1,49 @@
-//! The files of `src/web`, embedded in the program and compressed once.
+//! The files of `src/web`, as the build script compressed them.
 
-use std::io::Write;
-use std::sync::LazyLock;
+use std::io::{Read, Write};
 
-use crc::{CRC_32_ISO_HDLC, Crc};
 use flate2::Compression;
+use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use hyper::body::Bytes;
-use rust_embed::RustEmbed;
 
-/// Embedded at compile time in every profile: what is served never depends on the working directory.
-#[derive(RustEmbed)]
-#[folder = "src/web"]
-struct Embedded;
+/// All files of the page, embedded at compile time: what is served never depends on the working
+/// directory.
+pub(super) static ASSETS: Assets = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::compress);
-
-/// A file in the forms in which it is sent.
-pub(super) struct Asset {
-    /// Its path below `src/web`, such as `media/ogg.js`.
-    pub(super) name: String,
-    pub(super) content_type: &'static str,
-    pub(super) plain: Bytes,
-    pub(super) gzip: Bytes,
+/// The files of the page.
+pub(super) struct Assets {
+    pub(super) all: &'static [Asset],
+    /// Eight hexadecimal digits, which change with any of the files.
+    pub(super) version: &'static str,
 }
 
-/// All files of the page.
-pub(super) struct Assets {
-    pub(super) all: Vec<Asset>,
-    /// Eight hexadecimal digits, which change with any of the files.
-    pub(super) version: String,
+/// A file, embedded in the form in which nearly every browser takes it.
+pub(super) struct Asset {
+    /// Its path below `src/web`, such as `media/ogg.js`.
+    pub(super) name: &'static str,
+    /// How many bytes it has uncompressed.
+    length: usize,
+    pub(super) gzip: &'static [u8],
 }
 
 impl Assets {
-    /// The first call compresses them.
-    pub(super) fn get() -> &'static Self {
-        &ASSETS
-    }
-
     pub(super) fn find(&self, name: &str) -> Option<&Asset> {
         self.all.iter().find(|asset| asset.name == name)
     }
+}
 
-    fn compress() -> Self {
-        let crc = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-        let mut digest = crc.digest();
-        let all = Embedded::iter()
-            .filter_map(|name| {
-                let plain = Bytes::from_owner(Embedded::get(&name)?.data);
-                digest.update(&plain);
-                let gzip = gzip(&plain, Compression::best());
-                Some(Asset { content_type: content_type(&name), name: name.into(), plain, gzip })
-            })
-            .collect();
-        Self { all, version: format!("{:08x}", digest.finalize()) }
+impl Asset {
+    /// The file as it is in `src/web`: for documents, and for clients that do not take gzip.
+    pub(super) fn plain(&self) -> Vec<u8> {
+        let mut plain = Vec::with_capacity(self.length);
+        // What the build compressed can be decompressed: a test does it with every file.
+        let _ = GzDecoder::new(self.gzip).read_to_end(&mut plain);
+        plain
     }
 }
 
+/// The type of the file `name`.
 pub(super) fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
@@ -66,8 +53,9 @@ pub(super) fn content_type(name: &str) -> &'static str {
     }
 }
 
-pub(super) fn gzip(content: &[u8], level: Compression) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), level);
+/// Compresses a document, which differs from request to request.
+pub(super) fn gzip(content: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to memory cannot fail.
     let _ = encoder.write_all(content);
     encoder.finish().unwrap_or_default().into()
@@ -75,13 +63,14 @@ pub(super) fn gzip(content: &[u8], level: Compression) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::control::SOURCE_TEXT;
 
-    fn text(asset: &Asset) -> &str {
-        std::str::from_utf8(&asset.plain).unwrap()
+    fn text(asset: &Asset) -> String {
+        String::from_utf8(asset.plain()).unwrap()
     }
 
     fn files_in(folder: &Path) -> Vec<PathBuf> {
@@ -105,7 +94,7 @@ mod tests {
 
     #[test]
     fn all_of_it_is_under_60_kib() {
-        let sum: usize = Assets::get().all.iter().map(|asset| asset.gzip.len()).sum();
+        let sum: usize = ASSETS.all.iter().map(|asset| asset.gzip.len()).sum();
         println!("{sum} bytes compressed");
         assert!(sum > 10 * 1024, "nothing was looked at: {sum}");
         assert!(sum < 60 * 1024, "{sum}");
@@ -114,21 +103,31 @@ mod tests {
     #[test]
     fn every_file_is_in_the_program() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
-        let there: BTreeSet<_> = files_in(&folder)
+        let there: BTreeMap<_, _> = files_in(&folder)
             .into_iter()
-            .map(|path| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned())
+            .map(|path| {
+                let name = path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
+                (name, std::fs::read_to_string(path).unwrap())
+            })
             .collect();
-        let embedded: BTreeSet<_> =
-            Assets::get().all.iter().map(|asset| asset.name.clone()).collect();
+        let embedded: BTreeMap<_, _> =
+            ASSETS.all.iter().map(|asset| (asset.name.to_owned(), text(asset))).collect();
         assert_eq!(there, embedded);
+    }
+
+    #[test]
+    fn a_file_takes_no_more_memory_than_a_request_may() {
+        for asset in ASSETS.all {
+            assert_eq!(asset.plain().len(), asset.length, "{}", asset.name);
+            assert!(asset.length <= SOURCE_TEXT, "{}: {} bytes", asset.name, asset.length);
+        }
     }
 
     #[test]
     fn whatever_a_file_refers_to_exists_and_is_here() {
         let mut found = 0;
-        let assets = Assets::get();
-        for asset in &assets.all {
-            let (name, text) = (asset.name.as_str(), text(asset));
+        for asset in ASSETS.all {
+            let (name, text) = (asset.name, text(asset));
             // Namespaces are names, not addresses.
             let bare = text.replace("http://www.w3.org/2000/svg", "");
             for external in ["http://", "https://", "\"//", "'//", "url("] {
@@ -144,7 +143,7 @@ mod tests {
                 .filter(|reference| reference.starts_with('.'))
                 .map(|reference| resolve(name, reference));
             for file in modules.chain(quoted("\"web/").map(str::to_owned)) {
-                assert!(assets.find(&file).is_some(), "{name} refers to {file}");
+                assert!(ASSETS.find(&file).is_some(), "{name} refers to {file}");
                 found += 1;
             }
             assert!(

@@ -1,7 +1,7 @@
 //! The two documents of the page as they are sent: with the current version of the files, and with players for
 //! browsers without scripts.
 
-use super::assets::Assets;
+use super::assets::ASSETS;
 use crate::control::url_path;
 use crate::control::xml::escape;
 
@@ -31,10 +31,9 @@ pub(crate) struct Microphone<'a> {
 
 /// The document in the file `name`, or `None` if there is no such file.
 pub(super) fn render(name: &str, shown: Shown<'_>) -> Option<String> {
-    let assets = Assets::get();
-    let text = std::str::from_utf8(&assets.find(name)?.plain).ok()?;
+    let text = String::from_utf8(ASSETS.find(name)?.plain()).ok()?;
     let players: String = shown.microphones.iter().map(player).collect();
-    let versioned = format!("\"web/{}/", assets.version);
+    let versioned = format!("\"web/{}/", ASSETS.version);
     let mut text = text.replace("\"web/", &versioned);
     if let Some(station) = shown.station {
         let station = escape(station);

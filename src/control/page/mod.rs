@@ -8,7 +8,6 @@ mod assets;
 mod document;
 mod negotiation;
 
-use flate2::Compression;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -17,7 +16,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use assets::{Assets, gzip};
+use assets::{ASSETS, content_type, gzip};
 pub(crate) use document::{Microphone, Shown};
 use negotiation::{accepts_gzip, is_known, tag};
 
@@ -37,11 +36,6 @@ macro_rules! policy {
             $ancestors
         )
     };
-}
-
-/// Compresses the files at the start, so that no request waits for it.
-pub(crate) fn prepare() {
-    Assets::get();
 }
 
 /// Whether the response for `path` is a document, which lists microphones.
@@ -66,25 +60,24 @@ pub(crate) fn asset(
                 ("embed.html", policy!("*"))
             };
             let text = document::render(name, shown)?;
-            let body =
-                if compressed { gzip(text.as_bytes(), Compression::fast()) } else { text.into() };
-            (body, assets::content_type(name), ASK_AGAIN, policy)
+            let body = if compressed { gzip(text.as_bytes()) } else { text.into() };
+            (body, content_type(name), ASK_AGAIN, policy)
         }
         _ => {
-            let assets = Assets::get();
             let is_favicon = path == "/favicon.ico";
             let (version, name) =
                 if is_favicon { (None, ICON) } else { split_version(path.strip_prefix("/web/")?) };
             // A request for another version gets the current file. Documents have paths of their own.
-            let asset =
-                assets.find(name).filter(|asset| !asset.content_type.starts_with("text/html"))?;
-            let body = if compressed { &asset.gzip } else { &asset.plain };
+            let content_type = content_type(name);
+            let asset = ASSETS.find(name).filter(|_| !content_type.starts_with("text/html"))?;
+            let body =
+                if compressed { Bytes::from_static(asset.gzip) } else { asset.plain().into() };
             let cache = match version {
-                Some(version) if version == assets.version => FOR_EVER,
+                Some(version) if version == ASSETS.version => FOR_EVER,
                 _ if is_favicon => FOR_A_DAY,
                 _ => ASK_AGAIN,
             };
-            (body.clone(), asset.content_type, cache, policy!("'self'"))
+            (body, content_type, cache, policy!("'self'"))
         }
     };
     let tag = tag(&body, compressed);
