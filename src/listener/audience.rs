@@ -257,14 +257,14 @@ impl Audience {
             let mut newest = None;
             for id in ids {
                 let Some(listener) = listeners.get_mut(id).filter(|l| !l.blocked) else { continue };
+                if !newest.as_ref().is_some_and(|newest| listener.needs(newest)) {
+                    newest = listener.newest_pages(&pages).or(newest);
+                }
                 let leaves = match &newest {
                     Some(newest) if listener.needs(newest) => {
                         totals.write_newest(newest, &pages, listener)
                     }
-                    _ => {
-                        newest = listener.newest_pages(&pages).or(newest);
-                        totals.write(&pages, listener, &self.clock)
-                    }
+                    _ => totals.write(&pages, listener, &self.clock),
                 };
                 if let Some(reason) = leaves {
                     leaving.push((id, reason));

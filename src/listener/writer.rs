@@ -145,13 +145,14 @@ impl Listener {
         ring.head().saturating_sub(self.cursor.position())
     }
 
-    /// The pages that this listener and probably others need next; `None` if it needs anything else,
-    /// or if they are not in one piece.
+    /// The pages that this listener and probably others need next; `None` if there are none, if it
+    /// needs anything else, or if they are not in one piece.
     pub fn newest_pages<'r>(&self, log: &'r PageLog) -> Option<NewestPages<'r>> {
         let [pages, rest] = log.ring.ready(&self.cursor, u64::MAX);
         let from = self.cursor.position();
         let is_usual = self.needs_only_pages() && self.era == log.era && from >= log.ring.tail();
-        (is_usual && rest.is_empty()).then_some(NewestPages { era: log.era, from, pages })
+        let is_one_piece = rest.is_empty() && !pages.is_empty();
+        (is_usual && is_one_piece).then_some(NewestPages { era: log.era, from, pages })
     }
 
     /// Whether the listener needs just these pages.

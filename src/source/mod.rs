@@ -259,7 +259,11 @@ impl SourceReader {
     fn new(connection: SourceConnection, clock: Clock) -> io::Result<Self> {
         // Do not reset the connection on close. The unacknowledged response is small enough to stay
         // in the kernel until the source has acknowledged it.
-        SockRef::from(&connection.socket).set_linger(None)?;
+        let options = SockRef::from(&connection.socket);
+        options.set_linger(None)?;
+        // Acknowledge two pages at once, as TCP allows (RFC 9293, section 3.8.6.3), instead of each
+        // page at once: half as many packets on the encoder's network, and less work here.
+        options.set_tcp_quickack(false)?;
         Ok(Self {
             pace: ReadPace { read: 0, since: clock.now() },
             clock,
@@ -367,6 +371,7 @@ impl SourceReader {
     }
 
     /// Checks that the source's first bytes are Ogg. Later bytes that are not Ogg count as damage.
+    #[inline]
     fn check_first_bytes(&self) -> Result<(), SourceEnd> {
         let first = self.scanner.waiting();
         let compared = first.len().min(CAPTURE_PATTERN.len());

@@ -79,9 +79,9 @@ impl LiveEdge {
 
 /// Samples in a duration, rounded down.
 pub(crate) fn samples_in(time: Duration) -> u64 {
-    // Exact: 48,000 samples are 10⁹ ns, reduced by 8,000.
-    let samples = time.as_nanos().saturating_mul(u128::from(RATE / 8_000)) / 125_000;
-    u64::try_from(samples).unwrap_or(u64::MAX)
+    // Exact: 48,000 samples are 10⁹ ns, reduced by 8,000. Less than a second cannot overflow.
+    let rest = u64::from(time.subsec_nanos()).saturating_mul(RATE / 8_000) / 125_000;
+    time.as_secs().saturating_mul(RATE).saturating_add(rest)
 }
 
 /// Duration of a number of samples, rounded up to a nanosecond.
