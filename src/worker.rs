@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, spawn_local};
+use tokio::task::{JoinSet, spawn_local, yield_now};
 
 use crate::clock::Clock;
 use crate::http::{Reply, Version};
@@ -32,6 +32,8 @@ use ogg_splice::Tags;
 
 /// Capacity of a thread's queue of connections and commands.
 pub const WORKER_QUEUE: usize = 1024;
+/// How many messages are handled before pages that have come meanwhile are delivered.
+const MESSAGES_BEFORE_PAGES: usize = 8;
 /// How long listeners have to receive the end of their streams when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -166,23 +168,24 @@ impl Worker {
     async fn run(
         mut self,
         mut messages: mpsc::Receiver<Message>,
-        mut heartbeat: Heartbeat,
+        heartbeat: Heartbeat,
         mut stop: watch::Receiver<bool>,
     ) {
         let clock = self.clock.clone();
         spawn_local(async move { clock.beat().await });
+        let mut received = Vec::with_capacity(MESSAGES_BEFORE_PAGES);
         loop {
             tokio::select! {
-                message = messages.recv() => match message {
-                    Some(Message::Handoff(Handoff::Source(source, entry))) => {
-                        self.add_source(*source, &entry);
+                count = messages.recv_many(&mut received, MESSAGES_BEFORE_PAGES) => {
+                    if count == 0 {
+                        break;
                     }
-                    Some(Message::Handoff(Handoff::Listener(listener, entry))) => {
-                        self.add_listener(*listener, &entry);
+                    for message in received.drain(..) {
+                        self.handle(message);
                     }
-                    Some(Message::Command(command)) => self.execute(&command),
-                    None => break,
-                },
+                    // Audio comes before newcomers.
+                    yield_now().await;
+                }
                 _ = stop.wait_for(|&stop| stop) => break,
                 () = heartbeat.beat() => {}
                 Some(_) = self.listener_tasks.join_next() => {}
@@ -200,6 +203,16 @@ impl Worker {
                 DRAIN_CUT,
                 "some listeners did not receive the end of their streams in time"
             );
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Handoff(Handoff::Source(source, entry)) => self.add_source(*source, &entry),
+            Message::Handoff(Handoff::Listener(listener, entry)) => {
+                self.add_listener(*listener, &entry);
+            }
+            Message::Command(command) => self.execute(&command),
         }
     }
 

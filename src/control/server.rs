@@ -98,7 +98,7 @@ struct RequestTask {
 pub(crate) async fn serve(
     control: Control,
     mut connections: mpsc::Receiver<ControlConnection>,
-    mut heartbeat: Heartbeat,
+    heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
     let server = Rc::new(ControlServer {

@@ -61,7 +61,7 @@ impl Door {
         let _ = stop.wait_for(|&stop| stop).await;
     }
 
-    async fn accept(self: Rc<Self>, socket: TcpListener, mut heartbeat: Heartbeat) {
+    async fn accept(self: Rc<Self>, socket: TcpListener, heartbeat: Heartbeat) {
         let mut paused = false;
         loop {
             match heartbeat.during(socket.accept()).await {

@@ -106,14 +106,13 @@ impl Manager {
         // sd_watchdog_enabled(3) recommends half the timeout. A quarter allows one check that is
         // late, or that finds a loop late.
         let check_interval = sd_notify::watchdog_enabled().map(|timeout| timeout / 4);
-        let heartbeats = check_interval.map_or_else(Heartbeats::default, Heartbeats::watched);
         let (reloader, reload_requests) = Reloader::new();
         let stop = watch::Sender::new(false);
         let notifier = Notifier::start()?;
         Ok(Self {
             runtime,
             signals,
-            heartbeats,
+            heartbeats: Heartbeats::default(),
             check_interval,
             stop,
             reload_requests,
@@ -312,7 +311,7 @@ struct Watchdog {
 
 impl Watchdog {
     fn check(&mut self) {
-        let behind = self.heartbeats.behind();
+        let behind = self.heartbeats.check();
         // A loop that is behind at one check only is not stuck: the process may have been stopped,
         // or the thread may not have been scheduled.
         for name in behind.intersection(&self.behind) {

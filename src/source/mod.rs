@@ -172,7 +172,7 @@ async fn supervise(
     heard: Rc<Cell<Instant>>,
     entry: Arc<MountEntry>,
     revocation: Revocation,
-    mut heartbeat: Heartbeat,
+    heartbeat: Heartbeat,
     clock: Clock,
 ) -> SourceEnd {
     let end = async {

@@ -35,7 +35,9 @@ const OGG_CRC: Algorithm<u32> = Algorithm {
     check: 0x89a1_897f,
     residue: 0,
 };
-static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&OGG_CRC);
+/// A table of 1 KiB. One of 16 KiB is four times as fast for long pages, once it is in the cache. But
+/// between two pages it leaves the cache, and loading it takes longer than the checksum.
+static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&OGG_CRC);
 
 /// A complete page with a right checksum: a view of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
