@@ -19,15 +19,15 @@ const WATCHDOG_USEC: &str = "20000000";
 /// The thread `manager` checks the loops once in a quarter of the watchdog's timeout, and wakes
 /// the thread `notify`, which sends the ping.
 const CHECKS_PER_MINUTE: u32 = 60 / 5;
-/// Each watched loop beats twice between two checks: one on `audio-0`, one on `control`, and one
-/// for the listening socket on the main thread.
-const BEATS_PER_MINUTE: u32 = 2 * CHECKS_PER_MINUTE;
-/// The wake-ups of a watchdog, by thread.
+/// tokio's timer wheel wakes up to three times for one timer of five seconds.
+const TIMER_WAKEUPS: u32 = 3;
+/// The wake-ups of a watchdog, by thread. Each watched loop answers at each check: one on `audio-0`,
+/// one on `control`, and one for the listening socket on the main thread.
 const WATCHDOG: [(&str, u32); 5] = [
-    ("silvacast", BEATS_PER_MINUTE),
-    ("audio-0", BEATS_PER_MINUTE),
-    ("control", BEATS_PER_MINUTE),
-    ("manager", CHECKS_PER_MINUTE),
+    ("silvacast", CHECKS_PER_MINUTE),
+    ("audio-0", CHECKS_PER_MINUTE),
+    ("control", CHECKS_PER_MINUTE),
+    ("manager", TIMER_WAKEUPS * CHECKS_PER_MINUTE),
     ("notify", CHECKS_PER_MINUTE),
 ];
 

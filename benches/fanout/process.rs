@@ -43,7 +43,7 @@ pub(crate) struct Switches {
     pub(crate) thread: u32,
     /// The name of the thread.
     pub(crate) name: String,
-    /// Voluntary and nonvoluntary context switches.
+    /// Voluntary context switches: how often it went to sleep.
     pub(crate) count: u64,
 }
 
@@ -80,8 +80,7 @@ impl Process {
             let task = task?;
             let thread = task.file_name().to_string_lossy().parse()?;
             let text = fs::read_to_string(task.path().join("status"))?;
-            let count = number_of(&text, "voluntary_ctxt_switches:")?
-                + number_of(&text, "nonvoluntary_ctxt_switches:")?;
+            let count = number_of(&text, "voluntary_ctxt_switches:")?;
             let name = fs::read_to_string(task.path().join("comm"))?.trim().to_owned();
             all.push(Switches { thread, name, count });
         }

@@ -20,10 +20,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::writer::{Listener, ListenerSession, NewestPages, WriteOutcome};
+use super::delivery::{LeaveReason, WriteTotals};
+use super::writer::{Listener, ListenerSession};
 use crate::clock::{Clock, StallWatch};
 use crate::log::journal;
-use crate::mount::{MountCounters, MountEntry, MountView, Operator, PageLog};
+use crate::mount::{MountEntry, MountView, Operator};
 use crate::tcp::close;
 
 /// How many listeners are written to before other tasks run.
@@ -403,104 +404,5 @@ impl Audience {
         );
         drop(registration);
         self.entry().listener_left();
-    }
-}
-
-/// Sums up one walk through an audience, so that the shared counters are written once per walk.
-#[derive(Default)]
-struct WriteTotals {
-    bytes: u64,
-    skips: u64,
-}
-
-impl WriteTotals {
-    /// Writes to a listener the pages that it and most others need; returns a reason if it must
-    /// leave.
-    fn write_newest(
-        &mut self,
-        newest: &NewestPages<'_>,
-        pages: &PageLog,
-        listener: &mut Listener,
-    ) -> Option<LeaveReason> {
-        let sent = listener.sent;
-        let outcome = listener.write_newest(newest, &pages.ring);
-        self.bytes += listener.sent - sent;
-        Self::end(listener, outcome)
-    }
-
-    /// Writes to one listener; returns a reason if the listener must leave.
-    fn write(
-        &mut self,
-        pages: &PageLog,
-        listener: &mut Listener,
-        clock: &Clock,
-    ) -> Option<LeaveReason> {
-        if listener.finishing {
-            return None;
-        }
-        let (sent, skips) = (listener.sent, listener.skips);
-        let mut outcome = listener.write(&pages.ring, pages.end_of(listener.era));
-        let can_continue = match outcome {
-            WriteOutcome::Ended => {
-                listener.session.takes_chains && listener.join_next_stream(pages)
-            }
-            WriteOutcome::HeadersReplaced => listener.replace_headers(pages),
-            _ => false,
-        };
-        if can_continue {
-            outcome = listener.write(&pages.ring, pages.end_of(listener.era));
-        }
-        if listener.takes_filler
-            && matches!(outcome, WriteOutcome::CaughtUp)
-            && listener.top_up(clock.now())
-        {
-            outcome = listener.write(&pages.ring, pages.end_of(listener.era));
-        }
-        self.bytes += listener.sent - sent;
-        self.skips += listener.skips - skips;
-        Self::end(listener, outcome)
-    }
-
-    /// Notes whether a listener is blocked; returns a reason if it must leave.
-    fn end(listener: &mut Listener, outcome: WriteOutcome) -> Option<LeaveReason> {
-        match outcome {
-            WriteOutcome::CaughtUp => listener.blocked = false,
-            WriteOutcome::Blocked => listener.blocked = true,
-            WriteOutcome::Ended => return Some(LeaveReason::Ended),
-            WriteOutcome::HeadersReplaced => return Some(LeaveReason::HeadersReplaced),
-            WriteOutcome::Failed(error) => return Some(LeaveReason::of(&error)),
-        }
-        None
-    }
-
-    fn add_to(&self, counters: &MountCounters) {
-        counters.bytes_out.add(self.bytes);
-        counters.skips.add(self.skips);
-    }
-}
-
-/// Why a listener leaves.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum LeaveReason {
-    #[error("the stream ended")]
-    Ended,
-    #[error("the listener disconnected")]
-    Closed,
-    #[error("the listener acknowledged nothing for too long")]
-    Stalled,
-    #[error("an administrator disconnected the listener")]
-    Evicted(Arc<Operator>),
-    #[error("the listener's link has expired")]
-    Expired,
-    #[error("the stream's headers were replaced before the listener had received them")]
-    HeadersReplaced,
-    #[error("the stream had ended, and the mount was removed to make room for another one")]
-    Retired,
-}
-
-impl LeaveReason {
-    fn of(error: &io::Error) -> Self {
-        // The kernel's keep-alive probes may find first that the peer has vanished.
-        if error.kind() == io::ErrorKind::TimedOut { Self::Stalled } else { Self::Closed }
     }
 }

@@ -5,6 +5,7 @@
 //! peer acknowledges data, however slowly.
 
 mod audience;
+mod delivery;
 mod filler;
 mod player;
 mod response;

@@ -122,6 +122,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn loops_that_are_gone_take_no_memory_without_a_watchdog() {
+        let heartbeats = Heartbeats::default();
+        let _stays = heartbeats.of("stays");
+        for _ in 0..100 {
+            drop(heartbeats.of("source"));
+        }
+        assert!(heartbeats.loops().len() <= 2);
+    }
+
     #[tokio::test]
     async fn a_loop_whose_futures_are_always_ready_still_beats() {
         let heartbeats = Heartbeats::default();

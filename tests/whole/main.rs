@@ -30,6 +30,7 @@ mod icecast;
 mod icecast_server;
 mod icecast_settings;
 mod icecast_xml;
+mod idle;
 mod listen;
 mod log_lines;
 mod manual;
