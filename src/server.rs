@@ -213,15 +213,15 @@ fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let (set_up, outcome) = std::sync::mpsc::sync_channel(1);
     let thread = Builder::new().name(name.into()).spawn(move || {
-        // The receiver is there until it has received something.
-        let _ = match runtime() {
+        // Cannot fail: the receiver waits for one message.
+        let report = |outcome| _ = set_up.send(outcome);
+        match runtime() {
             Ok(runtime) => {
-                let sent = set_up.send(Ok(()));
+                report(Ok(()));
                 work(&runtime);
-                sent
             }
-            Err(error) => set_up.send(Err(error)),
-        };
+            Err(error) => report(Err(error)),
+        }
     })?;
     outcome.recv().map_err(io::Error::other)??;
     Ok(thread)

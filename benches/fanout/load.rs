@@ -17,6 +17,8 @@ use crate::{Outcome, cores};
 
 /// How long all listeners together may take to receive their first pages.
 pub(crate) const FIRST_PAGE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause after the sources have started, and after the last listener has joined.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Pause between the joins of two listeners, where joining is not measured.
 const BETWEEN_JOINS: Duration = Duration::from_millis(1);
 /// The kernel raises this to its minimum.
@@ -85,6 +87,20 @@ impl Load {
                 Instant::now() + phase,
             )?);
         }
+        Ok(load)
+    }
+
+    /// The same with listeners, evenly over the mounts, after a pause in which all settles.
+    pub(crate) fn with_listeners(
+        server: &Server,
+        mounts: usize,
+        packets: usize,
+        listeners: usize,
+    ) -> Outcome<Self> {
+        let mut load = Self::start(server, mounts, packets)?;
+        load.run(SETTLE)?;
+        load.join(listeners)?;
+        load.run(SETTLE)?;
         Ok(load)
     }
 

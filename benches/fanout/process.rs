@@ -37,7 +37,7 @@ pub(crate) struct Memory {
     pub(crate) anonymous: u64,
 }
 
-/// How often a thread has left its core: as often as it has woken up.
+/// How often a thread has gone to sleep: as often as it has woken up.
 pub(crate) struct Switches {
     /// The kernel's number of the thread.
     pub(crate) thread: u32,

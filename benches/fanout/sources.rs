@@ -76,6 +76,5 @@ fn share(cost: &Cost) -> f64 {
 
 /// User-space CPU for each page, over all rounds.
 fn user(row: &Row<Cost>) -> f64 {
-    let user: Duration = row.rounds.iter().map(|cost| cost.cpu.user).sum();
-    us(user) / row.rounds.iter().map(|cost| cost.pages).sum::<u64>() as f64
+    row.quotient(|cost| us(cost.cpu.user), |cost| cost.pages as f64)
 }

@@ -17,7 +17,6 @@ use crate::table::{median, ms, print, row, us};
 const READING: usize = 100;
 const STALLED: usize = 500;
 
-const SETTLE: Duration = Duration::from_secs(1);
 /// How long it may take until the buffers of the stalled listeners are full.
 const FILL_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -31,10 +30,7 @@ pub(crate) fn run(effort: Effort, report: &mut Report) -> Outcome<()> {
     let contenders = [Contender::Floor, Contender::Silvacast, Contender::Icecast];
     let rows = interleaved(&contenders, effort, |contender| {
         let server = Server::start(contender)?;
-        let mut load = Load::start(&server, 1, 1)?;
-        load.run(SETTLE)?;
-        load.join(READING)?;
-        load.run(SETTLE)?;
+        let mut load = Load::with_listeners(&server, 1, 1, READING)?;
         let alone = load.measure(&server, effort.window)?;
         load.stall(STALLED)?;
         Ok(Pair { alone, beside: beside_stalled(&mut load, &server, effort.window)? })

@@ -1,7 +1,5 @@
 //! Scenarios in a steady state, after all listeners have joined: CPU time and latency per page.
 
-use std::time::Duration;
-
 use crate::Outcome;
 use crate::contender::Contender::{self, Coalescing, Floor, Icecast, Silvacast};
 use crate::load::{Figures, Load};
@@ -10,9 +8,6 @@ use crate::report::Report;
 use crate::rounds::{Effort, interleaved};
 use crate::server::Server;
 use crate::table::{Row, ms, print, row, us};
-
-/// Pause between the last join and the measurement.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// A steady scenario.
 pub(crate) struct Steady {
@@ -121,10 +116,8 @@ impl Steady {
         let window = effort.window * self.windows;
         let rows = interleaved(self.contenders, effort, |contender| {
             let server = Server::start(contender)?;
-            let mut load = Load::start(&server, self.mounts, self.packets)?;
-            load.run(SETTLE)?;
-            load.join(self.listeners)?;
-            load.run(SETTLE)?;
+            let mut load =
+                Load::with_listeners(&server, self.mounts, self.packets, self.listeners)?;
             load.measure(&server, window)
         })?;
         println!(
@@ -169,8 +162,7 @@ fn cost(figures: &Figures) -> f64 {
 
 /// User-space CPU for each page, over all rounds: one window has too few clock ticks.
 fn user_cost(row: &Row<Figures>) -> f64 {
-    let user: Duration = row.rounds.iter().map(|figures| figures.cpu.user).sum();
-    us(user) / pages(row) as f64
+    row.quotient(|figures| us(figures.cpu.user), |figures| figures.pages as f64)
 }
 
 fn p99(figures: &Figures) -> f64 {

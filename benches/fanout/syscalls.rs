@@ -73,10 +73,7 @@ fn per_page(
     window: Duration,
 ) -> Outcome<Window> {
     let server = Server::start(contender)?;
-    let mut load = Load::start(&server, mounts, 1)?;
-    load.run(SETTLE)?;
-    load.join(listeners)?;
-    load.run(SETTLE)?;
+    let mut load = Load::with_listeners(&server, mounts, 1, listeners)?;
     count(&server, &mut load, |load| load.run(window))
 }
 

@@ -46,6 +46,11 @@ impl<T> Row<T> {
         median(self.rounds.iter().map(figure))
     }
 
+    /// The sum of one figure over all rounds, divided by the sum of another.
+    pub(crate) fn quotient(&self, of: impl Fn(&T) -> f64, by: impl Fn(&T) -> f64) -> f64 {
+        self.rounds.iter().map(of).sum::<f64>() / self.rounds.iter().map(by).sum::<f64>()
+    }
+
     /// The ratio of a figure to the other contender's figure of the same round.
     pub(crate) fn ratio_to(&self, other: &Self, figure: impl Fn(&T) -> f64) -> Spread {
         let pairs = self.rounds.iter().zip(&other.rounds);

@@ -141,10 +141,18 @@ impl Audience {
             } else if self.begin_walk() {
                 self.view.wake();
             }
-        } else if self.deliver_at.get().is_none() {
-            self.deliver_at.set(Some(tokio::time::Instant::now() + coalesce));
+        } else if self.hold_back(coalesce) {
             self.view.wake();
         }
+    }
+
+    /// Delivers after `coalesce`, if a delivery is not due earlier. Returns whether it was not.
+    fn hold_back(&self, coalesce: Duration) -> bool {
+        let is_first = self.deliver_at.get().is_none();
+        if is_first {
+            self.deliver_at.set(Some(tokio::time::Instant::now() + coalesce));
+        }
+        is_first
     }
 
     /// Serves until the last listener has left and, on the home thread, the mount has neither a
@@ -173,8 +181,8 @@ impl Audience {
                     let coalesce = self.entry().settings().coalesce;
                     if coalesce.is_zero() {
                         self.walk().await;
-                    } else if self.deliver_at.get().is_none() {
-                        self.deliver_at.set(Some(tokio::time::Instant::now() + coalesce));
+                    } else {
+                        self.hold_back(coalesce);
                     }
                 }
                 () = sleep_until(deliver_at.unwrap_or_else(tokio::time::Instant::now)),
@@ -258,14 +266,13 @@ impl Audience {
             let mut newest = None;
             for id in ids {
                 let Some(listener) = listeners.get_mut(id).filter(|l| !l.blocked) else { continue };
-                if !newest.as_ref().is_some_and(|newest| listener.needs(newest)) {
-                    newest = listener.newest_pages(&pages).or(newest);
-                }
-                let leaves = match &newest {
-                    Some(newest) if listener.needs(newest) => {
-                        totals.write_newest(newest, &pages, listener)
+                let needed = newest.filter(|newest| listener.needs(newest));
+                let leaves = match needed.or_else(|| listener.newest_pages(&pages)) {
+                    Some(needed) => {
+                        newest = Some(needed);
+                        totals.write_newest(&needed, &pages, listener)
                     }
-                    _ => totals.write(&pages, listener, &self.clock),
+                    None => totals.write(&pages, listener, &self.clock),
                 };
                 if let Some(reason) = leaves {
                     leaving.push((id, reason));

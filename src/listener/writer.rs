@@ -84,7 +84,7 @@ struct Preamble {
 
 /// The pages that a listener needs next that has received all earlier ones. Nearly all listeners
 /// are at the same place, so these are looked up once for a walk through them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct NewestPages<'r> {
     era: u64,
     from: u64,
@@ -145,8 +145,8 @@ impl Listener {
         ring.head().saturating_sub(self.cursor.position())
     }
 
-    /// The pages that this listener and probably others need next; `None` if there are none, if it
-    /// needs anything else, or if they are not in one piece.
+    /// The pages that this listener needs next, and probably others too. `None` if there are none, if
+    /// they wrap in the ring, or if the listener needs anything else.
     pub fn newest_pages<'r>(&self, log: &'r PageLog) -> Option<NewestPages<'r>> {
         let [pages, rest] = log.ring.ready(&self.cursor, u64::MAX);
         let from = self.cursor.position();

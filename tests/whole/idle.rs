@@ -1,30 +1,15 @@
 //! A server without sources and clients sleeps: a station may run on a battery.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::client::{Listener, Source};
 use crate::daemon::Daemon;
+use crate::power::of_threads;
 use crate::wait::{PATIENCE, until, when};
 
 /// Longer than the intervals of all timers that may run while there are clients.
 const WINDOW: Duration = Duration::from_secs(2);
-
-/// How often each thread has gone to sleep.
-fn sleeps(server: &Daemon) -> BTreeMap<String, u64> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    tasks
-        .map(|task| {
-            let directory = task.unwrap().path();
-            let status = fs::read_to_string(directory.join("status")).unwrap();
-            let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            let count = field("voluntary_ctxt_switches:").trim().parse().unwrap();
-            (field("Name:").trim().to_owned(), count)
-        })
-        .collect()
-}
 
 #[test]
 fn after_the_last_client_has_left_no_thread_wakes_up() {
@@ -38,9 +23,11 @@ fn after_the_last_client_has_left_no_thread_wakes_up() {
     drop(listener);
     server.wait_for_line(&["event=\"listener-left\""]);
     until("two seconds in which nothing wakes up", PATIENCE, || {
-        let before = sleeps(&server);
+        // How often each thread has gone to sleep.
+        let sleeps = || of_threads(server.pid(), &["Name", "voluntary_ctxt_switches"]);
+        let before = sleeps();
         sleep(WINDOW);
-        let after = sleeps(&server);
+        let after = sleeps();
         when(before == after, (&before, &after))
     });
 }

@@ -9,7 +9,7 @@ use crate::process::Run;
 use crate::wait::{PATIENCE, until, when};
 
 /// These fields of `/proc/PID/task/*/status`, one thread after the other.
-fn of_threads(pid: u32, fields: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn of_threads(pid: u32, fields: &[&str]) -> Vec<(String, String)> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let statuses =
         tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap());
