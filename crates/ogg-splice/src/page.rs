@@ -35,8 +35,8 @@ const OGG_CRC: Algorithm<u32> = Algorithm {
     check: 0x89a1_897f,
     residue: 0,
 };
-/// A table of 1 KiB. One of 16 KiB is four times as fast for long pages, once it is in the cache. But
-/// between two pages it leaves the cache, and loading it takes longer than the checksum.
+/// A table of 1 KiB. One of 16 KiB is several times as fast while it is in the cache. But between two
+/// pages of a live source it leaves the cache, and loading it costs more (`docs/measurements.md`).
 static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&OGG_CRC);
 
 /// A complete page with a right checksum: a view of its bytes.
