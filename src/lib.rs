@@ -50,6 +50,7 @@
 //! | [`worker`] | a data-plane thread, which owns sources and listeners |
 //! | [`source`] | an encoder's connection: reads it and publishes its pages |
 //! | [`listener`] | a player's connection: a cursor into the ring and a socket |
+//! | [`hls`] | a mount as a playlist and segments, which are cut from the ring |
 //! | [`mount`] | the pages of a mount, the claim on it, and the table of all mounts |
 //! | `client` | limits for single clients: admission, login guard, password checks |
 //! | [`auth`] | who may do what; pure |
@@ -79,6 +80,7 @@ mod clock;
 pub mod config;
 mod control;
 pub mod door;
+pub mod hls;
 pub mod http;
 pub mod listener;
 pub mod log;

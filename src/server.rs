@@ -21,6 +21,7 @@ use crate::control::{
     self, Administration, Control, ControlSettings, MemoryCeiling, Metrics, Resources,
 };
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
+use crate::hls::HlsListeners;
 use crate::mount::MountTable;
 use crate::platform::{Heartbeats, Reloader, resident};
 use crate::quota::Quota;
@@ -105,6 +106,7 @@ impl Server {
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let since = Timestamp::now();
         let connections = Arc::<ConnectionQuotas>::default();
+        let hls_listeners = Arc::<HlsListeners>::default();
         let control = Control {
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
@@ -120,6 +122,7 @@ impl Server {
             administration: Administration {
                 table: Arc::clone(&self.table),
                 workers: workers.clone(),
+                hls_listeners: Arc::clone(&hls_listeners),
                 reloader,
             },
             guard: LoginGuard::new(CredentialKind::Admin, &known),
@@ -134,8 +137,9 @@ impl Server {
             })?);
         }
         let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
+        let listeners = Arc::clone(&hls_listeners);
         threads.push(spawn("control", move |runtime| {
-            runtime.block_on(control::serve(control, requests, heartbeat, stop_control));
+            runtime.block_on(control::serve(control, listeners, requests, heartbeat, stop_control));
         })?);
         let (settings, table) = (self.door, self.table);
         let admittance = Admittance::new(
@@ -144,6 +148,7 @@ impl Server {
             self.listeners,
             guards,
             connections,
+            hls_listeners,
         );
         let limits = &self.config.door.limits;
         let options = SocketOptions {

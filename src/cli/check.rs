@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{CheckArgs, Exit, invalid_config, load, print};
 use crate::config::{Budget, Config, Environment};
+use crate::mount::MountRules;
 
 /// Checks a configuration file, or prints it as TOML.
 pub(super) fn run(args: &CheckArgs) -> Result<(), Exit> {
@@ -18,8 +19,29 @@ fn check(file: &Path) -> Result<(), Exit> {
     for warning in config.ignored.iter().chain(&config.warnings) {
         eprintln!("silvacast: {}: {warning}", file.display());
     }
-    print(&format!("{}: no errors\n{}", file.display(), Budget::of(&config)));
+    let (budget, hls) = (Budget::of(&config), hls_windows(&config.door.rules));
+    print(&format!("{}: no errors\n{budget}\n{hls}", file.display()));
     Ok(())
+}
+
+/// What the rings hold of the playlists of HLS.
+fn hls_windows(rules: &MountRules) -> String {
+    let names = rules.rules.iter().map(|(pattern, settings)| (pattern.as_str(), settings));
+    let all = names.chain([("other mounts", &rules.defaults)]);
+    let lines = all.filter(|(_, settings)| settings.hls).map(|(name, settings)| {
+        format!(
+            "  {name}: {} s in a ring of {} KiB, up to {} kbit/s",
+            settings.hls_window.as_secs_f32(),
+            settings.ring / 1024,
+            settings.bitrate_for_hls() / 1000
+        )
+    });
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        "HLS: off".into()
+    } else {
+        format!("HLS playlists:\n{}", lines.join("\n"))
+    }
 }
 
 fn print_toml(file: &Path) -> Result<(), Exit> {

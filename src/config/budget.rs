@@ -7,10 +7,11 @@ use std::fmt;
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    self, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS, MemoryOwner,
-    REQUEST_QUEUE, SOURCE_TEXT, request_memory,
+    self, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS, MAX_WAITING_REQUESTS,
+    MemoryOwner, REQUEST_QUEUE, SOURCE_TEXT, request_memory,
 };
 use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING_CONNECTIONS};
+use crate::hls::response_memory;
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
@@ -61,7 +62,7 @@ impl Budget {
         };
         let at_door = MAX_WAITING_CONNECTIONS + door::MAX_REFUSED_CONNECTIONS;
         let pending_requests = REQUEST_QUEUE + control::MAX_REFUSED_REQUESTS;
-        let answered = MAX_REQUESTS + MAX_SUBSCRIBERS;
+        let answered = MAX_REQUESTS + MAX_WAITING_REQUESTS + MAX_SUBSCRIBERS;
         let final_responses = config.workers * MAX_FINAL_RESPONSES;
         let sources = 2 * limits.sources + final_responses;
         let connections = sources + limits.listeners + at_door + pending_requests + answered;
@@ -73,6 +74,8 @@ impl Budget {
             + THREAD_FILES * (config.workers + 3)
             + FILES;
         let request = request_memory(limits.request_head);
+        let longest_segment = config.door.rules.longest_segment().as_secs() as usize + 1;
+        let response = (limits.sources * SOURCE_TEXT).max(response_memory(longest_segment));
         let known_mounts = MAX_KNOWN_MOUNTS + config.door.rules.rules.len();
         let workers = PROGRAM + (config.workers - 1) * THREAD;
         let items = vec![
@@ -95,10 +98,12 @@ impl Budget {
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
             process("a mount that is off", known_mounts, KNOWN_MOUNT_MEMORY),
+            process("a request that is answered", MAX_REQUESTS, request + response),
+            // Only for a playlist, or for a part of a segment.
             process(
-                "a request that is answered",
-                MAX_REQUESTS,
-                request + limits.sources * SOURCE_TEXT,
+                "a request that waits for audio",
+                MAX_WAITING_REQUESTS,
+                request + response_memory(0),
             ),
             process("a reader of events", MAX_SUBSCRIBERS, request),
             process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),

@@ -24,6 +24,9 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &LISTENER_TIMEOUT,
     &MAX_LISTENERS,
     &COALESCE,
+    &HLS,
+    &HLS_SEGMENT,
+    &HLS_WINDOW,
     &HIDDEN,
     &EXPECTED,
     &TITLE,
@@ -113,6 +116,33 @@ static COALESCE: Key<Time> = Key {
     default: || Duration::ZERO,
     reload: Reload::AtOnce,
     doc: "Hold pages back for this long and send them together: less CPU, more delay.",
+};
+
+static HLS: Key<Flag> = Key {
+    table: Table::MountDefaults,
+    name: "hls",
+    kind: Flag,
+    default: || true,
+    reload: Reload::AtOnce,
+    doc: "Serve an Opus stream as HLS too, at `/NAME/index.m3u8` and, for low latency, `/NAME/low-latency.m3u8`.",
+};
+
+static HLS_SEGMENT: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "hls_segment",
+    kind: Time { least: Duration::from_secs(1), most: Duration::from_secs(10) },
+    default: || Duration::from_secs(2),
+    reload: Reload::NextStream,
+    doc: "The length of an HLS segment. A player is about three of them behind live.",
+};
+
+static HLS_WINDOW: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "hls_window",
+    kind: Time { least: Duration::from_secs(3), most: Duration::from_mins(2) },
+    default: || Duration::from_secs(12),
+    reload: Reload::AtOnce,
+    doc: "How much audio an HLS playlist lists: at least three segments, and no more than the ring holds.",
 };
 
 static HIDDEN: Key<Flag> = Key {
@@ -269,7 +299,33 @@ fn report_conflicts(
     }
 }
 
+/// Warns of a window of HLS that is too long for the ring.
+fn check_hls(layer: &mut Layer<'_, '_>, settings: &MountSettings) {
+    /// What encoders for a single microphone are usually set to, in bit/s.
+    const USUAL_BITRATE: u64 = 64_000;
+    let Layer { reader, section, .. } = layer;
+    // Without one of these keys, the values are inherited, and were checked where they are.
+    let keys = [HLS_WINDOW.name, HLS_SEGMENT.name, RING.name];
+    let line = keys.iter().find_map(|key| reader.line_of(*section, key));
+    let bitrate = settings.bitrate_for_hls();
+    if settings.hls && line.is_some() && bitrate < USUAL_BITRATE {
+        let text = format!(
+            "the {} holds the {} only up to {} kbit/s; above that, playlists of HLS are shorter",
+            section.key(RING.name),
+            section.key(HLS_WINDOW.name),
+            bitrate / 1000
+        );
+        reader.warnings.push(Problem { line, text });
+    }
+}
+
 fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
+    let settings = values(layer);
+    check_hls(layer, &settings);
+    settings
+}
+
+fn values(layer: &mut Layer<'_, '_>) -> MountSettings {
     let burst = layer.get(&BURST, |inherited| match inherited.burst {
         Burst::Auto => None,
         Burst::Time(time) => Some(time),
@@ -284,6 +340,9 @@ fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
         listener_timeout: layer.get(&LISTENER_TIMEOUT, |inherited| inherited.listener_timeout),
         max_listeners: layer.get(&MAX_LISTENERS, |inherited| inherited.max_listeners),
         coalesce: layer.get(&COALESCE, |inherited| inherited.coalesce),
+        hls: layer.get(&HLS, |inherited| inherited.hls),
+        hls_segment: layer.get(&HLS_SEGMENT, |inherited| inherited.hls_segment),
+        hls_window: layer.get(&HLS_WINDOW, |inherited| inherited.hls_window),
         hidden: layer.get(&HIDDEN, |inherited| inherited.hidden),
         expected: layer.get(&EXPECTED, |inherited| inherited.expected),
         title: layer.get(&TITLE, |inherited| inherited.title.clone()),

@@ -14,11 +14,12 @@ use super::response::{HttpResponse, XML, pieces, xml};
 use super::stats;
 use super::status::Station;
 use crate::auth::basic;
+use crate::hls::HlsListeners;
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
 use crate::mount::{MountEntry, MountTable, Name, Operator};
 use crate::platform::Reloader;
-use crate::routes::AdminCommand;
+use crate::routes::{AdminCommand, Route};
 use crate::text::{decode, sanitize};
 use crate::worker::{Command, Workers};
 use ogg_splice::Tags;
@@ -31,6 +32,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Administration {
     pub(crate) table: Arc<MountTable>,
     pub(crate) workers: Workers,
+    pub(crate) hls_listeners: Arc<HlsListeners>,
     pub(crate) reloader: Reloader,
 }
 
@@ -98,6 +100,7 @@ impl Administration {
         // Before the listener is disconnected: many players reconnect at once.
         entry.ban(&listener);
         let by = Arc::new(operator_of(request));
+        self.hls_listeners.evict(id, &by);
         self.workers.command(&Command::DisconnectListener(entry.name.clone(), id, by));
         Ok(xml(stats::response(&format!("Client {id} removed"), true)))
     }
@@ -204,7 +207,7 @@ fn operator_of(request: &RequestContext<'_>) -> Operator {
 
 /// The command's name, from the path of its route.
 fn command_name(request: &RequestContext<'_>) -> &'static str {
-    request.route.map_or("", |route| route.path.trim_start_matches("/admin/"))
+    Route::of(&request.target.path).map_or("", |route| route.path.trim_start_matches("/admin/"))
 }
 
 /// Uses the text of Icecast, because client programs search for it.

@@ -41,8 +41,11 @@ pub(super) struct MountStatus {
     seconds_since_page: Option<f64>,
     ring_seconds: Option<f64>,
     access: &'static str,
+    /// Path of the HLS playlist, without the path prefix; `None` if the mount has none.
+    hls: Option<String>,
     listeners: usize,
     listener_peak: usize,
+    hls_listeners: usize,
     max_listeners: Option<usize>,
     slowest_lag_seconds: Option<f64>,
     gaps: u64,
@@ -134,6 +137,7 @@ impl MountStatus {
         // Converts bytes to seconds of audio at the measured bitrate.
         let seconds_of =
             |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));
+        let has_hls = settings.hls && matches!(stream.codec, Codec::Opus(_));
         let source_rate = match &stream.codec {
             Codec::Opus(head) => (head.input_rate > 0).then_some(head.input_rate),
             Codec::Flac { .. } | Codec::Vorbis { .. } => None,
@@ -159,8 +163,10 @@ impl MountStatus {
             seconds_since_page: gauges.since_last_page(now).map(|time| round(time.as_secs_f64())),
             ring_seconds: seconds_of(settings.ring as u64),
             access: settings.access.mode.name(),
+            hls: has_hls.then(|| format!("{}/index.m3u8", entry.name)),
             listeners: entry.listeners.taken(),
             listener_peak: entry.listeners.peak(),
+            hls_listeners: entry.hls_listeners.taken(),
             max_listeners: (settings.max_listeners > 0).then_some(settings.max_listeners),
             slowest_lag_seconds: seconds_of(gauges.lag()),
             gaps: counters.gaps.get(),

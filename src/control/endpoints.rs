@@ -7,6 +7,7 @@ use http_body_util::Either;
 
 use super::admin::Administration;
 use super::api::{MountList, MountStatus, OPENAPI, listeners};
+use super::hls::MISSING;
 use super::metrics::Metrics;
 use super::render::rfc3339;
 use super::render::url_query;
@@ -19,9 +20,10 @@ use super::{page, playlist, status};
 use crate::auth::Credentials;
 use crate::client::{LoginAttempt, LoginGuard};
 use crate::clock::Timestamp;
+use crate::hls::HlsPath;
 use crate::http::Reply;
 use crate::mount::{MountTable, Name, OffMount};
-use crate::routes::{Caller, Endpoint, Methods};
+use crate::routes::{Caller, Endpoint, Methods, Route};
 
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -67,13 +69,14 @@ impl Control {
     pub(super) async fn respond(
         &self,
         request: &RequestContext<'_>,
+        route: Option<&'static Route>,
     ) -> Result<EndpointResult, Reply> {
-        let methods = request.route.map_or(Methods::Read, |route| route.methods);
+        let methods = route.map_or(Methods::Read, |route| route.methods);
         if !methods.include(request.head.method()) {
             let sentence = "This method is not allowed here; use GET or HEAD.";
             return Err(Reply::new(405, sentence).with("Allow", methods.allow()));
         }
-        let Some(route) = request.route else {
+        let Some(route) = route else {
             return self.playlist(request).map(EndpointResult::Document);
         };
         self.check_caller(route.caller, request)?;
@@ -199,8 +202,12 @@ impl Control {
 
     /// The playlist of a mount, for a path that is not in the route table.
     fn playlist(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let (format, mount) =
-            playlist::mount(&request.target.path, &self.table).ok_or_else(not_found)?;
+        let path = &request.target.path;
+        let (format, mount) = playlist::mount(path, &self.table).ok_or_else(|| {
+            // Otherwise each client of a cache would ask again.
+            let cache = HlsPath::parse(path).map(|_| MISSING);
+            cache.map_or_else(not_found, |cache| not_found().with("Cache-Control", cache))
+        })?;
         let base_url = request.base_url(&self.settings.load(), self.port);
         Ok(playlist::render(format, &base_url, request.target.query(), &mount))
     }

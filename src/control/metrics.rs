@@ -126,8 +126,11 @@ const DEPRECATED_MOUNT_COUNTERS: [Column<MountEntry, u64>; 2] = [
     ),
 ];
 
-const MOUNT_GAUGES: [Column<Streaming, f64>; 4] = [
+const MOUNT_GAUGES: [Column<Streaming, f64>; 5] = [
     ("listeners", "Current listeners.", |(entry, _)| entry.listeners.taken() as f64),
+    ("hls_listeners", "Current listeners by HLS. They are among the listeners.", |(entry, _)| {
+        entry.hls_listeners.taken() as f64
+    }),
     ("live", "1 while a source is heard, 0 in a gap.", |(_, stream)| {
         f64::from(u8::from(stream.state == SourceState::Live))
     }),

@@ -7,15 +7,18 @@
 //!
 //! `server` serves connections and `endpoints` dispatches requests. Each kind of document has a
 //! file: `page` (the listening page and its files), `api`, `status`, `stats` and `admin` (Icecast's
-//! formats and commands), `resources`, `metrics`, `playlist` and `sse`.
+//! formats and commands), `resources`, `metrics`, `playlist`, `hls` and `sse`.
 
 mod admin;
 mod api;
 mod clocks;
 mod endpoints;
+mod files;
+mod hls;
 mod limits;
 mod memory_ceiling;
 mod metrics;
+mod negotiation;
 mod page;
 mod playlist;
 mod render;
@@ -28,10 +31,12 @@ mod sse;
 mod stats;
 mod status;
 mod tracked_socket;
+mod waiter;
 mod xml;
 
 pub(crate) use admin::Administration;
 pub(crate) use endpoints::Control;
+pub(crate) use hls::HlsRequest;
 pub(crate) use limits::{
     MAX_REFUSED_REQUESTS, MAX_REQUESTS, REQUEST_QUEUE, RESPONSE_SEND_BUFFER, SOURCE_TEXT,
     request_memory,
@@ -40,6 +45,7 @@ pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use metrics::Metrics;
 pub(crate) use render::url_path;
 pub(crate) use resources::Resources;
-pub(crate) use server::{ControlConnection, serve};
+pub(crate) use server::{ControlConnection, Resource, serve};
 pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME};
 pub(crate) use sse::{MAX_STORED_EVENTS, MAX_SUBSCRIBERS};
+pub(crate) use waiter::MAX_WAITING_REQUESTS;

@@ -10,7 +10,6 @@ use hyper::http::uri::Authority;
 use super::settings::{ControlSettings, DEFAULT_HOSTNAME};
 use crate::client_addr::ClientAddr;
 use crate::http::{RequestHead, RequestTarget, elements, forwarded_parameter};
-use crate::routes::Route;
 
 /// The fields on which URLs of this server depend.
 pub(super) const URL_FIELDS: &str =
@@ -20,8 +19,6 @@ pub(super) const URL_FIELDS: &str =
 pub(super) struct RequestContext<'r> {
     pub(super) head: &'r RequestHead,
     pub(super) target: &'r RequestTarget,
-    /// The route of the path; `None` if the path is not in the route table.
-    pub(super) route: Option<&'static Route>,
     /// The header fields, in hyper's type.
     pub(super) fields: HeaderMap,
     pub(super) client: ClientAddr,
@@ -32,7 +29,6 @@ impl<'r> RequestContext<'r> {
     pub(super) fn new(
         head: &'r RequestHead,
         target: &'r RequestTarget,
-        route: Option<&'static Route>,
         client: ClientAddr,
     ) -> Self {
         let field = |(name, value): (&[u8], &[u8])| {
@@ -42,7 +38,7 @@ impl<'r> RequestContext<'r> {
         for (name, value) in head.fields().filter_map(field) {
             fields.append(name, value);
         }
-        Self { head, target, route, fields, client }
+        Self { head, target, fields, client }
     }
 
     /// The `Authorization` field.
@@ -181,7 +177,7 @@ mod tests {
         let target = RequestTarget::of(&head, "/stream");
         let address = [192, 0, 2, 1].into();
         let client = ClientAddr { address, is_proxy: false, proxies };
-        inspect(&RequestContext::new(&head, &target, Route::of(&target.path), client))
+        inspect(&RequestContext::new(&head, &target, client))
     }
 
     #[test]

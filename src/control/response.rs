@@ -39,16 +39,26 @@ pub(super) fn pieces(
     content_type: &'static str,
     pieces: impl Iterator<Item = String> + 'static,
 ) -> HttpResponse {
-    let pieces = Pieces(Box::new(pieces.map(Bytes::from)));
-    with_type(content_type, Either::Right(Either::Right(pieces)))
+    with_type(content_type, streamed(pieces.map(Bytes::from)))
+}
+
+/// A body that is generated in pieces.
+pub(super) fn streamed(pieces: impl Iterator<Item = Bytes> + 'static) -> ResponseBody {
+    Either::Right(Either::Right(Pieces(Box::new(pieces))))
+}
+
+/// A complete body.
+pub(super) fn whole(bytes: Bytes) -> ResponseBody {
+    Either::Left(Full::new(bytes))
 }
 
 /// A response with a complete body.
 pub(super) fn document(content_type: &'static str, text: impl Into<Bytes>) -> HttpResponse {
-    with_type(content_type, Either::Left(Full::new(text.into())))
+    with_type(content_type, whole(text.into()))
 }
 
-fn with_type(content_type: &'static str, body: ResponseBody) -> HttpResponse {
+/// A response with this body.
+pub(super) fn with_type(content_type: &'static str, body: ResponseBody) -> HttpResponse {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -4,7 +4,7 @@
 //! A request holds its admission slot until its client has acknowledged the response, which limits
 //! the responses in kernel memory. A client that does not read its response is reset.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -23,18 +23,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::endpoints::{Control, EndpointResult};
+use super::hls::{HlsFiles, HlsRequest};
 use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
 use super::request::{RequestContext, URL_FIELDS};
 use super::response::{HttpResponse, document, json_error, plain, stream};
 use super::sse::{EventLog, MAX_SUBSCRIBERS, Subscriber};
 use super::tracked_socket::TrackedSocket;
+use super::waiter::{MAX_WAITING_REQUESTS, RequestTask, Waiter};
 use crate::client::{Admission, AdmissionSlot, Full, WhenFull};
 use crate::client_addr::ClientAddr;
 use crate::clock::Clock;
+use crate::hls::HlsListeners;
 use crate::http::{Reply, RequestHead, RequestTarget, SERVER, Version, redacted_path};
 use crate::log::refusals;
 use crate::platform::Heartbeat;
@@ -62,14 +65,23 @@ pub(crate) struct ControlConnection {
     pub head: RequestHead,
     /// The target of the request.
     pub target: RequestTarget,
-    /// The route of the request; `None` if the path is not in the route table.
-    pub route: Option<&'static Route>,
+    /// What the request is for.
+    pub resource: Resource,
     /// Bytes that the door has read after the head.
     pub read: Vec<u8>,
     /// The client's address.
     pub client: ClientAddr,
     /// The client's connection permit, freed when the connection ends.
     pub permit: Option<Permit>,
+}
+
+/// What a request to the control plane is for.
+#[derive(Debug)]
+pub(crate) enum Resource {
+    /// The route of the path; `None` if the path is not in the route table.
+    Route(Option<&'static Route>),
+    /// An HLS file of a mount, to which the client was admitted.
+    Hls(Box<HlsRequest>),
 }
 
 /// State that all requests share.
@@ -80,32 +92,30 @@ struct ControlServer {
     requests: Rc<Admission>,
     /// Slots of event subscribers.
     subscribers: Rc<Admission>,
+    /// Slots of requests that wait for audio.
+    waiting: Rc<Admission>,
+    hls: HlsFiles,
     /// Counts requests that wait for a slot or are being sent a 503.
     refusing: Arc<Quota>,
     clock: Clock,
-}
-
-/// The task that serves a request, and its slot.
-#[derive(Default)]
-struct RequestTask {
-    task: OnceCell<AbortHandle>,
-    /// `None` once the request holds a subscriber's slot instead.
-    slot: RefCell<Option<AdmissionSlot>>,
 }
 
 /// Serves connections until `stop` becomes true. `heartbeat` shows that the receive loop advances.
 /// Runs on a [`LocalRuntime`](tokio::runtime::LocalRuntime).
 pub(crate) async fn serve(
     control: Control,
+    hls_listeners: Arc<HlsListeners>,
     mut connections: mpsc::Receiver<ControlConnection>,
     heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
     let server = Rc::new(ControlServer {
+        hls: HlsFiles::new(Arc::clone(&control.table), Arc::clone(&hls_listeners)),
         control,
         event_log: EventLog::new(),
         requests: Admission::new(MAX_REQUESTS, WhenFull::RefuseNewest),
         subscribers: Admission::new(MAX_SUBSCRIBERS, WhenFull::RefuseNewest),
+        waiting: Admission::new(MAX_WAITING_REQUESTS, WhenFull::RefuseNewest),
         refusing: Arc::default(),
         clock: Clock::start(),
     });
@@ -118,6 +128,7 @@ pub(crate) async fn serve(
         () = serve => {}
         () = server.event_log.watch(&server.control.table) => {}
         () = server.clock.beat() => {}
+        () = hls_listeners.expire() => {}
         _ = stop.wait_for(|&stop| stop) => {}
     }
 }
@@ -141,13 +152,11 @@ impl ControlServer {
     }
 
     fn spawn(self: Rc<Self>, connection: ControlConnection, slot: AdmissionSlot) {
-        let (server, id, request) = (Rc::clone(&self), slot.id(), Rc::<RequestTask>::default());
-        request.slot.replace(Some(slot));
+        let (server, id) = (Rc::clone(&self), slot.id());
+        let request = Rc::new(RequestTask::new(slot));
         let request_of_task = Rc::clone(&request);
         let task = spawn_local(async move { server.serve(connection, &request_of_task).await });
-        self.requests.set_task(id, task.abort_handle());
-        // Cannot fail: this is the only place that sets it.
-        let _ = request.task.set(task.abort_handle());
+        request.set(&self.requests, id, task.abort_handle());
     }
 
     /// Waits for a slot. Most requests take milliseconds, so a browser that requests many files at
@@ -174,21 +183,20 @@ impl ControlServer {
     }
 
     async fn serve(&self, connection: ControlConnection, request: &RequestTask) {
-        let ControlConnection { socket, head, target, route, read, client, permit } = connection;
+        let ControlConnection { socket, head, target, resource, read, client, permit } = connection;
         // Limits the kernel memory for a client that reads slowly.
         if SockRef::from(&socket).set_send_buffer_size(RESPONSE_SEND_BUFFER).is_err() {
             return;
         }
         let Ok(socket) = TcpStream::from_std(socket) else { return };
-        let (response, subscriber) =
-            self.respond(&RequestContext::new(&head, &target, route, client)).await;
+        let context = RequestContext::new(&head, &target, client);
+        let mut waiter = Waiter::new(&self.waiting, request, client_of(client));
+        let (response, subscriber) = self.respond(&context, &resource, &mut waiter).await;
         // Frees the index and the target: hyper needs only the bytes.
         let head = head.into_bytes();
         drop(target);
-        if let (Some(subscriber), Some(task)) = (&subscriber, request.task.get()) {
-            // The subscriber's slot replaces the request's slot.
-            self.subscribers.set_task(subscriber.id(), task.clone());
-            request.slot.take();
+        if let Some(subscriber) = &subscriber {
+            request.exchange(&self.subscribers, subscriber.id());
         }
         let (connection, stream) = TrackedSocket::new(socket, head, read);
         // hyper parses the head again, but only to frame the response, which exists already.
@@ -224,13 +232,24 @@ impl ControlServer {
     }
 
     /// Generates the response to a request, and a subscriber if it is for events.
-    async fn respond(&self, request: &RequestContext<'_>) -> (HttpResponse, Option<Subscriber>) {
+    async fn respond(
+        &self,
+        request: &RequestContext<'_>,
+        resource: &Resource,
+        waiter: &mut Waiter<'_>,
+    ) -> (HttpResponse, Option<Subscriber>) {
         let control = &self.control;
         control.table.stats().control.add(1);
-        let result = match control.respond(request).await {
-            Ok(EndpointResult::Document(response)) => Ok((response, None)),
-            Ok(EndpointResult::Events) => self.subscribe(request),
-            Err(reply) => Err(reply),
+        let result = match resource {
+            Resource::Hls(hls) => {
+                let clock_of = |entry: &_| self.event_log.clock_of(entry, &control.table);
+                self.hls.respond(request, hls, waiter, clock_of).await.map(|file| (file, None))
+            }
+            Resource::Route(route) => match control.respond(request, *route).await {
+                Ok(EndpointResult::Document(response)) => Ok((response, None)),
+                Ok(EndpointResult::Events) => self.subscribe(request),
+                Err(reply) => Err(reply),
+            },
         };
         let path = &request.target.path;
         let (mut response, subscriber) = result.unwrap_or_else(|reply| {
@@ -240,17 +259,23 @@ impl ControlServer {
             let is_api = path.starts_with("/api/");
             (if is_api { json_error(&reply) } else { plain(&reply) }, None)
         });
+        let allow_origin = match resource {
+            Resource::Hls(hls) => hls.allow_origin.clone(),
+            Resource::Route(_) => control.settings.load().allow_origin.clone(),
+        };
         let fields = response.headers_mut();
         fields.insert(SERVER_FIELD, HeaderValue::from_static(SERVER));
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, no-store"));
         // Keeps a cache that stores it all the same from answering one client with another's URLs.
-        fields.entry(VARY).or_insert(HeaderValue::from_static(URL_FIELDS));
-        if !path.starts_with("/admin") {
-            let settings = control.settings.load();
-            if let Ok(origin) = HeaderValue::from_str(&settings.allow_origin) {
-                fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            }
+        // Those in an HLS playlist are relative.
+        if matches!(resource, Resource::Route(_)) {
+            fields.entry(VARY).or_insert(HeaderValue::from_static(URL_FIELDS));
+        }
+        if !path.starts_with("/admin")
+            && let Ok(origin) = HeaderValue::from_str(&allow_origin)
+        {
+            fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
         (response, subscriber)
     }

@@ -233,6 +233,17 @@ impl EventLog {
         });
     }
 
+    /// The clock of a mount that its subscribers know.
+    pub(super) fn clock_of(
+        &self,
+        entry: &Arc<MountEntry>,
+        table: &MountTable,
+    ) -> Option<StreamClock> {
+        self.compare_clocks(table);
+        let sample = sample_of(entry, &*entry.stream()?)?;
+        Some(self.clocks.borrow().promptest(&sample))
+    }
+
     /// The state of a mount, with the clock that its subscribers know.
     fn status_of(&self, entry: &Arc<MountEntry>, stream: &StreamInfo) -> MountStatus {
         let mut status = MountStatus::of(entry, stream);

@@ -19,9 +19,13 @@ use crate::client::{
     CheckerOverloaded, ConnectionQuotas, LoginAttempt, LoginGuard, PasswordChecker,
 };
 use crate::clock::Clock;
+use crate::control::HlsRequest;
+use crate::hls::{HlsClient, HlsListener, HlsListeners, HlsPath, target_duration};
 use crate::http::Reply;
 use crate::listener::{Delivery, ListenerSession, Player};
-use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, NoRoom, Reservation};
+use crate::mount::{
+    ListenerInfo, MountEntry, MountTable, Name, NoRoom, Registration, Reservation, samples,
+};
 use crate::quota::{Limits, Permit, Quota};
 use crate::source::empty_body_reply;
 
@@ -50,6 +54,7 @@ pub(crate) struct Admittance {
     listeners: Arc<Quota>,
     guards: LoginGuards,
     per_client: Arc<ConnectionQuotas>,
+    hls_listeners: Arc<HlsListeners>,
 }
 
 impl Admittance {
@@ -60,8 +65,9 @@ impl Admittance {
         listeners: Arc<Quota>,
         guards: LoginGuards,
         per_client: Arc<ConnectionQuotas>,
+        hls_listeners: Arc<HlsListeners>,
     ) -> Self {
-        Self { settings, table, listeners, guards, per_client }
+        Self { settings, table, listeners, guards, per_client, hls_listeners }
     }
 
     /// Takes a connection permit for a peer before its request is known. Trusted proxies need none.
@@ -270,6 +276,92 @@ impl Admittance {
         until: Option<Instant>,
         permit: Option<Permit>,
     ) -> Result<(Delivery, ListenerSession), Reply> {
+        let permits = self.take_listener_permits(request, entry)?;
+        let player = Player {
+            fetch_dest: request.head.field("sec-fetch-dest"),
+            agent: request.head.field("user-agent"),
+            range: request.head.field("range").is_some(),
+            is_page: request.head.field("upgrade-insecure-requests").is_some(),
+        };
+        let delivery = player.delivery(listener.burst, entry.settings().burst);
+        let session = ListenerSession {
+            registration: register(request, entry),
+            until,
+            takes_chains: delivery.takes_chains,
+            filler: None,
+            permits: permits.into_iter().chain(permit).collect(),
+        };
+        Ok((delivery, session))
+    }
+
+    /// Admits a request for an HLS file. A client that has requested none for a while becomes a
+    /// listener: it takes its permits and is registered.
+    ///
+    /// # Errors
+    /// The reply to send if the mount has no HLS, or if a limit of listeners is reached.
+    pub(super) fn admit_hls(
+        &self,
+        request: &Request,
+        path: HlsPath,
+        entry: &Arc<MountEntry>,
+    ) -> Result<HlsRequest, Reply> {
+        let settings = entry.settings_arc();
+        if !settings.hls {
+            let sentence = "HLS is switched off for this microphone; it is heard without.";
+            return Err(Reply::new(404, sentence));
+        }
+        let link = Link::of_query(request.target.query());
+        let link = link.filter(|_| settings.access.mode != AccessMode::Public);
+        let pass = match (settings.access.mode, &link) {
+            (_, Some(link)) => link.query(),
+            (AccessMode::Token, None) => {
+                let token = request.target.parameter("token");
+                token.map_or_else(String::new, |token| format!("token={token}"))
+            }
+            _ => String::new(),
+        };
+        let client = (request.head.method() != "HEAD").then(|| {
+            let name = entry.name.clone();
+            match link {
+                Some(link) => HlsClient::Link(name, link.signature),
+                None => HlsClient::Agent(name, request.client.address, agent_of(request)),
+            }
+        });
+        if let Some(client) = client.clone()
+            && !self.hls_listeners.note_request(&client)
+        {
+            let permits = self.take_listener_permits(request, entry)?;
+            let target = target_duration(samples(settings.hls_segment));
+            let registration = register(request, entry);
+            let permits = permits.into_iter().chain(entry.hls_listeners.take(usize::MAX));
+            let listener = HlsListener::new(entry, registration, permits.collect(), target);
+            self.hls_listeners.enter(client, listener);
+        }
+        let access = &settings.access;
+        let is_public = access.mode == AccessMode::Public
+            && [&access.allow, &access.deny].iter().all(|networks| networks.is_empty())
+            && [&request.settings.allow, &request.settings.deny]
+                .iter()
+                .all(|networks| networks.is_empty());
+        Ok(HlsRequest {
+            path,
+            mount: Arc::downgrade(entry),
+            client,
+            allow_origin: settings.allow_origin.clone(),
+            is_public,
+            pass,
+        })
+    }
+
+    /// Takes a listener's permits, of the server and of the mount.
+    ///
+    /// # Errors
+    /// The reply to send, with status 503, if one of them has reached its limit.
+    fn take_listener_permits(
+        &self,
+        request: &Request,
+        entry: &MountEntry,
+    ) -> Result<[Permit; 2], Reply> {
         let full = |what, limit| {
             let sentence = format!("{what} has reached its listener limit of {limit}.");
             Reply::new(503, sentence).with("Retry-After", "10")
@@ -279,23 +371,13 @@ impl Admittance {
         let limit = entry.settings().max_listeners;
         let of_mount = entry.listeners.take(if limit == 0 { usize::MAX } else { limit });
         let of_mount = of_mount.ok_or_else(|| full("This microphone", limit))?;
-        let player = Player {
-            fetch_dest: request.head.field("sec-fetch-dest"),
-            agent: request.head.field("user-agent"),
-            range: request.head.field("range").is_some(),
-            is_page: request.head.field("upgrade-insecure-requests").is_some(),
-        };
-        let delivery = player.delivery(listener.burst, entry.settings().burst);
-        let info = ListenerInfo::new(request.client, &agent_of(request));
-        let session = ListenerSession {
-            registration: entry.directory.enter(info),
-            until,
-            takes_chains: delivery.takes_chains,
-            filler: None,
-            permits: [of_server, of_mount].into_iter().chain(permit).collect(),
-        };
-        Ok((delivery, session))
+        Ok([of_server, of_mount])
     }
+}
+
+/// Registers a listener in the directory of its mount.
+fn register(request: &Request, entry: &MountEntry) -> Registration {
+    entry.directory.enter(ListenerInfo::new(request.client, &agent_of(request)))
 }
 
 /// The client's `User-Agent`, as the listener directory shows it.

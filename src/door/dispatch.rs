@@ -15,13 +15,13 @@ use super::decide::{Decision, ListenerRequest, SourceRequest, decide};
 use super::request::Request;
 use super::settings::DoorSettings;
 use crate::clock::Clock;
-use crate::control::ControlConnection;
+use crate::control::{ControlConnection, Resource};
+use crate::hls::HlsPath;
 use crate::http::{Reply, RequestHead, Version};
 use crate::listener::{ListenerConnection, response_head};
 use crate::log::refusals;
-use crate::mount::MountTable;
+use crate::mount::{MountEntry, MountTable};
 use crate::quota::Permit;
-use crate::routes::Route;
 use crate::source::SourceConnection;
 use crate::tcp::{self, SocketOptions};
 use crate::worker::{Handoff, Workers};
@@ -173,7 +173,9 @@ impl Dispatcher {
             Decision::Reply(reply) => Err(reply),
             Decision::Source(source) => self.source(&request, source, permit).await,
             Decision::Listener(listener) => self.listener(&request, listener, permit).await,
-            Decision::Control(route) => Ok(to_control_plane(&request, route, permit)),
+            Decision::Control(route) => {
+                Ok(to_control_plane(&request, Resource::Route(route), permit))
+            }
         };
         outcome.unwrap_or_else(|reply| {
             let path = request.loggable_path();
@@ -203,9 +205,14 @@ impl Dispatcher {
         listener: ListenerRequest,
         permit: &mut Option<Permit>,
     ) -> Result<RequestOutcome, Reply> {
-        // A path that does not name a mount may name a playlist, which the control plane serves.
         let Some(entry) = self.table.find(&listener.name) else {
-            return Ok(to_control_plane(request, None, permit));
+            // A path that does not name a mount may name a file of one, which the control plane serves.
+            let path = HlsPath::parse(listener.name.as_str());
+            let found = path.and_then(|path| Some((self.table.find(&path.mount)?, path)));
+            return match found {
+                Some((entry, path)) => self.hls(request, path, &entry, permit).await,
+                None => Ok(to_control_plane(request, Resource::Route(None), permit)),
+            };
         };
         Admittance::check_ban(request, &entry)?;
         let until = self.admittance.check_access(request, &entry, &self.clock).await?;
@@ -222,6 +229,19 @@ impl Dispatcher {
             let listener = ListenerConnection { socket, delivery, send_buffer, options, session };
             Handoff::Listener(Box::new(listener), entry)
         })))
+    }
+
+    async fn hls(
+        &self,
+        request: &Request,
+        path: HlsPath,
+        entry: &Arc<MountEntry>,
+        permit: &mut Option<Permit>,
+    ) -> Result<RequestOutcome, Reply> {
+        Admittance::check_ban(request, entry)?;
+        self.admittance.check_access(request, entry, &self.clock).await?;
+        let hls = self.admittance.admit_hls(request, path, entry)?;
+        Ok(to_control_plane(request, Resource::Hls(Box::new(hls)), permit))
     }
 
     /// Waits until the client has sent more bytes, unless `has_bytes`, and has acknowledged the
@@ -260,14 +280,14 @@ fn send_reply(bytes: Vec<u8>, keep: bool) -> RequestOutcome {
 
 fn to_control_plane(
     request: &Request,
-    route: Option<&'static Route>,
+    resource: Resource,
     permit: &mut Option<Permit>,
 ) -> RequestOutcome {
     let (head, target) = (request.head.clone(), request.target.clone());
     let (client, permit) = (request.client, permit.take());
     RequestOutcome::ControlPlane(Box::new(move |socket, mut read| {
         read.shrink_to_fit();
-        ControlConnection { socket, head, target, route, read, client, permit }
+        ControlConnection { socket, head, target, resource, read, client, permit }
     }))
 }
 

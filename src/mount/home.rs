@@ -186,11 +186,9 @@ impl HomeMount {
         if let Some(mut stream) = ended {
             pages.end(&mut stream);
         }
-        let start = if let Some(stream) = &pages.stream {
-            stream.start
-        } else {
-            pages.ring.begin_stream(headers.codec.granules_per_second());
-            pages.ring.head()
+        let start = match &pages.stream {
+            Some(stream) => stream.start,
+            None => pages.begin(headers, &entry.settings()),
         };
         let in_stream = self.tags_in_stream(&headers.tags);
         let is_changed = in_stream != headers.tags;
@@ -218,13 +216,16 @@ impl HomeMount {
     pub(super) fn publish(&self, page: &Page<'_>, now: Moment) {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = stream.as_mut() else { return };
-        let was_in_gap = stream.is_in_gap();
-        let mut pages = self.shared.pages_mut();
-        stream.push(page, now, |page| pages.ring.publish(page));
-        drop(pages);
-        self.count(stream);
+        let (was_in_gap, before) = (stream.is_in_gap(), stream.granule());
         // Status shows real time, not running time.
         let (real, gauges) = (now.real(), &self.shared.entry().gauges);
+        let mut pages = self.shared.pages_mut();
+        let published = stream.push(page, now, |page| pages.ring.publish(page));
+        if was_in_gap && published && stream.pauses_in_gaps() {
+            pages.history.pause(before, gauges.pause(real));
+        }
+        drop(pages);
+        self.count(stream);
         gauges.page_received(real, stream.page_duration(), stream.byte_rate());
         gauges.page_published(real, stream.granule());
         if was_in_gap && !stream.is_in_gap() {

@@ -210,6 +210,11 @@ impl LogicalStream {
         self.settings.gap == Gap::End
     }
 
+    /// Whether granule positions stand still in a gap, instead of counting silence.
+    pub(super) fn pauses_in_gaps(&self) -> bool {
+        self.settings.gap != Gap::Silence
+    }
+
     /// Granule position of the newest page.
     pub(super) fn granule(&self) -> u64 {
         match &self.kind {

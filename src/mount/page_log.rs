@@ -9,6 +9,8 @@ use ogg_splice::Headers;
 
 use super::logical_stream::LogicalStream;
 use super::ring::Ring;
+use super::settings::MountSettings;
+use super::stream_history::StreamHistory;
 
 /// The pages, the join point of the current stream, and the end of the previous stream.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct PageLog {
     pub stream: Option<Arc<JoinPoint>>,
     /// Number of streams of this mount that have ended.
     pub era: u64,
+    /// The streams of the pages in the ring. Empty in a replica.
+    pub history: StreamHistory,
     /// Ring position where the previous stream ended.
     previous_end: u64,
 }
@@ -34,8 +38,9 @@ pub struct JoinPoint {
 
 impl PageLog {
     /// An empty log whose ring takes `ring` bytes of memory.
-    pub(super) fn new(ring: usize) -> Self {
-        Self { ring: Ring::new(ring), stream: None, era: 0, previous_end: 0 }
+    pub fn new(ring: usize) -> Self {
+        let history = StreamHistory::default();
+        Self { ring: Ring::new(ring), stream: None, era: 0, history, previous_end: 0 }
     }
 
     /// Ring position at which a reader that joined in `era` must stop; `None` while the stream of
@@ -50,11 +55,21 @@ impl PageLog {
         }
     }
 
+    /// Begins a stream with these headers, whose pages follow. Returns the ring position of the first
+    /// page.
+    pub fn begin(&mut self, headers: &Headers, settings: &MountSettings) -> u64 {
+        let start = self.ring.head();
+        self.ring.begin_stream(headers.codec.granules_per_second());
+        self.history.begin(headers, start, settings);
+        start
+    }
+
     /// Ends the stream with an EOS page. Its readers stop after that page.
     pub(super) fn end(&mut self, stream: &mut LogicalStream) {
         stream.end(|page| self.ring.publish(page));
         self.stream = None;
         self.previous_end = self.ring.head();
+        self.history.end(self.previous_end, stream.granule());
         self.era += 1;
     }
 

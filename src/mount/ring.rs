@@ -5,9 +5,12 @@
 //! reader has a [`Cursor`], and [`Ring::catch_up`] tells it whether the ring has overtaken the
 //! cursor. Lookups take time logarithmic in the number of pages.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use ogg_splice::{MAX_PAGE, OutputPage};
+
+use super::ring_page::RingPage;
 
 /// The minimum memory of a ring, in bytes: the longest page fits beside the index.
 pub const MIN_RING: usize = 128 * 1024;
@@ -98,12 +101,10 @@ impl Ring {
     /// If `memory` is less than [`MIN_RING`]; the configuration rejects such values.
     pub fn new(memory: usize) -> Self {
         assert!(memory >= MIN_RING, "a ring of {memory} bytes cannot hold the longest page");
-        let entries = memory / (BYTES_PER_ENTRY + size_of::<IndexEntry>());
-        let arena = memory - entries * size_of::<IndexEntry>();
-        debug_assert!(arena >= MAX_PAGE);
+        debug_assert!(Self::capacity(memory) >= MAX_PAGE);
         Self {
-            arena: vec![0; arena].into_boxed_slice(),
-            index: vec![IndexEntry::default(); entries].into_boxed_slice(),
+            arena: vec![0; Self::capacity(memory)].into_boxed_slice(),
+            index: vec![IndexEntry::default(); Self::entries(memory)].into_boxed_slice(),
             oldest: 0,
             next: 0,
             tail: 0,
@@ -212,6 +213,36 @@ impl Ring {
         let position = self.head.checked_sub(bytes);
         let latest = position.and_then(|position| self.last_where(|entry| entry.start <= position));
         self.sync_cursor(latest, start)
+    }
+
+    /// The numbers of the pages that begin at position `start` or later, and before `end`.
+    pub fn pages_between(&self, start: u64, end: u64) -> Range<u64> {
+        let first = self.first_where(|entry| entry.start >= start);
+        first..self.first_where(|entry| entry.start >= end).max(first)
+    }
+
+    /// The page with this number, which must be one that the ring holds.
+    pub fn page(&self, number: u64) -> RingPage<'_> {
+        let start = self.index_entry(number).start;
+        RingPage::new(self.bytes(start, self.end_of(number)), start)
+    }
+
+    /// The bytes of a range of positions; `None` if the ring does not hold all of it. The second slice
+    /// is empty unless the range wraps.
+    pub fn held(&self, range: Range<u64>) -> Option<[&[u8]; 2]> {
+        let is_held =
+            self.tail <= range.start && range.start <= range.end && range.end <= self.head;
+        is_held.then(|| self.bytes(range.start, range.end))
+    }
+
+    /// How many bytes of pages a ring of `memory` bytes holds.
+    pub const fn capacity(memory: usize) -> usize {
+        memory - Self::entries(memory) * size_of::<IndexEntry>()
+    }
+
+    /// The number of index entries of a ring of `memory` bytes.
+    const fn entries(memory: usize) -> usize {
+        memory / (BYTES_PER_ENTRY + size_of::<IndexEntry>())
     }
 
     /// A cursor after the newest page.

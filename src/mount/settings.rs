@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::name::Name;
 use super::pattern::Pattern;
+use super::ring::Ring;
 use super::stream_info::Description;
 use crate::auth::{Access, Credentials, Login};
 
@@ -50,6 +51,12 @@ pub struct MountSettings {
     pub max_listeners: usize,
     /// How long a page may be held back to be sent together with the next ones.
     pub coalesce: Duration,
+    /// Whether the mount is served as HLS too.
+    pub hls: bool,
+    /// Length of an HLS segment.
+    pub hls_segment: Duration,
+    /// How much audio an HLS playlist lists.
+    pub hls_window: Duration,
     /// Who may listen.
     pub access: Access,
     /// The login of this mount's source; `None` for the login that all mounts share.
@@ -71,6 +78,18 @@ pub struct MountSettings {
 }
 
 impl MountSettings {
+    /// The highest bitrate, in bit/s, at which the ring holds what a playlist of HLS lists, and the
+    /// segments that clients may still request of an earlier one. With pages of 20 ms, as encoders
+    /// for live audio send them.
+    pub fn bitrate_for_hls(&self) -> u64 {
+        /// A page's header, in bytes, and pages in a second.
+        const PAGE_HEADER: u64 = 28;
+        const PAGES: u64 = 50;
+        let time = self.hls_window.max(3 * self.hls_segment) + 2 * self.hls_segment;
+        let bytes = Ring::capacity(self.ring) as u64 * 1000 / time.as_millis().max(1) as u64;
+        bytes.saturating_sub(PAGE_HEADER * PAGES) * 8
+    }
+
     /// Whether these settings admit the same listeners and sources as others, and show the mount
     /// to the same people.
     pub fn admits_like(&self, other: &Self) -> bool {
@@ -115,20 +134,28 @@ impl MountRules {
     /// All logins of sources and of the administrator: those that mounts share, and those of single
     /// mounts.
     pub fn logins<'a>(&'a self, shared: &'a Credentials) -> Vec<&'a Login> {
-        let all = self.rules.iter().map(|(_, settings)| settings).chain([&self.defaults]);
-        let own = all.filter_map(|settings| settings.source.as_ref());
+        let own = self.all().filter_map(|settings| settings.source.as_ref());
         own.chain([&shared.source, &shared.admin]).collect()
     }
 
     /// Memory of all users and tokens, in bytes.
     pub fn memory(&self) -> usize {
-        let rules = self.rules.iter().map(|(_, settings)| settings.access.memory());
-        rules.sum::<usize>() + self.defaults.access.memory()
+        self.all().map(|settings| settings.access.memory()).sum()
     }
 
     /// The largest ring that any mount may have, in bytes.
     pub fn largest_ring(&self) -> usize {
-        let rings = self.rules.iter().map(|(_, settings)| settings.ring);
-        rings.fold(self.defaults.ring, usize::max)
+        self.all().map(|settings| settings.ring).max().unwrap_or(self.defaults.ring)
+    }
+
+    /// The longest segment of HLS that any mount may have.
+    pub fn longest_segment(&self) -> Duration {
+        let longest = self.all().map(|settings| settings.hls_segment).max();
+        longest.unwrap_or(self.defaults.hls_segment)
+    }
+
+    /// The settings of all rules, and the defaults.
+    fn all(&self) -> impl Iterator<Item = &Arc<MountSettings>> {
+        self.rules.iter().map(|(_, settings)| settings).chain([&self.defaults])
     }
 }

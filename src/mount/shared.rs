@@ -51,6 +51,8 @@ pub struct MountEntry {
     pub(super) settings: ArcSwap<MountSettings>,
     /// Counts the listeners against `max_listeners`.
     pub listeners: Arc<Quota>,
+    /// Counts those of them that listen by HLS.
+    pub hls_listeners: Arc<Quota>,
     /// Lists the listeners.
     pub directory: Arc<ListenerDirectory>,
     /// Its counters.
@@ -127,7 +129,9 @@ impl SharedMount {
 
     // Nothing panics while it holds this lock, so it cannot be poisoned.
 
-    pub(super) fn pages(&self) -> RwLockReadGuard<'_, PageLog> {
+    /// The pages, locked for reading. The home thread cannot publish meanwhile, so no thread but it
+    /// may write to a socket, or do anything that takes longer than a copy.
+    pub fn pages(&self) -> RwLockReadGuard<'_, PageLog> {
         self.pages.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,6 +146,7 @@ impl MountEntry {
             name,
             settings: ArcSwap::new(settings),
             listeners: Arc::default(),
+            hls_listeners: Arc::default(),
             directory: Arc::default(),
             counters: MountCounters::default(),
             gauges: StreamGauges::default(),

@@ -100,6 +100,13 @@ impl StreamGauges {
         Some((self.granule.get(), self.elapsed(&self.published_at, now)?))
     }
 
+    /// The time since the newest page was published that is not accounted for by the next one: that
+    /// one is complete only when all of its audio was recorded.
+    pub fn pause(&self, now: Instant) -> Duration {
+        let age = self.elapsed(&self.published_at, now).unwrap_or_default();
+        age.saturating_sub(self.page_duration().unwrap_or_default())
+    }
+
     /// Duration of the source's recent pages; `None` if unknown.
     pub fn page_duration(&self) -> Option<Duration> {
         let micros = self.page_micros.get();

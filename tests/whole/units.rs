@@ -39,7 +39,7 @@ fn setting(name: &str) -> &'static str {
 fn the_unit_s_limits_fit_the_shipped_configuration() {
     let said = check(CONFIGURATION);
     assert_eq!(setting("MemoryMax"), format!("{}M", memory(&said).ceil()));
-    let files = said.split("open files, maximum: ").nth(1).unwrap().trim();
+    let files = said.lines().find_map(|line| line.strip_prefix("open files, maximum: ")).unwrap();
     assert!(files.parse::<u64>().unwrap() <= setting("LimitNOFILE").parse().unwrap(), "{files}");
     // Threads: main, log, notify, control, passwords, manager, one for audio, and one during a reload.
     assert!(setting("TasksMax").parse::<u32>().unwrap() >= 8);

@@ -6,7 +6,6 @@
 
 mod assets;
 mod document;
-mod negotiation;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -16,9 +15,9 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
+use super::negotiation::{accepts_gzip, is_known, tag};
 use assets::{ASSETS, content_type, gzip};
 pub(crate) use document::{Microphone, Shown};
-use negotiation::{accepts_gzip, is_known, tag};
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const FOR_A_DAY: &str = "public, max-age=86400";
