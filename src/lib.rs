@@ -47,6 +47,7 @@
 //! | [`config`] | reads `silvacast.toml` or `icecast.xml`; computes the memory budget |
 //! | [`door`] | accepts connections, reads one request head from each, decides where it goes |
 //! | `control` | everything that is not audio: status, API, events, admin, metrics, the listening page |
+//! | [`peers`] | pulls mounts from other servers and pushes mounts to them |
 //! | [`worker`] | a data-plane thread, which owns sources and listeners |
 //! | [`source`] | an encoder's connection: reads it and publishes its pages |
 //! | [`listener`] | a player's connection: a cursor into the ring and a socket |
@@ -85,6 +86,7 @@ pub mod http;
 pub mod listener;
 pub mod log;
 pub mod mount;
+pub mod peers;
 pub mod platform;
 mod push;
 mod quota;

@@ -30,10 +30,14 @@ pub(crate) enum Endpoint {
     Server,
     /// All mounts, as JSON.
     Mounts,
+    /// Whether a mount is wanted, as JSON.
+    Demand,
     /// One mount, as JSON. The mount's name follows in the path.
     Mount,
     /// All listeners, as JSON.
     Listeners,
+    /// The other servers, as JSON.
+    Peers,
     /// Server-sent events.
     Events,
     /// Any other path below `/api/`.
@@ -49,6 +53,8 @@ pub(crate) enum AdminCommand {
     Stats,
     /// `listmounts`.
     ListMounts,
+    /// `streamlist`: the names of all mounts, for servers that relay them.
+    StreamList,
     /// `listclients`.
     ListClients,
     /// `killclient`.
@@ -74,6 +80,8 @@ pub(crate) enum Caller {
     Administrator,
     /// The administrator's login, or the source login of the mount that the request names.
     AdministratorOrSource,
+    /// The administrator's login, or that of servers that relay mounts.
+    AdministratorOrRelay,
 }
 
 /// The methods that a route accepts, in addition to `OPTIONS`.
@@ -88,7 +96,7 @@ pub(crate) enum Methods {
 /// One row of the route table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// The path without the prefix. A trailing `*` matches any rest of the path.
+    /// The path without the prefix. A `*` matches any text.
     pub(crate) path: &'static str,
     /// The accepted methods.
     pub(crate) methods: Methods,
@@ -99,7 +107,7 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 29] = [
+pub(crate) const ROUTES: [Route; 32] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
@@ -113,13 +121,19 @@ pub(crate) const ROUTES: [Route; 29] = [
     read("/api/v1/openapi.json", Endpoint::OpenApi),
     administrator("/api/v1/server", Methods::Read, Endpoint::Server),
     read("/api/v1/mounts", Endpoint::Mounts),
+    read("/api/v1/mounts/*/demand", Endpoint::Demand),
     read("/api/v1/mounts/*", Endpoint::Mount),
     administrator("/api/v1/listeners", Methods::Read, Endpoint::Listeners),
+    administrator("/api/v1/peers", Methods::Read, Endpoint::Peers),
     read("/api/v1/events", Endpoint::Events),
     read("/api/*", Endpoint::UnknownApi),
     admin("/admin", AdminCommand::Stats),
     admin("/admin/stats", AdminCommand::Stats),
     admin("/admin/listmounts", AdminCommand::ListMounts),
+    Route {
+        caller: Caller::AdministratorOrRelay,
+        ..admin("/admin/streamlist", AdminCommand::StreamList)
+    },
     of_mount("/admin/listclients", AdminCommand::ListClients),
     of_mount("/admin/killclient", AdminCommand::KillClient),
     of_mount("/admin/killsource", AdminCommand::KillSource),
@@ -156,11 +170,13 @@ impl Route {
     /// Finds the route of a decoded path without the prefix. `None` if the path is not in the
     /// table.
     pub(crate) fn of(path: &str) -> Option<&'static Self> {
-        // Icecast serves these with the suffix `.xsl`; some programs request `.xml`.
+        // Icecast serves these with the suffix `.xsl`, and the list of streams with `.txt`; some
+        // programs request `.xml`.
         let path = match path.strip_prefix("/admin/").map(|rest| rest.trim_matches('/')) {
             Some("") => "/admin".to_owned(),
             Some(rest) => {
-                let command = rest.strip_suffix(".xsl").or(rest.strip_suffix(".xml"));
+                let suffixes = [".xsl", ".xml", ".txt"];
+                let command = suffixes.iter().find_map(|suffix| rest.strip_suffix(suffix));
                 format!("/admin/{}", command.unwrap_or(rest))
             }
             None => path.to_owned(),
@@ -169,8 +185,13 @@ impl Route {
     }
 
     fn matches(&self, path: &str) -> bool {
-        match self.path.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
+        match self.path.split_once('*') {
+            Some((before, after)) => {
+                let rest = path.strip_prefix(before);
+                rest.is_some_and(|rest| {
+                    after.is_empty() || rest.len() > after.len() && rest.ends_with(after)
+                })
+            }
             None => path == self.path,
         }
     }
@@ -202,6 +223,9 @@ mod tests {
             ("/web/00000000/page.js", Some("/web/*")),
             ("/api/v1/mounts", Some("/api/v1/mounts")),
             ("/api/v1/mounts/a/b.opus", Some("/api/v1/mounts/*")),
+            ("/api/v1/mounts/a/b.opus/demand", Some("/api/v1/mounts/*/demand")),
+            ("/api/v1/mounts/demand", Some("/api/v1/mounts/*")),
+            ("/admin/streamlist.txt", Some("/admin/streamlist")),
             ("/api/v2/mounts", Some("/api/*")),
             ("/admin", Some("/admin")),
             ("/admin/", Some("/admin")),

@@ -23,6 +23,7 @@ use crate::control::{
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
 use crate::hls::HlsListeners;
 use crate::mount::MountTable;
+use crate::peers::{PeerDirectory, PeerSettings, Peers};
 use crate::platform::{Heartbeats, Reloader, resident};
 use crate::quota::Quota;
 use crate::tcp::{self, SocketOptions};
@@ -35,6 +36,7 @@ pub(crate) struct Server {
     listeners: Arc<Quota>,
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,
+    peers: Arc<ArcSwap<PeerSettings>>,
     ceiling: Arc<MemoryCeiling>,
     config: Config,
 }
@@ -46,6 +48,7 @@ pub(crate) struct ServerHandle {
     listeners: Arc<Quota>,
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,
+    peers: Arc<ArcSwap<PeerSettings>>,
     /// The configuration with which the server was started.
     config: Config,
     /// The most memory that the server can take.
@@ -63,6 +66,7 @@ impl Server {
             listeners: Arc::default(),
             door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
             control: Arc::new(ArcSwap::from_pointee(config.control.clone())),
+            peers: Arc::new(ArcSwap::from_pointee(config.peers.clone())),
             config,
         }
     }
@@ -74,6 +78,7 @@ impl Server {
             listeners: Arc::clone(&self.listeners),
             door: Arc::clone(&self.door),
             control: Arc::clone(&self.control),
+            peers: Arc::clone(&self.peers),
             config: self.config.clone(),
             ceiling: Arc::clone(&self.ceiling),
         }
@@ -107,11 +112,24 @@ impl Server {
         let since = Timestamp::now();
         let connections = Arc::<ConnectionQuotas>::default();
         let hls_listeners = Arc::<HlsListeners>::default();
+        let peers = Peers {
+            settings: self.peers,
+            table: Arc::clone(&self.table),
+            workers: workers.clone(),
+            listeners: Arc::clone(&self.listeners),
+            directory: PeerDirectory::default(),
+        };
         let control = Control {
+            peers: peers.directory.clone(),
             settings: self.control,
             port: address.map_or(0, |address| address.port()),
             since,
-            metrics: Metrics::new(Arc::clone(&self.table), Arc::clone(&self.ceiling), since.wall),
+            metrics: Metrics::new(
+                Arc::clone(&self.table),
+                Arc::clone(&self.ceiling),
+                peers.directory.clone(),
+                since.wall,
+            ),
             resources: Resources {
                 table: Arc::clone(&self.table),
                 listeners: Arc::clone(&self.listeners),
@@ -138,7 +156,10 @@ impl Server {
         }
         let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
         let listeners = Arc::clone(&hls_listeners);
+        let stop_peers = stop.clone();
         threads.push(spawn("control", move |runtime| {
+            // Other servers are dealt with here: it takes little time, and none of the data plane's.
+            runtime.spawn_local(peers.run(stop_peers));
             runtime.block_on(control::serve(control, listeners, requests, heartbeat, stop_control));
         })?);
         let (settings, table) = (self.door, self.table);
@@ -204,6 +225,8 @@ impl ServerHandle {
     pub(crate) fn put_in_force(&self, config: &Config) {
         // In this order, a mount that is created in between already has the new rules.
         self.door.store(Arc::new(config.door.clone()));
+        self.peers.store(Arc::new(config.peers.clone()));
+        // It wakes those who follow the settings.
         self.table.follow(&config.door.rules);
         self.control.store(Arc::new(config.control.clone()));
         // Existing mounts keep their rings, so the ceiling can only rise.

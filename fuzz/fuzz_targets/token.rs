@@ -14,8 +14,12 @@ const TOKEN: &str = "not to be guessed by a fuzzer";
 fuzz_target!(|input: (&str, &str, &str, bool)| {
     let (authorization, query, users, takes_tokens) = input;
     let token = authorization.strip_prefix("Bearer ").or_else(|| query.strip_prefix("token="));
-    let offer =
-        PresentedCredentials { login: basic(authorization), token, link: Link::of_query(query) };
+    let offer = PresentedCredentials {
+        login: basic(authorization),
+        token,
+        link: Link::of_query(query),
+        is_relay: false,
+    };
     let access = Access {
         mode: if takes_tokens { AccessMode::Token } else { AccessMode::Password },
         listeners: PasswordHashes::parse(users).unwrap_or_default(),

@@ -54,6 +54,8 @@ pub struct PresentedCredentials<'o> {
     pub token: Option<&'o str>,
     /// A link made by `silvacast share`.
     pub link: Option<Link>,
+    /// Whether it is another server, which may relay all mounts and has logged in.
+    pub is_relay: bool,
 }
 
 /// The decision about a request.
@@ -117,7 +119,7 @@ impl Access {
     /// The credential that [`Self::decide`] will compare, as a string that is different for each
     /// credential; `None` if it will compare none.
     pub fn credential(&self, mount: &str, presented: &PresentedCredentials<'_>) -> Option<String> {
-        if matches!(self.mode, AccessMode::Public | AccessMode::Closed) {
+        if matches!(self.mode, AccessMode::Public | AccessMode::Closed) || presented.is_relay {
             return None;
         }
         if let Some(link) = &presented.link {
@@ -147,6 +149,7 @@ impl Access {
         match self.mode {
             AccessMode::Closed => return Verdict::Closed,
             AccessMode::Public => return Verdict::Admit,
+            _ if presented.is_relay => return Verdict::Admit,
             AccessMode::Password | AccessMode::Token => {}
         }
         if let Some(link) = &presented.link {
@@ -253,6 +256,7 @@ mod tests {
             login: Some(("anna".into(), "pw".into())),
             token: Some("geheim"),
             link: Some(link.clone()),
+            is_relay: false,
         };
         let without_link = PresentedCredentials { link: None, ..all.clone() };
         let credential = |mode, presented| access(mode).credential("/m", presented);
@@ -291,6 +295,9 @@ mod tests {
         assert_eq!(decide(&access(AccessMode::Token), &presented), Verdict::Admit);
         assert_eq!(decide(&access(AccessMode::Password), &presented), Verdict::Admit);
         assert_eq!(decide(&access(AccessMode::Closed), &presented), Verdict::Closed);
+        let relay = PresentedCredentials { is_relay: true, ..PresentedCredentials::default() };
+        assert_eq!(decide(&access(AccessMode::Token), &relay), Verdict::Admit);
+        assert_eq!(decide(&access(AccessMode::Closed), &relay), Verdict::Closed);
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
         let late = access(AccessMode::Token).decide("/m", CLIENT, &presented, Some(&key), later);
         assert_eq!(late, Verdict::BadLink(LinkError::Expired));

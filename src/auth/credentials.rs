@@ -13,6 +13,8 @@ pub struct Credentials {
     pub source: Login,
     /// The login of the administrator.
     pub admin: Login,
+    /// The login of other servers that relay the mounts of this one; `None` if there is none.
+    pub relay: Option<Login>,
 }
 
 /// A user name and its password.
@@ -56,7 +58,11 @@ mod tests {
             user: user.into(),
             password: Secret::new(password),
         };
-        Credentials { source: login("source", "häckme"), admin: login("admin", "other") }
+        Credentials {
+            source: login("source", "häckme"),
+            admin: login("admin", "other"),
+            relay: None,
+        }
     }
 
     fn header(pair: &str) -> String {

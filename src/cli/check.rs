@@ -28,10 +28,10 @@ fn check(file: &Path) -> Result<(), Exit> {
 fn hls_windows(rules: &MountRules) -> String {
     let names = rules.rules.iter().map(|(pattern, settings)| (pattern.as_str(), settings));
     let all = names.chain([("other mounts", &rules.defaults)]);
-    let lines = all.filter(|(_, settings)| settings.hls).map(|(name, settings)| {
+    let lines = all.filter(|(_, settings)| settings.hls.is_on).map(|(name, settings)| {
         format!(
             "  {name}: {} s in a ring of {} KiB, up to {} kbit/s",
-            settings.hls_window.as_secs_f32(),
+            settings.hls.window.as_secs_f32(),
             settings.ring / 1024,
             settings.bitrate_for_hls() / 1000
         )

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{Exit, ShareArgs, load, print};
 use crate::auth::Link;
 use crate::config::Environment;
-use crate::control::url_path;
+use crate::http::encoded_path;
 use crate::mount::Name;
 use crate::units;
 
@@ -38,6 +38,11 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
         let port = config.listen.first().map_or(0, std::net::SocketAddr::port);
         format!("http://{}:{port}{}", config.control.hostname, config.door.prefix)
     });
-    print(&format!("{}{}?{}", base.trim_end_matches('/'), url_path(mount.as_str()), link.query()));
+    print(&format!(
+        "{}{}?{}",
+        base.trim_end_matches('/'),
+        encoded_path(mount.as_str()),
+        link.query()
+    ));
     Ok(())
 }

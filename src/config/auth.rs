@@ -16,6 +16,9 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &ADMIN_USER,
     &ADMIN_PASSWORD,
     &ADMIN_PASSWORD_FILE,
+    &RELAY_USER,
+    &RELAY_PASSWORD,
+    &RELAY_PASSWORD_FILE,
     &SHARE_KEY,
     &SHARE_KEY_FILE,
 ];
@@ -65,6 +68,33 @@ static ADMIN_PASSWORD_FILE: Key<FilePath> = Key {
     doc: "The file with that password. Without either key, `$CREDENTIALS_DIRECTORY/admin-password` is read.",
 };
 
+static RELAY_USER: Key<Text> = Key {
+    table: Table::Auth,
+    name: "relay_user",
+    kind: Text,
+    default: || "relay".to_owned(),
+    reload: Reload::AtOnce,
+    doc: "The user name of servers that relay the mounts of this one.",
+};
+
+static RELAY_PASSWORD: Key<SecretText> = Key {
+    table: Table::Auth,
+    name: "relay_password",
+    kind: SecretText { shortest: 1 },
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "Their password, with which they may list and hear every mount that is not `closed`. Better kept in a file.",
+};
+
+static RELAY_PASSWORD_FILE: Key<FilePath> = Key {
+    table: Table::Auth,
+    name: "relay_password_file",
+    kind: FilePath,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "The file with that password. Without either key, `$CREDENTIALS_DIRECTORY/relay-password` is read; without that too, no server may log in to relay.",
+};
+
 static SHARE_KEY: Key<SecretText> = Key {
     table: Table::Auth,
     name: "share_key",
@@ -100,7 +130,19 @@ pub(super) fn credentials(
             user: reader.get(section, &ADMIN_USER),
             password: password(reader, section, admin, environment),
         },
+        relay: relay_login(reader, section, environment),
     }
+}
+
+fn relay_login(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    environment: &Environment,
+) -> Option<Login> {
+    let credential = environment.credential("relay-password");
+    let keys = (&RELAY_PASSWORD, &RELAY_PASSWORD_FILE);
+    let password = secret(reader, section, keys, credential)?;
+    Some(Login { user: reader.get(section, &RELAY_USER), password })
 }
 
 fn password(

@@ -16,6 +16,7 @@ use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
 use crate::mount::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
+use crate::peers::PEER_MEMORY;
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
@@ -65,7 +66,10 @@ impl Budget {
         let answered = MAX_REQUESTS + MAX_WAITING_REQUESTS + MAX_SUBSCRIBERS;
         let final_responses = config.workers * MAX_FINAL_RESPONSES;
         let sources = 2 * limits.sources + final_responses;
-        let connections = sources + limits.listeners + at_door + pending_requests + answered;
+        // A list of another server, or a question about the demand, beside the streams.
+        let asking = config.peers.relays.len() + config.peers.forwards.len() * limits.sources;
+        let connections =
+            sources + limits.listeners + at_door + pending_requests + answered + asking;
         let backlog = backlog(limits.listeners) * config.listen.len();
         // Each mount has an epoll set on each thread.
         let files = connections
@@ -76,6 +80,7 @@ impl Budget {
         let request = request_memory(limits.request_head);
         let longest_segment = config.door.rules.longest_segment().as_secs() as usize + 1;
         let response = (limits.sources * SOURCE_TEXT).max(response_memory(longest_segment));
+        let peers = config.peers.relays.len() + config.peers.forwards.len();
         let known_mounts = MAX_KNOWN_MOUNTS + config.door.rules.rules.len();
         let workers = PROGRAM + (config.workers - 1) * THREAD;
         let items = vec![
@@ -96,15 +101,12 @@ impl Budget {
             ),
             // During a reload there are the old and the new configuration.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
+            process("another server, from or to which mounts are relayed", peers, PEER_MEMORY),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
             process("a mount that is off", known_mounts, KNOWN_MOUNT_MEMORY),
             process("a request that is answered", MAX_REQUESTS, request + response),
             // Only for a playlist, or for a part of a segment.
-            process(
-                "a request that waits for audio",
-                MAX_WAITING_REQUESTS,
-                request + response_memory(0),
-            ),
+            process("a request that waits", MAX_WAITING_REQUESTS, request + response_memory(0)),
             process("a reader of events", MAX_SUBSCRIBERS, request),
             process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),

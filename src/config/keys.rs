@@ -30,11 +30,15 @@ pub enum Table {
     MountDefaults,
     /// `[[mount]]`
     Mount,
+    /// `[[relay]]`
+    Relay,
+    /// `[[forward]]`
+    Forward,
 }
 
 impl Table {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Top,
         Self::Server,
         Self::Auth,
@@ -43,6 +47,8 @@ impl Table {
         Self::Limits,
         Self::MountDefaults,
         Self::Mount,
+        Self::Relay,
+        Self::Forward,
     ];
 
     /// Its name; empty for the top level.
@@ -56,14 +62,21 @@ impl Table {
             Self::Limits => "limits",
             Self::MountDefaults => "mount-defaults",
             Self::Mount => "mount",
+            Self::Relay => "relay",
+            Self::Forward => "forward",
         }
+    }
+
+    /// Whether there may be several of them.
+    pub fn is_repeated(self) -> bool {
+        matches!(self, Self::Mount | Self::Relay | Self::Forward)
     }
 
     /// Its heading in the file: `[limits]`, `[[mount]]`; empty for the top level.
     pub fn heading(self) -> String {
         match self {
             Self::Top => String::new(),
-            Self::Mount => "[[mount]]".to_owned(),
+            table if table.is_repeated() => format!("[[{}]]", table.name()),
             table => format!("[{}]", table.name()),
         }
     }
@@ -152,6 +165,13 @@ pub trait Row: Sync {
     /// The key as the manual writes it: `[limits] sources`.
     fn path(&self) -> String {
         format!("{} {}", self.table().heading(), self.name()).trim_start().to_owned()
+    }
+}
+
+impl<K: Kind> Key<K> {
+    /// What it takes, in words.
+    pub(super) fn allowed(&self) -> String {
+        self.kind.allowed()
     }
 }
 

@@ -52,7 +52,7 @@ fn table_schema(table: Table) -> Value {
         schema["required"] = json!(required);
     }
     match table {
-        Table::Mount => json!({ "type": "array", "items": schema }),
+        table if table.is_repeated() => json!({ "type": "array", "items": schema }),
         _ => schema,
     }
 }

@@ -11,6 +11,7 @@ mod layer;
 mod limits;
 mod manual;
 mod mounts;
+mod peers;
 mod reader;
 mod rows;
 mod server;
@@ -34,6 +35,7 @@ use crate::auth::Secret;
 use crate::control::ControlSettings;
 use crate::door::DoorSettings;
 use crate::log::LogFormat;
+use crate::peers::PeerSettings;
 
 /// The port that is used if none is configured.
 pub const PORT: u16 = 8080;
@@ -63,6 +65,8 @@ pub struct Config {
     pub door: DoorSettings,
     /// The settings of the control plane.
     pub control: ControlSettings,
+    /// Other servers.
+    pub peers: PeerSettings,
 }
 
 /// The part of the process's environment that the configuration depends on.
@@ -171,7 +175,9 @@ impl Config {
             Table::MountDefaults,
         ]
         .map(|table| reader.section(&document, table));
-        let mounts = reader.mounts(&document);
+        let mounts = reader.sections(&document, Table::Mount);
+        let relays = reader.sections(&document, Table::Relay);
+        let forwards = reader.sections(&document, Table::Forward);
 
         let port = environment.port().unwrap_or_else(|problem| {
             reader.problems.push(problem);
@@ -190,6 +196,12 @@ impl Config {
             (&prefix, &top.key(server::PATH_PREFIX.name)),
         );
         let limits = limits::read(&mut reader, limits);
+        let peers = PeerSettings {
+            relays: peers::relays(&mut reader, &relays),
+            forwards: peers::forwards(&mut reader, &forwards),
+            limits,
+            rules: rules.clone(),
+        };
         let mut config = Self {
             listen,
             workers: reader.get(top, &server::WORKERS),
@@ -200,6 +212,7 @@ impl Config {
             warnings: Vec::new(),
             unusable: server::unusable(&mut reader, process),
             is_xml: false,
+            peers,
             control: ControlSettings {
                 name: reader.get(server, &server::NAME),
                 allow_origin: rules.defaults.allow_origin.clone(),

@@ -12,7 +12,7 @@ use super::kinds::{
 };
 use super::layer::Layer;
 use super::reader::{Problem, Reader, Section};
-use crate::mount::{Burst, Gap, MIN_RING, MountRules, MountSettings, Pattern};
+use crate::mount::{Burst, Gap, HlsSettings, MIN_RING, MountRules, MountSettings, Pattern};
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &RING,
@@ -24,6 +24,9 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &LISTENER_TIMEOUT,
     &MAX_LISTENERS,
     &COALESCE,
+    &ON_DEMAND,
+    &DEMAND_TIMEOUT,
+    &LINGER,
     &HLS,
     &HLS_SEGMENT,
     &HLS_WINDOW,
@@ -116,6 +119,33 @@ static COALESCE: Key<Time> = Key {
     default: || Duration::ZERO,
     reload: Reload::AtOnce,
     doc: "Hold pages back for this long and send them together: less CPU, more delay.",
+};
+
+static ON_DEMAND: Key<Flag> = Key {
+    table: Table::MountDefaults,
+    name: "on_demand",
+    kind: Flag,
+    default: || false,
+    reload: Reload::AtOnce,
+    doc: "Whether the mount is listed as `idle` while no source sends, and a listener who comes then waits for one. An encoder learns from `/api/v1/mounts/NAME/demand` that it is wanted. Without a `*` in its name that holds from the start, otherwise once the mount was live or its encoder has asked with the source's login.",
+};
+
+static DEMAND_TIMEOUT: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "demand_timeout",
+    kind: Time { least: Duration::from_millis(100), most: Duration::from_mins(5) },
+    default: || Duration::from_secs(10),
+    reload: Reload::AtOnce,
+    doc: "How long a listener of an idle mount waits for its source.",
+};
+
+static LINGER: Key<Time> = Key {
+    table: Table::MountDefaults,
+    name: "linger",
+    kind: Time { least: Duration::ZERO, most: Duration::from_hours(1) },
+    default: || Duration::from_secs(30),
+    reload: Reload::AtOnce,
+    doc: "How long the audio is still wanted when the last listener has left.",
 };
 
 static HLS: Key<Flag> = Key {
@@ -308,7 +338,7 @@ fn check_hls(layer: &mut Layer<'_, '_>, settings: &MountSettings) {
     let keys = [HLS_WINDOW.name, HLS_SEGMENT.name, RING.name];
     let line = keys.iter().find_map(|key| reader.line_of(*section, key));
     let bitrate = settings.bitrate_for_hls();
-    if settings.hls && line.is_some() && bitrate < USUAL_BITRATE {
+    if settings.hls.is_on && line.is_some() && bitrate < USUAL_BITRATE {
         let text = format!(
             "the {} holds the {} only up to {} kbit/s; above that, playlists of HLS are shorter",
             section.key(RING.name),
@@ -340,9 +370,14 @@ fn values(layer: &mut Layer<'_, '_>) -> MountSettings {
         listener_timeout: layer.get(&LISTENER_TIMEOUT, |inherited| inherited.listener_timeout),
         max_listeners: layer.get(&MAX_LISTENERS, |inherited| inherited.max_listeners),
         coalesce: layer.get(&COALESCE, |inherited| inherited.coalesce),
-        hls: layer.get(&HLS, |inherited| inherited.hls),
-        hls_segment: layer.get(&HLS_SEGMENT, |inherited| inherited.hls_segment),
-        hls_window: layer.get(&HLS_WINDOW, |inherited| inherited.hls_window),
+        on_demand: layer.get(&ON_DEMAND, |inherited| inherited.on_demand),
+        demand_timeout: layer.get(&DEMAND_TIMEOUT, |inherited| inherited.demand_timeout),
+        linger: layer.get(&LINGER, |inherited| inherited.linger),
+        hls: HlsSettings {
+            is_on: layer.get(&HLS, |inherited| inherited.hls.is_on),
+            segment: layer.get(&HLS_SEGMENT, |inherited| inherited.hls.segment),
+            window: layer.get(&HLS_WINDOW, |inherited| inherited.hls.window),
+        },
         hidden: layer.get(&HIDDEN, |inherited| inherited.hidden),
         expected: layer.get(&EXPECTED, |inherited| inherited.expected),
         title: layer.get(&TITLE, |inherited| inherited.title.clone()),

@@ -142,9 +142,12 @@ impl<'t> Reader<'t> {
         self.check_keys(section)
     }
 
-    /// The `[[mount]]` tables, their keys checked.
-    pub(super) fn mounts<'a>(&mut self, document: &'a DeTable<'a>) -> Vec<Section<'a>> {
-        let table = Table::Mount;
+    /// The tables of a kind of which there may be several, their keys checked.
+    pub(super) fn sections<'a>(
+        &mut self,
+        document: &'a DeTable<'a>,
+        table: Table,
+    ) -> Vec<Section<'a>> {
         let Some(value) = document.get(table.name()) else { return Vec::new() };
         let DeValue::Array(array) = value.get_ref() else {
             self.report_not_a_table(value, table);

@@ -1,8 +1,14 @@
 //! All configuration keys: the rows of the modules that read them.
 
 use super::keys::KeyTable;
-use super::{access, auth, limits, mounts, server};
+use super::{access, auth, limits, mounts, peers, server};
 
 /// All configuration keys.
-pub const KEYS: KeyTable =
-    KeyTable::new(&[server::ROWS, auth::ROWS, limits::ROWS, mounts::ROWS, access::ROWS]);
+pub const KEYS: KeyTable = KeyTable::new(&[
+    server::ROWS,
+    auth::ROWS,
+    limits::ROWS,
+    mounts::ROWS,
+    access::ROWS,
+    peers::ROWS,
+]);

@@ -10,10 +10,10 @@ use encoding_rs::{Encoding, UTF_8};
 use tokio::time::sleep;
 
 use super::request::RequestContext;
-use super::response::{HttpResponse, XML, pieces, xml};
+use super::response::{HttpResponse, XML, document, pieces, xml};
 use super::stats;
 use super::status::Station;
-use crate::auth::basic;
+use crate::auth::{AccessMode, basic};
 use crate::hls::HlsListeners;
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
@@ -71,6 +71,7 @@ impl Administration {
                 Ok(xml(stats::stats(station, self.table.stats(), &mounts, only.as_deref())))
             }
             AdminCommand::ListMounts => Ok(xml(stats::mounts(&self.table.streams()))),
+            AdminCommand::StreamList => Ok(self.stream_list()),
             AdminCommand::ListClients => Ok(pieces(XML, stats::clients(&*self.mount(request)?))),
             AdminCommand::KillClient => self.kill_client(request),
             AdminCommand::KillSource => self.kill_source(request),
@@ -87,6 +88,18 @@ impl Administration {
                 Err(Reply::new(404, "There is no such administration command."))
             }
         }
+    }
+
+    /// The names of the mounts that another server may relay, a line for each.
+    fn stream_list(&self) -> HttpResponse {
+        let streams = self.table.streams();
+        let live = streams.iter().map(|(entry, _)| (entry.name.clone(), entry.settings_arc()));
+        let off = self.table.off().into_iter().filter(|mount| mount.is_idle);
+        let idle = off.map(|mount| (mount.name, mount.settings));
+        let open =
+            live.chain(idle).filter(|(_, settings)| settings.access.mode != AccessMode::Closed);
+        let names: Vec<_> = open.map(|(name, _)| name.to_string()).collect();
+        document("text/plain; charset=utf-8", names.join("\r\n") + "\r\n")
     }
 
     fn kill_client(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
-use crate::mount::{MountEntry, MountTable, OffMount, StreamInfo};
+use crate::mount::{Demand, MountEntry, MountTable, Name, OffMount, StreamInfo};
+use crate::peers::{PeerDirectory, PeerState, PeerStatus};
 use ogg_splice::Codec;
 use serde::Serialize;
 
@@ -29,6 +30,7 @@ pub(super) struct MountStatus {
     state: &'static str,
     state_since: String,
     stream_start: String,
+    relayed_from: Option<String>,
     codec: &'static str,
     channels: u8,
     /// Sample rate of the decoder's output, in Hz.
@@ -100,6 +102,57 @@ pub(super) struct OffStatus {
     expected: bool,
 }
 
+/// Whether a mount is wanted; the schema `Demand`.
+#[derive(Debug, Serialize)]
+pub(super) struct DemandStatus<'a> {
+    name: &'a str,
+    wanted: bool,
+    listeners: usize,
+}
+
+impl<'a> DemandStatus<'a> {
+    /// The demand for a mount.
+    pub(super) fn of(name: &'a Name, demand: Demand) -> Self {
+        Self { name: name.as_str(), wanted: demand.is_wanted(), listeners: demand.listeners }
+    }
+}
+
+/// The response of `/api/v1/peers`.
+#[derive(Debug, Serialize)]
+pub(super) struct PeerList {
+    peers: Vec<PeerEntryStatus>,
+}
+
+/// A mount that is pulled or pushed; the schema `Peer`.
+#[derive(Debug, Serialize)]
+struct PeerEntryStatus {
+    kind: &'static str,
+    server: String,
+    remote: String,
+    mount: String,
+    state: &'static str,
+    reason: Option<String>,
+    since: String,
+    connections: u64,
+}
+
+impl PeerList {
+    /// All mounts that are pulled or pushed.
+    pub(super) fn of(directory: &PeerDirectory) -> Self {
+        let entry = |peer: PeerStatus| PeerEntryStatus {
+            kind: peer.kind.name(),
+            server: peer.server,
+            remote: peer.remote.to_string(),
+            mount: peer.local.to_string(),
+            state: peer.state.name(),
+            reason: if let PeerState::Failed(reason) = peer.state { Some(reason) } else { None },
+            since: rfc3339(peer.since.wall),
+            connections: peer.connections,
+        };
+        Self { peers: directory.all().into_iter().map(entry).collect() }
+    }
+}
+
 impl MountList {
     /// All mounts that are not hidden.
     pub(super) fn of(station: Option<&str>, table: &MountTable) -> Self {
@@ -119,7 +172,7 @@ impl OffStatus {
             name: mount.name.to_string(),
             station_name: mount.settings.title.clone(),
             description: mount.settings.description.clone(),
-            state: "off",
+            state: if mount.is_idle { "idle" } else { "off" },
             state_since: rfc3339(mount.since.wall),
             expected: mount.settings.expected,
         }
@@ -137,7 +190,7 @@ impl MountStatus {
         // Converts bytes to seconds of audio at the measured bitrate.
         let seconds_of =
             |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));
-        let has_hls = settings.hls && matches!(stream.codec, Codec::Opus(_));
+        let has_hls = settings.hls.is_on && matches!(stream.codec, Codec::Opus(_));
         let source_rate = match &stream.codec {
             Codec::Opus(head) => (head.input_rate > 0).then_some(head.input_rate),
             Codec::Flac { .. } | Codec::Vorbis { .. } => None,
@@ -154,6 +207,7 @@ impl MountStatus {
             state: state_name(stream.state),
             state_since: rfc3339(stream.state_since.wall),
             stream_start: rfc3339(stream.source.connected.wall),
+            relayed_from: source.relayed_from,
             codec: stream.codec.name(),
             channels: stream.codec.channels(),
             sample_rate: stream.codec.granules_per_second(),

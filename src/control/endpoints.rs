@@ -1,21 +1,23 @@
 //! Generates responses: one match arm for each endpoint of the route table.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http_body_util::Either;
 
 use super::admin::Administration;
-use super::api::{MountList, MountStatus, OPENAPI, listeners};
-use super::hls::MISSING;
+use super::api::{DemandStatus, MountList, MountStatus, OPENAPI, PeerList, listeners};
 use super::metrics::Metrics;
 use super::render::rfc3339;
 use super::render::url_query;
 use super::request::RequestContext;
 use super::resources::Resources;
 use super::response::{HttpResponse, JSON, document, json, pieces, plain};
+use super::segment::MISSING;
 use super::settings::ControlSettings;
 use super::status::Station;
+use super::waiter::Waiter;
 use super::{page, playlist, status};
 use crate::auth::Credentials;
 use crate::client::{LoginAttempt, LoginGuard};
@@ -23,10 +25,15 @@ use crate::clock::Timestamp;
 use crate::hls::HlsPath;
 use crate::http::Reply;
 use crate::mount::{MountTable, Name, OffMount};
+use crate::peers::PeerDirectory;
 use crate::routes::{Caller, Endpoint, Methods, Route};
+use crate::units;
 
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How long a request may wait for a change of the demand.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Crawlers may request the listening page (RFC 9309). A stream has no end, and each crawler that
 /// requests one is a listener.
@@ -45,6 +52,8 @@ pub(crate) struct Control {
     pub metrics: Metrics,
     /// What `/api/v1/server` shows.
     pub(crate) resources: Resources,
+    /// How it goes with other servers.
+    pub peers: PeerDirectory,
     /// All mounts, and the server's statistics.
     pub table: Arc<MountTable>,
     /// Executes administration commands.
@@ -70,6 +79,7 @@ impl Control {
         &self,
         request: &RequestContext<'_>,
         route: Option<&'static Route>,
+        waiter: &mut Waiter<'_>,
     ) -> Result<EndpointResult, Reply> {
         let methods = route.map_or(Methods::Read, |route| route.methods);
         if !methods.include(request.head.method()) {
@@ -106,8 +116,10 @@ impl Control {
                 let settings = self.settings.load();
                 Ok(json(&MountList::of(settings.name.as_deref(), &self.table)))
             }
+            Endpoint::Demand => self.demand(request, waiter).await,
             Endpoint::Mount => self.mount_status(request),
             Endpoint::Listeners => Ok(pieces(JSON, listeners(&self.table))),
+            Endpoint::Peers => Ok(json(&PeerList::of(&self.peers))),
             Endpoint::UnknownApi => Err(Reply::new(
                 404,
                 "There is no such resource; see /api/v1/openapi.json for those that exist.",
@@ -121,7 +133,7 @@ impl Control {
 
     /// Whether the server is well. With `strict`, every mount that is expected must have a stream.
     fn health(&self, strict: bool) -> HttpResponse {
-        let expected = |mount: &OffMount| strict && mount.settings.expected;
+        let expected = |mount: &OffMount| strict && mount.settings.expected && !mount.is_idle;
         let missing: Vec<_> = self.table.off().into_iter().filter(expected).collect();
         if missing.is_empty() {
             return document("text/plain; charset=utf-8", "ok\n");
@@ -140,25 +152,44 @@ impl Control {
     /// The reply to send if the login is missing or wrong, or if the client is locked out.
     fn check_caller(&self, caller: Caller, request: &RequestContext<'_>) -> Result<(), Reply> {
         let settings = self.settings.load();
-        let (Credentials { source: shared, admin }, rules) =
+        let (Credentials { source: shared, admin, relay }, rules) =
             (&settings.credentials, &settings.rules);
         let name = match caller {
             Caller::Anyone => return Ok(()),
-            Caller::Administrator => None,
+            Caller::Administrator | Caller::AdministratorOrRelay => None,
             Caller::AdministratorOrSource => request.target.decoded_parameter("mount"),
         };
         let mount = name.as_ref().and_then(|name| Name::new(name).ok());
         let of_mount = mount.and_then(|name| rules.of(&name).source.clone());
         let source = of_mount.as_ref().unwrap_or(shared);
         // Without the parameter, a command is for the whole server.
-        let logins = if name.is_some() { &[admin, source][..] } else { &[admin] };
+        let relay = relay.as_ref().filter(|_| caller == Caller::AdministratorOrRelay);
+        let source = name.as_ref().map(|_| source);
+        let logins: Vec<_> = std::iter::once(admin).chain(source).chain(relay).collect();
         let others = rules.logins(&settings.credentials);
         let attempt = LoginAttempt {
             client: request.client,
             mount: name.as_deref().unwrap_or_default(),
             authorization: request.authorization(),
         };
-        self.guard.admit(logins, &others, attempt)
+        self.guard.admit(&logins, &others, attempt)
+    }
+
+    /// Checks the login of an encoder that will send to this mount.
+    ///
+    /// # Errors
+    /// The reply to send if the login is wrong, or if the client is locked out.
+    fn check_source(&self, name: &Name, request: &RequestContext<'_>) -> Result<(), Reply> {
+        let settings = self.settings.load();
+        let (rules, credentials) = (&settings.rules, &settings.credentials);
+        let of_mount = rules.of(name).source.clone();
+        let source = of_mount.as_ref().unwrap_or(&credentials.source);
+        let attempt = LoginAttempt {
+            client: request.client,
+            mount: name.as_str(),
+            authorization: request.authorization(),
+        };
+        self.guard.admit(&[source, &credentials.admin], &rules.logins(credentials), attempt)
     }
 
     /// The listening page, the embedded player, or a file of these pages.
@@ -198,6 +229,51 @@ impl Control {
         let (stream, entry) = found
             .ok_or_else(|| Reply::new(404, "No source is sending to a mount with this name."))?;
         Ok(json(&MountStatus::of(&entry, &stream)))
+    }
+
+    /// Whether a mount is wanted. With `wait`, the response comes when that differs from the parameter
+    /// `wanted`, or when the time is over.
+    async fn demand(
+        &self,
+        request: &RequestContext<'_>,
+        waiter: &mut Waiter<'_>,
+    ) -> Result<HttpResponse, Reply> {
+        let path = request.target.path.strip_prefix("/api/v1/mounts/").unwrap_or_default();
+        let name = path.strip_suffix("/demand").unwrap_or_default();
+        let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
+        let name =
+            name.map_err(|error| Reply::new(404, format!("There is no such mount: {error}.")))?;
+        let known = match request.target.parameter("wanted") {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(_) => return Err(Reply::new(400, "The parameter wanted must be true or false.")),
+        };
+        let wait = match request.target.parameter("wait").map(units::duration) {
+            None => Duration::ZERO,
+            Some(Ok(wait)) if wait <= LONGEST_WAIT => wait,
+            Some(_) => {
+                let sentence = "The parameter wait must be a duration up to 60s, such as 30s.";
+                return Err(Reply::new(400, sentence));
+            }
+        };
+        if request.authorization().is_some() {
+            self.check_source(&name, request)?;
+            self.table.announce(&name, &self.settings.load().rules);
+        }
+        let (began, mut changes) = (Instant::now(), self.table.changes());
+        loop {
+            changes.mark_unchanged();
+            let linger = self.settings.load().rules.of(&name).linger;
+            let demand = self.table.demand(&name, linger);
+            let left = wait.saturating_sub(began.elapsed());
+            if known != Some(demand.is_wanted()) || left.is_zero() {
+                return Ok(json(&DemandStatus::of(&name, demand)));
+            }
+            // Without listeners, the demand ends by itself.
+            let ends = Some(demand.lingers).filter(|time| demand.listeners == 0 && !time.is_zero());
+            waiter.wait(ends.map_or(left, |time| time.min(left)), changes.changed()).await?;
+        }
     }
 
     /// The playlist of a mount, for a path that is not in the route table.

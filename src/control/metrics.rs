@@ -24,6 +24,7 @@ use super::memory_ceiling::MemoryCeiling;
 use super::render::measured_bitrate;
 use crate::log::lines_dropped;
 use crate::mount::{MountEntry, MountTable, Name, SourceState, StreamInfo};
+use crate::peers::{PeerDirectory, PeerState};
 use crate::platform::resident;
 
 /// The metrics of a server.
@@ -31,16 +32,18 @@ use crate::platform::resident;
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    /// The metrics of the server with these mounts and this memory ceiling, started at `since`.
+    /// The metrics of the server with these mounts, this memory ceiling and these other servers,
+    /// started at `since`.
     pub(crate) fn new(
         table: Arc<MountTable>,
         ceiling: Arc<MemoryCeiling>,
+        peers: PeerDirectory,
         since: SystemTime,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessCollector { since }));
         let server = registry.sub_registry_with_prefix("silvacast");
-        server.register_collector(Box::new(ServerCollector { table, ceiling }));
+        server.register_collector(Box::new(ServerCollector { table, ceiling, peers }));
         Self(registry)
     }
 
@@ -69,6 +72,13 @@ struct OfStatus {
 struct OfPart {
     place: &'static str,
     part: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPeer {
+    kind: &'static str,
+    server: String,
+    mount: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -148,11 +158,13 @@ const MOUNT_GAUGES: [Column<Streaming, f64>; 5] = [
 struct ServerCollector {
     table: Arc<MountTable>,
     ceiling: Arc<MemoryCeiling>,
+    peers: PeerDirectory,
 }
 
 impl Collector for ServerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.mounts(&mut encoder)?;
+        self.peers(&mut encoder)?;
         self.totals(&mut encoder)?;
         self.memory(&mut encoder)
     }
@@ -196,6 +208,17 @@ impl ServerCollector {
         });
         let help = "Audio in the ring of a mount, as a duration.";
         family(encoder, "ring_seconds", help, rings)
+    }
+
+    fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let peers = self.peers.all().into_iter().map(|peer| {
+            let kind = peer.kind.name();
+            let is_connected = peer.state == PeerState::Connected;
+            let labels = OfPeer { kind, server: peer.server, mount: peer.local.to_string() };
+            (labels, ConstGauge::new(i64::from(is_connected)))
+        });
+        let help = "1 while a mount is pulled from another server or pushed to it.";
+        family(encoder, "peer_connected", help, peers)
     }
 
     fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

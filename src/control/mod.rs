@@ -7,7 +7,7 @@
 //!
 //! `server` serves connections and `endpoints` dispatches requests. Each kind of document has a
 //! file: `page` (the listening page and its files), `api`, `status`, `stats` and `admin` (Icecast's
-//! formats and commands), `resources`, `metrics`, `playlist`, `hls` and `sse`.
+//! formats and commands), `resources`, `metrics`, `playlist`, `hls` with `segment`, and `sse`.
 
 mod admin;
 mod api;
@@ -25,6 +25,7 @@ mod render;
 mod request;
 mod resources;
 mod response;
+mod segment;
 mod server;
 mod settings;
 mod sse;
@@ -43,7 +44,6 @@ pub(crate) use limits::{
 };
 pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use metrics::Metrics;
-pub(crate) use render::url_path;
 pub(crate) use resources::Resources;
 pub(crate) use server::{ControlConnection, Resource, serve};
 pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::render::{url_path, url_query};
+use super::render::url_query;
 use super::response::{HttpResponse, document};
 use super::xml::Xml;
+use crate::http::encoded_path;
 use crate::mount::{MountEntry, MountTable, Name, StreamInfo};
 
 /// The formats of playlists.
@@ -41,7 +42,7 @@ pub(super) fn render(
     let name = entry.name.as_str();
     let description = entry.description(stream);
     let title = description.name.as_deref().or(stream.tags.title.as_deref()).unwrap_or(name);
-    let url = format!("{base_url}{}{}", url_path(name), url_query(query));
+    let url = format!("{base_url}{}{}", encoded_path(name), url_query(query));
     match format {
         Format::M3u => {
             let text = format!("#EXTM3U\r\n#EXTINF:-1,{title}\r\n{url}\r\n");

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -22,13 +22,6 @@ pub(super) fn measured_bitrate(entry: &MountEntry, stream: &StreamInfo) -> u64 {
         let bytes = entry.counters.bytes_in.get() - stream.source.bytes_before;
         (bytes * 8000).checked_div(milliseconds).unwrap_or_default()
     })
-}
-
-/// Percent-encodes the name of a mount for the path of a URL (RFC 3986, section 3.3).
-pub(crate) fn url_path(mount: &str) -> impl std::fmt::Display {
-    const ENCODED: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    utf8_percent_encode(mount, ENCODED)
 }
 
 /// Formats a request's query for use in another URL, with a leading question mark. Returns an empty

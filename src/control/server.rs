@@ -92,7 +92,7 @@ struct ControlServer {
     requests: Rc<Admission>,
     /// Slots of event subscribers.
     subscribers: Rc<Admission>,
-    /// Slots of requests that wait for audio.
+    /// Slots of requests that wait.
     waiting: Rc<Admission>,
     hls: HlsFiles,
     /// Counts requests that wait for a slot or are being sent a 503.
@@ -152,11 +152,12 @@ impl ControlServer {
     }
 
     fn spawn(self: Rc<Self>, connection: ControlConnection, slot: AdmissionSlot) {
-        let (server, id) = (Rc::clone(&self), slot.id());
-        let request = Rc::new(RequestTask::new(slot));
+        let server = Rc::clone(&self);
+        let request = Rc::new(RequestTask::new());
         let request_of_task = Rc::clone(&request);
         let task = spawn_local(async move { server.serve(connection, &request_of_task).await });
-        request.set(&self.requests, id, task.abort_handle());
+        request.set(task.abort_handle());
+        request.hold(&self.requests, slot);
     }
 
     /// Waits for a slot. Most requests take milliseconds, so a browser that requests many files at
@@ -190,8 +191,9 @@ impl ControlServer {
         }
         let Ok(socket) = TcpStream::from_std(socket) else { return };
         let context = RequestContext::new(&head, &target, client);
-        let mut waiter = Waiter::new(&self.waiting, request, client_of(client));
+        let mut waiter = Waiter::new((&self.requests, &self.waiting), request, client_of(client));
         let (response, subscriber) = self.respond(&context, &resource, &mut waiter).await;
+        waiter.finish();
         // Frees the index and the target: hyper needs only the bytes.
         let head = head.into_bytes();
         drop(target);
@@ -245,7 +247,7 @@ impl ControlServer {
                 let clock_of = |entry: &_| self.event_log.clock_of(entry, &control.table);
                 self.hls.respond(request, hls, waiter, clock_of).await.map(|file| (file, None))
             }
-            Resource::Route(route) => match control.respond(request, *route).await {
+            Resource::Route(route) => match control.respond(request, *route, waiter).await {
                 Ok(EndpointResult::Document(response)) => Ok((response, None)),
                 Ok(EndpointResult::Events) => self.subscribe(request),
                 Err(reply) => Err(reply),

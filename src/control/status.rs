@@ -10,9 +10,10 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::render::{icecast_dates, measured_bitrate, seconds, state_name, url_path};
+use super::render::{icecast_dates, measured_bitrate, seconds, state_name};
 use super::settings::ControlSettings;
 use crate::http::SERVER;
+use crate::http::encoded_path;
 use crate::mount::{Description, MountEntry, StreamInfo};
 
 /// The description of the server in Icecast's documents.
@@ -152,5 +153,5 @@ impl<'a> SourceStats<'a> {
 
 /// The URL at which a mount's stream is served.
 pub(crate) fn listen_url(station: &Station, mount: &str) -> String {
-    format!("{}{}", station.base_url, url_path(mount))
+    format!("{}{}", station.base_url, encoded_path(mount))
 }

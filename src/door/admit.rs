@@ -4,27 +4,25 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::time::sleep;
 
+use super::access::LoginGuards;
 use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
 use super::settings::DoorSettings;
-use crate::auth::{
-    AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
-};
-use crate::client::{
-    CheckerOverloaded, ConnectionQuotas, LoginAttempt, LoginGuard, PasswordChecker,
-};
+use crate::auth::{AccessMode, Link};
+use crate::client::{ConnectionQuotas, LoginAttempt};
 use crate::clock::Clock;
 use crate::control::HlsRequest;
 use crate::hls::{HlsClient, HlsListener, HlsListeners, HlsPath, target_duration};
-use crate::http::Reply;
-use crate::listener::{Delivery, ListenerSession, Player};
+use crate::http::{Reply, own_via_name};
+use crate::listener::{Delivery, ListenerSession, Player, ResponseHead};
 use crate::mount::{
-    ListenerInfo, MountEntry, MountTable, Name, NoRoom, Registration, Reservation, samples,
+    ListenerInfo, MountEntry, MountSettings, MountTable, Name, NoRoom, Offer, Registration,
+    Reservation, WaitingListener, samples,
 };
 use crate::quota::{Limits, Permit, Quota};
 use crate::source::empty_body_reply;
@@ -35,24 +33,13 @@ const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval at which the reservation is tried again during [`RESERVE_TIMEOUT`].
 const RESERVE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The login guards of the door. Wrong source passwords do not lock a client out as a listener, and
-/// vice versa.
-#[derive(Debug)]
-pub(crate) struct LoginGuards {
-    /// Guards the logins of sources.
-    pub(crate) sources: LoginGuard,
-    /// Guards the credentials of listeners.
-    pub(crate) listeners: LoginGuard,
-    /// Checks listeners' passwords against bcrypt hashes, on a separate thread.
-    pub(crate) checker: PasswordChecker,
-}
-
 /// Checks whether clients may do what they request, and counts them against the quotas.
 pub(crate) struct Admittance {
     settings: Arc<ArcSwap<DoorSettings>>,
     table: Arc<MountTable>,
     listeners: Arc<Quota>,
-    guards: LoginGuards,
+    /// The login guards of the door.
+    pub(super) guards: LoginGuards,
     per_client: Arc<ConnectionQuotas>,
     hls_listeners: Arc<HlsListeners>,
 }
@@ -136,6 +123,9 @@ impl Admittance {
         if source.framing.is_done() {
             return Err(empty_body_reply());
         }
+        if source.description.via.iter().any(|name| name == own_via_name()) {
+            return Err(Reply::new(508, "Refused: this stream has come from this server."));
+        }
         let entry = self.table.find_in_use(&source.name);
         if let Some(wait) = entry.and_then(|entry| entry.protection()) {
             let sentence = "Other encoders have taken this mount from each other, and one of them \
@@ -177,8 +167,8 @@ impl Admittance {
     ///
     /// # Errors
     /// The reply to send, with status 403, if the client is banned.
-    pub(super) fn check_ban(request: &Request, entry: &MountEntry) -> Result<(), Reply> {
-        let wait = entry.banned_for(request.client, &agent_of(request));
+    pub(super) fn check_ban(&self, request: &Request, name: &Name) -> Result<(), Reply> {
+        let wait = self.table.banned_for(name, request.client, &agent_of(request));
         let Some(seconds) = wait.map(|wait| wait.as_secs().saturating_add(1)) else {
             return Ok(());
         };
@@ -189,79 +179,34 @@ impl Admittance {
         Err(Reply::new(403, sentence).with("Retry-After", seconds.to_string()))
     }
 
-    /// Checks whether a client may listen to a mount. Returns the end of its access if it came with
-    /// a link.
+    /// Checks that a stream is not pulled by a server that it has come through.
     ///
     /// # Errors
-    /// The reply to send if the client may not listen.
-    pub(super) async fn check_access(
+    /// The reply to send, with status 508.
+    pub(super) fn check_loop(request: &Request, entry: &MountEntry) -> Result<(), Reply> {
+        let Some(stream) = entry.stream() else { return Ok(()) };
+        let way = &stream.source.description.via;
+        if way.is_empty() || !request.via().iter().any(|name| way.contains(name)) {
+            return Ok(());
+        }
+        Err(Reply::new(508, "Refused: this stream has come from the server that asks for it."))
+    }
+
+    /// Admits a listener that waits for the source of a mount: takes its permit of the server, and
+    /// makes the mount wanted.
+    ///
+    /// # Errors
+    /// The reply to send, with status 503, if a limit of listeners is reached.
+    pub(super) fn admit_waiting(
         &self,
         request: &Request,
-        entry: &MountEntry,
-        clock: &Clock,
-    ) -> Result<Option<Instant>, Reply> {
-        let access = &entry.settings_arc().access;
-        let target = &request.target;
-        let authorization = request.head.field("authorization");
-        let query_token = target.percent_decoded_parameter("token");
-        let bearer = authorization.and_then(|authorization| {
-            let (scheme, token) = authorization.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let presented = PresentedCredentials {
-            login: authorization.and_then(basic),
-            token: bearer.or(query_token.as_deref()),
-            link: Link::of_query(target.query()),
-        };
-        let (client, guard) = (request.client, &self.guards.listeners);
-        let (name, now) = (entry.name.as_str(), SystemTime::now());
-        // With a token or a link, nothing has compared the `Authorization` field.
-        let is_login = access.mode == AccessMode::Password && presented.link.is_none();
-        let compared = authorization.filter(|_| is_login && presented.login.is_some());
-        let attempt = LoginAttempt { client, mount: name, authorization: compared };
-        let credential = access.credential(name, &presented);
-        if let Some(credential) = &credential {
-            guard.check_lockout(attempt, credential)?;
-        }
-        let key = request.settings.share_key.as_ref();
-        let verdict = access.decide(name, client.address, &presented, key, now);
-        let verdict = match verdict {
-            Verdict::CheckHash { password, hash, known } => {
-                let address = (!client.is_proxy).then_some(client.address);
-                match self.guards.checker.check(address, password, hash, clock).await {
-                    Ok(true) if known => Verdict::Admit,
-                    Ok(_) => Verdict::WrongPassword,
-                    Err(CheckerOverloaded) => {
-                        let sentence = "Too many password checks at once; try again in a moment.";
-                        return Err(Reply::new(503, sentence).with("Retry-After", "2"));
-                    }
-                }
-            }
-            verdict => verdict,
-        };
-        match (&verdict, &credential) {
-            (Verdict::Admit, Some(credential)) => {
-                guard.was_right(client, credential);
-                // As the administration and the door to sources would see it.
-                if let Some(authorization) = attempt.authorization {
-                    guard.was_right(client, authorization);
-                }
-            }
-            (
-                Verdict::WrongPassword | Verdict::WrongToken | Verdict::BadLink(LinkError::Forged),
-                _,
-            ) => {
-                let DoorSettings { credentials, rules, .. } = &*request.settings;
-                let others = rules.logins(credentials);
-                guard.was_wrong(attempt, &others);
-            }
-            _ => {}
-        }
-        if let Some(reply) = refusal(&verdict) {
-            return Err(reply);
-        }
-        let link = presented.link.filter(|_| access.mode != AccessMode::Public);
-        Ok(link.and_then(|link| link.end(now, Instant::now())))
+        offer: &Arc<Offer>,
+    ) -> Result<(Permit, WaitingListener), Reply> {
+        let limit = request.settings.limits.listeners;
+        let seat = self.listeners.take(limit).ok_or_else(|| full("This server", limit))?;
+        let limit = limit_of_mount(&offer.settings());
+        let waiting = offer.wait(limit).ok_or_else(|| full("This microphone", limit))?;
+        Ok((seat, waiting))
     }
 
     /// Takes a listener's permits and registers it. Returns how to deliver to it, and its session.
@@ -284,11 +229,14 @@ impl Admittance {
             is_page: request.head.field("upgrade-insecure-requests").is_some(),
         };
         let delivery = player.delivery(listener.burst, entry.settings().burst);
+        let head = if listener.is_relay { ResponseHead::WithVia } else { delivery.head };
+        let delivery = Delivery { head, ..delivery };
         let session = ListenerSession {
             registration: register(request, entry),
             until,
             takes_chains: delivery.takes_chains,
             filler: None,
+            on_end: None,
             permits: permits.into_iter().chain(permit).collect(),
         };
         Ok((delivery, session))
@@ -306,7 +254,7 @@ impl Admittance {
         entry: &Arc<MountEntry>,
     ) -> Result<HlsRequest, Reply> {
         let settings = entry.settings_arc();
-        if !settings.hls {
+        if !settings.hls.is_on {
             let sentence = "HLS is switched off for this microphone; it is heard without.";
             return Err(Reply::new(404, sentence));
         }
@@ -328,10 +276,10 @@ impl Admittance {
             }
         });
         if let Some(client) = client.clone()
-            && !self.hls_listeners.note_request(&client)
+            && !self.hls_listeners.note_request(&client, entry)
         {
             let permits = self.take_listener_permits(request, entry)?;
-            let target = target_duration(samples(settings.hls_segment));
+            let target = target_duration(samples(settings.hls.segment));
             let registration = register(request, entry);
             let permits = permits.into_iter().chain(entry.hls_listeners.take(usize::MAX));
             let listener = HlsListener::new(entry, registration, permits.collect(), target);
@@ -362,17 +310,24 @@ impl Admittance {
         request: &Request,
         entry: &MountEntry,
     ) -> Result<[Permit; 2], Reply> {
-        let full = |what, limit| {
-            let sentence = format!("{what} has reached its listener limit of {limit}.");
-            Reply::new(503, sentence).with("Retry-After", "10")
-        };
         let limit = request.settings.limits.listeners;
         let of_server = self.listeners.take(limit).ok_or_else(|| full("This server", limit))?;
-        let limit = entry.settings().max_listeners;
-        let of_mount = entry.listeners.take(if limit == 0 { usize::MAX } else { limit });
+        let limit = limit_of_mount(&entry.settings());
+        let of_mount = entry.listeners.take(limit);
         let of_mount = of_mount.ok_or_else(|| full("This microphone", limit))?;
         Ok([of_server, of_mount])
     }
+}
+
+/// The most listeners that a mount may have.
+fn limit_of_mount(settings: &MountSettings) -> usize {
+    if settings.max_listeners == 0 { usize::MAX } else { settings.max_listeners }
+}
+
+/// The reply if a limit of listeners is reached.
+fn full(what: &str, limit: usize) -> Reply {
+    let sentence = format!("{what} has reached its listener limit of {limit}.");
+    Reply::new(503, sentence).with("Retry-After", "10")
 }
 
 /// Registers a listener in the directory of its mount.
@@ -383,34 +338,4 @@ fn register(request: &Request, entry: &MountEntry) -> Registration {
 /// The client's `User-Agent`, as the listener directory shows it.
 fn agent_of(request: &Request) -> String {
     request.sanitized_field("user-agent").unwrap_or_default()
-}
-
-/// The reply to a client that may not listen; `None` if it may.
-fn refusal(verdict: &Verdict) -> Option<Reply> {
-    let unauthorized = |scheme: &str, sentence: &str| {
-        let challenge = format!("{scheme} realm=\"silvacast listener\"");
-        Some(Reply::new(401, sentence).with("WWW-Authenticate", challenge))
-    };
-    match verdict {
-        Verdict::Admit | Verdict::CheckHash { .. } => None,
-        Verdict::AskPassword => {
-            unauthorized("Basic", "This microphone requires a user name and a password.")
-        }
-        Verdict::WrongPassword => {
-            unauthorized("Basic", "Wrong user name or password for this microphone.")
-        }
-        Verdict::LongPassword => {
-            let sentence = format!("A listener's password has at most {MAX_PASSWORD} bytes.");
-            unauthorized("Basic", &sentence)
-        }
-        Verdict::AskToken => unauthorized("Bearer", "This microphone requires a token."),
-        Verdict::WrongToken => {
-            unauthorized("Bearer", "This token is not valid for this microphone.")
-        }
-        Verdict::BadLink(error) => Some(Reply::new(403, format!("Refused: {error}."))),
-        Verdict::WrongNetwork => {
-            Some(Reply::new(403, "This microphone does not allow listeners from your address."))
-        }
-        Verdict::Closed => Some(Reply::new(403, "This microphone is closed to listeners.")),
-    }
 }

@@ -24,7 +24,7 @@ pub(super) enum Decision {
     /// The door sends this reply.
     Reply(Reply),
     /// The client is a source and wants to send to a mount.
-    Source(SourceRequest),
+    Source(Box<SourceRequest>),
     /// The client is a listener and requests a mount's stream.
     Listener(ListenerRequest),
     /// The control plane handles the request by this route. `None`: the path is not in the table.
@@ -48,6 +48,8 @@ pub(super) struct ListenerRequest {
     pub(super) burst: Option<Duration>,
     /// Whether the method is `HEAD`.
     pub(super) head_only: bool,
+    /// Whether another server asks, which names itself in `Via`.
+    pub(super) is_relay: bool,
 }
 
 /// Decides which part of the server handles a request.
@@ -79,16 +81,17 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
         (Err(error), _) => return Err(refused(400, error)),
     };
     match method {
-        "PUT" | "SOURCE" => Ok(Decision::Source(SourceRequest {
+        "PUT" | "SOURCE" => Ok(Decision::Source(Box::new(SourceRequest {
             name,
             framing,
             timing: timing_of(request),
             description: description_of(request),
-        })),
+        }))),
         "GET" | "HEAD" => Ok(Decision::Listener(ListenerRequest {
             name,
             burst: burst_of(target)?,
             head_only: method == "HEAD",
+            is_relay: request.head.field("via").is_some(),
         })),
         "POST" => {
             let sentence = "A stream is sent with PUT, not POST; FFmpeg does that with \
@@ -156,6 +159,8 @@ fn description_of(request: &Request) -> Description {
         audio_info: request.sanitized_field("ice-audio-info"),
         agent: request.sanitized_field("user-agent"),
         address: Some(request.client.address),
+        relayed_from: None,
+        via: request.via(),
     }
 }
 
@@ -173,7 +178,12 @@ mod tests {
     }
 
     fn listener(path: &str, burst: Option<Duration>) -> Decision {
-        Decision::Listener(ListenerRequest { name: name(path), burst, head_only: false })
+        Decision::Listener(ListenerRequest {
+            name: name(path),
+            burst,
+            head_only: false,
+            is_relay: false,
+        })
     }
 
     fn status(decision: &Decision) -> Option<u16> {
@@ -201,7 +211,7 @@ mod tests {
                 ..Description::default()
             },
         };
-        assert_eq!(decide(&request(text)), Decision::Source(source));
+        assert_eq!(decide(&request(text)), Decision::Source(Box::new(source)));
     }
 
     #[test]
@@ -220,7 +230,8 @@ mod tests {
             listener("/%2e%2e", None),
             "percent-decoded once, not twice"
         );
-        let head = ListenerRequest { name: name("/m"), burst: None, head_only: true };
+        let head =
+            ListenerRequest { name: name("/m"), burst: None, head_only: true, is_relay: false };
         assert_eq!(decided("HEAD /m"), Decision::Listener(head));
     }
 

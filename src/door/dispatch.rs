@@ -1,38 +1,32 @@
 //! Serves one connection: reads request heads, sends replies, and hands the socket over.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::admit::Admittance;
 use super::decide::{Decision, ListenerRequest, SourceRequest, decide};
+use super::head::{HeadError, read_head};
 use super::request::Request;
 use super::settings::DoorSettings;
 use crate::clock::Clock;
 use crate::control::{ControlConnection, Resource};
 use crate::hls::HlsPath;
-use crate::http::{Reply, RequestHead, Version};
+use crate::http::{Reply, Version};
 use crate::listener::{ListenerConnection, response_head};
 use crate::log::refusals;
-use crate::mount::{MountEntry, MountTable};
+use crate::mount::{MountEntry, MountTable, Name, Offer, WaitingListener};
 use crate::quota::Permit;
 use crate::source::SourceConnection;
 use crate::tcp::{self, SocketOptions};
 use crate::worker::{Handoff, Workers};
-
-/// Why no request head was read.
-enum HeadError {
-    /// The client closed the connection, or the connection failed.
-    Disconnected,
-    /// The bytes are not a valid head, or the head is too long.
-    Refused(Reply),
-}
 
 /// What to do with a connection after a request.
 enum RequestOutcome {
@@ -44,6 +38,28 @@ enum RequestOutcome {
     DataPlane(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> Handoff>),
     /// Give the socket to the control plane.
     ControlPlane(Box<dyn FnOnce(std::net::TcpStream, Vec<u8>) -> ControlConnection>),
+    /// Decide again when the mount has a source.
+    Wait(Box<WaitingRequest>),
+}
+
+/// What becomes of a listener's request.
+enum ListenerOutcome {
+    /// It was decided.
+    Decided(RequestOutcome),
+    /// The mount has no source, and its audio comes because the listener wants it.
+    Idle(Arc<Offer>),
+}
+
+/// A listener's request for a mount that has no source yet.
+struct WaitingRequest {
+    request: Request,
+    listener: ListenerRequest,
+    /// The client's connection permit.
+    permit: Option<Permit>,
+    /// The listener's permit of the server.
+    seat: Permit,
+    waiting: WaitingListener,
+    timeout: Duration,
 }
 
 /// Maximum memory of a connection at the door in addition to its request head, in bytes.
@@ -95,7 +111,7 @@ impl Dispatcher {
     }
 
     /// Serves one connection until it is handed over or closed.
-    pub(super) async fn serve(&self, mut stream: TcpStream, peer: SocketAddr) {
+    pub(super) async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr) {
         let _watch = self.clock.watch_for_stalls();
         let permit = self.admittance.take_peer_permit(peer.ip(), &self.settings.load());
         let mut permit = match permit {
@@ -135,27 +151,92 @@ impl Dispatcher {
                     }
                     replied = true;
                 }
-                RequestOutcome::ReplyAndClose(bytes) => {
-                    return tcp::answer_and_finish(stream, &bytes, &self.clock).await;
-                }
-                RequestOutcome::DataPlane(handoff) => {
-                    let Ok(socket) = stream.into_std() else { return };
-                    let Err(refused) = self.workers.send(handoff(socket, buffer)) else { return };
-                    let socket = match refused {
-                        Handoff::Source(source, _) => source.socket,
-                        Handoff::Listener(listener, _) => listener.socket,
-                    };
-                    return self.refuse_busy(socket, peer).await;
-                }
-                RequestOutcome::ControlPlane(connection) => {
-                    let Ok(socket) = stream.into_std() else { return };
-                    if let Err(refused) = self.control.try_send(connection(socket, buffer)) {
-                        self.refuse_busy(refused.into_inner().socket, peer).await;
-                    }
+                RequestOutcome::Wait(waiting) => {
+                    // A task of its own: this one holds an admission slot, of which there are few.
+                    spawn_local(async move {
+                        let outcome = self.wait_for_source(*waiting, &stream).await;
+                        self.finish(outcome, stream, buffer, peer).await;
+                    });
                     return;
                 }
+                outcome => return self.finish(outcome, stream, buffer, peer).await,
             }
         }
+    }
+
+    /// Does what was decided, after which the door has nothing more to do with the connection.
+    async fn finish(
+        &self,
+        outcome: RequestOutcome,
+        stream: TcpStream,
+        buffer: Vec<u8>,
+        peer: SocketAddr,
+    ) {
+        match outcome {
+            RequestOutcome::Reply(bytes) | RequestOutcome::ReplyAndClose(bytes) => {
+                tcp::answer_and_finish(stream, &bytes, &self.clock).await;
+            }
+            RequestOutcome::DataPlane(handoff) => {
+                let Ok(socket) = stream.into_std() else { return };
+                let Err(refused) = self.workers.send(handoff(socket, buffer)) else { return };
+                let socket = match refused {
+                    Handoff::Source(source, _) => source.socket,
+                    Handoff::Listener(listener, _) => listener.socket,
+                };
+                self.refuse_busy(socket, peer).await;
+            }
+            RequestOutcome::ControlPlane(connection) => {
+                let Ok(socket) = stream.into_std() else { return };
+                if let Err(refused) = self.control.try_send(connection(socket, buffer)) {
+                    self.refuse_busy(refused.into_inner().socket, peer).await;
+                }
+            }
+            // Nothing waits twice.
+            RequestOutcome::Wait(_) => tcp::close(&stream),
+        }
+    }
+
+    /// Waits until the mount has a source, and decides the request then. Gives up after the mount's
+    /// `demand_timeout`, or when the client has left.
+    async fn wait_for_source(&self, waiting: WaitingRequest, stream: &TcpStream) -> RequestOutcome {
+        let WaitingRequest { request, listener, mut permit, seat, waiting, timeout } = waiting;
+        let mount = mount_of(&listener.name);
+        let mut changes = self.table.changes();
+        let live = async {
+            while self.table.find(&mount).is_none() {
+                // Fails only without the table, which this borrows.
+                let _ = changes.changed().await;
+            }
+        };
+        let is_live = tokio::select! {
+            live = self.clock.timeout(timeout, live) => live.is_ok(),
+            () = left(stream) => false,
+        };
+        let outcome = if is_live {
+            drop(seat);
+            self.listener(&request, &listener, &mut permit).await
+        } else {
+            let seconds = timeout.as_secs_f32();
+            let sentence = format!("No source has begun to send within {seconds} s; try again.");
+            Err(Reply::new(503, sentence).with("Retry-After", "10"))
+        };
+        // Held until here, so that the mount is wanted until the listener is counted as one.
+        drop(waiting);
+        match outcome {
+            Ok(ListenerOutcome::Decided(outcome)) => outcome,
+            Ok(ListenerOutcome::Idle(_)) => {
+                let reply = Reply::new(503, "The source has stopped sending; try again.");
+                self.refused(&request, &reply.with("Retry-After", "10"))
+            }
+            Err(reply) => self.refused(&request, &reply),
+        }
+    }
+
+    /// Logs a refusal, and makes it the outcome.
+    fn refused(&self, request: &Request, reply: &Reply) -> RequestOutcome {
+        let path = request.loggable_path();
+        self.log_refusal(request.peer, request.client.address, path, reply);
+        send_reply(request.render(reply), request.keeps_connection())
     }
 
     /// Decides a request, checks it and takes its permits. Logs refusals.
@@ -171,17 +252,36 @@ impl Dispatcher {
                 return send_reply(request.render(&reply), request.keeps_connection());
             }
             Decision::Reply(reply) => Err(reply),
-            Decision::Source(source) => self.source(&request, source, permit).await,
-            Decision::Listener(listener) => self.listener(&request, listener, permit).await,
+            Decision::Source(source) => self.source(&request, *source, permit).await,
+            Decision::Listener(listener) => {
+                match self.listener(&request, &listener, permit).await {
+                    Ok(ListenerOutcome::Decided(outcome)) => Ok(outcome),
+                    Ok(ListenerOutcome::Idle(offer)) => {
+                        match self.admittance.admit_waiting(&request, &offer) {
+                            Ok((seat, waiting)) => {
+                                let (permit, timeout) =
+                                    (permit.take(), offer.settings().demand_timeout);
+                                let waiting = WaitingRequest {
+                                    request,
+                                    listener,
+                                    permit,
+                                    seat,
+                                    waiting,
+                                    timeout,
+                                };
+                                return RequestOutcome::Wait(Box::new(waiting));
+                            }
+                            Err(reply) => Err(reply),
+                        }
+                    }
+                    Err(reply) => Err(reply),
+                }
+            }
             Decision::Control(route) => {
                 Ok(to_control_plane(&request, Resource::Route(route), permit))
             }
         };
-        outcome.unwrap_or_else(|reply| {
-            let path = request.loggable_path();
-            self.log_refusal(request.peer, request.client.address, path, &reply);
-            send_reply(request.render(&reply), request.keeps_connection())
-        })
+        outcome.unwrap_or_else(|reply| self.refused(&request, &reply))
     }
 
     async fn source(
@@ -194,54 +294,71 @@ impl Dispatcher {
         let (peer, permit) = (request.peer, permit.take());
         let SourceRequest { framing: body, timing, description, .. } = source;
         Ok(RequestOutcome::DataPlane(Box::new(move |socket, read| {
-            let source = SourceConnection { socket, read, body, timing, description, peer, permit };
+            let source = SourceConnection {
+                socket,
+                read,
+                body,
+                timing,
+                description,
+                peer,
+                permit,
+                on_end: None,
+            };
             Handoff::Source(Box::new(source), reservation)
         })))
     }
 
+    /// Decides about a listener's request for a mount, or for an HLS file of one.
     async fn listener(
         &self,
         request: &Request,
-        listener: ListenerRequest,
+        listener: &ListenerRequest,
         permit: &mut Option<Permit>,
-    ) -> Result<RequestOutcome, Reply> {
-        let Some(entry) = self.table.find(&listener.name) else {
-            // A path that does not name a mount may name a file of one, which the control plane serves.
-            let path = HlsPath::parse(listener.name.as_str());
-            let found = path.and_then(|path| Some((self.table.find(&path.mount)?, path)));
-            return match found {
-                Some((entry, path)) => self.hls(request, path, &entry, permit).await,
-                None => Ok(to_control_plane(request, Resource::Route(None), permit)),
+    ) -> Result<ListenerOutcome, Reply> {
+        let mount = mount_of(&listener.name);
+        let entry = self.table.find(&listener.name).or_else(|| self.table.find(&mount));
+        let Some(entry) = entry else {
+            // HEAD does not wake a source.
+            let Some(offer) = self.table.offered(&mount).filter(|_| !listener.head_only) else {
+                // The path may name a playlist, which the control plane serves.
+                let outcome = to_control_plane(request, Resource::Route(None), permit);
+                return Ok(ListenerOutcome::Decided(outcome));
             };
+            self.admittance.check_ban(request, &mount)?;
+            self.admittance
+                .guards
+                .check_access(request, &mount, &offer.settings(), &self.clock)
+                .await?;
+            return Ok(ListenerOutcome::Idle(offer));
         };
-        Admittance::check_ban(request, &entry)?;
-        let until = self.admittance.check_access(request, &entry, &self.clock).await?;
-        if listener.head_only {
+        self.admittance.check_ban(request, &entry.name)?;
+        let settings = entry.settings_arc();
+        let until = self
+            .admittance
+            .guards
+            .check_access(request, &entry.name, &settings, &self.clock)
+            .await?;
+        Admittance::check_loop(request, &entry)?;
+        let outcome = if let Some(path) = hls_path(&listener.name, &entry) {
+            let hls = self.admittance.admit_hls(request, path, &entry)?;
+            to_control_plane(request, Resource::Hls(Box::new(hls)), permit)
+        } else if listener.head_only {
             let stream = entry.stream();
-            let head = stream.map_or_else(Vec::new, |stream| response_head(&entry, &stream));
-            return Ok(RequestOutcome::ReplyAndClose(head));
-        }
-        let (delivery, session) =
-            self.admittance.admit_listener(request, &listener, &entry, until, permit.take())?;
-        let send_buffer = request.settings.limits.listener_send_buffer;
-        let options = self.accepted;
-        Ok(RequestOutcome::DataPlane(Box::new(move |socket, _| {
-            let listener = ListenerConnection { socket, delivery, send_buffer, options, session };
-            Handoff::Listener(Box::new(listener), entry)
-        })))
-    }
-
-    async fn hls(
-        &self,
-        request: &Request,
-        path: HlsPath,
-        entry: &Arc<MountEntry>,
-        permit: &mut Option<Permit>,
-    ) -> Result<RequestOutcome, Reply> {
-        Admittance::check_ban(request, entry)?;
-        self.admittance.check_access(request, entry, &self.clock).await?;
-        let hls = self.admittance.admit_hls(request, path, entry)?;
-        Ok(to_control_plane(request, Resource::Hls(Box::new(hls)), permit))
+            let via = listener.is_relay;
+            let head = stream.map_or_else(Vec::new, |stream| response_head(&entry, &stream, via));
+            RequestOutcome::ReplyAndClose(head)
+        } else {
+            let (delivery, session) =
+                self.admittance.admit_listener(request, listener, &entry, until, permit.take())?;
+            let send_buffer = request.settings.limits.listener_send_buffer;
+            let options = Some(self.accepted);
+            RequestOutcome::DataPlane(Box::new(move |socket, _| {
+                let listener =
+                    ListenerConnection { socket, delivery, send_buffer, options, session };
+                Handoff::Listener(Box::new(listener), entry)
+            }))
+        };
+        Ok(ListenerOutcome::Decided(outcome))
     }
 
     /// Waits until the client has sent more bytes, unless `has_bytes`, and has acknowledged the
@@ -274,6 +391,22 @@ impl Dispatcher {
     }
 }
 
+/// The mount that a path is of: a file of HLS is below its mount.
+fn mount_of(name: &Name) -> Name {
+    HlsPath::parse(name.as_str()).map_or_else(|| name.clone(), |path| path.mount)
+}
+
+/// The HLS file that a path names. `None` if it names the mount itself.
+fn hls_path(name: &Name, entry: &MountEntry) -> Option<HlsPath> {
+    if entry.name == *name { None } else { HlsPath::parse(name.as_str()) }
+}
+
+/// Resolves when the client has closed its connection, or sends more.
+async fn left(stream: &TcpStream) {
+    // What it sends is not for us: no request follows one for a stream.
+    let _ = stream.peek(&mut [0]).await;
+}
+
 fn send_reply(bytes: Vec<u8>, keep: bool) -> RequestOutcome {
     if keep { RequestOutcome::Reply(bytes) } else { RequestOutcome::ReplyAndClose(bytes) }
 }
@@ -289,31 +422,6 @@ fn to_control_plane(
         read.shrink_to_fit();
         ControlConnection { socket, head, target, resource, read, client, permit }
     }))
-}
-
-/// Reads into `buffer` until it contains a complete head of at most `limit` bytes.
-async fn read_head(
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-    limit: usize,
-) -> Result<RequestHead, HeadError> {
-    let too_long = || {
-        let sentence = format!("A request head has at most {limit} bytes.");
-        HeadError::Refused(Reply::new(431, sentence))
-    };
-    loop {
-        if let Some(head) = RequestHead::take(buffer).map_err(HeadError::Refused)? {
-            return if head.bytes().len() > limit { Err(too_long()) } else { Ok(head) };
-        }
-        if buffer.len() >= limit {
-            return Err(too_long());
-        }
-        buffer.reserve(1024.min(limit - buffer.len()));
-        match stream.read_buf(buffer).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return Err(HeadError::Disconnected),
-        }
-    }
 }
 
 /// The reply when a limit or a queue leaves no room for a connection.

@@ -9,7 +9,7 @@ use super::address::client_of;
 use super::settings::DoorSettings;
 use crate::auth::admits;
 use crate::client_addr::ClientAddr;
-use crate::http::{Reply, RequestHead, RequestTarget, redacted_path};
+use crate::http::{Reply, RequestHead, RequestTarget, redacted_path, via_names};
 use crate::source::BodyFraming;
 use crate::text::{decode, sanitize};
 
@@ -66,6 +66,12 @@ impl Request {
     pub(super) fn sanitized_field(&self, name: &str) -> Option<String> {
         let texts = self.head.values(name).map(|value| sanitize(decode(value).trim()));
         texts.into_iter().find(|text| !text.is_empty())
+    }
+
+    /// The servers that the request, or what it sends, has come through.
+    pub(super) fn via(&self) -> Vec<String> {
+        let values: Vec<_> = self.head.values("via").map(decode).collect();
+        via_names(values.iter().map(|value| &**value))
     }
 
     /// Whether another request may follow on this connection. Never after a body, because the door

@@ -96,11 +96,21 @@ impl HlsListener {
 }
 
 impl HlsListeners {
-    /// Notes a request of a client. False if the client is not a listener yet.
-    pub fn note_request(&self, client: &HlsClient) -> bool {
+    /// Notes a request of a client for this mount. False if the client is not a listener of it yet.
+    pub fn note_request(&self, client: &HlsClient, mount: &Arc<MountEntry>) -> bool {
         let mut listeners = self.lock();
-        let listener = listeners.get_mut(client);
-        listener.map(|listener| listener.requested = Instant::now()).is_some()
+        let Some(listener) = listeners.get_mut(client) else { return false };
+        // Meanwhile the mount may have ended, and another of its name begun.
+        if !std::ptr::eq(listener.mount.as_ptr(), Arc::as_ptr(mount)) {
+            let former = listeners.remove(client);
+            drop(listeners);
+            if let Some(listener) = former {
+                listener.leave("the mount has ended", None);
+            }
+            return false;
+        }
+        listener.requested = Instant::now();
+        true
     }
 
     /// Adds a client that begins to listen.

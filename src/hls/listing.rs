@@ -12,8 +12,8 @@ use super::playlist::{ListedPart, ListedSegment, ListedStream, Playlist, target_
 use super::units::RATE;
 use crate::mount::{Name, PageLog, StreamRecord};
 
-/// The fewest segments of a playlist, if the ring holds them (RFC 8216, section 6.2.2).
-const FEWEST_SEGMENTS: u64 = 3;
+/// A playlist lists at least so many target durations, if the ring holds them (RFC 8216, section 6.2.2).
+const FEWEST_TARGETS: u64 = 3;
 /// Parts are listed for this many target durations before the end of a playlist.
 const TARGETS_WITH_PARTS: u64 = 3;
 
@@ -88,7 +88,9 @@ fn select(kind: PlaylistKind, pages: &PageLog, state: StreamState) -> Vec<Select
         if !matches!(stream.codec, Codec::Opus(_)) {
             break;
         }
-        let room = room.get_or_insert((state.window / stream.segment).max(FEWEST_SEGMENTS));
+        let fewest =
+            (FEWEST_TARGETS * target_duration(stream.segment) * RATE).div_ceil(stream.segment);
+        let room = room.get_or_insert((state.window / stream.segment).max(fewest));
         let cut = StreamCut::new(&pages.ring, stream);
         let index = cut.index(state.paused);
         // The ring overwrites the first one next, before a client can have requested it.

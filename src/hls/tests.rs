@@ -59,7 +59,7 @@ impl Mount {
     }
 
     fn list(&mut self, kind: PlaylistKind, paused: u64) -> Playlist {
-        let window = samples_of(self.settings.hls_window);
+        let window = samples_of(self.settings.hls.window);
         let state = StreamState { window, paused, clock: Some((0, 1_700_000_000_000)) };
         let name = Name::new("/m").unwrap();
         list(kind, &name, &self.log, state, &mut self.dates, |_| true)

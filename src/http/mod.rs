@@ -5,12 +5,14 @@
 mod forwarded;
 mod head;
 mod target;
+mod via;
 
 use std::fmt::Write;
 
 pub use forwarded::{elements, forwarded_parameter};
 pub use head::{HEAD_INDEX_MEMORY, MAX_FIELDS, RequestHead};
-pub use target::{RequestTarget, parameter, redacted_path, redacted_target};
+pub use target::{RequestTarget, encoded_path, parameter, redacted_path, redacted_target};
+pub use via::{own_via_name, via_names, via_value};
 
 /// Value of the `Server` header field.
 pub const SERVER: &str = concat!("silvacast/", env!("CARGO_PKG_VERSION"));
@@ -113,6 +115,7 @@ fn reason(status: u16) -> &'static str {
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
+        508 => "Loop Detected",
         _ => "Error",
     }
 }

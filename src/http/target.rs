@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::RequestHead;
 use crate::text::decode;
@@ -108,6 +108,13 @@ fn shared(target: &Bytes, part: &str) -> Bytes {
         // `part` is not a slice of `target` if it is the "/" that stands for a URL without a path.
         _ => Bytes::copy_from_slice(part.as_bytes()),
     }
+}
+
+/// Percent-encodes the name of a mount for the path of a URL (RFC 3986, section 3.3).
+pub fn encoded_path(mount: &str) -> impl fmt::Display {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(mount, ENCODED)
 }
 
 /// The value of the first query parameter with this name, not decoded.

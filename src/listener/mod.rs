@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use crate::tcp::SocketOptions;
 pub use audience::Audience;
-pub use player::{Amount, Delivery, Player};
+pub use player::{Amount, Delivery, Player, ResponseHead};
 pub use response::head as response_head;
 pub use writer::ListenerSession;
 
@@ -41,8 +41,8 @@ pub struct ListenerConnection {
     pub delivery: Delivery,
     /// Size of the kernel's send buffer, in bytes.
     pub send_buffer: usize,
-    /// The options that the socket has.
-    pub options: SocketOptions,
+    /// The options that the socket has; `None` if it has not inherited any.
+    pub options: Option<SocketOptions>,
     /// Its registration and permits.
     pub session: ListenerSession,
 }
@@ -76,7 +76,10 @@ impl ListenerConnection {
         let burst_bytes = pages.ring.head() - cursor.position();
         let burst = entry.gauges.duration_of(burst_bytes);
         drop(pages);
-        let mut head = response_head(entry, &stream);
+        let mut head = match self.delivery.head {
+            ResponseHead::Nothing => Vec::new(),
+            kind => response_head(entry, &stream, kind == ResponseHead::WithVia),
+        };
         let filler = self.delivery.filled_for.map(|demuxer| {
             head.extend_from_slice(Filler::begin(demuxer));
             Filler::new(burst_bytes, now)
@@ -93,7 +96,7 @@ impl ListenerConnection {
         let listener = Listener::new(self.socket, preamble, place, era, session, now);
         let keep_alive = entry.settings().listener_timeout;
         let options = SocketOptions { send_buffer: self.send_buffer, keep_alive };
-        let configured = options.set(listener.socket(), Some(self.options));
+        let configured = options.set(listener.socket(), self.options);
         // A listener is logged once, when it leaves.
         match configured.and_then(|()| audience.add(listener)) {
             Ok(()) => entry.listener_joined(since.elapsed()),

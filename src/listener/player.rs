@@ -58,6 +58,19 @@ pub struct Delivery {
     /// For which demuxer quiet audio is filled up, so that blocks are complete in time
     /// (`listener/filler.rs`); `None` if it is sent as it is.
     pub filled_for: Option<Demuxer>,
+    /// The response head before the stream.
+    pub head: ResponseHead,
+}
+
+/// What precedes the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseHead {
+    /// Nothing: the stream is the body of a request.
+    Nothing,
+    /// A response head.
+    Plain,
+    /// A response head with the servers that the stream has come through (`Via`).
+    WithVia,
 }
 
 /// A demuxer that skips a stream beside the audio.
@@ -87,6 +100,7 @@ impl Player<'_> {
             burst,
             takes_chains: !is_media_element,
             filled_for: self.demuxer().filter(|_| is_block),
+            head: ResponseHead::Plain,
         }
     }
 
@@ -144,7 +158,7 @@ mod tests {
         ] {
             let delivery = audio.delivery(requested, setting);
             let burst = Amount::Time(time);
-            assert_eq!(delivery, Delivery { burst, takes_chains: false, filled_for: None });
+            assert_eq!((delivery.burst, delivery.filled_for), (burst, None));
         }
     }
 

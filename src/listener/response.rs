@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::http::{SERVER, date};
+use crate::http::{SERVER, date, via_value};
 use crate::mount::{MountEntry, StreamInfo};
 
 /// The response head, including the empty line. It has no `Content-Length`: the body ends when the
 /// connection is closed.
-pub fn head(entry: &MountEntry, stream: &StreamInfo) -> Vec<u8> {
+///
+/// With `with_via`, it has the servers that the stream has come through.
+pub fn head(entry: &MountEntry, stream: &StreamInfo, with_via: bool) -> Vec<u8> {
     let description = entry.description(stream);
     let settings = entry.settings();
     let mut head = format!(
@@ -31,6 +33,7 @@ pub fn head(entry: &MountEntry, stream: &StreamInfo) -> Vec<u8> {
     field("icy-pub", Some(if description.public { "1" } else { "0" }));
     field("icy-br", description.bitrate.map(|rate| rate.to_string()).as_deref());
     field("icy-url", description.url.as_deref());
+    field("Via", with_via.then(|| via_value(&description.via)).as_deref());
     head.push_str("\r\n");
     head.into_bytes()
 }

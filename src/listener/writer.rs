@@ -10,6 +10,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::filler::Filler;
+use tokio::sync::oneshot;
+
 use crate::mount::{Cursor, JoinPoint, Lag, PageLog, Registration, Ring};
 use crate::quota::Permit;
 use crate::tcp::{AckProgress, unacknowledged};
@@ -69,6 +71,8 @@ pub struct ListenerSession {
     pub filler: Option<Filler>,
     /// Its permits from the quotas, freed when it leaves.
     pub permits: Vec<Permit>,
+    /// Dropped when it has left, for whoever made the connection.
+    pub on_end: Option<oneshot::Sender<()>>,
 }
 
 /// The response head and the stream's headers, until they are written.

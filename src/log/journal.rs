@@ -91,6 +91,11 @@ events! {
     LISTENER_LOST = "listener-lost", "69d837dea99048249e100c548cd5faef";
     /// A mount could not be created.
     MOUNT_FAILED = "mount-failed", "e476da6fb9c34f2390a8ded2dee828a2";
+    /// Audio passes between this server and another one.
+    PEER_CONNECTED = "peer-connected", "5c1f6a3f0d0b4d3e9a6c27d8be1f4a90";
+    /// A mount could not be pulled from another server or pushed to it, or its mounts could not be
+    /// listed.
+    PEER_FAILED = "peer-failed", "a7d02f4be9c94f6c8f35d1c60e9b7a21";
 }
 
 /// Writes one line: `journal!(info, SOURCE_ENDED, mount = …, %peer, "source ended")`.

@@ -25,6 +25,8 @@ pub struct OffMount {
     pub since: Timestamp,
     /// Its settings.
     pub settings: Arc<MountSettings>,
+    /// Whether its audio comes when somebody wants it.
+    pub is_idle: bool,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ struct KnownMount {
     settings: Arc<MountSettings>,
     /// `None` while it has a stream.
     off_since: Option<Timestamp>,
-    /// Whether it has had a stream.
+    /// Whether it has had a stream, or a source that waits to send one.
     was_live: bool,
     /// Whether the configuration names it.
     is_named: bool,
@@ -65,6 +67,11 @@ impl KnownMounts {
         (known.off_since, known.was_live) = (None, true);
     }
 
+    /// A source of this mount waits until it is wanted.
+    pub(super) fn announce(&mut self, name: &Name, settings: Arc<MountSettings>) {
+        self.enter(name, settings).was_live = true;
+    }
+
     /// A mount's stream has ended.
     pub(super) fn ended(&mut self, name: &Name) {
         if let Some(known) = self.0.get_mut(name) {
@@ -76,7 +83,8 @@ impl KnownMounts {
     pub(super) fn off(&self) -> Vec<OffMount> {
         let off = self.0.iter().filter_map(|(name, known)| {
             let settings = Arc::clone(&known.settings);
-            Some(OffMount { name: name.clone(), since: known.off_since?, settings })
+            let is_idle = settings.on_demand;
+            Some(OffMount { name: name.clone(), since: known.off_since?, settings, is_idle })
         });
         off.collect()
     }

@@ -14,6 +14,7 @@
 
 mod bans;
 mod claim;
+mod demand;
 mod gap_filler;
 mod home;
 mod known;
@@ -36,6 +37,7 @@ mod takeovers;
 mod view;
 
 pub use claim::{Claim, Revocation, RevokeReason};
+pub use demand::{Demand, Offer, WaitingListener};
 pub use gap_filler::fill_gaps;
 pub use home::HomeMount;
 pub use known::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS, OffMount};
@@ -46,7 +48,7 @@ pub use page_log::{JoinPoint, PageLog};
 pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use ring_page::{RingPacket, RingPage};
-pub use settings::{Burst, Gap, MountRules, MountSettings};
+pub use settings::{Burst, Gap, HlsSettings, MountRules, MountSettings};
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};
 pub use stream_history::{MAX_STREAMS, StreamEnd, StreamHistory, StreamRecord, samples};

@@ -29,6 +29,17 @@ pub enum Gap {
     End,
 }
 
+/// How a mount is served as HLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HlsSettings {
+    /// Whether it is at all.
+    pub is_on: bool,
+    /// Length of a segment.
+    pub segment: Duration,
+    /// How much audio a playlist lists.
+    pub window: Duration,
+}
+
 /// The settings of one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountSettings {
@@ -51,12 +62,14 @@ pub struct MountSettings {
     pub max_listeners: usize,
     /// How long a page may be held back to be sent together with the next ones.
     pub coalesce: Duration,
-    /// Whether the mount is served as HLS too.
-    pub hls: bool,
-    /// Length of an HLS segment.
-    pub hls_segment: Duration,
-    /// How much audio an HLS playlist lists.
-    pub hls_window: Duration,
+    /// Whether the mount is there although no source sends, and a listener waits for one.
+    pub on_demand: bool,
+    /// How long a listener waits for the source.
+    pub demand_timeout: Duration,
+    /// How long the audio is still wanted when the last listener has left.
+    pub linger: Duration,
+    /// How the mount is served as HLS.
+    pub hls: HlsSettings,
     /// Who may listen.
     pub access: Access,
     /// The login of this mount's source; `None` for the login that all mounts share.
@@ -85,7 +98,10 @@ impl MountSettings {
         /// A page's header, in bytes, and pages in a second.
         const PAGE_HEADER: u64 = 28;
         const PAGES: u64 = 50;
-        let time = self.hls_window.max(3 * self.hls_segment) + 2 * self.hls_segment;
+        let HlsSettings { segment, window, .. } = self.hls;
+        // A playlist lists at least three target durations, which are whole seconds.
+        let target = Duration::from_secs(segment.as_millis().div_ceil(1000) as u64);
+        let time = window.max(3 * target) + 2 * segment;
         let bytes = Ring::capacity(self.ring) as u64 * 1000 / time.as_millis().max(1) as u64;
         bytes.saturating_sub(PAGE_HEADER * PAGES) * 8
     }
@@ -135,7 +151,7 @@ impl MountRules {
     /// mounts.
     pub fn logins<'a>(&'a self, shared: &'a Credentials) -> Vec<&'a Login> {
         let own = self.all().filter_map(|settings| settings.source.as_ref());
-        own.chain([&shared.source, &shared.admin]).collect()
+        own.chain([&shared.source, &shared.admin]).chain(&shared.relay).collect()
     }
 
     /// Memory of all users and tokens, in bytes.
@@ -150,8 +166,8 @@ impl MountRules {
 
     /// The longest segment of HLS that any mount may have.
     pub fn longest_segment(&self) -> Duration {
-        let longest = self.all().map(|settings| settings.hls_segment).max();
-        longest.unwrap_or(self.defaults.hls_segment)
+        let longest = self.all().map(|settings| settings.hls.segment).max();
+        longest.unwrap_or(self.defaults.hls.segment)
     }
 
     /// The settings of all rules, and the defaults.

@@ -19,6 +19,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, watch};
 
 use super::bans::Bans;
+use super::demand::Offers;
 use super::known::KnownMounts;
 use super::listener_directory::{ListenerDirectory, ListenerInfo};
 use super::name::Name;
@@ -27,7 +28,6 @@ use super::settings::MountSettings;
 use super::stats::{MountCounters, StreamGauges};
 use super::stream_info::{Description, SourceState, StreamInfo};
 use super::takeovers::Takeovers;
-use crate::client_addr::ClientAddr;
 use crate::quota::Quota;
 use crate::stats::ServerStats;
 
@@ -38,8 +38,9 @@ pub(super) struct ServerWide {
     pub(super) changed: watch::Sender<()>,
     pub(super) stats: ServerStats,
     pub(super) known: Mutex<KnownMounts>,
+    pub(super) offers: Offers,
     /// Not in the mount's entry: a ban outlives its mount.
-    bans: Mutex<Bans>,
+    pub(super) bans: Mutex<Bans>,
 }
 
 /// A mount as the door and the control plane see it. Exists as long as the mount's memory does.
@@ -63,6 +64,8 @@ pub struct MountEntry {
     shared: Arc<ServerWide>,
     mount: Mutex<Weak<SharedMount>>,
     takeovers: Mutex<Takeovers>,
+    /// When the last listener left.
+    deserted: Mutex<Option<Instant>>,
     /// Number of [`Reservation`]s: sources that have a claim, or will soon have one.
     reservations: AtomicUsize,
     /// The mount makes room for another one: its remaining listeners are disconnected.
@@ -154,6 +157,7 @@ impl MountEntry {
             shared,
             mount: Mutex::default(),
             takeovers: Mutex::default(),
+            deserted: Mutex::default(),
             reservations: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
         }
@@ -192,11 +196,6 @@ impl MountEntry {
     pub fn ban(&self, listener: &ListenerInfo) {
         let now = Instant::now();
         lock(&self.shared.bans).add(&self.name, listener.client, &listener.agent, now);
-    }
-
-    /// How long a client with this `User-Agent` is still banned; `None` if it is not.
-    pub fn banned_for(&self, client: ClientAddr, agent: &str) -> Option<Duration> {
-        lock(&self.shared.bans).wait(&self.name, client, agent, Instant::now())
     }
 
     /// Whether the mount makes room for another one.
@@ -259,7 +258,15 @@ impl MountEntry {
 
     /// Wakes the control plane because a listener left.
     pub fn listener_left(&self) {
+        if self.listeners.taken() == 0 {
+            *lock(&self.deserted) = Some(Instant::now());
+        }
         self.shared.changed.send_replace(());
+    }
+
+    /// When the last listener left; `None` if there was none yet.
+    pub(super) fn deserted(&self) -> Option<Instant> {
+        *lock(&self.deserted)
     }
 
     /// Counts a listener that joined `waited` after its request, and wakes the control plane.

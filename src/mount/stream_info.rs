@@ -64,4 +64,8 @@ pub struct Description {
     pub agent: Option<String>,
     /// Address of the encoder, also behind a trusted proxy.
     pub address: Option<IpAddr>,
+    /// The URL of the stream at the server from which it is pulled; `None` for one that was sent here.
+    pub relayed_from: Option<String>,
+    /// The servers that it has come through, by their names in `Via`.
+    pub via: Vec<String>,
 }

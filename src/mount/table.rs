@@ -5,14 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::demand::{Demand, Offer};
 use super::known::OffMount;
 use super::name::Name;
 use super::settings::{MountRules, MountSettings};
 use super::shared::{MountEntry, Reservation, ServerWide};
 use super::stream_info::StreamInfo;
+use crate::client_addr::ClientAddr;
 use crate::stats::ServerStats;
 
 /// All mounts, by name.
@@ -95,6 +98,9 @@ impl MountTable {
         for entry in lock(&self.entries).values().filter_map(Weak::upgrade) {
             entry.settings.store(rules.of(&entry.name));
         }
+        for offer in self.shared.offers.all() {
+            offer.set_settings(rules.of(&offer.name));
+        }
         self.shared.changed.send_replace(());
     }
 
@@ -105,10 +111,69 @@ impl MountTable {
         streams
     }
 
-    /// The mounts that have no stream, but are named in the configuration or were live since the
-    /// server started, ordered by name.
+    /// The mounts that have no stream, but are named in the configuration, were live since the server
+    /// started, or are offered, ordered by name.
     pub fn off(&self) -> Vec<OffMount> {
-        lock(&self.shared.known).off()
+        let mut off = lock(&self.shared.known).off();
+        for offer in self.shared.offers.all() {
+            let known = off.binary_search_by(|mount| mount.name.cmp(&offer.name));
+            match known {
+                Ok(at) => off[at].is_idle = true,
+                Err(at) if self.find(&offer.name).is_none() => off.insert(
+                    at,
+                    OffMount {
+                        name: offer.name.clone(),
+                        since: offer.since,
+                        settings: offer.settings(),
+                        is_idle: true,
+                    },
+                ),
+                Err(_) => {}
+            }
+        }
+        off
+    }
+
+    /// An encoder waits until this mount is wanted: it is remembered like one that was live, if the
+    /// rules let it be on demand.
+    pub fn announce(&self, name: &Name, rules: &MountRules) {
+        let settings = rules.of(name);
+        if settings.on_demand && self.find(name).is_none() && self.offered(name).is_none() {
+            lock(&self.shared.known).announce(name, settings);
+            self.shared.changed.send_replace(());
+        }
+    }
+
+    /// Offers the audio of a mount, for as long as the offer exists.
+    pub fn offer(&self, name: &Name, settings: Arc<MountSettings>) -> Arc<Offer> {
+        let offer = self.shared.offers.enter(name, settings, &self.shared.changed);
+        self.shared.changed.send_replace(());
+        offer
+    }
+
+    /// The offer of a mount that has no stream; `None` if nobody offers its audio.
+    pub fn offered(&self, name: &Name) -> Option<Arc<Offer>> {
+        self.shared.offers.find(name).or_else(|| {
+            let off = lock(&self.shared.known).off();
+            let mount = off.into_iter().find(|mount| mount.is_idle && mount.name == *name)?;
+            Some(self.shared.offers.enter(name, mount.settings, &self.shared.changed))
+        })
+    }
+
+    /// Whether somebody wants a mount's audio. When its last listener has left, it is wanted for
+    /// `linger` more.
+    pub fn demand(&self, name: &Name, linger: Duration) -> Demand {
+        let waiting = self.shared.offers.find(name).map_or(0, |offer| offer.waiting());
+        let entry = self.find(name);
+        let listening = entry.as_ref().map_or(0, |entry| entry.listeners.taken());
+        let deserted = entry.and_then(|entry| entry.deserted());
+        let lingers = deserted.map_or(Duration::ZERO, |at| linger.saturating_sub(at.elapsed()));
+        Demand { listeners: waiting.saturating_add(listening), lingers }
+    }
+
+    /// How long a client with this `User-Agent` is still banned from a mount; `None` if it is not.
+    pub fn banned_for(&self, name: &Name, client: ClientAddr, agent: &str) -> Option<Duration> {
+        lock(&self.shared.bans).wait(name, client, agent, Instant::now())
     }
 
     /// Those of the mounts [without a stream](Self::off) that are not hidden.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::body::BodyFraming;
 use crate::mount::Description;
 use crate::quota::Permit;
+use tokio::sync::oneshot;
 
 /// A source that the door has admitted.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct SourceConnection {
     pub peer: SocketAddr,
     /// Its permit from the client's quota, freed when the source ends.
     pub permit: Option<Permit>,
+    /// Dropped when the source has ended, for whoever made the connection.
+    pub on_end: Option<oneshot::Sender<()>>,
 }
 
 /// When an encoder gets its response.
@@ -33,6 +36,8 @@ pub enum ResponseTiming {
     /// `Expect: 100-continue`: `100 Continue` at once. Some encoders wait for the final response as
     /// well, so it follows after the first bytes or a moment.
     Expects,
+    /// Never: this server has asked for the stream.
+    Never,
     /// After the first bytes, or after a moment: some encoders wait for the response, others do
     /// not.
     Either,

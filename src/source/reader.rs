@@ -11,6 +11,7 @@ use ogg_splice::{CAPTURE_PATTERN, PageRole, Scanner, StreamReader};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use super::body::BodyFraming;
@@ -86,6 +87,7 @@ pub(super) struct SourceReader {
     done_before_yield: u64,
     clock: Clock,
     _permit: Option<Permit>,
+    _on_end: Option<oneshot::Sender<()>>,
 }
 
 impl SourceReader {
@@ -114,6 +116,7 @@ impl SourceReader {
             damaged_bytes: 0,
             done_before_yield: 0,
             _permit: connection.permit,
+            _on_end: connection.on_end,
         })
     }
 
@@ -170,8 +173,13 @@ impl SourceReader {
 
     /// Responds when the encoder expects it, and checks whether its first bytes are Ogg.
     async fn respond(&mut self, timeout: Duration) -> Result<(), SourceEnd> {
-        if self.timing == ResponseTiming::AnswerFirst {
-            return self.answer().await;
+        match self.timing {
+            ResponseTiming::Never => {
+                self.answered = true;
+                return Ok(());
+            }
+            ResponseTiming::AnswerFirst => return self.answer().await,
+            ResponseTiming::Expects | ResponseTiming::Either => {}
         }
         if self.timing == ResponseTiming::Expects {
             self.socket.write_all(CONTINUE).await?;

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ogg_splice::{Codec, Splice};
-use silvacast::auth::Access;
-use silvacast::listener::{Amount, Delivery, ListenerConnection, ListenerSession, SocketOptions};
-use silvacast::mount::{
-    Burst, Description, Gap, ListenerInfo, MountSettings, MountTable, Name, Ring,
+use silvacast::config::{Config, Environment};
+use silvacast::listener::{
+    Amount, Delivery, ListenerConnection, ListenerSession, ResponseHead, SocketOptions,
 };
+use silvacast::mount::{Description, ListenerInfo, MountTable, Name, Ring};
 use silvacast::platform::Heartbeats;
 use silvacast::source::{BodyFraming, ResponseTiming, SourceConnection};
 use silvacast::worker::{self, Handoff, Workers};
@@ -69,29 +69,11 @@ fn pair() -> (TcpStream, TcpStream) {
 
 #[test]
 fn pages_cross_without_a_single_allocation() {
-    let settings = Arc::new(MountSettings {
-        ring: 128 * 1024,
-        burst: Burst::Auto,
-        source_timeout: Duration::from_mins(1),
-        gap: Gap::Silence,
-        gap_after: Duration::from_mins(1),
-        hold: Duration::ZERO,
-        listener_timeout: Duration::from_mins(1),
-        max_listeners: 0,
-        coalesce: Duration::ZERO,
-        hls: true,
-        hls_segment: Duration::from_secs(2),
-        hls_window: Duration::from_secs(12),
-        access: Access::default(),
-        source: None,
-        hidden: false,
-        expected: false,
-        title: None,
-        description: None,
-        genre: None,
-        url: None,
-        allow_origin: "*".to_owned(),
-    });
+    let text = "[auth]\nsource_password = \"x\"\nadmin_password = \"y\"\n[mount-defaults]\n\
+                ring = \"128KiB\"\nsource_timeout = \"1m\"\ngap_after = \"1m\"\nhold = \"0s\"\n\
+                listener_timeout = \"1m\"\n";
+    let config = Config::parse(text, &Environment::default()).unwrap();
+    let settings = Arc::clone(&config.door.rules.defaults);
     let table = MountTable::default();
     let name = Name::new("/m").unwrap();
     let place = table.reserve(&name, 1, || settings).unwrap();
@@ -120,6 +102,7 @@ fn pages_cross_without_a_single_allocation() {
         timing: ResponseTiming::AnswerFirst,
         description: Description::default(),
         permit: None,
+        on_end: None,
     };
     workers.send(Handoff::Source(Box::new(connection), place)).unwrap();
     assert_eq!(read_head(&mut source).status, 200);
@@ -135,12 +118,19 @@ fn pages_cross_without_a_single_allocation() {
             takes_chains: true,
             filler: None,
             permits: Vec::new(),
+            on_end: None,
         };
         let burst = Amount::Time(Duration::ZERO);
-        let delivery = Delivery { burst, takes_chains: true, filled_for: None };
+        let delivery =
+            Delivery { burst, takes_chains: true, filled_for: None, head: ResponseHead::Plain };
         let options = SocketOptions { send_buffer: 65536, keep_alive: Duration::from_secs(30) };
-        let connection =
-            ListenerConnection { socket: far, delivery, send_buffer: 8192, options, session };
+        let connection = ListenerConnection {
+            socket: far,
+            delivery,
+            send_buffer: 8192,
+            options: Some(options),
+            session,
+        };
         workers.send(Handoff::Listener(Box::new(connection), Arc::clone(&entry))).unwrap();
         let mut listener = Listener {
             socket: near,

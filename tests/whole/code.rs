@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from top to bottom: each one uses only modules below it.
-const ARROWS: [&[&str]; 11] = [
+const ARROWS: [&[&str]; 12] = [
     &["main"],
     &["cli"],
     &["push", "server"],
     &["config"],
     &["door"],
     &["control"],
+    &["peers"],
     &["worker"],
     &["source"],
     &["listener", "hls"],

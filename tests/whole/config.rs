@@ -36,7 +36,21 @@ impl Documented {
 
     /// A file with this value and nothing else of its own.
     fn with(&self, value: &str) -> String {
-        format!("{}\n{} = {value}\n", self.heading, self.name)
+        format!("{}\n{} = {value}\n{}", self.heading, self.name, self.required())
+    }
+
+    /// What the same table must have besides.
+    fn required(&self) -> String {
+        let required: &[(&str, &str)] = match self.heading {
+            "[[relay]]" => &[("from", "\"http://a\""), ("mounts", "[\"/a\"]")],
+            "[[forward]]" => &[("to", "\"http://a\""), ("password", "\"x\"")],
+            _ => &[],
+        };
+        // A password is in one place.
+        let is_given =
+            |name: &str| name == self.name || self.name == "password_file" && name == "password";
+        let missing = required.iter().filter(|(name, _)| !is_given(name));
+        missing.flat_map(|(name, value)| [name, " = ", value, "\n"]).collect()
     }
 }
 
@@ -86,15 +100,13 @@ fn the_documented_default_is_that_of_an_empty_file() {
         }
         // This key is allowed beside a password only.
         let base = match key.name {
-            "source_user" => "[mount-defaults]\nsource_password = \"x\"\n",
-            _ => "",
+            "source_user" => "[mount-defaults]\nsource_password = \"x\"\n".to_owned(),
+            _ if key.required().is_empty() => String::new(),
+            _ => format!("{}\n{}", key.heading, key.required()),
         };
-        let with = if base.is_empty() {
-            key.with(key.default)
-        } else {
-            format!("{base}{} = {}\n", key.name, key.default)
-        };
-        assert_eq!(whole(&with), whole(base), "{with}");
+        let with = format!("{base}{} = {}\n", key.name, key.default);
+        let with = if base.is_empty() { key.with(key.default) } else { with };
+        assert_eq!(whole(&with), whole(&base), "{with}");
         compared += 1;
     }
     assert!(compared > 25, "{compared}");
@@ -216,6 +228,9 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[auth] admin_user", "\"root\"".to_owned()),
         ("[auth] admin_password", "\"geheim\"".to_owned()),
         ("[auth] admin_password_file", password.clone()),
+        ("[auth] relay_user", "\"mirror\"\nrelay_password = \"x\"".to_owned()),
+        ("[auth] relay_password", "\"geheim\"".to_owned()),
+        ("[auth] relay_password_file", password.clone()),
         ("[auth] share_key", format!("\"{long}\"")),
         ("[auth] share_key_file", file("key", long)),
         ("[process] user", "\"daemon\"".to_owned()),
@@ -236,6 +251,9 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[mount-defaults] listener_timeout", "\"31s\"".to_owned()),
         ("[mount-defaults] max_listeners", "1".to_owned()),
         ("[mount-defaults] coalesce", "\"1ms\"".to_owned()),
+        ("[mount-defaults] on_demand", "true".to_owned()),
+        ("[mount-defaults] demand_timeout", "\"11s\"".to_owned()),
+        ("[mount-defaults] linger", "\"31s\"".to_owned()),
         ("[mount-defaults] hls", "false".to_owned()),
         ("[mount-defaults] hls_segment", "\"1s\"".to_owned()),
         ("[mount-defaults] hls_window", "\"11s\"".to_owned()),
@@ -253,8 +271,26 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[mount-defaults] deny", "[\"10.0.0.1\"]".to_owned()),
         ("[mount-defaults] source_user", "\"garden\"\nsource_password = \"x\"".to_owned()),
         ("[mount-defaults] source_password", "\"geheim\"".to_owned()),
-        ("[mount-defaults] source_password_file", password),
+        ("[mount-defaults] source_password_file", password.clone()),
         ("[[mount]] name", "\"/mic-*\"".to_owned()),
+        ("[[relay]] from", "\"http://station.example\"".to_owned()),
+        ("[[relay]] mounts", "[\"/mic-*\"]".to_owned()),
+        ("[[relay]] user", "\"mirror\"\npassword = \"x\"".to_owned()),
+        ("[[relay]] password", "\"geheim\"".to_owned()),
+        ("[[relay]] password_file", password.clone()),
+        ("[[relay]] token", "\"geheim\"".to_owned()),
+        ("[[relay]] token_file", password.clone()),
+        ("[[relay]] on_demand", "true".to_owned()),
+        ("[[relay]] linger", "\"31s\"".to_owned()),
+        ("[[relay]] prefix", "\"/far\"".to_owned()),
+        ("[[relay]] local_name", "\"/x\"".to_owned()),
+        ("[[forward]] to", "\"http://station.example\"".to_owned()),
+        ("[[forward]] mounts", "[\"/mic-*\"]".to_owned()),
+        ("[[forward]] user", "\"mirror\"".to_owned()),
+        ("[[forward]] password", "\"geheim\"".to_owned()),
+        ("[[forward]] password_file", password),
+        ("[[forward]] when", "\"wanted\"".to_owned()),
+        ("[[forward]] prefix", "\"/far\"".to_owned()),
     ];
     samples.into_iter().map(|(path, value)| (path.to_owned(), value)).collect()
 }
@@ -272,7 +308,8 @@ fn each_key_changes_the_settings_that_its_reload_class_names() {
         let later: Vec<_> = empty.needs_restart(&changed).collect();
         let at_once = in_force(&changed) != in_force(&empty)
             || changed.control.credentials != empty.control.credentials
-            || changed.door.share_key != empty.door.share_key;
+            || changed.door.share_key != empty.door.share_key
+            || changed.peers != empty.peers;
         if key.reload == "restart" {
             assert_eq!((&*later, at_once), (&[key.path()][..], false), "{key:?}");
             restarts.push(key.path());
@@ -308,7 +345,7 @@ fn a_mount_takes_what_the_defaults_say_unless_it_says_otherwise() {
 fn no_message_shows_a_secret() {
     const HIDDEN: &str = "do-not-show";
     let (_directory, environment) = service();
-    let secret = |name: &str| name.ends_with("password") || name.ends_with("key");
+    let secret = |name: &str| ["password", "key", "token"].iter().any(|it| name.ends_with(it));
     let listed: Vec<_> = KEYS.all().filter(|row| row.is_secret()).map(Row::path).collect();
     let named: Vec<_> =
         documented().iter().filter(|key| secret(key.name)).map(Documented::path).collect();
@@ -363,7 +400,10 @@ fn editors_accept_what_the_server_accepts() {
         }
         if key.heading != heading {
             heading = key.heading;
+            let required = key.required();
+            let required = required.lines().filter(|line| !line.starts_with("mounts"));
             defaults.extend([heading, "\n"]);
+            defaults.extend(required.flat_map(|line| [line, "\n"]));
         }
         defaults.extend([key.name, " = ", key.default, "\n"]);
     }

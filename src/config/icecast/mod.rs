@@ -8,6 +8,7 @@
 mod encoding;
 mod mounts;
 mod names;
+mod relays;
 mod server;
 mod xml;
 

@@ -20,6 +20,18 @@ pub(in crate::config) fn element(table: Table, key: &str) -> Option<&'static str
         (Table::Auth, "admin_password" | "admin_password_file") => {
             "<admin-password> in <authentication>"
         }
+        (Table::Auth, "relay_user") => "<relay-user> in <authentication>",
+        (Table::Auth, "relay_password" | "relay_password_file") => {
+            "<relay-password> in <authentication>"
+        }
+        (Table::Relay, "from") => "<server> in <relay>, or <master-server>",
+        (Table::Relay, "mounts") => "<mount> in <relay>",
+        (Table::Relay, "user") => "<username> in <relay>, or <master-username>",
+        (Table::Relay, "password" | "password_file") => {
+            "<password> in <relay>, or <master-password>"
+        }
+        (Table::Relay, "on_demand") => "<on-demand> in <relay>",
+        (Table::Relay, "local_name") => "<local-mount> in <relay>",
         (Table::Process, "user") => "<user> in <changeowner>",
         (Table::Limits, "listeners") => "<clients> in <limits>",
         (Table::Limits, "sources") => "<sources> in <limits>",

@@ -6,7 +6,7 @@ use super::Converted;
 use super::xml::Element;
 
 /// The children of `<icecast>` that are read.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 19] = [
     "location",
     "admin",
     "hostname",
@@ -20,6 +20,12 @@ const KNOWN: [&str; 13] = [
     "security",
     "http-headers",
     "include",
+    "relay",
+    "master-server",
+    "master-server-port",
+    "master-update-interval",
+    "master-username",
+    "master-password",
 ];
 
 impl Converted {
@@ -46,6 +52,7 @@ impl Converted {
         self.security(root);
         self.limits(root);
         self.mounts(root);
+        self.relays(root);
     }
 
     fn listen(&mut self, root: Element<'_>) {
@@ -150,8 +157,8 @@ impl Converted {
                 "source-password" => self.secret("source_password", element),
                 "admin-user" => self.text("admin_user", element),
                 "admin-password" => self.secret("admin_password", element),
-                // For servers that fetch streams from each other.
-                "relay-user" | "relay-password" => {}
+                "relay-user" => self.text("relay_user", element),
+                "relay-password" => self.secret("relay_password", element),
                 "role" => self.problem(
                     element,
                     "<role> is not supported; restrict listeners with access = \"password\", \

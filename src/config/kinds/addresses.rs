@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::{Kind, Text, quoted};
-use crate::mount::Pattern;
+use crate::mount::{Name, Pattern};
+use crate::peers::ServerUrl;
 
 /// Networks, or single addresses.
 #[derive(Debug)]
@@ -119,6 +120,99 @@ impl Kind for MountPattern {
 
     fn schema(&self) -> Value {
         json!({ "type": "string", "pattern": r"^/[^?\[\]\\]+$" })
+    }
+}
+
+/// The name of a mount.
+#[derive(Debug)]
+pub(in crate::config) struct MountName;
+
+impl Kind for MountName {
+    type Value = Option<Name>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        Name::new(value.as_str()?).ok().map(Some)
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        Name::new(value.as_str()?).err().map(|error| error.to_string())
+    }
+
+    fn write(&self, _: &Self::Value) -> Option<String> {
+        None
+    }
+
+    fn allowed(&self) -> String {
+        "a mount name, such as \"/mic-a.opus\"".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": r"^/[^?\[\]\\*]+$" })
+    }
+}
+
+/// A list of names or patterns of mounts.
+#[derive(Debug)]
+pub(in crate::config) struct MountPatterns;
+
+impl MountPatterns {
+    /// All mounts.
+    pub(in crate::config) fn all() -> Vec<Pattern> {
+        Pattern::new("/**").into_iter().collect()
+    }
+}
+
+impl Kind for MountPatterns {
+    type Value = Vec<Pattern>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        list(value, |text| Pattern::new(text).ok()).filter(|patterns| !patterns.is_empty())
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        refused_element(value, |text| Pattern::new(text).ok())
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        let names: Vec<_> = value.iter().map(|pattern| quoted(pattern.as_str())).collect();
+        Some(format!("[{}]", names.join(", ")))
+    }
+
+    fn allowed(&self) -> String {
+        "a list of mount names or patterns, such as [\"/mic-*.opus\"]".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "array", "items": MountPattern.schema(), "minItems": 1 })
+    }
+}
+
+/// The URL of another server.
+#[derive(Debug)]
+pub(in crate::config) struct ServerAddress;
+
+impl Kind for ServerAddress {
+    type Value = Option<ServerUrl>;
+    const REQUIRED: bool = true;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        ServerUrl::parse(value.as_str()?).ok().map(Some)
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        ServerUrl::parse(value.as_str()?).err().map(|error| error.to_string())
+    }
+
+    fn write(&self, _: &Self::Value) -> Option<String> {
+        None
+    }
+
+    fn allowed(&self) -> String {
+        "the URL of a server, such as \"http://station.example:8080\"".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^http://[^@?#]+$" })
     }
 }
 

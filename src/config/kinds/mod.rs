@@ -9,7 +9,9 @@ use std::fmt::Write;
 use serde_json::Value;
 use toml::de::DeValue;
 
-pub(super) use addresses::{Addresses, MountPattern, Networks, PathPrefix};
+pub(super) use addresses::{
+    Addresses, MountName, MountPattern, MountPatterns, Networks, PathPrefix, ServerAddress,
+};
 pub(super) use measures::{AutoOr, Flag, Number, Size, Time};
 pub(super) use words::{AllowedOrigin, Choice, FilePath, Label, SecretText, Text};
 

@@ -2,8 +2,8 @@
 //! browsers without scripts.
 
 use super::assets::ASSETS;
-use crate::control::url_path;
 use crate::control::xml::escape;
+use crate::http::encoded_path;
 
 /// Where the documents want the microphones for browsers without scripts.
 pub(super) const MICROPHONES: &str = "<!-- microphones -->";
@@ -46,7 +46,7 @@ pub(super) fn render(name: &str, shown: Shown<'_>) -> Option<String> {
 }
 
 fn player(microphone: &Microphone<'_>) -> String {
-    let path = url_path(microphone.mount.trim_start_matches('/'));
+    let path = encoded_path(microphone.mount.trim_start_matches('/'));
     let title = escape(&microphone.title);
     format!(
         "<p><a href=\"{path}\">{title}</a><audio controls preload=none src=\"{path}\"></audio></p>"

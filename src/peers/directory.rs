@@ -1,0 +1,135 @@
+//! How the connections to other servers are doing, for the administrator.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Timestamp;
+use crate::mount::Name;
+
+/// The direction of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerKind {
+    /// It is pulled from the other server.
+    Relay,
+    /// It is pushed to the other server.
+    Forward,
+}
+
+/// What is being done for a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Nobody wants it.
+    Idle,
+    /// A connection is being made.
+    Connecting,
+    /// Audio is passing.
+    Connected,
+    /// The last attempt failed, for this reason.
+    Failed(String),
+}
+
+/// How it is going with one mount and one server.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// The direction.
+    pub kind: PeerKind,
+    /// The name of the mount at the other server.
+    pub remote: Name,
+    /// Its name here.
+    pub local: Name,
+    /// The URL of the other server.
+    pub server: String,
+    /// What is being done.
+    pub state: PeerState,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often a connection was made.
+    pub connections: u64,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub struct PeerDirectory(Arc<Mutex<BTreeMap<u64, PeerStatus>>>);
+
+/// An entry of the directory. Dropping it removes the entry.
+#[derive(Debug)]
+pub(super) struct PeerEntry {
+    directory: PeerDirectory,
+    id: u64,
+}
+
+impl PeerKind {
+    /// Its name in JSON and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+impl PeerState {
+    /// Its name in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl PeerDirectory {
+    /// All, in the order in which they were added.
+    pub fn all(&self) -> Vec<PeerStatus> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(super) fn enter(
+        &self,
+        kind: PeerKind,
+        remote: &Name,
+        local: &Name,
+        server: String,
+    ) -> PeerEntry {
+        let mut entries = self.lock();
+        let id = entries.last_key_value().map_or(0, |(id, _)| id + 1);
+        let (remote, local, state, since) =
+            (remote.clone(), local.clone(), PeerState::Idle, Timestamp::now());
+        let connections = 0;
+        entries.insert(id, PeerStatus { kind, remote, local, server, state, since, connections });
+        PeerEntry { directory: self.clone(), id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, PeerStatus>> {
+        // Nothing panics while it holds this lock, so it cannot be poisoned.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PeerEntry {
+    /// Whether audio is passing.
+    pub(super) fn is_connected(&self) -> bool {
+        let entries = self.directory.lock();
+        entries.get(&self.id).is_some_and(|entry| entry.state == PeerState::Connected)
+    }
+
+    /// Sets the state. Returns whether it has changed.
+    pub(super) fn set(&self, state: PeerState) -> bool {
+        let mut entries = self.directory.lock();
+        let Some(entry) = entries.get_mut(&self.id) else { return false };
+        if entry.state == state {
+            return false;
+        }
+        entry.connections += u64::from(state == PeerState::Connected);
+        (entry.state, entry.since) = (state, Timestamp::now());
+        true
+    }
+}
+
+impl Drop for PeerEntry {
+    fn drop(&mut self) {
+        self.directory.lock().remove(&self.id);
+    }
+}

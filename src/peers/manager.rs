@@ -1,0 +1,189 @@
+//! Runs a task for each mount that is pulled or pushed, and follows the configuration.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::directory::{PeerEntry, PeerKind, PeerState};
+use super::discovery::follow_mounts;
+use super::pull::pull;
+use super::push::push;
+use super::settings::{ForwardSettings, PeerSettings, RelaySettings};
+use super::shared::{Peers, Shared};
+use crate::log::journal;
+use crate::mount::Name;
+
+/// The names that relays use here, each by the number of its relay.
+type LocalNames = Rc<RefCell<BTreeMap<Name, usize>>>;
+
+impl Peers {
+    /// Pulls and pushes what the configuration says, until `stop` becomes true. Runs on a
+    /// [`LocalRuntime`](tokio::runtime::LocalRuntime).
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let shared = Rc::new(self);
+        let mut changes = shared.table.changes();
+        loop {
+            let settings = shared.settings.load_full();
+            let mut tasks = JoinSet::new();
+            let names = LocalNames::default();
+            for (number, relay) in settings.relays.iter().enumerate() {
+                let (shared, names) = (Rc::clone(&shared), Rc::clone(&names));
+                tasks.spawn_local(run_relay(shared, Rc::new(relay.clone()), number, names));
+            }
+            for forward in &settings.forwards {
+                tasks.spawn_local(run_forward(Rc::clone(&shared), Rc::new(forward.clone())));
+            }
+            loop {
+                tokio::select! {
+                    // A reload is a change too.
+                    _ = changes.changed() => {}
+                    _ = stop.wait_for(|&stop| stop) => return,
+                }
+                let current = shared.settings.load();
+                let is_same = |(old, new): (&PeerSettings, &PeerSettings)| {
+                    (&old.relays, &old.forwards) == (&new.relays, &new.forwards)
+                };
+                if !Arc::ptr_eq(&current, &settings) && !is_same((&settings, &current)) {
+                    break;
+                }
+            }
+            // Dropping the tasks ends their connections.
+        }
+    }
+}
+
+/// Pulls the mounts of one relay.
+async fn run_relay(shared: Rc<Shared>, relay: Rc<RelaySettings>, number: usize, names: LocalNames) {
+    let mut pulls = Pulls {
+        shared,
+        relay: Rc::clone(&relay),
+        number,
+        names,
+        running: BTreeMap::new(),
+        tasks: JoinSet::new(),
+    };
+    let named: BTreeSet<_> = relay.named().collect();
+    pulls.follow(&named);
+    if relay.needs_list() {
+        follow_mounts(&relay, |listed| {
+            pulls.follow(&listed.union(&named).cloned().collect());
+        })
+        .await;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// A mount that is being pulled.
+struct Pulling {
+    local: Name,
+    task: AbortHandle,
+    entry: Rc<PeerEntry>,
+}
+
+/// The mounts that one relay pulls.
+struct Pulls {
+    shared: Rc<Shared>,
+    relay: Rc<RelaySettings>,
+    number: usize,
+    names: LocalNames,
+    /// By the name at the other server.
+    running: BTreeMap<Name, Pulling>,
+    tasks: JoinSet<()>,
+}
+
+impl Pulls {
+    /// Begins to pull the mounts that are new, and stops with those that are gone.
+    fn follow(&mut self, there: &BTreeSet<Name>) {
+        while self.tasks.try_join_next().is_some() {}
+        self.running.retain(|remote, pulling| {
+            // A list may be older than the stream.
+            let is_heard = !self.relay.on_demand && pulling.entry.is_connected();
+            let stays = there.contains(remote) || is_heard;
+            if !stays {
+                pulling.task.abort();
+                self.names.borrow_mut().remove(&pulling.local);
+            }
+            stays
+        });
+        let settings = self.shared.settings.load_full();
+        for remote in there {
+            let Some(local) = self.relay.local_name(remote) else { continue };
+            if self.running.contains_key(remote) {
+                continue;
+            }
+            if self.running.len() >= settings.limits.sources {
+                self.refuse(&local, "the other server has more mounts than limits.sources");
+                break;
+            }
+            let owner = *self.names.borrow_mut().entry(local.clone()).or_insert(self.number);
+            if owner != self.number {
+                self.refuse(&local, "an earlier [[relay]] has a mount of the same name");
+                continue;
+            }
+            let offer = self
+                .relay
+                .on_demand
+                .then(|| self.shared.table.offer(&local, settings.rules.of(&local)));
+            let server = self.relay.from.to_string();
+            let entry = self.shared.directory.enter(PeerKind::Relay, remote, &local, server);
+            let entry = Rc::new(entry);
+            let (shared, relay) = (Rc::clone(&self.shared), Rc::clone(&self.relay));
+            let names = (remote.clone(), local.clone());
+            let task = self.tasks.spawn_local(pull(shared, relay, names, offer, Rc::clone(&entry)));
+            self.running.insert(remote.clone(), Pulling { local, task, entry });
+        }
+    }
+
+    fn refuse(&self, local: &Name, reason: &str) {
+        let (mount, server) = (local.as_str(), self.relay.from.to_string());
+        journal!(
+            warn,
+            PEER_FAILED,
+            mount,
+            server,
+            reason,
+            "a mount of another server is not pulled"
+        );
+    }
+}
+
+impl Drop for Pulls {
+    fn drop(&mut self) {
+        let mut names = self.names.borrow_mut();
+        names.retain(|_, owner| *owner != self.number);
+    }
+}
+
+/// Pushes the mounts of one forward.
+async fn run_forward(shared: Rc<Shared>, forward: Rc<ForwardSettings>) {
+    let mut running: BTreeMap<Name, AbortHandle> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    let mut changes = shared.table.changes();
+    loop {
+        let streams = shared.table.streams();
+        let there: BTreeSet<_> = streams.iter().map(|(mount, _)| mount.name.clone()).collect();
+        // Not held while waiting: it would count against `limits.sources`.
+        drop(streams);
+        while tasks.try_join_next().is_some() {}
+        // A mount whose stream has ended is waited for: the configuration limits how many there are.
+        running.retain(|_, task| !task.is_finished());
+        for local in there {
+            let Some(remote) = forward.remote_name(&local) else { continue };
+            if running.contains_key(&local) {
+                continue;
+            }
+            let server = forward.to.to_string();
+            let entry = shared.directory.enter(PeerKind::Forward, &remote, &local, server);
+            entry.set(PeerState::Connecting);
+            let names = (local.clone(), remote);
+            let pushing = push(Rc::clone(&shared), Rc::clone(&forward), names, entry);
+            running.insert(local, tasks.spawn_local(pushing));
+        }
+        // Fails only without the table, which is shared.
+        let _ = changes.changed().await;
+    }
+}

@@ -1,0 +1,227 @@
+//! Pulls one mount from another server: makes the connection, and hands it to the data plane as a source.
+
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::backoff::Backoff;
+use super::client::{Identity, RequestError, get};
+use super::directory::{PeerEntry, PeerState};
+use super::settings::RelaySettings;
+use super::shared::Shared;
+use crate::http::{own_via_name, via_names};
+use crate::log::journal;
+use crate::mount::{Description, Name, Offer, SourceState};
+use crate::source::{ResponseTiming, SourceConnection};
+use crate::text::sanitize;
+use crate::worker::Handoff;
+
+/// How often it is looked whether another source still sends to the mount.
+const OCCUPIED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why a mount is not pulled at the moment.
+#[derive(Debug, thiserror::Error)]
+enum PullError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(
+        "the stream would come back to where it began: it has come through this server already"
+    )]
+    Loop,
+    #[error("another source sends to this mount")]
+    Occupied,
+    #[error("all mounts are in use (limits.sources)")]
+    NoRoom,
+    #[error("the server is busy")]
+    Busy,
+}
+
+/// A connection that the data plane reads.
+struct Pulled {
+    /// The same socket, to end the connection.
+    socket: std::net::TcpStream,
+    /// Resolves when the source has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+impl Drop for Pulled {
+    fn drop(&mut self) {
+        // The source reads the end of the stream. It fails if the connection has ended already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// Pulls a mount as long as the task runs. With `offer`, only while somebody wants it.
+pub(super) async fn pull(
+    shared: Rc<Shared>,
+    relay: Rc<RelaySettings>,
+    (remote, local): (Name, Name),
+    offer: Option<Arc<Offer>>,
+    entry: Rc<PeerEntry>,
+) {
+    let mut backoff = Backoff::new();
+    loop {
+        if offer.is_some() {
+            if !shared.table.demand(&local, relay.linger).is_wanted() {
+                entry.set(PeerState::Idle);
+            }
+            wanted(&shared, &local, &relay).await;
+        }
+        entry.set(PeerState::Connecting);
+        let began = Instant::now();
+        let error = match connect(&shared, &relay, &remote, &local).await {
+            Ok(mut pulled) => {
+                entry.set(PeerState::Connected);
+                let (mount, server) = (local.as_str(), relay.from.to_string());
+                journal!(
+                    info,
+                    PEER_CONNECTED,
+                    mount,
+                    server,
+                    "pulling a mount from another server"
+                );
+                tokio::select! {
+                    _ = &mut pulled.ended => None,
+                    () = unwanted(&shared, &local, &relay), if offer.is_some() => {
+                        drop(pulled);
+                        continue;
+                    }
+                }
+            }
+            Err(error) => Some(error),
+        };
+        let lasted = if error.is_none() { began.elapsed() } else { Duration::ZERO };
+        let delay = match error {
+            Some(PullError::Occupied) => OCCUPIED_INTERVAL,
+            _ => backoff.next(lasted),
+        };
+        let reason =
+            error.map_or_else(|| "the stream has ended".to_owned(), |error| error.to_string());
+        report(&relay, &local, &entry, &reason, delay);
+        sleep(delay).await;
+    }
+}
+
+/// Shows why the mount is not pulled. It is logged when it changes, so that a server that is away for
+/// long does not fill the journal.
+fn report(relay: &RelaySettings, local: &Name, entry: &PeerEntry, reason: &str, delay: Duration) {
+    if entry.set(PeerState::Failed(reason.to_owned())) {
+        let (mount, server) = (local.as_str(), relay.from.to_string());
+        let seconds = delay.as_secs_f32();
+        journal!(
+            warn,
+            PEER_FAILED,
+            mount,
+            server,
+            reason,
+            seconds,
+            "cannot pull a mount from another server; trying again"
+        );
+    }
+}
+
+async fn connect(
+    shared: &Shared,
+    relay: &RelaySettings,
+    remote: &Name,
+    local: &Name,
+) -> Result<Pulled, PullError> {
+    if is_occupied(shared, local) {
+        return Err(PullError::Occupied);
+    }
+    let identity = Identity { login: relay.login.as_ref(), token: relay.token.as_ref() };
+    let response = get(&relay.from, remote.as_str(), "", identity).await?;
+    response.expect_type(&["audio/", "application/", "video/"], "Ogg")?;
+    let via = via_names(response.fields("via"));
+    if via.iter().any(|name| name == own_via_name()) {
+        return Err(PullError::Loop);
+    }
+    let field = |names: [&str; 2]| {
+        let values = names.into_iter().filter_map(|name| response.field(name)).map(sanitize);
+        values.into_iter().find(|value| !value.is_empty())
+    };
+    let peer = response.socket.peer_addr().map_err(RequestError::from)?;
+    let server = response.field("server").map(sanitize).unwrap_or_default();
+    let description = Description {
+        name: field(["ice-name", "icy-name"]),
+        description: field(["ice-description", "icy-description"]),
+        genre: field(["ice-genre", "icy-genre"]),
+        url: field(["ice-url", "icy-url"]),
+        bitrate: field(["ice-bitrate", "icy-br"]).and_then(|rate| rate.parse().ok()),
+        public: field(["ice-public", "icy-pub"]).as_deref() == Some("1"),
+        audio_info: field(["ice-audio-info", "ice-audio-info"]),
+        agent: Some(server).filter(|server| !server.is_empty()),
+        address: Some(peer.ip()),
+        relayed_from: Some(format!("{}{remote}", relay.from)),
+        via,
+    };
+    let settings = shared.settings.load_full();
+    // Looked at again: another source may have come while this one was connected.
+    if is_occupied(shared, local) {
+        return Err(PullError::Occupied);
+    }
+    let reservation =
+        shared.table.reserve(local, settings.limits.sources, || settings.rules.of(local));
+    let reservation = reservation.map_err(|_| PullError::NoRoom)?;
+    shared.table.stats().sources.add(1);
+    let (body, read) = (response.framing, response.read);
+    let socket = response.socket.into_std().map_err(RequestError::from)?;
+    let same = socket.try_clone().map_err(RequestError::from)?;
+    let (on_end, ended) = oneshot::channel();
+    let source = SourceConnection {
+        socket,
+        read,
+        body,
+        timing: ResponseTiming::Never,
+        description,
+        peer,
+        permit: None,
+        on_end: Some(on_end),
+    };
+    let handoff = Handoff::Source(Box::new(source), reservation);
+    shared.workers.send(handoff).map_err(|_| PullError::Busy)?;
+    Ok(Pulled { socket: same, ended })
+}
+
+/// Whether a source sends to the mount that is not pulled: the mount belongs to that one.
+fn is_occupied(shared: &Shared, local: &Name) -> bool {
+    let Some(entry) = shared.table.find_in_use(local) else { return false };
+    // Without a stream, a source has just connected.
+    entry.stream().is_none_or(|stream| {
+        stream.state == SourceState::Live && stream.source.description.relayed_from.is_none()
+    })
+}
+
+/// Resolves when somebody wants the mount.
+async fn wanted(shared: &Shared, local: &Name, relay: &RelaySettings) {
+    let mut changes = shared.table.changes();
+    while shared.table.demand(local, relay.linger).listeners == 0 {
+        // Fails only without the table, which is shared.
+        let _ = changes.changed().await;
+    }
+}
+
+/// Resolves when nobody has wanted the mount for the time that it lingers.
+async fn unwanted(shared: &Shared, local: &Name, relay: &RelaySettings) {
+    let mut changes = shared.table.changes();
+    loop {
+        let demand = shared.table.demand(local, relay.linger);
+        if !demand.is_wanted() {
+            return;
+        }
+        let ends = async {
+            if demand.listeners > 0 {
+                std::future::pending::<()>().await;
+            }
+            sleep(demand.lingers).await;
+        };
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = ends => {}
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Pushes one mount to another server: makes the connection, and hands it to the data plane as a
+//! listener. So it is written to without waiting, and what the link cannot carry is left out.
+
+use std::fmt::Write;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::backoff::Backoff;
+use super::client::{Identity, RequestError, begin_upload, get};
+use super::directory::{PeerEntry, PeerState};
+use super::settings::{ForwardSettings, When};
+use super::shared::Shared;
+use crate::client_addr::ClientAddr;
+use crate::http::via_value;
+use crate::listener::{Amount, Delivery, ListenerConnection, ListenerSession, ResponseHead};
+use crate::log::journal;
+use crate::mount::{ListenerInfo, MountEntry, Name, StreamInfo};
+use crate::worker::Handoff;
+
+/// The longest answer about the demand, in bytes.
+const MAX_DEMAND: usize = 4096;
+/// How long the other server may hold back its answer about the demand.
+const DEMAND_WAIT: &str = "8s";
+/// How often a server is asked that answers at once.
+const LEAST_DEMAND_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a mount is not pushed at the moment.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(
+        "the server does not tell whether a mount is wanted, as silvacast does; set when = \"always\""
+    )]
+    NoDemand,
+    #[error("the limit of listeners is reached, and this is one")]
+    Full,
+    #[error("the mount has no stream any more")]
+    Gone,
+    #[error("the server is busy")]
+    Busy,
+}
+
+/// A connection that the data plane writes to.
+struct Pushed {
+    /// The same socket, to end the connection.
+    socket: std::net::TcpStream,
+    /// Resolves when the listener has left.
+    ended: oneshot::Receiver<()>,
+}
+
+impl Drop for Pushed {
+    fn drop(&mut self) {
+        // It fails if the connection has ended already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// The answer of another silvacast.
+#[derive(Deserialize)]
+struct RemoteDemand {
+    wanted: bool,
+}
+
+/// Pushes a mount as long as the task runs.
+pub(super) async fn push(
+    shared: Rc<Shared>,
+    forward: Rc<ForwardSettings>,
+    (local, remote): (Name, Name),
+    entry: PeerEntry,
+) {
+    let (mut backoff, mut method) = (Backoff::new(), "PUT");
+    loop {
+        entry.set(PeerState::Idle);
+        has_stream(&shared, &local).await;
+        let began = Instant::now();
+        let outcome = async {
+            if forward.when == When::Wanted {
+                wait_for_demand(&forward, &remote, true).await?;
+            }
+            entry.set(PeerState::Connecting);
+            connect(&shared, &forward, (&local, &remote), &mut method).await
+        };
+        let error = match outcome.await {
+            Ok(mut pushed) => {
+                entry.set(PeerState::Connected);
+                let (mount, server) = (local.as_str(), forward.to.to_string());
+                journal!(info, PEER_CONNECTED, mount, server, "pushing a mount to another server");
+                let unwanted = async {
+                    if forward.when == When::Always {
+                        std::future::pending::<()>().await;
+                    }
+                    // A server that cannot be asked may still be listened to.
+                    while wait_for_demand(&forward, &remote, false).await.is_err() {
+                        sleep(LEAST_DEMAND_INTERVAL).await;
+                    }
+                };
+                tokio::select! {
+                    _ = &mut pushed.ended => None,
+                    () = unwanted => {
+                        drop(pushed);
+                        continue;
+                    }
+                }
+            }
+            Err(error) => Some(error),
+        };
+        if error.is_none() && shared.table.find(&local).is_none() {
+            // The stream has ended here.
+            continue;
+        }
+        let lasted = if error.is_none() { began.elapsed() } else { Duration::ZERO };
+        let delay = backoff.next(lasted);
+        let reason =
+            error.map_or_else(|| "the server ended the connection".to_owned(), |it| it.to_string());
+        report(&forward, &local, &entry, &reason, delay);
+        sleep(delay).await;
+    }
+}
+
+/// Shows why the mount is not pushed, and logs it when it changes.
+fn report(
+    forward: &ForwardSettings,
+    local: &Name,
+    entry: &PeerEntry,
+    reason: &str,
+    delay: Duration,
+) {
+    if entry.set(PeerState::Failed(reason.to_owned())) {
+        let (mount, server) = (local.as_str(), forward.to.to_string());
+        let seconds = delay.as_secs_f32();
+        journal!(
+            warn,
+            PEER_FAILED,
+            mount,
+            server,
+            reason,
+            seconds,
+            "cannot push a mount to another server; trying again"
+        );
+    }
+}
+
+async fn connect(
+    shared: &Shared,
+    forward: &ForwardSettings,
+    (local, remote): (&Name, &Name),
+    method: &mut &'static str,
+) -> Result<Pushed, ForwardError> {
+    let find = || {
+        let mount = shared.table.find(local)?;
+        let stream = mount.stream()?;
+        Some((mount, stream))
+    };
+    let (mount, stream) = find().ok_or(ForwardError::Gone)?;
+    let fields = upload_fields(&mount, &stream);
+    // Not held while waiting: it would count against `limits.sources`.
+    drop((mount, stream));
+    let upload = begin_upload(&forward.to, method, remote.as_str(), &forward.login, &fields).await;
+    let response = match upload {
+        // Servers before Icecast 2.4 know only their own method.
+        Err(RequestError::Refused(400 | 405 | 501, _)) if *method == "PUT" => {
+            *method = "SOURCE";
+            begin_upload(&forward.to, method, remote.as_str(), &forward.login, &fields).await?
+        }
+        upload => upload?,
+    };
+    let (mount, _) = find().ok_or(ForwardError::Gone)?;
+    let peer = response.socket.peer_addr().map_err(RequestError::from)?;
+    let socket = response.socket.into_std().map_err(RequestError::from)?;
+    let same = socket.try_clone().map_err(RequestError::from)?;
+    let limits = shared.settings.load().limits;
+    let seat = shared.listeners.take(limits.listeners).ok_or(ForwardError::Full)?;
+    let of_mount = mount.listeners.take(usize::MAX).ok_or(ForwardError::Full)?;
+    let (on_end, ended) = oneshot::channel();
+    let agent = format!("forward to {}{remote}", forward.to);
+    let session = ListenerSession {
+        registration: mount.directory.enter(ListenerInfo::new(ClientAddr::from(peer.ip()), &agent)),
+        until: None,
+        takes_chains: true,
+        filler: None,
+        permits: vec![seat, of_mount],
+        on_end: Some(on_end),
+    };
+    let delivery = Delivery {
+        burst: Amount::Time(Duration::ZERO),
+        takes_chains: true,
+        filled_for: None,
+        head: ResponseHead::Nothing,
+    };
+    let connection = ListenerConnection {
+        socket,
+        delivery,
+        send_buffer: limits.listener_send_buffer,
+        options: None,
+        session,
+    };
+    let handoff = Handoff::Listener(Box::new(connection), mount);
+    shared.workers.send(handoff).map_err(|_| ForwardError::Busy)?;
+    Ok(Pushed { socket: same, ended })
+}
+
+/// The fields that describe the mount, as encoders send them.
+fn upload_fields(mount: &Arc<MountEntry>, stream: &StreamInfo) -> String {
+    let description = mount.description(stream);
+    let mut fields = String::from("Content-Type: application/ogg\r\nExpect: 100-continue\r\n");
+    let bitrate = description.bitrate.map(|rate| rate.to_string());
+    for (name, value) in [
+        ("Ice-Name", &description.name),
+        ("Ice-Description", &description.description),
+        ("Ice-Genre", &description.genre),
+        ("Ice-Url", &description.url),
+        ("Ice-Bitrate", &bitrate),
+        ("Ice-Audio-Info", &description.audio_info),
+    ] {
+        if let Some(value) = value {
+            // Writing to a String cannot fail. The values were sanitized.
+            let _ = write!(fields, "{name}: {value}\r\n");
+        }
+    }
+    let _ = write!(fields, "Ice-Public: {}\r\n", u8::from(description.public));
+    let _ = write!(fields, "Via: {}\r\n", via_value(&description.via));
+    fields
+}
+
+/// Resolves when the mount has a stream.
+async fn has_stream(shared: &Shared, local: &Name) {
+    let mut changes = shared.table.changes();
+    while shared.table.find(local).is_none() {
+        // Fails only without the table, which is shared.
+        let _ = changes.changed().await;
+    }
+}
+
+/// Resolves when the other server says that the mount is wanted, or that it is not.
+async fn wait_for_demand(
+    forward: &ForwardSettings,
+    remote: &Name,
+    awaited: bool,
+) -> Result<(), ForwardError> {
+    let path = format!("/api/v1/mounts{remote}/demand");
+    let query = format!("?wanted={}&wait={DEMAND_WAIT}", !awaited);
+    loop {
+        let asked = Instant::now();
+        // With the login, the mount is listed there from now on.
+        let identity = Identity { login: Some(&forward.login), token: None };
+        let response = get(&forward.to, &path, &query, identity).await;
+        let response = match response {
+            Err(RequestError::Refused(404 | 405, _)) => return Err(ForwardError::NoDemand),
+            response => response?,
+        };
+        let text = response.text(MAX_DEMAND).await?;
+        let demand: RemoteDemand =
+            serde_json::from_str(&text).map_err(|_| ForwardError::NoDemand)?;
+        if demand.wanted == awaited {
+            return Ok(());
+        }
+        // A server that does not wait must not be asked without a pause.
+        sleep(LEAST_DEMAND_INTERVAL.saturating_sub(asked.elapsed())).await;
+    }
+}
