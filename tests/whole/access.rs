@@ -8,10 +8,10 @@ use crate::client::{Listener, Source, get, get_with, login, login_as, read_head,
 use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::process::Run;
 
-const TOKEN: &str = "0123456789abcdef-token";
+pub(crate) const TOKEN: &str = "0123456789abcdef-token";
 
 /// A server with a mount of each kind, and the files that they need.
-fn server(directory: &TempDir) -> Daemon {
+pub(crate) fn server(directory: &TempDir) -> Daemon {
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -41,12 +41,12 @@ fn htpasswd(user: &str, password: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn from(address: &str) -> String {
+pub(crate) fn from(address: &str) -> String {
     format!("X-Forwarded-For: {address}\r\n")
 }
 
 /// The status of a listener's request, by HEAD and by GET.
-fn status(server: &Daemon, target: &str, fields: &str) -> u16 {
+pub(crate) fn status(server: &Daemon, target: &str, fields: &str) -> u16 {
     let head = format!("HEAD {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     let asked = request(server, &head).status;
     let mut socket = crate::client::connect(server);

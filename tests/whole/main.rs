@@ -26,6 +26,8 @@ mod door;
 mod events;
 mod fetched;
 mod gap;
+mod hls;
+mod hls_access;
 mod hls_reader;
 mod hls_reloads;
 mod hls_rules;
