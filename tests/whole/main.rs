@@ -28,6 +28,7 @@ mod fetched;
 mod gap;
 mod hls;
 mod hls_access;
+mod hls_media;
 mod hls_reader;
 mod hls_reloads;
 mod hls_rules;

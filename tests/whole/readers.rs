@@ -21,9 +21,9 @@ fn station() -> (Daemon, Running) {
 }
 
 /// The output of a short program that uses a package from npm.
-fn node(place: &Path, program: &str, url: &str) -> String {
+pub(crate) fn node(place: &Path, program: &str, args: &[&str]) -> String {
     let mut command = Command::new("node");
-    command.current_dir(place).args(["--input-type=module", "-e", program, url]);
+    command.current_dir(place).args(["--input-type=module", "-e", program]).args(args);
     String::from_utf8(finish(&mut command).stdout).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn icecast_metadata_stats_reads_the_status_and_the_stream() {
     let program = "import Stats from 'icecast-metadata-stats';\
         const stats = new Stats(process.argv[1], { sources: ['icestats', 'ogg'] });\
         console.log(JSON.stringify(await stats.fetch())); process.exit();";
-    let said = node(&place, program, &server.url("/mic.opus"));
+    let said = node(&place, program, &[&server.url("/mic.opus")]);
     let said: Value = serde_json::from_str(&said).unwrap();
     let source = &said["icestats"]["source"];
     assert_eq!((&source["server_name"], &source["title"]), (&"The pond".into(), &"Dusk".into()));
@@ -52,7 +52,7 @@ fn icecast_parser_finds_a_stream_without_titles_in_it() {
         parser.on('empty', () => end('empty'));\
         parser.on('metadata', () => end('metadata'));\
         parser.on('error', (error) => end(error.message));";
-    assert_eq!(node(&place, program, &server.url("/mic.opus")), "empty\n");
+    assert_eq!(node(&place, program, &[&server.url("/mic.opus")]), "empty\n");
 }
 
 #[test]
