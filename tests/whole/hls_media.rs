@@ -153,7 +153,7 @@ fn the_date_of_a_segment_is_when_its_first_sample_was_heard() {
 const M3U8: &str = "
 import json, sys, m3u8
 def of_file(segment):
-    date = round(segment.current_program_date_time.timestamp() * 1000)
+    date = round(segment.program_date_time.timestamp() * 1000)
     return segment.duration, segment.init_section.uri, date
 playlist = m3u8.load(sys.argv[1])
 print(json.dumps({

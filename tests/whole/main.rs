@@ -29,6 +29,7 @@ mod gap;
 mod hls;
 mod hls_access;
 mod hls_media;
+mod hls_players;
 mod hls_reader;
 mod hls_reloads;
 mod hls_rules;
