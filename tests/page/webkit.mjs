@@ -22,14 +22,15 @@ export class WebKit {
   #home;
   #url;
 
-  static async start() {
+  /** Starts one with these environment variables. */
+  static async start(variables = {}) {
     const webkit = new WebKit();
     running.add(webkit);
     webkit.#home = await mkdtemp(join(tmpdir(), "silvacast-webkit-"));
     // Prints the number of the display that it has taken.
     const screen = webkit.#spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]);
     const display = await announced(screen, /^(\d+)\n/);
-    const env = { ...process.env, DISPLAY: `:${display}`, HOME: webkit.#home, XDG_RUNTIME_DIR: webkit.#home };
+    const env = { ...process.env, ...variables, DISPLAY: `:${display}`, HOME: webkit.#home, XDG_RUNTIME_DIR: webkit.#home };
     delete env.WAYLAND_DISPLAY;
     const port = await freePort();
     webkit.#spawn("WebKitWebDriver", [`--port=${port}`], { ...env, WEBKIT_DISABLE_COMPOSITING_MODE: "1" });

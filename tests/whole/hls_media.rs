@@ -1,5 +1,5 @@
-//! The audio in HLS: what parsers and decoders of other authors find in it, and that it is the audio of the stream, sample
-//! for sample.
+//! The audio in HLS: what parsers and decoders of other authors find in it, and that it is the
+//! audio of the stream, sample for sample.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::daemon::Daemon;
 use crate::events::Events;
 use crate::fetched::readers;
 use crate::hls_reader::{HlsReader, MediaFragment};
-use crate::hls_rules::MediaPlaylist;
+use crate::hls_rules::{MediaPlaylist, MediaSegment};
 use crate::ogg;
 use crate::players::{OPUS, assert_unbroken_tone, ffmpeg_source, finish};
 use crate::process::Run;
@@ -21,7 +21,8 @@ use crate::wait::{PATIENCE, until, until_received, when};
 /// Samples that a decoder needs after it has joined in mid-stream, before it has the exact audio.
 const CONVERGENCE: usize = 9_600;
 
-/// Sends audio faster than it is heard, to a mount that lists all of it. `sound` is a filter of FFmpeg.
+/// Sends audio faster than it is heard, to a mount that lists all of it. `sound` is a filter of
+/// FFmpeg.
 fn send(server: &Daemon, mount: &str, sound: &str, seconds: usize, codec: &[&str]) {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-f", "lavfi", "-i", &format!("{sound}:d={seconds}")]);
@@ -55,7 +56,8 @@ fn decode(file: &Path) -> Vec<i16> {
     output.stdout.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
-/// The audio of segments from number `first` of the playlist on, as FFmpeg decodes it from one file.
+/// The audio of segments from number `first` of the playlist on, as FFmpeg decodes it from one
+/// file.
 fn decode_segments(
     server: &Daemon,
     mount: &str,
@@ -109,7 +111,7 @@ fn the_segments_have_exactly_the_samples_of_the_stream() {
 
         // A player joins in the middle, and is exact as soon as its decoder has converged.
         let first = playlist.segments.len() - 5;
-        let skipped: f64 = playlist.segments[..first].iter().map(|one| one.duration()).sum();
+        let skipped: f64 = playlist.segments[..first].iter().map(MediaSegment::duration).sum();
         let late = decode_segments(&server, mount, &playlist, first);
         let begin = (skipped * 48_000.0).round() as usize * channels;
         assert_eq!(late.len(), all.len() - begin, "{mount}: samples from the middle");
@@ -196,7 +198,7 @@ fn m3u8_reads_the_playlists() {
     }
 }
 
-/// What MP4Box says of the beginning of a stream and some segments.
+/// What `MP4Box` says of the beginning of a stream and some segments.
 const MP4BOX: &str = "
 import { createFile, Log, MP4BoxBuffer } from 'mp4box';
 Log.setLogLevel(Log.LOG_LEVEL_WARNING);
@@ -216,9 +218,9 @@ const [track] = info.tracks;
 const known = (box) => [box.type, ...(box.boxes ?? []).flatMap(known)];
 const samples = file.getTrackSamplesInfo(track.id);
 console.log(JSON.stringify({
-  brands: info.brands, isFragmented: info.isFragmented, codec: track.codec, timescale: track.timescale,
+  isFragmented: info.isFragmented, codec: track.codec, timescale: track.timescale,
   audio: track.audio, boxes: file.boxes.flatMap(known), length: at,
-  samples: samples.map(({ dts, duration, size, offset, is_sync }) => [dts, duration, size, offset, is_sync]),
+  samples: samples.map((one) => [one.dts, one.duration, one.size, one.offset, one.is_sync]),
 }));";
 
 #[test]

@@ -1,5 +1,5 @@
-//! Real players on HLS. Each writes what it plays to a pipe instead of a sound card, and goes on when the Recorder is
-//! restarted.
+//! Real players on HLS. Each writes what it plays to a pipe instead of a sound card, and goes on
+//! when the Recorder is restarted.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -91,7 +91,8 @@ fn players(server: &Daemon, home: &Path) -> Vec<(&'static str, Command)> {
     ]
 }
 
-/// Reads what a player plays until it was both tones for a second, and counts the players that have played each.
+/// Reads what a player plays until it was both tones for a second, and counts the players that have
+/// played each.
 fn listen(name: &str, mut command: Command, counts: &[AtomicUsize; 2]) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut player = Running::start(&mut command);
@@ -112,7 +113,7 @@ fn listen(name: &str, mut command: Command, counts: &[AtomicUsize; 2]) {
         }
         when(heard[1] >= 10, heard)
     });
-    println!("{name}: {heard:?} blocks of both tones, and {other} of something else");
+    eprintln!("{name}: {heard:?} blocks of both tones, and {other} of something else");
 }
 
 #[test]

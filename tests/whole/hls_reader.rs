@@ -1,5 +1,6 @@
-//! A reader of HLS that requests what a player would, and checks each answer: playlists against the rules
-//! (`hls_rules`, `hls_reloads`), and the boxes of each segment and part against what the playlist says of it.
+//! A reader of HLS that requests what a player would, and checks each answer: playlists against the
+//! rules (`hls_rules`, `hls_reloads`), and the boxes of each segment and part against what the
+//! playlist says of it.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -74,7 +75,8 @@ pub(crate) struct HlsReader<'s> {
     reloads: Reloads,
     /// The newest playlist for low latency.
     pub newest: MediaPlaylist,
-    /// Whether the stream stands still in a gap: then a segment may have less audio than it is long.
+    /// Whether the stream stands still in a gap: then a segment may have less audio than it is
+    /// long.
     pub pauses: bool,
     /// All steps of dates so far, in milliseconds, with the segments before which they are.
     pub date_steps: BTreeMap<u64, i64>,
@@ -126,6 +128,8 @@ impl<'s> HlsReader<'s> {
     fn playlist(&mut self, name: &str) -> MediaPlaylist {
         let text = String::from_utf8(self.file(name)).unwrap();
         let playlist = MediaPlaylist::read(&text).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let short = playlist.short_parts();
+        assert!(self.pauses || short.is_empty(), "{name}: {short:?} in {}", playlist.text);
         self.reloads.check(&playlist).unwrap_or_else(|why| panic!("{name}: {why}"));
         playlist
     }

@@ -1,4 +1,5 @@
-//! What must not change from one HLS playlist of a mount to the next, and tests that broken playlists are found.
+//! What must not change from one HLS playlist of a mount to the next, and tests that broken
+//! playlists are found.
 
 use std::collections::BTreeMap;
 
@@ -137,8 +138,8 @@ fn a_playlist_that_contradicts_the_one_before_is_found() {
     let next = format!(
         "{next}#EXT-X-PART:DURATION=0.500000,URI=\"b-0.1.m4s\"\n#EXTINF:1.500000,\nb-0.m4s\n"
     );
-    let plain: String =
-        next.lines().filter(|line| !line.contains("PART")).map(|l| format!("{l}\n")).collect();
+    let lines: Vec<_> = next.lines().filter(|line| !line.contains("PART")).collect();
+    let plain = lines.join("\n") + "\n";
     let plain = plain.replacen("VERSION:6", "VERSION:6\n#EXT-X-SERVER-CONTROL:HOLD-BACK=6", 1);
     let check = |texts: &[&str]| {
         let mut reloads = Reloads::default();

@@ -1,5 +1,6 @@
-//! The rules of HLS for media playlists: RFC 8216, and for low latency draft-pantos-hls-rfc8216bis. Pure. A part is
-//! written as `EXT-X-PART`, and a segment whose parts are listed before its `EXTINF` is there has no URI yet.
+//! The rules of HLS for media playlists: RFC 8216, and for low latency draft-pantos-hls-rfc8216bis.
+//! Pure. A part is written as `EXT-X-PART`, and a segment whose parts are listed before its
+//! `EXTINF` is there has no URI yet.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,10 @@ const ROUNDING: f64 = 0.000_05;
 const DATE_ROUNDING: i64 = 2;
 /// No measurement of the clock is better than this, so smaller steps of dates say nothing.
 const DATE_STEP: i64 = 20;
+/// By how much a part may be too short that has a pause in it: packets begin elsewhere after it.
+const PACKET: f64 = 0.02;
+/// The least duration of a part that is not the last of its segment, in part targets.
+const LEAST_PART: f64 = 0.85;
 
 /// The value of an attribute (RFC 8216, section 4.2).
 enum Form {
@@ -22,7 +27,8 @@ enum Form {
 use Form::{Number, Quoted, Signed, Word};
 
 const YES: Form = Word(&["YES"]);
-/// Each tag with attributes that is known here: required ones first, after them those that it may have.
+/// Each tag with attributes that is known here: required ones first, after them those that it may
+/// have.
 type Attributes = &'static [(&'static str, Form)];
 const TAGS: &[(&str, Attributes, Attributes)] = &[
     (
@@ -126,7 +132,7 @@ impl MediaPlaylist {
                     return Err(format!("{tag} twice, or after a segment"));
                 }
                 if !tag.ends_with("SEQUENCE") {
-                    playlist.constant += &format!("{line}\n");
+                    playlist.constant.extend([line, "\n"]);
                 }
             }
             match tag {
@@ -232,6 +238,14 @@ impl MediaPlaylist {
             .collect()
     }
 
+    /// The parts that are too short, but by less than a packet: for streams without pauses too short
+    /// all the same.
+    pub(crate) fn short_parts(&self) -> Vec<&MediaPart> {
+        let least = LEAST_PART * self.part_target.unwrap_or_default() - ROUNDING;
+        let inner = self.segments.iter().flat_map(|one| one.parts.split_last().map(|(_, all)| all));
+        inner.flatten().filter(|part| part.duration < least && !part.is_gap).collect()
+    }
+
     /// Duration of all that is listed, in seconds.
     pub(crate) fn duration(&self) -> f64 {
         self.segments.iter().map(MediaSegment::duration).sum()
@@ -262,7 +276,7 @@ impl MediaSegment {
             let most = part_target.unwrap_or_default();
             // Of a segment that is not complete, the last one that is listed may be.
             let may_be_last = number + 1 == self.parts.len();
-            let is_long_enough = part.duration >= 0.85 * most - ROUNDING;
+            let is_long_enough = part.duration >= LEAST_PART * most - PACKET;
             if part.duration > most + ROUNDING || !(is_long_enough || may_be_last || part.is_gap) {
                 return Err(format!("part {number} has {} s of {most}", part.duration));
             }

@@ -1,5 +1,5 @@
-//! What HLS makes of streams of every kind: pages and packets of all lengths, sources that restart, pause, are
-//! replaced, or come back with other channels.
+//! What HLS makes of streams of every kind: pages and packets of all lengths, sources that restart,
+//! pause, are replaced, or come back with other channels.
 
 use std::thread;
 
@@ -12,7 +12,8 @@ use crate::players::ffmpeg_source;
 use crate::process::Running;
 use crate::wait::{PATIENCE, until_received, when};
 
-/// FFmpeg that sends a tone in packets and pages of these durations, in milliseconds and microseconds.
+/// FFmpeg that sends a tone in packets and pages of these durations, in milliseconds and
+/// microseconds.
 fn source(server: &Daemon, mount: &str, packet: &str, page: &str, more: &[&str]) -> Running {
     let codec = ["-c:a", "libopus", "-frame_duration", packet, "-page_duration", page];
     ffmpeg_source(&[&codec, more].concat(), &["-f", "ogg", &server.push_url(mount)])
@@ -87,7 +88,7 @@ fn playlists_stay_correct_in_a_gap_of_ten_seconds() {
         let gaps = reader.files.iter().filter(|(segment, _)| segment.is_gap).count();
         assert_eq!(gaps >= 4, mount.starts_with("/pause"), "{mount}: {gaps} segments are gaps");
         assert_eq!(maps(&reader), 1, "one stream");
-        println!("{mount}: dates step by {:?} ms", reader.date_steps);
+        eprintln!("{mount}: dates step by {:?} ms", reader.date_steps);
         // A page of audio arrives when its end was heard.
         let most = if page == "20000" { 150 } else { 1_150 };
         assert!(reader.date_steps.values().all(|step| step.abs() < most), "{mount}");
