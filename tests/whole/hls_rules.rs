@@ -242,7 +242,8 @@ impl MediaPlaylist {
     /// all the same.
     pub(crate) fn short_parts(&self) -> Vec<&MediaPart> {
         let least = LEAST_PART * self.part_target.unwrap_or_default() - ROUNDING;
-        let inner = self.segments.iter().flat_map(|one| one.parts.split_last().map(|(_, all)| all));
+        let inner =
+            self.segments.iter().filter_map(|one| one.parts.split_last().map(|(_, all)| all));
         inner.flatten().filter(|part| part.duration < least && !part.is_gap).collect()
     }
 
