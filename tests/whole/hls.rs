@@ -192,12 +192,24 @@ fn what_is_not_there_is_told_in_a_sentence() {
         }
     }
     for mount in ["/none.opus", "/nowhere.opus"] {
-        let answer = get(&server, &format!("{mount}/index.m3u8"));
-        assert_eq!(answer.status, 404, "{mount}: {}", answer.text());
+        assert_missing(
+            mount,
+            &get(&server, &format!("{mount}/index.m3u8")),
+            "no source is sending",
+        );
     }
     let off = get(&server, "/without.opus/index.m3u8");
     assert_eq!(off.status, 404);
     assert!(off.text().contains("HLS is switched off for this microphone"), "{}", off.text());
+}
+
+#[test]
+fn a_playlist_is_as_long_as_three_target_durations() {
+    let window = "hls_segment = \"1500ms\"\nhls_window = \"3s\"";
+    let server = Daemon::with("", &format!("[mount-defaults]\n{window}"));
+    let _source = source(&server, M, 20);
+    let index = playlist(&server, "index.m3u8");
+    assert!(index.duration() >= 3.0 * index.target as f64, "{}", index.text);
 }
 
 #[test]
