@@ -16,7 +16,7 @@ use crate::wait::{PATIENCE, until};
 pub(crate) struct Proxy {
     process: Running,
     port: Port,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Server for Proxy {
@@ -27,7 +27,7 @@ impl Server for Proxy {
 
 impl Proxy {
     /// Caddy with these directives, in which UPSTREAM stands for the server's address.
-    pub(crate) fn caddy(server: &Daemon, directives: &str) -> Self {
+    pub(crate) fn caddy(server: &impl Server, directives: &str) -> Self {
         let text =
             "{\n admin off\n auto_https off\n}\nhttp://:PORT {\n bind 127.0.0.1\n DIRECTIVES\n}\n";
         Self::start(server, &text.replace("DIRECTIVES", directives), |file, home| {
@@ -42,14 +42,23 @@ impl Proxy {
 
     /// nginx with these directives of its server block.
     pub(crate) fn nginx(server: &Daemon, directives: &str) -> Self {
+        Self::nginx_of(
+            server,
+            &format!(
+                "daemon off;\nmaster_process off;\npid HOME/pid;\nevents {{}}\n\
+                 http {{\n access_log off;\n server {{\n  listen 127.0.0.1:PORT;\n\
+                 {directives}\n }}\n}}\n"
+            ),
+        )
+    }
+
+    /// nginx with this configuration, in which UPSTREAM, PORT and HOME stand for the server's address, its own port and
+    /// its own directory.
+    pub(crate) fn nginx_of(server: &Daemon, configuration: &str) -> Self {
         let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!(" {kind}_temp_path HOME/{kind};\n"))
             .concat();
-        let text = format!(
-            "daemon off;\nmaster_process off;\npid HOME/pid;\nerror_log HOME/error.log;\nevents {{}}\n\
-             http {{\n access_log off;\n{folders} server {{\n  listen 127.0.0.1:PORT;\n\
-             {directives}\n }}\n}}\n"
-        );
+        let text = configuration.replace("http {\n", &format!("http {{\n{folders}"));
         Self::start(server, &text, |file, home| {
             let mut command = Command::new("nginx");
             command.arg("-p").arg(home).arg("-e").arg(home.join("error.log")).arg("-c").arg(file);
@@ -69,8 +78,13 @@ impl Proxy {
         })
     }
 
+    /// What it has written to a file of its directory.
+    pub(crate) fn written(&self, name: &str) -> String {
+        fs::read_to_string(self.home.path().join(name)).unwrap()
+    }
+
     fn start(
-        server: &Daemon,
+        server: &impl Server,
         configuration: &str,
         command: impl FnOnce(&Path, &Path) -> Command,
     ) -> Self {
@@ -78,12 +92,12 @@ impl Proxy {
         let port = Port::reserve();
         let text = configuration
             .replace("PORT", &port.number().to_string())
-            .replace("UPSTREAM", &format!("127.0.0.1:{}", server.port))
+            .replace("UPSTREAM", &format!("127.0.0.1:{}", server.port()))
             .replace("HOME", home.path().to_str().unwrap());
         let file = home.path().join("configuration");
         fs::write(&file, &text).unwrap();
         let process = Running::start_quietly(&mut command(&file, home.path()));
-        let mut proxy = Self { process, port, _home: home };
+        let mut proxy = Self { process, port, home };
         until("a proxy to listen", PATIENCE, || {
             assert!(proxy.process.is_running(), "the proxy has ended: {text}");
             try_connect(&proxy)
