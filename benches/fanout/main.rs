@@ -27,15 +27,24 @@
 //! drift against the tick (`source.rs`); otherwise all ticks of a window would hit the same moment
 //! of a delivery.
 //!
+//! The scenarios of HLS have one round. `hls-cache` puts nginx (Debian's `nginx-light`) in front, with
+//! the configuration of `docs/scale.md`, on the core of the load, which sleeps there.
+//!
 //! A failed measurement (a listener receives nothing, a source is refused) is an error and gives no
 //! figures. A missed target is not an error. A table at the end lists all targets.
 
 #![allow(clippy::print_stdout, reason = "this program prints tables")]
 
 mod arrivals;
+mod cache;
 mod contender;
 mod cores;
 mod floor;
+mod hls;
+mod hls_listener;
+mod hls_load;
+mod hls_player;
+mod http_response;
 mod idle;
 mod join;
 mod listener;
@@ -139,6 +148,8 @@ fn run(name: &str, effort: Effort, report: &mut Report) -> Outcome<()> {
         "syscalls" => syscalls::run(effort, report),
         "memory" => memory::run(effort, report),
         "idle" => idle::run(report),
+        "hls-cache" => hls::behind_a_cache(effort, report),
+        "hls-direct" => hls::direct(effort, report),
         _ => {
             let mut steady = steady::ALL.iter().filter(|steady| steady.name == name);
             steady.try_for_each(|steady| steady.run(effort, report))

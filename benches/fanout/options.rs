@@ -17,7 +17,17 @@ pub(crate) struct Options {
 }
 
 /// The scenarios that are not steady.
-const OTHERS: [&str; 7] = ["join", "stalled", "source", "workers", "syscalls", "memory", "idle"];
+const OTHERS: [&str; 9] = [
+    "join",
+    "stalled",
+    "source",
+    "workers",
+    "syscalls",
+    "memory",
+    "idle",
+    "hls-cache",
+    "hls-direct",
+];
 
 impl Options {
     /// Reads the arguments.

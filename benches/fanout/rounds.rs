@@ -21,6 +21,11 @@ impl Effort {
     /// With `--quick`.
     pub(crate) const QUICK: Self = Self { window: Duration::from_secs(2), rounds: 1 };
 
+    /// Whether this is the effort of `--quick`.
+    pub(crate) fn is_quick(self) -> bool {
+        self.rounds <= Self::QUICK.rounds
+    }
+
     /// The same with at most this many rounds.
     pub(crate) fn at_most(self, rounds: usize) -> Self {
         Self { rounds: self.rounds.min(rounds), ..self }
