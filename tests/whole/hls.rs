@@ -74,12 +74,13 @@ fn each_file_has_the_header_fields_that_caches_and_players_need() {
     let segment = &low.segments[5];
     let (part, file) = (segment.parts[3].uri.clone(), segment.file.clone().unwrap().1);
     let forever = "public, max-age=3600, immutable";
+    let briefly = "public, max-age=1, stale-while-revalidate=2";
     let awaited = format!("low-latency.m3u8?_HLS_msn={}&_HLS_part=0", segment.number);
     for (path, kind, cache) in [
-        (format!("{M}/index.m3u8"), PLAYLIST, "public, max-age=1"),
-        (format!("{M}.m3u8"), PLAYLIST, "public, max-age=1"),
+        (format!("{M}/index.m3u8"), PLAYLIST, briefly),
+        (format!("{M}.m3u8"), PLAYLIST, briefly),
         (format!("{M}/low-latency.m3u8"), PLAYLIST, "no-cache"),
-        (format!("{M}/{awaited}"), PLAYLIST, "public, max-age=1"),
+        (format!("{M}/{awaited}"), PLAYLIST, briefly),
         (format!("{M}/{}", segment.map), "audio/mp4", forever),
         (format!("{M}/{file}"), "audio/mp4", forever),
         (format!("{M}/{part}"), "audio/mp4", forever),

@@ -89,7 +89,7 @@ fn each_file_of_a_mount_is_for_those_who_may_hear_it() {
             }
             if name == "index.m3u8" {
                 let cache = answer.field("cache-control").unwrap();
-                assert_eq!(cache, format!("{who}, max-age=1"), "{target}");
+                assert!(cache.starts_with(&format!("{who}, max-age=1")), "{target}: {cache}");
             }
             let bare = target.split('?').next().unwrap();
             assert_eq!(status(&server, bare, wrong), refused, "{bare}");
