@@ -104,16 +104,16 @@ impl Response {
 
     /// Reads the whole body, of at most `limit` bytes.
     pub(super) async fn text(mut self, limit: usize) -> Result<String, RequestError> {
-        let mut body = Vec::new();
-        loop {
-            let kept = self.next(&mut body).await?;
-            if body.len() > limit {
-                return Err(RequestError::TooLong(limit));
+        let read = async {
+            let mut body = Vec::new();
+            while self.next(&mut body).await? > 0 {
+                if body.len() > limit {
+                    return Err(RequestError::TooLong(limit));
+                }
             }
-            if kept == 0 {
-                return Ok(decode(&body).into_owned());
-            }
-        }
+            Ok(decode(&body).into_owned())
+        };
+        in_time(read).await
     }
 
     /// Reads more of the body; 0 at its end.
@@ -144,7 +144,7 @@ impl Response {
         let status = self.status;
         let is_text = self.field("content-type").is_some_and(|it| it.starts_with("text/plain"));
         let sentence = if is_text {
-            let text = in_time(self.text(MAX_SENTENCE)).await.unwrap_or_default();
+            let text = self.text(MAX_SENTENCE).await.unwrap_or_default();
             sanitize(text.trim())
         } else {
             String::new()
@@ -182,22 +182,56 @@ pub(super) async fn get(
     Err(RequestError::Redirect(sanitize(&at.1)))
 }
 
-/// Begins an upload with this method. Returns the socket when the server has accepted it.
+/// How a stream is sent to another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// As FFmpeg does: the body ends with the connection.
+    Put,
+    /// In a chunk. A proxy takes a body without a length for empty.
+    ChunkedPut,
+    /// With the method of servers before Icecast 2.4.
+    Source,
+}
+
+impl Upload {
+    /// What to try after a server has refused this one for its form.
+    pub(super) fn next(self) -> Option<Self> {
+        match self {
+            Self::Put => Some(Self::ChunkedPut),
+            Self::ChunkedPut => Some(Self::Source),
+            Self::Source => None,
+        }
+    }
+}
+
+/// Begins an upload. Returns the socket when the server has accepted it.
 pub(super) async fn begin_upload(
     server: &ServerUrl,
-    method: &str,
+    upload: Upload,
     path: &str,
     login: &Login,
     fields: &str,
 ) -> Result<Response, RequestError> {
+    /// The beginning of a chunk as long as all proxies take it: 2 GiB, three days at 64 kbit/s. Then the
+    /// server ends the connection, and it is made again.
+    const CHUNK: &[u8] = b"7fffffff\r\n";
     let target = format!("{}{}", server.prefix, encoded_path(path));
     let identity = Identity { login: Some(login), token: None };
-    let head = request_head(method, &target, &server.authority, identity, fields);
-    let response = in_time(send(&server.authority, &head)).await?;
-    match response.status {
-        100 | 200 => Ok(response),
-        _ => Err(response.into_refusal().await),
+    let (method, framing) = match upload {
+        Upload::Put => ("PUT", ""),
+        Upload::ChunkedPut => ("PUT", "Transfer-Encoding: chunked\r\n"),
+        Upload::Source => ("SOURCE", ""),
+    };
+    let fields = format!("{fields}{framing}");
+    let head = request_head(method, &target, &server.authority, identity, &fields);
+    let mut response = in_time(send(&server.authority, &head)).await?;
+    if !matches!(response.status, 100 | 200) {
+        return Err(response.into_refusal().await);
     }
+    if upload == Upload::ChunkedPut {
+        response.socket.write_all(CHUNK).await?;
+    }
+    Ok(response)
 }
 
 /// Connects, sends a request head and reads the response head.

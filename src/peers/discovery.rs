@@ -17,6 +17,9 @@ use crate::mount::Name;
 /// How often a list is requested that does not report changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The most mounts of one server that are known; more than any server may pull.
+const MAX_LISTED: usize = 1024;
+
 /// The kinds of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListKind {
@@ -67,12 +70,14 @@ impl KnownNames<'_> {
         let wanted = |name: &Name| self.relay.local_name(name).is_some();
         match listed {
             ListedMounts::All(all) => {
-                let all: BTreeSet<_> = all.into_iter().filter(wanted).collect();
+                let all: BTreeSet<_> = all.into_iter().filter(wanted).take(MAX_LISTED).collect();
                 let has_changed = all != self.names;
                 self.names = all;
                 has_changed
             }
-            ListedMounts::There(name) => wanted(&name) && self.names.insert(name),
+            ListedMounts::There(name) => {
+                self.names.len() < MAX_LISTED && wanted(&name) && self.names.insert(name)
+            }
             ListedMounts::Gone(name) => self.names.remove(&name),
         }
     }

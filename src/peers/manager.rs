@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
 
 use super::directory::{PeerEntry, PeerKind, PeerState};
 use super::discovery::follow_mounts;
 use super::pull::pull;
 use super::push::push;
-use super::settings::{ForwardSettings, PeerSettings, RelaySettings};
+use super::settings::{ForwardSettings, RelaySettings};
 use super::shared::{Peers, Shared};
 use crate::log::journal;
 use crate::mount::Name;
@@ -20,38 +20,61 @@ use crate::mount::Name;
 /// The names that relays use here, each by the number of its relay.
 type LocalNames = Rc<RefCell<BTreeMap<Name, usize>>>;
 
+/// The task of a `[[relay]]` or a `[[forward]]` with these settings.
+struct PeerTask<S> {
+    settings: Rc<S>,
+    task: JoinHandle<()>,
+}
+
 impl Peers {
     /// Pulls and pushes what the configuration says, until `stop` becomes true. Runs on a
     /// [`LocalRuntime`](tokio::runtime::LocalRuntime).
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let shared = Rc::new(self);
         let mut changes = shared.table.changes();
+        let names = LocalNames::default();
+        let (mut relays, mut forwards) = (Vec::new(), Vec::new());
+        let mut number = 0;
         loop {
             let settings = shared.settings.load_full();
-            let mut tasks = JoinSet::new();
-            let names = LocalNames::default();
-            for (number, relay) in settings.relays.iter().enumerate() {
-                let (shared, names) = (Rc::clone(&shared), Rc::clone(&names));
-                tasks.spawn_local(run_relay(shared, Rc::new(relay.clone()), number, names));
-            }
-            for forward in &settings.forwards {
-                tasks.spawn_local(run_forward(Rc::clone(&shared), Rc::new(forward.clone())));
-            }
-            loop {
+            replace(&mut relays, &settings.relays, |relay| {
+                number += 1;
+                spawn_local(run_relay(Rc::clone(&shared), relay, number, Rc::clone(&names)))
+            })
+            .await;
+            replace(&mut forwards, &settings.forwards, |forward| {
+                spawn_local(run_forward(Rc::clone(&shared), forward))
+            })
+            .await;
+            while Arc::ptr_eq(&shared.settings.load(), &settings) {
                 tokio::select! {
                     // A reload is a change too.
                     _ = changes.changed() => {}
                     _ = stop.wait_for(|&stop| stop) => return,
                 }
-                let current = shared.settings.load();
-                let is_same = |(old, new): (&PeerSettings, &PeerSettings)| {
-                    (&old.relays, &old.forwards) == (&new.relays, &new.forwards)
-                };
-                if !Arc::ptr_eq(&current, &settings) && !is_same((&settings, &current)) {
-                    break;
-                }
             }
-            // Dropping the tasks ends their connections.
+        }
+    }
+}
+
+/// Ends the tasks whose settings are no more, and begins those that are new. The others go on.
+async fn replace<S: Clone + PartialEq>(
+    tasks: &mut Vec<PeerTask<S>>,
+    wanted: &[S],
+    mut begin: impl FnMut(Rc<S>) -> JoinHandle<()>,
+) {
+    let (kept, ended): (Vec<_>, Vec<_>) =
+        std::mem::take(tasks).into_iter().partition(|task| wanted.contains(&*task.settings));
+    *tasks = kept;
+    for PeerTask { task, .. } in ended {
+        task.abort();
+        // Its names are free, and its connections ended, when it is gone.
+        let _ = task.await;
+    }
+    for settings in wanted {
+        if !tasks.iter().any(|task| *task.settings == *settings) {
+            let settings = Rc::new(settings.clone());
+            tasks.push(PeerTask { task: begin(Rc::clone(&settings)), settings });
         }
     }
 }

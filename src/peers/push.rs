@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
-use super::client::{Identity, RequestError, begin_upload, get};
+use super::client::{Identity, RequestError, Upload, begin_upload, get};
 use super::directory::{PeerEntry, PeerState};
 use super::settings::{ForwardSettings, When};
 use super::shared::Shared;
@@ -75,7 +75,7 @@ pub(super) async fn push(
     (local, remote): (Name, Name),
     entry: PeerEntry,
 ) {
-    let (mut backoff, mut method) = (Backoff::new(), "PUT");
+    let (mut backoff, mut upload) = (Backoff::new(), Upload::Put);
     loop {
         entry.set(PeerState::Idle);
         has_stream(&shared, &local).await;
@@ -85,7 +85,7 @@ pub(super) async fn push(
                 wait_for_demand(&forward, &remote, true).await?;
             }
             entry.set(PeerState::Connecting);
-            connect(&shared, &forward, (&local, &remote), &mut method).await
+            connect(&shared, &forward, (&local, &remote), &mut upload).await
         };
         let error = match outcome.await {
             Ok(mut pushed) => {
@@ -151,7 +151,7 @@ async fn connect(
     shared: &Shared,
     forward: &ForwardSettings,
     (local, remote): (&Name, &Name),
-    method: &mut &'static str,
+    upload: &mut Upload,
 ) -> Result<Pushed, ForwardError> {
     let find = || {
         let mount = shared.table.find(local)?;
@@ -162,14 +162,13 @@ async fn connect(
     let fields = upload_fields(&mount, &stream);
     // Not held while waiting: it would count against `limits.sources`.
     drop((mount, stream));
-    let upload = begin_upload(&forward.to, method, remote.as_str(), &forward.login, &fields).await;
-    let response = match upload {
-        // Servers before Icecast 2.4 know only their own method.
-        Err(RequestError::Refused(400 | 405 | 501, _)) if *method == "PUT" => {
-            *method = "SOURCE";
-            begin_upload(&forward.to, method, remote.as_str(), &forward.login, &fields).await?
+    let response = loop {
+        let begun = begin_upload(&forward.to, *upload, remote.as_str(), &forward.login, &fields);
+        match (begun.await, upload.next()) {
+            // It does not know the method, or takes the body for empty.
+            (Err(RequestError::Refused(400 | 405 | 501, _)), Some(next)) => *upload = next,
+            (begun, _) => break begun?,
         }
-        upload => upload?,
     };
     let (mount, _) = find().ok_or(ForwardError::Gone)?;
     let peer = response.socket.peer_addr().map_err(RequestError::from)?;

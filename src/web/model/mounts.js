@@ -26,10 +26,11 @@ import { LiveClock, ServerTime } from "./clock.js";
  */
 
 /**
- * A microphone that is known and not on the air.
+ * A microphone that is known and not on the air. One that is idle is when somebody listens.
  *
  * @typedef {object} OffMount
  * @property {string} name
+ * @property {"off" | "idle"} state
  * @property {string} state_since
  * @property {string | null} [station_name]
  */
@@ -120,6 +121,17 @@ export class Mounts extends EventTarget {
     if (!this.online) return null;
     if (this.all.has(name)) return true;
     return this.#seen.has(name) ? false : null;
+  }
+
+  /**
+   * A microphone that a person can choose: on the air, or when somebody listens.
+   *
+   * @param {string} name
+   * @returns {Mount | null}
+   */
+  choice(name) {
+    const idle = this.off.get(name)?.state === "idle";
+    return this.all.get(name) ?? (idle ? absent(name) : null);
   }
 
   #connect() {

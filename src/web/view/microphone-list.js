@@ -64,7 +64,8 @@ export class MicrophoneList {
       if (next !== parts.item) this.#root.insertBefore(parts.item, next);
       before = parts.item;
     }
-    this.#empty.hidden = all.size > 0;
+    const choices = [...all.keys(), ...off.keys()].filter((name) => this.#mounts.choice(name));
+    this.#empty.hidden = choices.length > 0;
     setText(this.#empty, overview(this.#mounts));
     this.#root.classList.toggle("stale", this.#mounts.online === false);
   }
@@ -87,7 +88,7 @@ export class MicrophoneList {
     };
     const parts = { item, button, name: span("name"), status: span("status"), about: span("about") };
     button.addEventListener("click", () => {
-      const mount = this.#mounts.all.get(name);
+      const mount = this.#mounts.choice(name);
       if (mount) this.#play(mount);
     });
     item.append(button);
@@ -119,13 +120,14 @@ export class MicrophoneList {
    * @param {OffMount} mount
    */
   #fillOff({ item, button, name, status, about }, mount) {
-    button.disabled = true;
+    const idle = mount.state === "idle";
+    button.disabled = !idle;
     button.removeAttribute("aria-pressed");
     button.classList.remove("chosen");
     item.dataset.mount = mount.name;
     setText(name, title(mount));
-    setText(status, "off");
+    setText(status, mount.state);
     status.dataset.state = "off";
-    setText(about, `since ${moment(Date.parse(mount.state_since))}`);
+    setText(about, idle ? "begins when somebody listens" : `since ${moment(Date.parse(mount.state_since))}`);
   }
 }
