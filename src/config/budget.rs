@@ -80,10 +80,15 @@ impl Budget {
         let request = request_memory(limits.request_head);
         let longest_segment = config.door.rules.longest_segment().as_secs() as usize + 1;
         let response = (limits.sources * SOURCE_TEXT).max(response_memory(longest_segment));
+        // It keeps its request, which is decided again when the source is there.
+        let on_demand = config.door.rules.are_on_demand()
+            || config.peers.relays.iter().any(|relay| relay.on_demand);
+        let waiting = if on_demand { limits.listeners } else { 0 };
+        let waiting_listener = limits.request_head + HEAD_INDEX_MEMORY;
         let peers = config.peers.relays.len() + config.peers.forwards.len();
         let known_mounts = MAX_KNOWN_MOUNTS + config.door.rules.rules.len();
         let workers = PROGRAM + (config.workers - 1) * THREAD;
-        let items = vec![
+        let mut items = vec![
             process("the program and its threads", 1, workers),
             process("a mount's ring", limits.sources * config.workers, ring),
             process("a source's page in the making and its headers", 2 * limits.sources, source),
@@ -93,6 +98,7 @@ impl Budget {
                 stream,
             ),
             process("a listener", limits.listeners, LISTENER_MEMORY),
+            process("a listener that waits for its source", waiting, waiting_listener),
             process("a request head", at_door, CONNECTION_MEMORY + 2 * limits.request_head),
             process(
                 "a request on its way",
@@ -132,6 +138,7 @@ impl Budget {
                 SOCKET_MEMORY + 2 * RECEIVE_BUFFER,
             ),
         ];
+        items.retain(|item| item.count > 0);
         Self { files: files as u64, items }
     }
 

@@ -152,6 +152,7 @@ impl Dispatcher {
                     replied = true;
                 }
                 RequestOutcome::Wait(waiting) => {
+                    buffer.shrink_to_fit();
                     // A task of its own: this one holds an admission slot, of which there are few.
                     spawn_local(async move {
                         let outcome = self.wait_for_source(*waiting, &stream).await;

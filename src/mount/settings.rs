@@ -164,6 +164,11 @@ impl MountRules {
         self.all().map(|settings| settings.ring).max().unwrap_or(self.defaults.ring)
     }
 
+    /// Whether any mount may be there without a source.
+    pub fn are_on_demand(&self) -> bool {
+        self.all().any(|settings| settings.on_demand)
+    }
+
     /// The longest segment of HLS that any mount may have.
     pub fn longest_segment(&self) -> Duration {
         let longest = self.all().map(|settings| settings.hls.segment).max();
