@@ -37,8 +37,8 @@ pub(super) enum RequestError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// It has not answered in time.
-    #[error("the server has not answered within {} s", TIMEOUT.as_secs())]
-    Timeout,
+    #[error("the server has not answered within {0} s")]
+    Timeout(u64),
     /// What it answered is not HTTP.
     #[error("the server did not answer in HTTP")]
     NotHttp,
@@ -158,8 +158,18 @@ impl Response {
 pub(super) async fn get(
     server: &ServerUrl,
     path: &str,
+    identity: Identity<'_>,
+) -> Result<Response, RequestError> {
+    get_late(server, path, "", identity, Duration::ZERO).await
+}
+
+/// The same with a query, for a response that the server may hold back for this long.
+pub(super) async fn get_late(
+    server: &ServerUrl,
+    path: &str,
     query: &str,
     identity: Identity<'_>,
+    held_back: Duration,
 ) -> Result<Response, RequestError> {
     let mut at =
         (server.authority.clone(), format!("{}{}{query}", server.prefix, encoded_path(path)));
@@ -168,7 +178,7 @@ pub(super) async fn get(
         // Another server must not learn the login.
         let identity = if *authority == server.authority { identity } else { Identity::default() };
         let head = request_head("GET", target, authority, identity, "");
-        let response = in_time(send(authority, &head)).await?;
+        let response = within(TIMEOUT + held_back, send(authority, &head)).await?;
         match response.status {
             200 => return Ok(response),
             301 | 302 | 303 | 307 | 308 => {
@@ -331,9 +341,17 @@ fn request_head(
     head
 }
 
-#[allow(clippy::disallowed_methods, reason = "the other server's time does not stop with ours")]
 async fn in_time<T>(
     work: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, RequestError> {
-    tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(RequestError::Timeout))
+    within(TIMEOUT, work).await
+}
+
+#[allow(clippy::disallowed_methods, reason = "the other server's time does not stop with ours")]
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, RequestError> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or(Err(RequestError::Timeout(limit.as_secs())))
 }

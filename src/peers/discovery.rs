@@ -102,7 +102,7 @@ async fn read_list(
             ListKind::StreamList => ("/admin/streamlist.txt", ["text/plain"], "a list of streams"),
             ListKind::Status => ("/status-json.xsl", ["application/json"], "its status"),
         };
-        let response = match get(&relay.from, path, "", identity).await {
+        let response = match get(&relay.from, path, identity).await {
             Ok(response) => response,
             // Another kind of server, or another login.
             Err(error @ RequestError::Refused(..)) => {
@@ -176,5 +176,5 @@ async fn read_in_time(
 ) -> Result<usize, RequestError> {
     const SILENCE: Duration = Duration::from_secs(20);
     let read = tokio::time::timeout(SILENCE, response.next(buffer)).await;
-    read.unwrap_or(Err(RequestError::Timeout))
+    read.unwrap_or(Err(RequestError::Timeout(SILENCE.as_secs())))
 }

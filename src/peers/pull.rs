@@ -134,7 +134,7 @@ async fn connect(
         return Err(PullError::Occupied);
     }
     let identity = Identity { login: relay.login.as_ref(), token: relay.token.as_ref() };
-    let response = get(&relay.from, remote.as_str(), "", identity).await?;
+    let response = get(&relay.from, remote.as_str(), identity).await?;
     response.expect_type(&["audio/", "application/", "video/"], "Ogg")?;
     let via = via_names(response.fields("via"));
     if via.iter().any(|name| name == own_via_name()) {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
-use super::client::{Identity, RequestError, Upload, begin_upload, get};
+use super::client::{Identity, RequestError, Upload, begin_upload, get_late};
 use super::directory::{PeerEntry, PeerState};
 use super::settings::{ForwardSettings, When};
 use super::shared::Shared;
@@ -25,8 +25,9 @@ use crate::worker::Handoff;
 
 /// The longest answer about the demand, in bytes.
 const MAX_DEMAND: usize = 4096;
-/// How long the other server may hold back its answer about the demand.
-const DEMAND_WAIT: &str = "8s";
+/// How long the other server may hold back its answer about the demand. Each question takes 1.2 kB of
+/// a link that may be paid for by volume.
+const DEMAND_WAIT: Duration = Duration::from_secs(50);
 /// How often a server is asked that answers at once.
 const LEAST_DEMAND_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -244,12 +245,12 @@ async fn wait_for_demand(
     awaited: bool,
 ) -> Result<(), ForwardError> {
     let path = format!("/api/v1/mounts{remote}/demand");
-    let query = format!("?wanted={}&wait={DEMAND_WAIT}", !awaited);
+    let query = format!("?wanted={}&wait={}s", !awaited, DEMAND_WAIT.as_secs());
     loop {
         let asked = Instant::now();
         // With the login, the mount is listed there from now on.
         let identity = Identity { login: Some(&forward.login), token: None };
-        let response = get(&forward.to, &path, &query, identity).await;
+        let response = get_late(&forward.to, &path, &query, identity, DEMAND_WAIT).await;
         let response = match response {
             Err(RequestError::Refused(404 | 405, _)) => return Err(ForwardError::NoDemand),
             response => response?,
