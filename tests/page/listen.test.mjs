@@ -13,6 +13,9 @@ hold = "4s"
 name = "/brief*"
 hold = "100ms"
 [[mount]]
+name = "/asked-for.opus"
+on_demand = true
+[[mount]]
 name = "/hidden*"
 hold = "100ms"
 hidden = true
@@ -104,6 +107,22 @@ test("a microphone that vanishes is listed as off, and playback resumes when it 
   assert.ok(statuses.length <= 3, `${statuses}`);
   await visitor.close();
   await Promise.all([second.stop(), other.stop()]);
+});
+
+test("a microphone that is idle begins when somebody listens", async () => {
+  const visitor = await Visitor.open(browser, station.url());
+  const idle = visitor.page.locator("[data-mount='/asked-for.opus']");
+  await idle.locator(".status", { hasText: "idle" }).waitFor();
+  const demand = `http://127.0.0.1:${station.port}/api/v1/mounts/asked-for.opus/demand`;
+  const wanted = fetch(`${demand}?wanted=false&wait=60s`);
+  await idle.getByRole("button").click();
+  // As the encoder learns of it.
+  assert.equal((await (await wanted).json()).wanted, true);
+  const source = station.push("/asked-for.opus", tone(1500));
+  await visitor.hears(1500);
+  await visitor.says(/^Live$/);
+  await visitor.close();
+  await source.stop();
 });
 
 test("a microphone that is off is not asked for by the browser's built-in player either", async () => {
