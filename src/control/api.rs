@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
 use crate::mount::{Demand, MountEntry, MountTable, Name, OffMount, StreamInfo};
-use crate::peers::{PeerDirectory, PeerState, PeerStatus};
+use crate::peers::{PeerDirectory, PeerStatus};
 use ogg_splice::Codec;
 use serde::Serialize;
 
@@ -145,7 +145,7 @@ impl PeerList {
             remote: peer.remote.to_string(),
             mount: peer.local.to_string(),
             state: peer.state.name(),
-            reason: if let PeerState::Failed(reason) = peer.state { Some(reason) } else { None },
+            reason: peer.reason,
             since: rfc3339(peer.since.wall),
             connections: peer.connections,
         };

@@ -16,7 +16,7 @@ pub enum PeerKind {
 }
 
 /// What is being done for a mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
     /// Nobody wants it.
     Idle,
@@ -24,8 +24,8 @@ pub enum PeerState {
     Connecting,
     /// Audio is passing.
     Connected,
-    /// The last attempt failed, for this reason.
-    Failed(String),
+    /// The last attempt failed. Another one follows.
+    Failed,
 }
 
 /// How it is going with one mount and one server.
@@ -41,6 +41,8 @@ pub struct PeerStatus {
     pub server: String,
     /// What is being done.
     pub state: PeerState,
+    /// Why the last attempt failed; `None` if none has since the last success.
+    pub reason: Option<String>,
     /// Since when.
     pub since: Timestamp,
     /// How often a connection was made.
@@ -75,7 +77,7 @@ impl PeerState {
             Self::Idle => "idle",
             Self::Connecting => "connecting",
             Self::Connected => "connected",
-            Self::Failed(_) => "failed",
+            Self::Failed => "failed",
         }
     }
 }
@@ -97,8 +99,9 @@ impl PeerDirectory {
         let id = entries.last_key_value().map_or(0, |(id, _)| id + 1);
         let (remote, local, state, since) =
             (remote.clone(), local.clone(), PeerState::Idle, Timestamp::now());
-        let connections = 0;
-        entries.insert(id, PeerStatus { kind, remote, local, server, state, since, connections });
+        let status =
+            PeerStatus { kind, remote, local, server, state, reason: None, since, connections: 0 };
+        entries.insert(id, status);
         PeerEntry { directory: self.clone(), id }
     }
 
@@ -115,16 +118,27 @@ impl PeerEntry {
         entries.get(&self.id).is_some_and(|entry| entry.state == PeerState::Connected)
     }
 
-    /// Sets the state. Returns whether it has changed.
-    pub(super) fn set(&self, state: PeerState) -> bool {
+    /// Sets the state.
+    pub(super) fn set(&self, state: PeerState) {
+        let mut entries = self.directory.lock();
+        let Some(entry) = entries.get_mut(&self.id) else { return };
+        if entry.state != state {
+            (entry.state, entry.since) = (state, Timestamp::now());
+            if state == PeerState::Connected {
+                entry.connections += 1;
+                entry.reason = None;
+            }
+        }
+    }
+
+    /// Records why an attempt failed. Returns whether that is another reason than the last one.
+    pub(super) fn fail(&self, reason: &str) -> bool {
+        self.set(PeerState::Failed);
         let mut entries = self.directory.lock();
         let Some(entry) = entries.get_mut(&self.id) else { return false };
-        if entry.state == state {
-            return false;
-        }
-        entry.connections += u64::from(state == PeerState::Connected);
-        (entry.state, entry.since) = (state, Timestamp::now());
-        true
+        let is_new = entry.reason.as_deref() != Some(reason);
+        entry.reason = Some(reason.to_owned());
+        is_new
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
-use super::client::{Identity, RequestError, get};
+use super::client::{Identity, RequestError, get_late};
 use super::directory::{PeerEntry, PeerState};
 use super::settings::RelaySettings;
 use super::shared::Shared;
@@ -22,6 +22,11 @@ use crate::worker::Handoff;
 
 /// How often it is looked whether another source still sends to the mount.
 const OCCUPIED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest delay after a failure while a listener waits.
+const LONGEST_DELAY_ON_DEMAND: Duration = Duration::from_secs(2);
+/// How much longer a server may take to answer that waits for a source itself.
+const HELD_BACK: Duration = Duration::from_secs(20);
 
 /// Why a mount is not pulled at the moment.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +102,8 @@ pub(super) async fn pull(
         let lasted = if error.is_none() { began.elapsed() } else { Duration::ZERO };
         let delay = match error {
             Some(PullError::Occupied) => OCCUPIED_INTERVAL,
+            // Somebody waits.
+            _ if offer.is_some() => backoff.next(lasted).min(LONGEST_DELAY_ON_DEMAND),
             _ => backoff.next(lasted),
         };
         let reason =
@@ -109,7 +116,7 @@ pub(super) async fn pull(
 /// Shows why the mount is not pulled. It is logged when it changes, so that a server that is away for
 /// long does not fill the journal.
 fn report(relay: &RelaySettings, local: &Name, entry: &PeerEntry, reason: &str, delay: Duration) {
-    if entry.set(PeerState::Failed(reason.to_owned())) {
+    if entry.fail(reason) {
         let (mount, server) = (local.as_str(), relay.from.to_string());
         let seconds = delay.as_secs_f32();
         journal!(
@@ -134,7 +141,7 @@ async fn connect(
         return Err(PullError::Occupied);
     }
     let identity = Identity { login: relay.login.as_ref(), token: relay.token.as_ref() };
-    let response = get(&relay.from, remote.as_str(), identity).await?;
+    let response = get_late(&relay.from, remote.as_str(), "", identity, HELD_BACK).await?;
     response.expect_type(&["audio/", "application/", "video/"], "Ogg")?;
     let via = via_names(response.fields("via"));
     if via.iter().any(|name| name == own_via_name()) {

@@ -133,7 +133,7 @@ fn report(
     reason: &str,
     delay: Duration,
 ) {
-    if entry.set(PeerState::Failed(reason.to_owned())) {
+    if entry.fail(reason) {
         let (mount, server) = (local.as_str(), forward.to.to_string());
         let seconds = delay.as_secs_f32();
         journal!(
