@@ -131,7 +131,8 @@ impl RelaySettings {
         if let Some(local) = &self.local_name {
             return Some(local.clone()).filter(|_| self.mounts.iter().any(|it| it.matches(name)));
         }
-        let comes_back = !self.prefix.is_empty() && name.as_str().starts_with(&self.prefix);
+        let below = name.as_str().strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty());
+        let comes_back = below.is_some_and(|rest| rest.starts_with('/'));
         let is_wanted = self.mounts.iter().any(|pattern| pattern.matches(name));
         let local = Name::new(&format!("{}{name}", self.prefix)).ok();
         local.filter(|_| is_wanted && !comes_back)
@@ -201,6 +202,8 @@ mod tests {
         assert_eq!(relay.local_name(&name("/mic-a")), Some(name("/far/mic-a")));
         assert_eq!(relay.local_name(&name("/other")), None);
         assert_eq!(relay.local_name(&name("/far/mic-a")), None, "it would have come from here");
+        let near = RelaySettings { prefix: "/mic".into(), ..relay.clone() };
+        assert_eq!(near.local_name(&name("/mic-a")), Some(name("/mic/mic-a")));
         let long = name(&format!("/mic-{}", "x".repeat(250)));
         assert_eq!(relay.local_name(&long), None);
         let renamed = RelaySettings { local_name: Some(name("/x")), ..relay };
