@@ -169,7 +169,7 @@ impl MountEntry {
     }
 
     /// Whether the mount has a stream that continues without a source.
-    pub(super) fn is_held(&self) -> bool {
+    pub fn is_held(&self) -> bool {
         self.reservations.load(SeqCst) == 0 && self.stream().is_some()
     }
 

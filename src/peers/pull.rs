@@ -15,7 +15,7 @@ use super::settings::RelaySettings;
 use super::shared::Shared;
 use crate::http::{own_via_name, via_names};
 use crate::log::journal;
-use crate::mount::{Description, Name, Offer, SourceState};
+use crate::mount::{Description, Name, Offer};
 use crate::source::{ResponseTiming, SourceConnection};
 use crate::text::sanitize;
 use crate::worker::Handoff;
@@ -194,13 +194,14 @@ async fn connect(
     Ok(Pulled { socket: same, ended })
 }
 
-/// Whether a source sends to the mount that is not pulled: the mount belongs to that one.
+/// Whether a source is connected to the mount that is not pulled: the mount belongs to that one, also
+/// while it pauses.
 fn is_occupied(shared: &Shared, local: &Name) -> bool {
     let Some(entry) = shared.table.find_in_use(local) else { return false };
     // Without a stream, a source has just connected.
-    entry.stream().is_none_or(|stream| {
-        stream.state == SourceState::Live && stream.source.description.relayed_from.is_none()
-    })
+    entry
+        .stream()
+        .is_none_or(|stream| !entry.is_held() && stream.source.description.relayed_from.is_none())
 }
 
 /// Resolves when somebody wants the mount.
