@@ -128,8 +128,8 @@ pub(super) struct PeerList {
 struct PeerEntryStatus {
     kind: &'static str,
     server: String,
-    remote: String,
-    mount: String,
+    remote: Option<String>,
+    mount: Option<String>,
     state: &'static str,
     reason: Option<String>,
     since: String,
@@ -142,8 +142,8 @@ impl PeerList {
         let entry = |peer: PeerStatus| PeerEntryStatus {
             kind: peer.kind.name(),
             server: peer.server,
-            remote: peer.remote.to_string(),
-            mount: peer.local.to_string(),
+            remote: peer.remote.map(|name| name.to_string()),
+            mount: peer.local.map(|name| name.to_string()),
             state: peer.state.name(),
             reason: peer.reason,
             since: rfc3339(peer.since.wall),

@@ -211,11 +211,11 @@ impl ServerCollector {
     }
 
     fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let peers = self.peers.all().into_iter().map(|peer| {
+        let peers = self.peers.all().into_iter().filter_map(|peer| {
             let kind = peer.kind.name();
             let is_connected = peer.state == PeerState::Connected;
-            let labels = OfPeer { kind, server: peer.server, mount: peer.local.to_string() };
-            (labels, ConstGauge::new(i64::from(is_connected)))
+            let labels = OfPeer { kind, server: peer.server, mount: peer.local?.to_string() };
+            Some((labels, ConstGauge::new(i64::from(is_connected))))
         });
         let help = "1 while a mount is pulled from another server or pushed to it.";
         family(encoder, "peer_connected", help, peers)

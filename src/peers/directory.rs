@@ -33,10 +33,10 @@ pub enum PeerState {
 pub struct PeerStatus {
     /// The direction.
     pub kind: PeerKind,
-    /// The name of the mount at the other server.
-    pub remote: Name,
+    /// The name of the mount at the other server; `None` for the list of its mounts.
+    pub remote: Option<Name>,
     /// Its name here.
-    pub local: Name,
+    pub local: Option<Name>,
     /// The URL of the other server.
     pub server: String,
     /// What is being done.
@@ -88,17 +88,17 @@ impl PeerDirectory {
         self.lock().values().cloned().collect()
     }
 
+    /// Adds a mount, by its names there and here, or the list of the mounts of a server.
     pub(super) fn enter(
         &self,
         kind: PeerKind,
-        remote: &Name,
-        local: &Name,
+        names: Option<(&Name, &Name)>,
         server: String,
     ) -> PeerEntry {
         let mut entries = self.lock();
         let id = entries.last_key_value().map_or(0, |(id, _)| id + 1);
-        let (remote, local, state, since) =
-            (remote.clone(), local.clone(), PeerState::Idle, Timestamp::now());
+        let (remote, local) = names.map(|(remote, local)| (remote.clone(), local.clone())).unzip();
+        let (state, since) = (PeerState::Idle, Timestamp::now());
         let status =
             PeerStatus { kind, remote, local, server, state, reason: None, since, connections: 0 };
         entries.insert(id, status);

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::backoff::Backoff;
 use super::client::{Identity, RequestError, Response, get};
+use super::directory::{PeerEntry, PeerState};
 use super::limits::MAX_LIST;
 use super::lists::{ListedMounts, event_lines, status_mounts, stream_list};
 use super::settings::RelaySettings;
@@ -29,27 +30,33 @@ enum ListKind {
 }
 
 /// Reports the mounts that the server lists and the relay wants, whenever they change. Never
-/// resolves. While the server is away, its mounts stay what they were.
-pub(super) async fn follow_mounts(relay: &RelaySettings, mut report: impl FnMut(&BTreeSet<Name>)) {
+/// resolves. While the server is away, its mounts stay what they were. `entry` shows how it goes.
+pub(super) async fn follow_mounts(
+    relay: &RelaySettings,
+    entry: &PeerEntry,
+    mut report: impl FnMut(&BTreeSet<Name>),
+) {
     let (mut backoff, mut kind) = (Backoff::new(), None);
     let mut known = KnownNames { relay, names: BTreeSet::new() };
     loop {
         let began = Instant::now();
-        let read = read_list(relay, &mut kind, &mut known, &mut report).await;
+        let read = read_list(relay, entry, &mut kind, &mut known, &mut report).await;
         let pause = match read {
             Ok(()) => POLL_INTERVAL,
             Err(error) => {
                 let delay = backoff.next(began.elapsed());
                 let (server, reason) = (relay.from.to_string(), error.to_string());
-                let seconds = delay.as_secs_f32();
-                journal!(
-                    warn,
-                    PEER_FAILED,
-                    server,
-                    reason,
-                    seconds,
-                    "cannot list the mounts of another server"
-                );
+                if entry.fail(&reason) {
+                    let seconds = delay.as_secs_f32();
+                    journal!(
+                        warn,
+                        PEER_FAILED,
+                        server,
+                        reason,
+                        seconds,
+                        "cannot list the mounts of another server; trying again"
+                    );
+                }
                 kind = None;
                 delay
             }
@@ -86,6 +93,7 @@ impl KnownNames<'_> {
 /// Reads a list of the kind that the server was found to have. Events are read until they end.
 async fn read_list(
     relay: &RelaySettings,
+    entry: &PeerEntry,
     kind: &mut Option<ListKind>,
     known: &mut KnownNames<'_>,
     report: &mut impl FnMut(&BTreeSet<Name>),
@@ -117,6 +125,7 @@ async fn read_list(
         }
         *kind = Some(candidate);
         if candidate == ListKind::Events {
+            entry.set(PeerState::Connected);
             return read_events(response, known, report).await;
         }
         let text = response.text(MAX_LIST).await?;
@@ -126,6 +135,7 @@ async fn read_list(
         };
         let names =
             names.ok_or_else(|| RequestError::WrongType("another document".into(), what))?;
+        entry.set(PeerState::Connected);
         if known.take(ListedMounts::All(names)) {
             report(&known.names);
         }

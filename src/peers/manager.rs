@@ -92,7 +92,9 @@ async fn run_relay(shared: Rc<Shared>, relay: Rc<RelaySettings>, number: usize, 
     let named: BTreeSet<_> = relay.named().collect();
     pulls.follow(&named);
     if relay.needs_list() {
-        follow_mounts(&relay, |listed| {
+        let server = relay.from.to_string();
+        let list = pulls.shared.directory.enter(PeerKind::Relay, None, server);
+        follow_mounts(&relay, &list, |listed| {
             pulls.follow(&listed.union(&named).cloned().collect());
         })
         .await;
@@ -152,7 +154,8 @@ impl Pulls {
                 .on_demand
                 .then(|| self.shared.table.offer(&local, settings.rules.of(&local)));
             let server = self.relay.from.to_string();
-            let entry = self.shared.directory.enter(PeerKind::Relay, remote, &local, server);
+            let entry =
+                self.shared.directory.enter(PeerKind::Relay, Some((remote, &local)), server);
             let entry = Rc::new(entry);
             let (shared, relay) = (Rc::clone(&self.shared), Rc::clone(&self.relay));
             let names = (remote.clone(), local.clone());
@@ -200,7 +203,7 @@ async fn run_forward(shared: Rc<Shared>, forward: Rc<ForwardSettings>) {
                 continue;
             }
             let server = forward.to.to_string();
-            let entry = shared.directory.enter(PeerKind::Forward, &remote, &local, server);
+            let entry = shared.directory.enter(PeerKind::Forward, Some((&remote, &local)), server);
             entry.set(PeerState::Connecting);
             let names = (local.clone(), remote);
             let pushing = push(Rc::clone(&shared), Rc::clone(&forward), names, entry);

@@ -125,14 +125,15 @@ impl fmt::Display for ServerUrl {
 }
 
 impl RelaySettings {
-    /// The name that a mount of the other server gets here; `None` if it is not pulled. A name that
-    /// has the prefix already is not: it would have come from here.
+    /// The name that a mount of the other server gets here; `None` if it is not pulled. One that is
+    /// listed and has the prefix already is not: it would have come from here.
     pub fn local_name(&self, name: &Name) -> Option<Name> {
         if let Some(local) = &self.local_name {
             return Some(local.clone()).filter(|_| self.mounts.iter().any(|it| it.matches(name)));
         }
         let below = name.as_str().strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty());
-        let comes_back = below.is_some_and(|rest| rest.starts_with('/'));
+        let is_named = self.named().any(|named| named == *name);
+        let comes_back = !is_named && below.is_some_and(|rest| rest.starts_with('/'));
         let is_wanted = self.mounts.iter().any(|pattern| pattern.matches(name));
         let local = Name::new(&format!("{}{name}", self.prefix)).ok();
         local.filter(|_| is_wanted && !comes_back)
