@@ -24,6 +24,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ("memory: documents, unread and closed", closed_over),
     ("memory: tags of ended streams", tags),
     ("memory: lists of listeners, unread", lists),
+    ("memory: HLS, unread and waited for", hls),
     ("memory: configurations that were replaced", configurations),
 ];
 
@@ -206,6 +207,51 @@ fn lists(report: &mut Report, _: Effort) {
     }
     drop(lists);
     most.report(report, &server);
+}
+
+/// Segments and playlists that are not read, and requests that wait for audio that does not come.
+fn hls(report: &mut Report, _: Effort) {
+    let settings = "[mount-defaults]\nring = \"1MiB\"\nhls_segment = \"10s\"\nhls_window = \"2m\"\n\
+                    gap = \"pause\"\nhold = \"24h\"";
+    let server = Daemon::with("", settings);
+    let mut source = Source::connect(&server, "/0", 1);
+    // A minute of audio, in segments as long as they may be.
+    for _ in 0..60 {
+        source.send(50, 200);
+    }
+    let playlist = "/0/index.m3u8";
+    until("a segment", PATIENCE, || {
+        let text = get_with(&server, playlist, "").text();
+        when(text.contains(".m4s"), text)
+    });
+    let text = get_with(&server, playlist, "").text();
+    let segment = text.lines().find(|line| !line.starts_with('#')).unwrap();
+    let next = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+    let next = next.unwrap().parse::<u64>().unwrap() + text.matches("#EXTINF").count() as u64;
+    let paths = [
+        format!("/0/{segment}"),
+        format!("/0/low-latency.m3u8?_HLS_msn={}", next + 1),
+        "/0/low-latency.m3u8".to_owned(),
+        "/api/v1/mounts/0/demand?wanted=true&wait=60s".to_owned(),
+    ];
+    let mut most = Most::default();
+    let requests: Vec<_> = (0..400)
+        .map(|number| {
+            let socket = unread_by(&server, number);
+            let path = &paths[number % paths.len()];
+            stuff(&socket, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+            socket
+        })
+        .collect();
+    for _ in 0..40 {
+        most.look(&server);
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    report.measured("requests", requests.len());
+    drop(requests);
+    most.report(report, &server);
+    let healthy = get_with(&server, "/healthz", "").status;
+    report.at_least("answer to a health check afterwards", 200, healthy);
 }
 
 /// Connections that wait at the door, each from the time of another configuration.
