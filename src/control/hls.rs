@@ -184,7 +184,8 @@ impl HlsFiles {
         let exists = |name: &_| self.table.find(name).is_some();
         let mut dates = self.dates.borrow_mut();
         let playlist = list(kind, &mount.name, &pages, state, &mut dates, exists);
-        Ok((playlist.clone(), heard(stream, playlist.edge)))
+        let modified = heard(stream, playlist.edge);
+        Ok((playlist, modified))
     }
 
     /// Sends a segment or a part, and counts it.
@@ -286,5 +287,7 @@ fn not_opus(codec: &Codec) -> Reply {
 }
 
 fn far_ahead() -> Reply {
-    Reply::new(400, "_HLS_msn is more than two segments after the last one of the playlist.")
+    let sentence = "_HLS_msn is more than two segments after the last one of the playlist, or \
+                    _HLS_part far beyond the last part of its segment.";
+    Reply::new(400, sentence)
 }
