@@ -14,6 +14,7 @@ mod backoff;
 mod client;
 mod directory;
 mod discovery;
+mod handed_over;
 mod limits;
 mod lists;
 mod manager;

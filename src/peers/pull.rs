@@ -1,16 +1,15 @@
 //! Pulls one mount from another server: makes the connection, and hands it to the data plane as a source.
 
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
 use super::client::{Identity, RequestError, get_late};
 use super::directory::{PeerEntry, PeerState};
+use super::handed_over::HandedOver;
 use super::settings::RelaySettings;
 use super::shared::Shared;
 use crate::http::{own_via_name, via_names};
@@ -45,21 +44,6 @@ enum PullError {
     Busy,
 }
 
-/// A connection that the data plane reads.
-struct Pulled {
-    /// The same socket, to end the connection.
-    socket: std::net::TcpStream,
-    /// Resolves when the source has ended.
-    ended: oneshot::Receiver<()>,
-}
-
-impl Drop for Pulled {
-    fn drop(&mut self) {
-        // The source reads the end of the stream. It fails if the connection has ended already.
-        let _ = self.socket.shutdown(Shutdown::Both);
-    }
-}
-
 /// Pulls a mount as long as the task runs. With `offer`, only while somebody wants it.
 pub(super) async fn pull(
     shared: Rc<Shared>,
@@ -90,7 +74,7 @@ pub(super) async fn pull(
                     "pulling a mount from another server"
                 );
                 tokio::select! {
-                    _ = &mut pulled.ended => None,
+                    () = pulled.ended() => None,
                     () = unwanted(&shared, &local, &relay), if offer.is_some() => {
                         drop(pulled);
                         continue;
@@ -136,7 +120,7 @@ async fn connect(
     relay: &RelaySettings,
     remote: &Name,
     local: &Name,
-) -> Result<Pulled, PullError> {
+) -> Result<HandedOver, PullError> {
     if is_occupied(shared, local) {
         return Err(PullError::Occupied);
     }
@@ -177,8 +161,7 @@ async fn connect(
     shared.table.stats().sources.add(1);
     let (body, read) = (response.framing, response.read);
     let socket = response.socket.into_std().map_err(RequestError::from)?;
-    let same = socket.try_clone().map_err(RequestError::from)?;
-    let (on_end, ended) = oneshot::channel();
+    let (handed_over, on_end) = HandedOver::new(&socket).map_err(RequestError::from)?;
     let source = SourceConnection {
         socket,
         read,
@@ -191,7 +174,7 @@ async fn connect(
     };
     let handoff = Handoff::Source(Box::new(source), reservation);
     shared.workers.send(handoff).map_err(|_| PullError::Busy)?;
-    Ok(Pulled { socket: same, ended })
+    Ok(handed_over)
 }
 
 /// Whether a source is connected to the mount that is not pulled: the mount belongs to that one, also

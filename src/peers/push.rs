@@ -2,18 +2,17 @@
 //! listener. So it is written to without waiting, and what the link cannot carry is left out.
 
 use std::fmt::Write;
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
 use super::client::{Identity, RequestError, Upload, begin_upload, get_late};
 use super::directory::{PeerEntry, PeerState};
+use super::handed_over::HandedOver;
 use super::settings::{ForwardSettings, When};
 use super::shared::Shared;
 use crate::client_addr::ClientAddr;
@@ -46,21 +45,6 @@ enum ForwardError {
     Gone,
     #[error("the server is busy")]
     Busy,
-}
-
-/// A connection that the data plane writes to.
-struct Pushed {
-    /// The same socket, to end the connection.
-    socket: std::net::TcpStream,
-    /// Resolves when the listener has left.
-    ended: oneshot::Receiver<()>,
-}
-
-impl Drop for Pushed {
-    fn drop(&mut self) {
-        // It fails if the connection has ended already.
-        let _ = self.socket.shutdown(Shutdown::Both);
-    }
 }
 
 /// The answer of another silvacast.
@@ -103,7 +87,7 @@ pub(super) async fn push(
                     }
                 };
                 tokio::select! {
-                    _ = &mut pushed.ended => None,
+                    () = pushed.ended() => None,
                     () = unwanted => {
                         drop(pushed);
                         continue;
@@ -153,7 +137,7 @@ async fn connect(
     forward: &ForwardSettings,
     (local, remote): (&Name, &Name),
     upload: &mut Upload,
-) -> Result<Pushed, ForwardError> {
+) -> Result<HandedOver, ForwardError> {
     let find = || {
         let mount = shared.table.find(local)?;
         let stream = mount.stream()?;
@@ -174,11 +158,10 @@ async fn connect(
     let (mount, _) = find().ok_or(ForwardError::Gone)?;
     let peer = response.socket.peer_addr().map_err(RequestError::from)?;
     let socket = response.socket.into_std().map_err(RequestError::from)?;
-    let same = socket.try_clone().map_err(RequestError::from)?;
+    let (handed_over, on_end) = HandedOver::new(&socket).map_err(RequestError::from)?;
     let limits = shared.settings.load().limits;
     let seat = shared.listeners.take(limits.listeners).ok_or(ForwardError::Full)?;
     let of_mount = mount.listeners.take(usize::MAX).ok_or(ForwardError::Full)?;
-    let (on_end, ended) = oneshot::channel();
     let agent = format!("forward to {}{remote}", forward.to);
     let session = ListenerSession {
         registration: mount.directory.enter(ListenerInfo::new(ClientAddr::from(peer.ip()), &agent)),
@@ -203,7 +186,7 @@ async fn connect(
     };
     let handoff = Handoff::Listener(Box::new(connection), mount);
     shared.workers.send(handoff).map_err(|_| ForwardError::Busy)?;
-    Ok(Pushed { socket: same, ended })
+    Ok(handed_over)
 }
 
 /// The fields that describe the mount, as encoders send them.
