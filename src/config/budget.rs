@@ -16,7 +16,7 @@ use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::LOG_MEMORY;
 use crate::mount::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
-use crate::peers::PEER_MEMORY;
+use crate::peers::{CHUNKED_MEMORY, PEER_MEMORY};
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
@@ -66,10 +66,14 @@ impl Budget {
         let answered = MAX_REQUESTS + MAX_WAITING_REQUESTS + MAX_SUBSCRIBERS;
         let final_responses = config.workers * MAX_FINAL_RESPONSES;
         let sources = 2 * limits.sources + final_responses;
+        // What is sent in chunks goes through a connection within the machine, of which one end counts as
+        // a listener.
+        let forwarded = config.peers.forwards.len() * limits.sources;
+        let chunked = 2 * forwarded;
         // A list of another server, or a question about the demand, beside the streams.
-        let asking = config.peers.relays.len() + config.peers.forwards.len() * limits.sources;
+        let asking = config.peers.relays.len() + forwarded;
         let connections =
-            sources + limits.listeners + at_door + pending_requests + answered + asking;
+            sources + limits.listeners + at_door + pending_requests + answered + asking + chunked;
         let backlog = backlog(limits.listeners) * config.listen.len();
         // Each mount has an epoll set on each thread.
         let files = connections
@@ -108,6 +112,7 @@ impl Budget {
             // During a reload there are the old and the new configuration.
             process("a configuration's users and tokens", 2, config.door.rules.memory()),
             process("another server, from or to which mounts are relayed", peers, PEER_MEMORY),
+            process("a stream that is sent in chunks", forwarded, CHUNKED_MEMORY),
             process("a record of wrong passwords", LOCKOUTS, LOCKOUT_MEMORY),
             process("a mount that is off", known_mounts, KNOWN_MOUNT_MEMORY),
             process("a request that is answered", MAX_REQUESTS, request + response),
@@ -118,7 +123,7 @@ impl Budget {
             process("log lines in the queue", 1, LOG_MEMORY),
             kernel(
                 "a listener's send buffer",
-                limits.listeners,
+                limits.listeners + forwarded,
                 sent_memory(limits.listener_send_buffer),
             ),
             // The kernel doubles the size that it is asked for.

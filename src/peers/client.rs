@@ -197,7 +197,7 @@ pub(super) async fn get_late(
 pub(super) enum Upload {
     /// As FFmpeg does: the body ends with the connection.
     Put,
-    /// In a chunk. A proxy takes a body without a length for empty.
+    /// In chunks. A proxy takes a body without a length for empty.
     ChunkedPut,
     /// With the method of servers before Icecast 2.4.
     Source,
@@ -222,9 +222,6 @@ pub(super) async fn begin_upload(
     login: &Login,
     fields: &str,
 ) -> Result<Response, RequestError> {
-    /// The beginning of a chunk as long as all proxies take it: 2 GiB, three days at 64 kbit/s. Then the
-    /// server ends the connection, and it is made again.
-    const CHUNK: &[u8] = b"7fffffff\r\n";
     let target = format!("{}{}", server.prefix, encoded_path(path));
     let identity = Identity { login: Some(login), token: None };
     let (method, framing) = match upload {
@@ -234,12 +231,9 @@ pub(super) async fn begin_upload(
     };
     let fields = format!("{fields}{framing}");
     let head = request_head(method, &target, &server.authority, identity, &fields);
-    let mut response = in_time(send(&server.authority, &head)).await?;
+    let response = in_time(send(&server.authority, &head)).await?;
     if !matches!(response.status, 100 | 200) {
         return Err(response.into_refusal().await);
-    }
-    if upload == Upload::ChunkedPut {
-        response.socket.write_all(CHUNK).await?;
     }
     Ok(response)
 }
@@ -348,7 +342,7 @@ async fn in_time<T>(
 }
 
 #[allow(clippy::disallowed_methods, reason = "the other server's time does not stop with ours")]
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, RequestError> {

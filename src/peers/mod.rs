@@ -11,6 +11,7 @@
 //! runs them all.
 
 mod backoff;
+mod chunked;
 mod client;
 mod directory;
 mod discovery;
@@ -24,7 +25,7 @@ mod settings;
 mod shared;
 
 pub use directory::{PeerDirectory, PeerKind, PeerState, PeerStatus};
-pub use limits::PEER_MEMORY;
+pub use limits::{CHUNKED_MEMORY, PEER_MEMORY};
 pub use lists::{ListedMounts, event_lines, status_mounts, stream_list};
 pub use settings::{ForwardSettings, PeerSettings, RelaySettings, ServerUrl, ServerUrlError, When};
 pub use shared::Peers;

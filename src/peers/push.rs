@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
+use super::chunked::in_chunks;
 use super::client::{Identity, RequestError, Upload, begin_upload, get_late};
 use super::directory::{PeerEntry, PeerState};
 use super::handed_over::HandedOver;
@@ -20,6 +21,7 @@ use crate::http::via_value;
 use crate::listener::{Amount, Delivery, ListenerConnection, ListenerSession, ResponseHead};
 use crate::log::journal;
 use crate::mount::{ListenerInfo, MountEntry, Name, StreamInfo};
+use crate::tcp::SocketOptions;
 use crate::worker::Handoff;
 
 /// The longest answer about the demand, in bytes.
@@ -156,10 +158,16 @@ async fn connect(
         }
     };
     let (mount, _) = find().ok_or(ForwardError::Gone)?;
-    let peer = response.socket.peer_addr().map_err(RequestError::from)?;
-    let socket = response.socket.into_std().map_err(RequestError::from)?;
-    let (handed_over, on_end) = HandedOver::new(&socket).map_err(RequestError::from)?;
     let limits = shared.settings.load().limits;
+    let keep_alive = mount.settings().listener_timeout;
+    let options = SocketOptions { send_buffer: limits.listener_send_buffer, keep_alive };
+    let peer = response.socket.peer_addr().map_err(RequestError::from)?;
+    let socket = match upload {
+        Upload::ChunkedPut => in_chunks(response.socket, options).await,
+        Upload::Put | Upload::Source => response.socket.into_std(),
+    };
+    let socket = socket.map_err(RequestError::from)?;
+    let (handed_over, on_end) = HandedOver::new(&socket).map_err(RequestError::from)?;
     let seat = shared.listeners.take(limits.listeners).ok_or(ForwardError::Full)?;
     let of_mount = mount.listeners.take(usize::MAX).ok_or(ForwardError::Full)?;
     let agent = format!("forward to {}{remote}", forward.to);
