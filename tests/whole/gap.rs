@@ -5,7 +5,7 @@ use std::io::Write;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::client::{Listener, Source, get};
+use crate::client::{Listener, Server, Source, get};
 use crate::daemon::Daemon;
 use crate::ogg;
 use crate::players::ffmpeg_source;
@@ -22,29 +22,34 @@ fn source(server: &Daemon) -> Value {
 }
 
 /// The API's description of a mount; null if it is not listed.
-fn api_mount(server: &Daemon, mount: &str) -> Value {
+pub(crate) fn api_mount(server: &impl Server, mount: &str) -> Value {
     let answer = get(server, "/api/v1/mounts");
     let mounts = serde_json::from_slice::<Value>(&answer.body).unwrap()["mounts"].take();
     let found = mounts.as_array().unwrap().iter().find(|listed| listed["name"] == mount);
     found.cloned().unwrap_or_default()
 }
 
-/// A listener that checks the stream as it arrives: each page number is one more than the last, and each granule
-/// position grows by the duration of its page.
-struct CheckedListener {
-    listener: Listener,
+/// A listener that checks the stream as it arrives: the serial stays the same, each page number is one more than the
+/// last, and each granule position grows by the duration of its page.
+pub(crate) struct CheckedListener {
+    pub listener: Listener,
+    serial: u32,
     newest: Option<(u32, u64)>,
 }
 
 impl CheckedListener {
     fn join(server: &Daemon) -> Self {
-        let mut listener = Listener::join(server, "/m?burst=0ms");
-        listener.headers();
-        Self { listener, newest: None }
+        Self::join_at(server, "/m?burst=0ms")
+    }
+
+    pub(crate) fn join_at(server: &impl Server, target: &str) -> Self {
+        let mut listener = Listener::join(server, target);
+        let serial = ogg::page(&listener.headers()).serial();
+        Self { listener, serial, newest: None }
     }
 
     /// The number of the next page, or `None` if it is silence.
-    fn next(&mut self) -> Option<u32> {
+    pub(crate) fn next(&mut self) -> Option<u32> {
         let bytes = self.listener.page().expect("the stream ended");
         let page = ogg::next_page(&mut &bytes[..]).unwrap();
         let (sequence, granule) = (page.sequence(), page.granule().unwrap());
@@ -52,15 +57,15 @@ impl CheckedListener {
             let length = ogg_splice::page_samples(&page);
             assert_eq!((sequence, granule), (newest.0 + 1, newest.1 + length));
         }
-        assert!(!page.is_last());
+        assert!(!page.is_last() && page.serial() == self.serial);
         (!ogg::is_silence(&page)).then(|| ogg::number(&page))
     }
 
-    fn silence(&mut self, pages: u32) {
+    pub(crate) fn silence(&mut self, pages: u32) {
         (0..pages).for_each(|_| assert_eq!(self.next(), None));
     }
 
-    fn audio(&mut self, number: u32) {
+    pub(crate) fn audio(&mut self, number: u32) {
         until_received(&format!("page {number}"), PATIENCE, || {
             let next = self.next();
             when(next == Some(number), next)

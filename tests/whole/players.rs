@@ -8,7 +8,7 @@ use std::sync::mpsc::sync_channel;
 use nix::sys::signal::Signal;
 
 use crate::browser::{self, BROWSER, Browser, CHROMIUM};
-use crate::client::{Listener, get};
+use crate::client::{Listener, Server, get};
 use crate::daemon::Daemon;
 use crate::ogg;
 use crate::process::{Run, Running};
@@ -60,9 +60,10 @@ pub(crate) fn assert_unbroken_tone(name: &str, samples: &[i16]) {
 }
 
 /// Three seconds of a mount as FFmpeg decodes them: mono, at 48 kHz.
-pub(crate) fn decode(server: &Daemon, mount: &str) -> Vec<i16> {
+pub(crate) fn decode(server: &impl Server, mount: &str) -> Vec<i16> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-loglevel", "warning", "-i", &server.url(mount)]);
+    let url = format!("http://127.0.0.1:{}{mount}", server.port());
+    command.args(["-nostdin", "-loglevel", "warning", "-i", &url]);
     // Timestamps counted in samples: FFmpeg's clock jumps after the first page of FLAC that is joined in mid-stream.
     command.args(["-af", "asetpts=N/SR/TB"]);
     let output = finish(command.args(["-t", "3", "-f", "s16le", "-ac", "1", "-ar", "48000", "-"]));
