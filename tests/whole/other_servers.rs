@@ -4,11 +4,22 @@
 use serde_json::Value;
 
 use crate::client::{Server, admin, get, get_with};
+use crate::daemon::{Daemon, PASSWORD};
 use crate::wait::{PATIENCE, until, when};
 
 /// A `[[relay]]` that pulls from a server.
 pub(crate) fn relay(from: &impl Server, more: &str) -> String {
     format!("[[relay]]\nfrom = \"http://127.0.0.1:{}\"\n{more}\n", from.port())
+}
+
+/// A `[[forward]]` that pushes to a server.
+pub(crate) fn forward(to: &impl Server, more: &str) -> String {
+    let password = if more.contains("password") {
+        String::new()
+    } else {
+        format!("password = {PASSWORD:?}\n")
+    };
+    format!("[[forward]]\nto = \"http://127.0.0.1:{}\"\n{password}{more}\n", to.port())
 }
 
 /// What `/api/v1/peers` lists.
@@ -57,4 +68,29 @@ pub(crate) fn wait_for_mounts(server: &impl Server, mounts: &[&str]) {
         let (live, off) = listed(server);
         when(live == mounts, (live, off))
     });
+}
+
+/// The state that `/api/v1/mounts` lists, of a mount with a stream or without one.
+pub(crate) fn state_of(server: &impl Server, mount: &str) -> Value {
+    let all: Value = serde_json::from_slice(&get(server, "/api/v1/mounts").body).unwrap();
+    let mounts = [&all["mounts"], &all["off"]].into_iter().filter_map(Value::as_array).flatten();
+    mounts.into_iter().find(|it| it["name"] == mount).map_or(Value::Null, |it| it["state"].clone())
+}
+
+#[track_caller]
+pub(crate) fn wait_for_state(server: &impl Server, mount: &str, state: &str) {
+    until(&format!("{mount} to be {state}"), PATIENCE, || {
+        let seen = state_of(server, mount);
+        when(seen == state, seen)
+    });
+}
+
+/// The value of a metric that counts, or the sum if it has labels.
+pub(crate) fn metric(server: &Daemon, name: &str) -> u64 {
+    let text = get(server, "/metrics").text();
+    let family = name.strip_suffix("_total").unwrap_or(name);
+    assert!(text.contains(&format!("# TYPE {family} ")), "there is no {name}");
+    let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+    let values = samples.map(|line| line.rsplit(' ').next().unwrap().trim_end_matches(".0"));
+    values.map(|value| value.parse::<u64>().unwrap()).sum()
 }
