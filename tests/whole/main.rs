@@ -82,6 +82,7 @@ mod station;
 mod status;
 mod storm;
 mod through;
+mod tree;
 mod units;
 mod valve;
 mod wait;
