@@ -38,6 +38,8 @@ pub(crate) enum Contender {
     Coalescing,
     /// silvacast with `workers = 2`.
     TwoWorkers,
+    /// silvacast that pulls all mounts of the silvacast at this port.
+    Relay(u16),
     /// Debian's Icecast.
     Icecast,
 }
@@ -62,6 +64,7 @@ impl Contender {
             Self::Silvacast => "silvacast",
             Self::Coalescing => "silvacast, coalesce 200ms",
             Self::TwoWorkers => "silvacast, workers 2",
+            Self::Relay(_) => "silvacast, relay",
             Self::Icecast => "icecast",
         }
     }
@@ -82,7 +85,7 @@ impl Contender {
                 command.arg(FLOOR).arg(port.to_string());
                 return Ok(command);
             }
-            Self::Silvacast | Self::Coalescing | Self::TwoWorkers => {
+            Self::Silvacast | Self::Coalescing | Self::TwoWorkers | Self::Relay(_) => {
                 fs::write(&file, self.silvacast_toml(port))?;
                 let mut command = Command::new(binary());
                 command.arg("--config");
@@ -102,6 +105,11 @@ impl Contender {
     fn silvacast_toml(self, port: u16) -> String {
         let coalesce = if self == Self::Coalescing { "200ms" } else { "0ms" };
         let workers = if self == Self::TwoWorkers { 2 } else { 1 };
+        let relay = if let Self::Relay(from) = self {
+            format!("[[relay]]\nfrom = \"http://127.0.0.1:{from}\"\n")
+        } else {
+            String::new()
+        };
         format!(
             "listen = [\"127.0.0.1:{port}\"]\n\
              workers = {workers}\n\
@@ -113,7 +121,8 @@ impl Contender {
              listeners = {MAX_LISTENERS}\n\
              listener_send_buffer = \"{}KiB\"\n\
              [mount-defaults]\n\
-             coalesce = \"{coalesce}\"\n",
+             coalesce = \"{coalesce}\"\n\
+             {relay}",
             SEND_BUFFER / 1024
         )
     }

@@ -66,7 +66,25 @@ impl Figures {
 impl Load {
     /// Starts one source for each mount. The pages of the sources are evenly spread over time.
     pub(crate) fn start(server: &Server, mounts: usize, packets: usize) -> Outcome<Self> {
-        let mut load = Self {
+        let mut load = Self::empty(server)?;
+        for mount in 0..mounts {
+            let phase = Duration::from_millis(20) * mount as u32 / mounts as u32;
+            let first = Instant::now() + phase;
+            load.sources.push(Source::connect(server.address, mount, packets, first)?);
+        }
+        Ok(load)
+    }
+
+    /// Starts a source, with pages of 20 ms, at the first server, for listeners at the last one.
+    pub(crate) fn through(first: &Server, last: &Server) -> Outcome<Self> {
+        let mut load = Self::empty(last)?;
+        load.sources.push(Source::connect(first.address, 0, 1, Instant::now())?);
+        Ok(load)
+    }
+
+    /// Without a source, for listeners of this server.
+    fn empty(server: &Server) -> Outcome<Self> {
+        Ok(Self {
             server: server.address,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             epoch: Instant::now(),
@@ -77,20 +95,10 @@ impl Load {
             buffer: vec![0; 64 * 1024].into(),
             // Icecast's backlog is 5. A connection that does not fit may stay silent for minutes.
             reconnects: if server.contender == Contender::Icecast { 3 } else { 0 },
-        };
-        for mount in 0..mounts {
-            let phase = Duration::from_millis(20) * mount as u32 / mounts as u32;
-            load.sources.push(Source::connect(
-                load.server,
-                mount,
-                packets,
-                Instant::now() + phase,
-            )?);
-        }
-        Ok(load)
+        })
     }
 
-    /// The same with listeners, evenly over the mounts, after a pause in which all settles.
+    /// The same with listeners, evenly over the mounts.
     pub(crate) fn with_listeners(
         server: &Server,
         mounts: usize,
@@ -98,10 +106,15 @@ impl Load {
         listeners: usize,
     ) -> Outcome<Self> {
         let mut load = Self::start(server, mounts, packets)?;
-        load.run(SETTLE)?;
-        load.join(listeners)?;
-        load.run(SETTLE)?;
+        load.join_after_a_pause(listeners)?;
         Ok(load)
+    }
+
+    /// Lets listeners join, between two pauses in which all settles.
+    pub(crate) fn join_after_a_pause(&mut self, listeners: usize) -> Outcome<()> {
+        self.run(SETTLE)?;
+        self.join(listeners)?;
+        self.run(SETTLE)
     }
 
     /// Lets listeners join one by one, evenly over the mounts, until all receive audio.

@@ -27,8 +27,9 @@
 //! drift against the tick (`source.rs`); otherwise all ticks of a window would hit the same moment
 //! of a delivery.
 //!
-//! The scenarios of HLS have one round. `hls-cache` puts nginx (Debian's `nginx-light`) in front, with
-//! the configuration of `docs/scale.md`, on the core of the load, which sleeps there.
+//! The scenarios of HLS have one round. `hls-cache` puts nginx (Debian's `nginx-light`) in front,
+//! with the configuration of `docs/scale.md`, on the core of the load, which sleeps there. The
+//! servers of `tree` share their core: the time of a hop contains the change from one to the next.
 //!
 //! A failed measurement (a listener receives nothing, a source is refused) is an error and gives no
 //! figures. A missed target is not an error. A table at the end lists all targets.
@@ -65,6 +66,7 @@ mod stalled;
 mod steady;
 mod syscalls;
 mod table;
+mod tree;
 mod workers;
 
 use std::env;
@@ -150,6 +152,7 @@ fn run(name: &str, effort: Effort, report: &mut Report) -> Outcome<()> {
         "idle" => idle::run(report),
         "hls-cache" => hls::behind_a_cache(effort, report),
         "hls-direct" => hls::direct(effort, report),
+        "tree" => tree::run(effort, report),
         _ => {
             let mut steady = steady::ALL.iter().filter(|steady| steady.name == name);
             steady.try_for_each(|steady| steady.run(effort, report))

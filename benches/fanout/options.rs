@@ -17,7 +17,7 @@ pub(crate) struct Options {
 }
 
 /// The scenarios that are not steady.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "join",
     "stalled",
     "source",
@@ -27,6 +27,7 @@ const OTHERS: [&str; 9] = [
     "idle",
     "hls-cache",
     "hls-direct",
+    "tree",
 ];
 
 impl Options {
