@@ -76,6 +76,8 @@ mod relays;
 mod relays_icecast;
 mod reload;
 mod scale;
+mod scale_guide;
+mod scale_relays;
 mod service;
 mod shutdown;
 mod station;

@@ -1,7 +1,7 @@
 //! Real reverse proxies in front of the server: Debian's Caddy, nginx and `HAProxy`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -30,7 +30,13 @@ impl Proxy {
     pub(crate) fn caddy(server: &impl Server, directives: &str) -> Self {
         let text =
             "{\n admin off\n auto_https off\n}\nhttp://:PORT {\n bind 127.0.0.1\n DIRECTIVES\n}\n";
-        Self::start(server, &text.replace("DIRECTIVES", directives), |file, home| {
+        Self::caddy_of(server, &text.replace("DIRECTIVES", directives))
+    }
+
+    /// Caddy with this configuration, in which UPSTREAM, PORT and HOME stand for the server's
+    /// address, its own port and its own directory.
+    pub(crate) fn caddy_of(server: &impl Server, configuration: &str) -> Self {
+        Self::start(server, configuration, |file, home| {
             let mut command = Command::new("caddy");
             command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
             for folder in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
@@ -80,7 +86,12 @@ impl Proxy {
 
     /// What it has written to a file of its directory.
     pub(crate) fn written(&self, name: &str) -> String {
-        fs::read_to_string(self.home.path().join(name)).unwrap()
+        fs::read_to_string(self.place(name)).unwrap()
+    }
+
+    /// A file of its directory.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
     }
 
     fn start(

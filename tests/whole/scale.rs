@@ -9,60 +9,31 @@ use std::time::Instant;
 
 use crate::client::{Answer, Server, admin, connect_from, exchange, get, get_with};
 use crate::daemon::{Daemon, PASSWORD};
-use crate::documents::{Block, Document};
 use crate::hls_clients::{HlsPlayer, MediaPlaylist};
 use crate::players::{OPUS, assert_unbroken_tone, decode, ffmpeg_source, finish};
 use crate::process::Running;
 use crate::proxies::Proxy;
+use crate::scale_guide::{Guide, caddy, requests};
 use crate::wait::{PATIENCE, until, until_received, when};
 
 const LISTENERS: usize = 20;
 const PLAYLIST: &str = "/mic.opus/index.m3u8";
 
-/// The blocks of the page.
-struct Guide {
-    nginx: Block,
-    look: Block,
-    caddy_of_cache: Block,
-    caddy_of_station: Block,
-    pull: Block,
-}
-
-impl Guide {
-    fn open() -> Self {
-        let mut document = Document::open("docs/scale.md");
-        Self {
-            nginx: document.take("nginx", "proxy_cache_path"),
-            look: document.take("sh", "x-cache"),
-            caddy_of_cache: document.take("caddyfile", "hls.example.org"),
-            caddy_of_station: document.take("caddyfile", "station.example.org"),
-            pull: document.take("sh", "-c copy"),
-        }
-    }
-
-    /// The page's nginx in front of this server, as one process that can be killed, with a log.
-    fn cache(&self, server: &Daemon) -> Proxy {
-        let log = "log_format cache '$status $upstream_cache_status $upstream_status $request_uri';\n\
-                   \u{20}   access_log HOME/access.log cache;";
-        let configuration = self.nginx.with(&[
-            ("user www-data;", "master_process off;"),
-            ("worker_processes auto;", "daemon off;"),
-            ("pid /run/nginx.pid", "pid HOME/pid"),
-            ("access_log off;", log),
-            ("listen 80;", "listen 127.0.0.1:PORT;"),
-            ("listen [::]:80;", ""),
-            ("STATION:8080", "UPSTREAM"),
-            ("/var/cache/nginx-hls", "HOME/cache"),
-        ]);
-        Proxy::nginx_of(server, &configuration)
-    }
-}
-
-/// Caddy with the directives of a site of the page.
-fn caddy(server: &impl Server, site: &Block, upstream: &str) -> Proxy {
-    let text = site.with(&[(upstream, "UPSTREAM")]);
-    let directives = text.split_once("{\n").unwrap().1.trim_end().strip_suffix('}').unwrap();
-    Proxy::caddy(server, directives)
+/// The page's nginx in front of this server, as one process that can be killed, with a log.
+fn cache_of(guide: &Guide, server: &Daemon) -> Proxy {
+    let log = "log_format cache '$status $upstream_cache_status $upstream_status $request_uri';\n\
+               \u{20}   access_log HOME/access.log cache;";
+    let configuration = guide.nginx.with(&[
+        ("user www-data;", "master_process off;"),
+        ("worker_processes auto;", "daemon off;"),
+        ("pid /run/nginx.pid", "pid HOME/pid"),
+        ("access_log off;", log),
+        ("listen 80;", "listen 127.0.0.1:PORT;"),
+        ("listen [::]:80;", ""),
+        ("STATION:8080", "UPSTREAM"),
+        ("/var/cache/nginx-hls", "HOME/cache"),
+    ]);
+    Proxy::nginx_of(server, &configuration)
 }
 
 /// A server that receives a tone from FFmpeg.
@@ -124,13 +95,6 @@ fn asked(log: &[Logged]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// How many requests a server has received, this one included.
-fn requests(server: &Daemon) -> usize {
-    let text = get(server, "/metrics").text();
-    let count = text.lines().find_map(|line| line.strip_prefix("silvacast_requests_total "));
-    count.expect("a count of requests").parse().unwrap()
-}
-
 /// What a listener has received.
 #[derive(Default)]
 struct Heard {
@@ -168,7 +132,7 @@ fn listen(server: &impl Server) -> Heard {
 #[test]
 fn twenty_listeners_of_the_cache_cost_the_server_as_much_as_one() {
     let (server, _source) = station("", "");
-    let cache = Guide::open().cache(&server);
+    let cache = cache_of(&Guide::open(), &server);
     wait_for_segments(&server, 3);
     let (before, began) = (requests(&server), Instant::now());
     let heard: Vec<Heard> = thread::scope(|scope| {
@@ -198,7 +162,7 @@ fn twenty_listeners_of_the_cache_cost_the_server_as_much_as_one() {
 fn the_cache_keeps_what_the_server_says_and_as_long_as_it_says() {
     let (server, _source) = station("", "hls_segment = \"4s\"");
     let guide = Guide::open();
-    let cache = guide.cache(&server);
+    let cache = cache_of(&guide, &server);
     let playlist = wait_for_segments(&cache, 1);
     let cached = |answer: &Answer| answer.field("x-cache").unwrap_or_default().to_owned();
     let segment = format!("/mic.opus/{}", playlist.lines().last().unwrap());
@@ -242,7 +206,7 @@ fn the_cache_keeps_what_the_server_says_and_as_long_as_it_says() {
 #[test]
 fn a_file_that_is_not_there_is_asked_for_once_a_second() {
     let (server, _source) = station("", "");
-    let cache = Guide::open().cache(&server);
+    let cache = cache_of(&Guide::open(), &server);
     let playlist = wait_for_segments(&server, 1);
     let (stream, _) = playlist.lines().last().unwrap().rsplit_once('-').unwrap();
     let path = format!("/mic.opus/{stream}-999999.m4s");
@@ -266,7 +230,7 @@ fn a_file_that_is_not_there_is_asked_for_once_a_second() {
 #[test]
 fn a_restart_of_the_recorder_passes_through_the_cache() {
     let (server, source) = station("", "gap_after = \"500ms\"");
-    let cache = Guide::open().cache(&server);
+    let cache = cache_of(&Guide::open(), &server);
     let map = |text: &str| text.lines().find(|line| line.contains("-MAP:")).unwrap().to_owned();
     let before = map(&wait_for_segments(&cache, 3));
     let mut player = Command::new("ffmpeg");
@@ -330,7 +294,7 @@ fn caddy_passes_on_what_waits_and_stands_before_a_cache() {
         assert!(clients.contains(&format!("<IP>{client}</IP>")), "{clients}");
     }
 
-    let cache = guide.cache(&server);
+    let cache = cache_of(&guide, &server);
     let front = caddy(&cache, &guide.caddy_of_cache, "127.0.0.1:8081");
     let answer = get(&front, PLAYLIST);
     assert_eq!((answer.status, answer.field("x-cache")), (200, Some("MISS")));
@@ -340,7 +304,7 @@ fn caddy_passes_on_what_waits_and_stands_before_a_cache() {
 fn ffmpeg_pulls_from_the_cache_and_passes_the_packets_on() {
     let guide = Guide::open();
     let (server, _source) = station("", "");
-    let cache = guide.cache(&server);
+    let cache = cache_of(&guide, &server);
     wait_for_segments(&cache, 3);
     let other = Daemon::start();
     let line = guide.pull.with(&[
