@@ -391,7 +391,7 @@ impl Audience {
         self.finishing.set(self.finishing.get() - usize::from(listener.finishing));
         listener.discard_input();
         close(listener.socket());
-        let ListenerSession { registration, permits, .. } = *listener.session;
+        let ListenerSession { registration, permits, on_end, .. } = *listener.session;
         // Free the permits before the log and the control plane report that the listener left.
         drop(permits);
         let info = registration.listener();
@@ -410,6 +410,12 @@ impl Audience {
             "listener left"
         );
         drop(registration);
+        if let Some(on_end) = on_end
+            && *reason != LeaveReason::Closed
+        {
+            // It may wait no longer.
+            let _ = on_end.send(reason.to_string());
+        }
         self.entry().listener_left();
     }
 }

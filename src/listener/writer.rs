@@ -71,8 +71,8 @@ pub struct ListenerSession {
     pub filler: Option<Filler>,
     /// Its permits from the quotas, freed when it leaves.
     pub permits: Vec<Permit>,
-    /// Dropped when it has left, for whoever made the connection.
-    pub on_end: Option<oneshot::Sender<()>>,
+    /// For whoever made the connection: why it was ended here, or dropped when the peer has ended it.
+    pub on_end: Option<oneshot::Sender<String>>,
 }
 
 /// The response head and the stream's headers, until they are written.

@@ -56,6 +56,16 @@ pub(super) enum RequestError {
     /// It sends too much.
     #[error("the server sent more than {0} bytes")]
     TooLong(usize),
+    /// It has too many mounts.
+    #[error("the server reported more than {0} mounts")]
+    TooMany(usize),
+}
+
+impl RequestError {
+    fn redirect(location: &str) -> Self {
+        let location = if location.is_empty() { "nowhere" } else { location };
+        Self::Redirect(sanitize(location))
+    }
 }
 
 /// How this server shows who it is.
@@ -183,13 +193,12 @@ pub(super) async fn get_late(
             200 => return Ok(response),
             301 | 302 | 303 | 307 | 308 => {
                 let location = response.field("location").unwrap_or_default();
-                at = follow(&at, location)
-                    .ok_or_else(|| RequestError::Redirect(sanitize(location)))?;
+                at = follow(&at, location).ok_or_else(|| RequestError::redirect(location))?;
             }
             _ => return Err(response.into_refusal().await),
         }
     }
-    Err(RequestError::Redirect(sanitize(&at.1)))
+    Err(RequestError::redirect(&at.1))
 }
 
 /// How a stream is sent to another server.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::backoff::Backoff;
 use super::client::{Identity, RequestError, Response, get};
 use super::directory::{PeerEntry, PeerState};
-use super::limits::MAX_LIST;
+use super::limits::{MAX_LIST, MAX_LISTED};
 use super::lists::{ListedMounts, event_lines, status_mounts, stream_list};
 use super::settings::RelaySettings;
 use crate::log::journal;
@@ -17,9 +17,6 @@ use crate::mount::Name;
 
 /// How often a list is requested that does not report changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The most mounts of one server that are known; more than any server may pull.
-const MAX_LISTED: usize = 1024;
 
 /// The kinds of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +70,12 @@ struct KnownNames<'r> {
 
 impl KnownNames<'_> {
     /// Whether something has changed.
-    fn take(&mut self, listed: ListedMounts) -> bool {
+    ///
+    /// # Errors
+    /// [`RequestError::TooMany`] if reports of single mounts, which have no end, are of too many.
+    fn take(&mut self, listed: ListedMounts) -> Result<bool, RequestError> {
         let wanted = |name: &Name| self.relay.local_name(name).is_some();
-        match listed {
+        Ok(match listed {
             ListedMounts::All(all) => {
                 let all: BTreeSet<_> = all.into_iter().filter(wanted).take(MAX_LISTED).collect();
                 let has_changed = all != self.names;
@@ -83,10 +83,14 @@ impl KnownNames<'_> {
                 has_changed
             }
             ListedMounts::There(name) => {
-                self.names.len() < MAX_LISTED && wanted(&name) && self.names.insert(name)
+                let is_new = wanted(&name) && !self.names.contains(&name);
+                if is_new && self.names.len() >= MAX_LISTED {
+                    return Err(RequestError::TooMany(MAX_LISTED));
+                }
+                is_new && self.names.insert(name)
             }
             ListedMounts::Gone(name) => self.names.remove(&name),
-        }
+        })
     }
 }
 
@@ -136,7 +140,7 @@ async fn read_list(
         let names =
             names.ok_or_else(|| RequestError::WrongType("another document".into(), what))?;
         entry.set(PeerState::Connected);
-        if known.take(ListedMounts::All(names)) {
+        if known.take(ListedMounts::All(names))? {
             report(&known.names);
         }
         return Ok(());
@@ -160,7 +164,9 @@ async fn read_events(
                 Some(("data", text)) => text.clone_into(&mut data),
                 Some(_) => {}
                 None => {
-                    if event_lines(&event, &data).is_some_and(|listed| known.take(listed)) {
+                    if let Some(listed) = event_lines(&event, &data)
+                        && known.take(listed)?
+                    {
                         report(&known.names);
                     }
                     event.clear();

@@ -10,24 +10,24 @@ pub(super) struct HandedOver {
     /// The same socket as the data plane has.
     socket: TcpStream,
     /// Resolves when the data plane is done with it.
-    ended: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<String>,
 }
 
 impl HandedOver {
     /// For a socket that is about to be handed over. Also returns what the data plane must drop when it
-    /// is done with the socket.
+    /// is done with the socket, or give the reason for which it ends the connection.
     ///
     /// # Errors
     /// The system's error if there is no free descriptor.
-    pub(super) fn new(socket: &TcpStream) -> io::Result<(Self, oneshot::Sender<()>)> {
+    pub(super) fn new(socket: &TcpStream) -> io::Result<(Self, oneshot::Sender<String>)> {
         let (on_end, ended) = oneshot::channel();
         Ok((Self { socket: socket.try_clone()?, ended }, on_end))
     }
 
-    /// Waits until the data plane is done with it.
-    pub(super) async fn ended(&mut self) {
-        // The sender is dropped, never used.
-        let _ = (&mut self.ended).await;
+    /// Waits until the data plane is done with it. Returns why this server has ended the connection;
+    /// `None` if the other one has.
+    pub(super) async fn ended(&mut self) -> Option<String> {
+        (&mut self.ended).await.ok()
     }
 }
 

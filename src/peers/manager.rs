@@ -146,7 +146,7 @@ impl Pulls {
             }
             let owner = *self.names.borrow_mut().entry(local.clone()).or_insert(self.number);
             if owner != self.number {
-                self.refuse(&local, "an earlier [[relay]] has a mount of the same name");
+                self.refuse(&local, "another [[relay]] has a mount of the same name");
                 continue;
             }
             let offer = self

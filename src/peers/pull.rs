@@ -42,6 +42,9 @@ enum PullError {
     NoRoom,
     #[error("the server is busy")]
     Busy,
+    /// After a connection; why this server has ended it.
+    #[error("{}", .0.as_deref().unwrap_or("the stream has ended"))]
+    Ended(Option<String>),
 }
 
 /// Pulls a mount as long as the task runs. With `offer`, only while somebody wants it.
@@ -74,25 +77,24 @@ pub(super) async fn pull(
                     "pulling a mount from another server"
                 );
                 tokio::select! {
-                    () = pulled.ended() => None,
+                    reason = pulled.ended() => PullError::Ended(reason),
                     () = unwanted(&shared, &local, &relay), if offer.is_some() => {
                         drop(pulled);
                         continue;
                     }
                 }
             }
-            Err(error) => Some(error),
+            Err(error) => error,
         };
-        let lasted = if error.is_none() { began.elapsed() } else { Duration::ZERO };
+        let has_lasted = matches!(error, PullError::Ended(_));
+        let lasted = if has_lasted { began.elapsed() } else { Duration::ZERO };
         let delay = match error {
-            Some(PullError::Occupied) => OCCUPIED_INTERVAL,
+            PullError::Occupied => OCCUPIED_INTERVAL,
             // Somebody waits.
             _ if offer.is_some() => backoff.next(lasted).min(LONGEST_DELAY_ON_DEMAND),
             _ => backoff.next(lasted),
         };
-        let reason =
-            error.map_or_else(|| "the stream has ended".to_owned(), |error| error.to_string());
-        report(&relay, &local, &entry, &reason, delay);
+        report(&relay, &local, &entry, &error.to_string(), delay);
         sleep(delay).await;
     }
 }

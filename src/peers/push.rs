@@ -47,6 +47,9 @@ enum ForwardError {
     Gone,
     #[error("the server is busy")]
     Busy,
+    /// After a connection; why this server has ended it.
+    #[error("{}", .0.as_deref().unwrap_or("the server ended the connection"))]
+    Ended(Option<String>),
 }
 
 /// The answer of another silvacast.
@@ -89,24 +92,23 @@ pub(super) async fn push(
                     }
                 };
                 tokio::select! {
-                    () = pushed.ended() => None,
+                    reason = pushed.ended() => ForwardError::Ended(reason),
                     () = unwanted => {
                         drop(pushed);
                         continue;
                     }
                 }
             }
-            Err(error) => Some(error),
+            Err(error) => error,
         };
-        if error.is_none() && shared.table.find(&local).is_none() {
+        let has_lasted = matches!(error, ForwardError::Ended(_));
+        if has_lasted && shared.table.find(&local).is_none() {
             // The stream has ended here.
             continue;
         }
-        let lasted = if error.is_none() { began.elapsed() } else { Duration::ZERO };
+        let lasted = if has_lasted { began.elapsed() } else { Duration::ZERO };
         let delay = backoff.next(lasted);
-        let reason =
-            error.map_or_else(|| "the server ended the connection".to_owned(), |it| it.to_string());
-        report(&forward, &local, &entry, &reason, delay);
+        report(&forward, &local, &entry, &error.to_string(), delay);
         sleep(delay).await;
     }
 }

@@ -24,8 +24,8 @@ pub struct SourceConnection {
     pub peer: SocketAddr,
     /// Its permit from the client's quota, freed when the source ends.
     pub permit: Option<Permit>,
-    /// Dropped when the source has ended, for whoever made the connection.
-    pub on_end: Option<oneshot::Sender<()>>,
+    /// For whoever made the connection: why it was ended here, or dropped when the source has ended it.
+    pub on_end: Option<oneshot::Sender<String>>,
 }
 
 /// When an encoder gets its response.

@@ -83,6 +83,7 @@ pub async fn serve(
         SourceEnd::TimedOut(timeout) if reader.bytes == 0 => SourceEnd::Silent(timeout),
         end => end,
     };
+    reader.report_end(&end);
     let seconds = began.elapsed().as_secs();
     let (bytes, damaged) = (reader.bytes, reader.damaged_bytes);
     match &end {

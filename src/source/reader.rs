@@ -87,7 +87,7 @@ pub(super) struct SourceReader {
     done_before_yield: u64,
     clock: Clock,
     _permit: Option<Permit>,
-    _on_end: Option<oneshot::Sender<()>>,
+    on_end: Option<oneshot::Sender<String>>,
 }
 
 impl SourceReader {
@@ -116,8 +116,18 @@ impl SourceReader {
             damaged_bytes: 0,
             done_before_yield: 0,
             _permit: connection.permit,
-            _on_end: connection.on_end,
+            on_end: connection.on_end,
         })
+    }
+
+    /// Tells whoever made the connection why it is about to be ended.
+    pub(super) fn report_end(&mut self, end: &SourceEnd) {
+        if let Some(on_end) = self.on_end.take()
+            && !matches!(end, SourceEnd::Disconnected | SourceEnd::Complete)
+        {
+            // It may wait no longer.
+            let _ = on_end.send(end.to_string());
+        }
     }
 
     /// Reads and publishes until the source ends. Sets `heard` to the time of each read.

@@ -11,7 +11,9 @@ use crate::daemon::Daemon;
 use crate::fake_server::{FakeServer, wait_for_hangup};
 use crate::gap::CheckedListener;
 use crate::ogg;
-use crate::other_servers::{peers, relay, wait_for_mounts, wait_for_peer, wait_for_reason};
+use crate::other_servers::{
+    peer_lists, peers, relay, wait_for_mounts, wait_for_peer, wait_for_reason,
+};
 use crate::wait::{PATIENCE, until, when};
 
 const OGG: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/ogg\r\n\r\n";
@@ -70,12 +72,12 @@ fn a_mount_that_cannot_be_pulled_has_a_plain_reason() {
             whole("HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1/m\r\n\r\n"),
             "the server redirects to https://127.0.0.1/m, which is not followed",
         ),
-        (whole("HTTP/1.1 302 Found\r\n\r\n"), "the server redirects to"),
+        (whole("HTTP/1.1 302 Found\r\n\r\n"), "the server redirects to nowhere"),
         (whole("HTTP/1.1 401 Unauthorized\r\n\r\n"), "the server answered 401"),
         (whole(""), "the server did not answer in HTTP"),
         (whole("SSH-2.0-OpenSSH_9.2p1\r\n"), "the server did not answer in HTTP"),
         (whole(&long), "the server sent more than 16384 bytes"),
-        (FakeServer::start(|_, socket| wait_for_hangup(socket)), "has not answered within 10 s"),
+        (FakeServer::start(|_, socket| wait_for_hangup(socket)), "has not answered within 30 s"),
     ];
     let refused = bad.iter().enumerate();
     let sections: String = refused
@@ -127,6 +129,8 @@ fn a_stream_that_is_no_ogg_is_refused_like_that_of_an_encoder() {
     assert!(line.contains("reason=") && !line.contains("disconnected"), "{line}");
     let line = server.wait_for_line(&["source-ended", "mount=\"/broken\""]);
     assert!(line.contains("reason=") && !line.contains("disconnected"), "{line}");
+    wait_for_reason(&server, "/mp3", "send Ogg with Opus, FLAC or Vorbis");
+    wait_for_reason(&server, "/broken", "the source sent ");
     is_well(&server, before);
 }
 
@@ -160,6 +164,11 @@ fn a_list_that_has_no_end_or_no_sense_is_refused() {
         server.wait_for_line(&["peer-failed", &from, reason]);
     }
     assert_eq!(peers(&server), [] as [serde_json::Value; 0]);
+    assert_eq!(peer_lists(&server).len(), bad.len());
+    for list in peer_lists(&server) {
+        let shown = list["reason"].as_str().unwrap();
+        assert!(bad.iter().any(|(_, reason)| shown.contains(reason)), "{list}");
+    }
     is_well(&server, before);
 }
 
@@ -193,7 +202,7 @@ fn names_that_another_server_lists_are_valid_bounded_in_number_and_owned_by_one_
     );
     let before = server.resident();
     server.wait_for_line(&["peer-failed", "has more mounts than limits.sources"]);
-    server.wait_for_line(&["peer-failed", "mount=\"/same\"", "an earlier [[relay]] has a mount"]);
+    server.wait_for_line(&["peer-failed", "mount=\"/same\"", "another [[relay]] has a mount"]);
     wait_for_reason(&server, "/same", "the server answered 404");
     wait_for_reason(&server, "/other", "the server answered 404");
     let all = until("the first of many", PATIENCE, || {
@@ -224,7 +233,7 @@ fn a_server_that_reports_new_mounts_without_end_is_left() {
     let server = Daemon::with("", &relay(&fake, ""));
     let before = server.resident();
     let from = format!("server=\"http://127.0.0.1:{}\"", fake.port());
-    server.wait_for_line(&["peer-failed", &from, "the server reported more than 1000 mounts"]);
+    server.wait_for_line(&["peer-failed", &from, "the server reported more than 1024 mounts"]);
     is_well(&server, before);
     assert!(sent.load(SeqCst) > 100);
 }

@@ -24,6 +24,15 @@ pub(crate) fn forward(to: &impl Server, more: &str) -> String {
 
 /// What `/api/v1/peers` lists.
 pub(crate) fn peers(server: &impl Server) -> Vec<Value> {
+    peers_and_lists(server).into_iter().filter(|peer| !peer["mount"].is_null()).collect()
+}
+
+/// How it goes with each list of mounts that is followed.
+pub(crate) fn peer_lists(server: &impl Server) -> Vec<Value> {
+    peers_and_lists(server).into_iter().filter(|peer| peer["mount"].is_null()).collect()
+}
+
+fn peers_and_lists(server: &impl Server) -> Vec<Value> {
     let answer = get_with(server, "/api/v1/peers", &admin());
     let mut all: Value = serde_json::from_slice(&answer.body).unwrap();
     all["peers"].as_array_mut().map(std::mem::take).unwrap()

@@ -8,7 +8,9 @@ use crate::client::{Source, connect, get, get_with, login, login_as, read_head};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::gap::{CheckedListener, api_mount};
 use crate::ogg;
-use crate::other_servers::{listed, peers, relay, wait_for_mounts, wait_for_peer, wait_for_reason};
+use crate::other_servers::{
+    listed, metric, peers, relay, wait_for_mounts, wait_for_peer, wait_for_reason,
+};
 use crate::port::Port;
 use crate::wait::{PATIENCE, until, when};
 
@@ -107,7 +109,7 @@ fn patterns_prefixes_and_local_names_decide_what_is_pulled() {
     ];
     wait_for_mounts(&hub, &pulled);
     wait_for_reason(&hub, "/closed", "the server answered 403: This microphone is closed");
-    hub.wait_for_line(&["peer-failed", "mount=\"/c\"", "an earlier [[relay]] has a mount of"]);
+    hub.wait_for_line(&["peer-failed", "mount=\"/c\"", "another [[relay]] has a mount of"]);
     // What begins later is pulled too, and what has ended is forgotten.
     let late = Source::connect(&station, "/mic-late", 1);
     wait_for_peer(&hub, "/far/mic-late", "connected");
@@ -246,4 +248,22 @@ fn a_reload_adds_changes_and_removes_relays() {
         let seen = ["/a", "/b", "/c"].map(|mount| api_mount(&station, mount)["listeners"].clone());
         when(seen.iter().all(|listeners| *listeners == 0), seen)
     });
+}
+
+#[test]
+fn a_reload_does_not_touch_what_it_does_not_change() {
+    let station = Daemon::start();
+    let mut source = Source::connect(&station, "/a", 1);
+    let hub = Daemon::with("", &relay(&station, "mounts = [\"/a\"]"));
+    wait_for_mounts(&hub, &["/a"]);
+    let mut heard = CheckedListener::join_at(&hub, "/a?burst=0ms");
+    let other = Daemon::start();
+    let _other = Source::connect(&other, "/b", 1);
+    hub.configure(PASSWORD, "", &(relay(&station, "mounts = [\"/a\"]") + &relay(&other, "")));
+    hub.signal(Signal::SIGHUP);
+    wait_for_peer(&hub, "/b", "connected");
+    source.send(2, 1);
+    heard.audio(1);
+    let splices = api_mount(&hub, "/a")["splices"].clone();
+    assert_eq!((splices, metric(&station, "silvacast_listener_connections_total")), (0.into(), 1));
 }

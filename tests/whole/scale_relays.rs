@@ -8,12 +8,11 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::client::{
-    Answer, Listener, Server, admin, connect, get, get_with, login, read_head, request,
-};
+use crate::client::{Answer, Listener, Server, connect, get, login, read_head, request};
 use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD};
 use crate::documents::Block;
 use crate::icecast_server::Icecast;
+use crate::other_servers::peers;
 use crate::players::{OPUS, ffmpeg_source, finish};
 use crate::process::Running;
 use crate::proxies::Proxy;
@@ -72,13 +71,6 @@ fn hear(server: &impl Server, target: &str) -> Listener {
     listener.headers();
     (0..50).for_each(|_| assert!(listener.page().is_some(), "{target}: the stream ended"));
     listener
-}
-
-/// What a server says of the mounts that it pulls or pushes.
-fn peers(server: &Daemon) -> Vec<Value> {
-    let text = get_with(server, "/api/v1/peers", &admin()).text();
-    let list: Value = serde_json::from_str(&text).unwrap();
-    list["peers"].as_array().unwrap().clone()
 }
 
 /// Waits until the only mount that is pulled or pushed is in this state.
