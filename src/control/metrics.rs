@@ -24,7 +24,7 @@ use super::memory_ceiling::MemoryCeiling;
 use super::render::measured_bitrate;
 use crate::log::lines_dropped;
 use crate::mount::{MountEntry, MountTable, Name, SourceState, StreamInfo};
-use crate::peers::{PeerDirectory, PeerState};
+use crate::peers::{PeerDirectory, PeerState, PeerStatus};
 use crate::platform::resident;
 
 /// The metrics of a server.
@@ -202,6 +202,16 @@ impl ServerCollector {
         });
         let help = "How long the mount has been off.";
         family(encoder, "off_seconds", help, since)?;
+        let streaming = mounts.iter().filter(|(entry, _)| self.table.is_on_demand(entry));
+        let streaming = streaming.map(|(entry, _)| (&entry.name, entry.settings().linger));
+        let idle = off.iter().filter(|mount| mount.is_idle);
+        let idle = idle.map(|mount| (&mount.name, mount.settings.linger));
+        let wanted = streaming.chain(idle).map(|(name, linger)| {
+            let demand = self.table.demand(name, linger);
+            (of(name), ConstGauge::new(i64::from(demand.is_wanted())))
+        });
+        let help = "Of mounts on demand: 1 while somebody listens, waits, or may come back.";
+        family(encoder, "wanted", help, wanted)?;
         let rings = mounts.iter().map(|(entry, stream)| {
             let rate = measured_bitrate(entry, stream).max(1) as f64 / 8.0;
             (label(entry), ConstGauge::new(entry.settings().ring as f64 / rate))
@@ -211,14 +221,24 @@ impl ServerCollector {
     }
 
     fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let peers = self.peers.all().into_iter().filter_map(|peer| {
-            let kind = peer.kind.name();
+        let peers = self.peers.all();
+        let of = |peer: &PeerStatus| OfPeer {
+            kind: peer.kind.name(),
+            server: peer.server.clone(),
+            mount: peer.local.as_ref().map(Name::to_string).unwrap_or_default(),
+        };
+        let connected = peers.iter().filter(|peer| peer.local.is_some()).map(|peer| {
             let is_connected = peer.state == PeerState::Connected;
-            let labels = OfPeer { kind, server: peer.server, mount: peer.local?.to_string() };
-            Some((labels, ConstGauge::new(i64::from(is_connected))))
+            (of(peer), ConstGauge::new(i64::from(is_connected)))
         });
         let help = "1 while a mount is pulled from another server or pushed to it.";
-        family(encoder, "peer_connected", help, peers)
+        family(encoder, "peer_connected", help, connected)?;
+        let failed = peers.iter().map(|peer| {
+            let has_failed = peer.reason.is_some();
+            (of(peer), ConstGauge::new(i64::from(has_failed)))
+        });
+        let help = "1 while a mount cannot be pulled or pushed, or, without a mount, be listed.";
+        family(encoder, "peer_failed", help, failed)
     }
 
     fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

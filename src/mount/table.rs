@@ -160,6 +160,11 @@ impl MountTable {
         })
     }
 
+    /// Whether the mount's audio comes when somebody wants it.
+    pub fn is_on_demand(&self, entry: &MountEntry) -> bool {
+        entry.settings().on_demand || self.shared.offers.find(&entry.name).is_some()
+    }
+
     /// Whether somebody wants a mount's audio. When its last listener has left, it is wanted for
     /// `linger` more.
     pub fn demand(&self, name: &Name, linger: Duration) -> Demand {

@@ -14,6 +14,7 @@ use crate::documents::Document;
 use crate::fetched::readers;
 use crate::players::finish;
 use crate::process::Run;
+use crate::wait::{PATIENCE, until, when};
 
 const ALERTS: &str = "docs/alerts.yaml";
 const DASHBOARD: &str = "docs/grafana-dashboard.json";
@@ -32,9 +33,15 @@ fn metrics(text: &str) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with("silvacast_")).collect()
 }
 
-/// What `/metrics` answers while a mount has a stream and a request was refused.
+/// What `/metrics` answers while a mount has a stream, one would be pulled from another server, and a
+/// request was refused.
 fn scraped() -> String {
-    let server = Daemon::start();
+    let relay = "[[relay]]\nfrom = \"http://127.0.0.1:1\"\nmounts = [\"/far\"]\non_demand = true";
+    let server = Daemon::with("", relay);
+    until("the mount to be offered", PATIENCE, || {
+        let text = get(&server, "/api/v1/mounts").text();
+        when(text.contains("/far"), text)
+    });
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m");
     listener.headers();
@@ -186,6 +193,14 @@ tests:
       - { series: 'silvacast_up{job="silvacast",instance="a",mount="/gone"}', values: '1x5 0x25' }
       - { series: 'silvacast_up{job="silvacast",instance="a",mount="/never"}', values: '0x30' }
       - { series: 'silvacast_up{job="silvacast",instance="a",mount="/well"}', values: '1x30' }
+      - { series: 'silvacast_up{job="silvacast",instance="a",mount="/idle"}', values: '1x5 0x25' }
+      - { series: 'silvacast_live{job="silvacast",instance="a",mount="/resting"}', values: '1x5 0x25' }
+      - { series: 'silvacast_live{job="silvacast",instance="a",mount="/missed"}', values: '1x5 0x25' }
+      - { series: 'silvacast_wanted{job="silvacast",instance="a",mount="/idle"}', values: '1x5 0x25' }
+      - { series: 'silvacast_wanted{job="silvacast",instance="a",mount="/resting"}', values: '1x5 0x25' }
+      - { series: 'silvacast_wanted{job="silvacast",instance="a",mount="/missed"}', values: '1x30' }
+      - { series: 'silvacast_peer_failed{instance="a",kind="relay",mount="/well"}', values: '0x30' }
+      - { series: 'silvacast_peer_failed{instance="a",kind="relay",mount="/away"}', values: '1x30' }
       - { series: 'silvacast_lag_skips_total{instance="a",mount="/well"}', values: '0+0x30' }
       - { series: 'silvacast_lag_skips_total{instance="a",mount="/slow"}', values: '0+3x30' }
       - { series: 'silvacast_resident_memory_bytes{instance="a"}', values: '50x30' }
@@ -203,6 +218,8 @@ tests:
         exp_samples:
           - { labels: 'ALERTS{alertname="SilvacastDown",alertstate="firing",instance="b",job="silvacast",severity="critical"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastMicrophoneSilent",alertstate="firing",instance="a",job="silvacast",mount="/silent",severity="warning"}', value: 1 }
+          - { labels: 'ALERTS{alertname="SilvacastMicrophoneSilent",alertstate="firing",instance="a",job="silvacast",mount="/missed",severity="warning"}', value: 1 }
+          - { labels: 'ALERTS{alertname="SilvacastPeerFailed",alertstate="firing",instance="a",kind="relay",mount="/away",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastMountGone",alertstate="firing",instance="a",job="silvacast",mount="/gone",severity="critical"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastListenersLagging",alertstate="firing",instance="a",mount="/slow",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastMemoryNearCeiling",alertstate="firing",instance="b",severity="warning"}', value: 1 }
@@ -222,7 +239,7 @@ fn prometheus_accepts_the_configuration_of_the_guide() {
     let promtool = || Command::new(place.join("usr/bin/promtool"));
     let output = finish(promtool().args(["check", "config"]).arg(configuration));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("1 rule files found") && said.contains("7 rules found"), "{said}");
+    assert!(said.contains("1 rule files found") && said.contains("8 rules found"), "{said}");
 }
 
 #[test]

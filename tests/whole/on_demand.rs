@@ -156,12 +156,19 @@ fn the_demand_is_reported_when_it_changes_and_absurd_questions_are_refused() {
     let server = Daemon::with("", &format!("{RULE}linger = \"300ms\"\ndemand_timeout = \"5m\""));
     // At its end, a wait is answered with what is.
     assert_eq!(demand(&server, "?wanted=false&wait=100ms")["wanted"], false);
+    let wanted = || {
+        let text = get(&server, "/metrics").text();
+        let line = text.lines().find(|line| line.starts_with("silvacast_wanted{")).unwrap();
+        line.to_owned()
+    };
+    assert_eq!(wanted(), "silvacast_wanted{mount=\"/m\"} 0");
     assert_eq!(demand(&server, "?wanted=true&wait=60s")["wanted"], false, "it differs at once");
     let mut source = Source::connect(&server, "/m", 1);
     let mut listener = Listener::join(&server, "/m?burst=0ms");
     source.send(1, 100);
     listener.headers();
     assert_eq!(demand(&server, "?wanted=false&wait=60s")["wanted"], true);
+    assert_eq!(wanted(), "silvacast_wanted{mount=\"/m\"} 1");
     thread::scope(|scope| {
         let end = scope.spawn(|| demand(&server, "?wanted=true&wait=60s"));
         drop(listener);

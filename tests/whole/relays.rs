@@ -41,7 +41,14 @@ fn a_pulled_stream_goes_on_over_restarts_of_its_source_and_of_its_server() {
     wait_for_reason(&hub, "/m", "onnection refused");
     let status = api_mount(&hub, "/m");
     assert_eq!((&status["state"], &status["relayed_from"]), (&"gap".into(), &url.as_str().into()));
-    assert!(get(&hub, "/metrics").text().contains("silvacast_peer_connected{kind=\"relay\""));
+    // For the mount, and for the list of mounts.
+    let metrics = get(&hub, "/metrics").text();
+    let peers = |name: &str| {
+        let of_name = metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        of_name.map(|line| line.rsplit_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(peers("silvacast_peer_connected"), ["0"]);
+    assert_eq!(peers("silvacast_peer_failed"), ["1", "1"]);
 
     let station = Daemon::on(&port, PASSWORD, "", "");
     let mut source = Source::connect(&station, "/m", 3);
