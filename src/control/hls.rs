@@ -91,7 +91,9 @@ impl HlsFiles {
                 let text = Bytes::from(playlist.render(&hls.path.base, &url_query(&hls.pass)));
                 let age = match kind {
                     // Each request of a client that waits has another URL.
-                    PlaylistKind::LowLatency if awaited.is_none() => "no-cache".to_owned(),
+                    PlaylistKind::LowLatency if awaited.is_none() => {
+                        if hls.is_public { "no-cache" } else { "private, no-cache" }.to_owned()
+                    }
                     _ => {
                         let target = playlist.target_duration();
                         // A cache may send it while it requests the next one (RFC 5861).
@@ -169,14 +171,14 @@ impl HlsFiles {
         kind: PlaylistKind,
         clock: Option<StreamClock>,
     ) -> Result<(Playlist, SystemTime), Reply> {
-        let paused = paused(mount);
-        let state = StreamState {
-            window: samples(mount.settings().hls.window),
-            paused,
-            clock: clock.map(|clock| (clock.granule, clock.unix_ms)),
-        };
         let shared = mount.mount().ok_or_else(no_stream)?;
         let pages = shared.pages();
+        let state = StreamState {
+            window: samples(mount.settings().hls.window),
+            // While no page can be published, which would end the pause.
+            paused: paused(mount),
+            clock: clock.map(|clock| (clock.granule, clock.unix_ms)),
+        };
         let stream = pages.history.streams().next_back().ok_or_else(no_stream)?;
         if !matches!(stream.codec, Codec::Opus(_)) {
             return Err(not_opus(&stream.codec));

@@ -70,7 +70,6 @@ pub(super) fn segment_file(
     segment: u64,
     part: Option<u64>,
 ) -> Result<SegmentFile, Missing> {
-    let paused = paused(mount);
     let found = of_stream(mount, id, |pages, stream| {
         let length = stream.segment;
         let cut = StreamCut::new(&pages.ring, stream);
@@ -80,7 +79,8 @@ pub(super) fn segment_file(
         }
         let whole = segment * length..(segment + 1) * length;
         let times = part.map_or(whole, |part| cut.part_times(segment, part));
-        let index = cut.index(paused);
+        // While no page can be published, which would end the pause.
+        let index = cut.index(paused(mount));
         if segment < index.complete.start {
             return Err(missing_reply("This segment is not there any more."));
         }

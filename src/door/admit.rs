@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use ogg_splice::Codec;
 use tokio::time::sleep;
 
 use super::access::LoginGuards;
@@ -41,6 +42,8 @@ pub(crate) struct Admittance {
     /// The login guards of the door.
     pub(super) guards: LoginGuards,
     per_client: Arc<ConnectionQuotas>,
+    /// The listeners by HLS of each address.
+    hls_per_client: Arc<ConnectionQuotas>,
     hls_listeners: Arc<HlsListeners>,
 }
 
@@ -54,7 +57,8 @@ impl Admittance {
         per_client: Arc<ConnectionQuotas>,
         hls_listeners: Arc<HlsListeners>,
     ) -> Self {
-        Self { settings, table, listeners, guards, per_client, hls_listeners }
+        let hls_per_client = Arc::default();
+        Self { settings, table, listeners, guards, per_client, hls_per_client, hls_listeners }
     }
 
     /// Takes a connection permit for a peer before its request is known. Trusted proxies need none.
@@ -69,15 +73,7 @@ impl Admittance {
         if settings.limits.connections_per_ip == 0 || settings.trusts(peer) {
             return Ok(None);
         }
-        self.take_client_permit(peer, &settings.limits).map(Some)
-    }
-
-    fn take_client_permit(&self, client: IpAddr, limits: &Limits) -> Result<Permit, Reply> {
-        let limit = limits.connections_per_ip;
-        self.per_client.take(client, limit).ok_or_else(|| {
-            let sentence = format!("This address has reached its connection limit of {limit}.");
-            Reply::new(429, sentence).with("Retry-After", "10")
-        })
+        take_of_client(&self.per_client, peer, &settings.limits).map(Some)
     }
 
     /// Takes the client's connection permit for a request that came through a trusted proxy.
@@ -95,7 +91,7 @@ impl Admittance {
             *permit = None;
         }
         if limits.connections_per_ip > 0 && permit.is_none() && !client.is_proxy {
-            *permit = Some(self.take_client_permit(client.address, limits)?);
+            *permit = Some(take_of_client(&self.per_client, client.address, limits)?);
         }
         Ok(())
     }
@@ -125,6 +121,11 @@ impl Admittance {
         }
         if source.description.via.iter().any(|name| name == own_via_name()) {
             return Err(Reply::new(508, "Refused: this stream has come from this server."));
+        }
+        if HlsPath::parse(source.name.as_str()).is_some() {
+            let sentence =
+                "Refused: the files of HLS have such names; choose a name without .m3u8.";
+            return Err(Reply::new(403, sentence));
         }
         let entry = self.table.find_in_use(&source.name);
         if let Some(wait) = entry.and_then(|entry| entry.protection()) {
@@ -243,7 +244,8 @@ impl Admittance {
     }
 
     /// Admits a request for an HLS file. A client that has requested none for a while becomes a
-    /// listener: it takes its permits and is registered.
+    /// listener: it takes its permits and is registered. `until` is the end of its access if it came
+    /// with a link.
     ///
     /// # Errors
     /// The reply to send if the mount has no HLS, or if a limit of listeners is reached.
@@ -252,6 +254,7 @@ impl Admittance {
         request: &Request,
         path: HlsPath,
         entry: &Arc<MountEntry>,
+        until: Option<Instant>,
     ) -> Result<HlsRequest, Reply> {
         let settings = entry.settings_arc();
         if !settings.hls.is_on {
@@ -259,16 +262,20 @@ impl Admittance {
             return Err(Reply::new(404, sentence));
         }
         let link = Link::of_query(request.target.query());
-        let link = link.filter(|_| settings.access.mode != AccessMode::Public);
+        // Only what has opened the mount is passed on to the files: anything else could be of any length.
+        let link = link.filter(|_| until.is_some());
+        let has_login = request.head.field("authorization").is_some();
         let pass = match (settings.access.mode, &link) {
             (_, Some(link)) => link.query(),
-            (AccessMode::Token, None) => {
+            (AccessMode::Token, None) if !has_login => {
                 let token = request.target.parameter("token");
                 token.map_or_else(String::new, |token| format!("token={token}"))
             }
             _ => String::new(),
         };
-        let client = (request.head.method() != "HEAD").then(|| {
+        // Without Opus, there is nothing to hear.
+        let is_heard = entry.stream().is_some_and(|it| matches!(it.codec, Codec::Opus(_)));
+        let client = (is_heard && request.head.method() != "HEAD").then(|| {
             let name = entry.name.clone();
             match link {
                 Some(link) => HlsClient::Link(name, link.signature),
@@ -279,9 +286,18 @@ impl Admittance {
             && !self.hls_listeners.note_request(&client, entry)
         {
             let permits = self.take_listener_permits(request, entry)?;
+            // It holds no connection, which would be counted.
+            let limits = &request.settings.limits;
+            let of_client = if limits.connections_per_ip > 0 && !request.client.is_proxy {
+                let address = request.client.address;
+                Some(take_of_client(&self.hls_per_client, address, limits)?)
+            } else {
+                None
+            };
             let target = target_duration(samples(settings.hls.segment));
             let registration = register(request, entry);
-            let permits = permits.into_iter().chain(entry.hls_listeners.take(usize::MAX));
+            let of_hls = entry.hls_listeners.take(usize::MAX);
+            let permits = permits.into_iter().chain(of_hls).chain(of_client);
             let listener = HlsListener::new(entry, registration, permits.collect(), target);
             self.hls_listeners.enter(client, listener);
         }
@@ -317,6 +333,22 @@ impl Admittance {
         let of_mount = of_mount.ok_or_else(|| full("This microphone", limit))?;
         Ok([of_server, of_mount])
     }
+}
+
+/// Takes a permit of a client's connections, or of what counts like one.
+///
+/// # Errors
+/// The reply to send, with status 429, if the client has reached its limit.
+fn take_of_client(
+    quota: &Arc<ConnectionQuotas>,
+    client: IpAddr,
+    limits: &Limits,
+) -> Result<Permit, Reply> {
+    let limit = limits.connections_per_ip;
+    quota.take(client, limit).ok_or_else(|| {
+        let sentence = format!("This address has reached its connection limit of {limit}.");
+        Reply::new(429, sentence).with("Retry-After", "10")
+    })
 }
 
 /// The most listeners that a mount may have.

@@ -341,7 +341,7 @@ impl Dispatcher {
             .await?;
         Admittance::check_loop(request, &entry)?;
         let outcome = if let Some(path) = hls_path(&listener.name, &entry) {
-            let hls = self.admittance.admit_hls(request, path, &entry)?;
+            let hls = self.admittance.admit_hls(request, path, &entry, until)?;
             to_control_plane(request, Resource::Hls(Box::new(hls)), permit)
         } else if listener.head_only {
             let stream = entry.stream();

@@ -1,4 +1,4 @@
-//! The names of HLS files: below a mount's own path, and never used for anything else.
+//! The names of HLS files: below a mount's own path. No source may send to a mount with such a name.
 //!
 //! ```text
 //! /mic.opus/index.m3u8                            the playlist; also /mic.opus.m3u8
@@ -15,6 +15,7 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::http::encoded_path;
 use crate::mount::{Name, StreamRecord};
 
 const INDEX: &str = "index.m3u8";
@@ -71,7 +72,7 @@ impl HlsPath {
                 if !path.ends_with("/index.m3u8") && !path.ends_with("/low-latency.m3u8") =>
             {
                 let last = mount.rsplit('/').next().unwrap_or_default();
-                (mount, HlsFile::Playlist(PlaylistKind::Plain), format!("{last}/"))
+                (mount, HlsFile::Playlist(PlaylistKind::Plain), format!("{}/", encoded_path(last)))
             }
             _ => {
                 let (mount, file) = path.rsplit_once('/')?;

@@ -6,13 +6,14 @@
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ogg_splice::{Headers, Page, Tags};
 use tokio::sync::Notify;
 
 use super::logical_stream::{IdleOutcome, LogicalStream};
 use super::operator::Operator;
-use super::page_log::JoinPoint;
+use super::page_log::{JoinPoint, PageLog};
 use super::shared::SharedMount;
 use super::source_slots::SourceSlots;
 use super::stream_info::{SourceInfo, SourceState, StreamInfo};
@@ -60,9 +61,18 @@ impl HomeMount {
     /// Ends the stream for its listeners, with an EOS page.
     pub fn end(&self) {
         let Some(mut stream) = self.stream.take() else { return };
-        self.shared.pages_mut().end(&mut stream);
+        self.end_pages(&mut self.shared.pages_mut(), &mut stream);
         self.shared.entry().set_stream(None);
         self.shared.wake_readers();
+    }
+
+    /// Ends the stream in the log of pages. The pause in which it ends is a part of it.
+    fn end_pages(&self, pages: &mut PageLog, stream: &mut LogicalStream) {
+        if stream.is_in_gap() && stream.pauses_in_gaps() {
+            let pause = self.shared.entry().gauges.pause(Instant::now());
+            pages.history.pause(stream.granule(), pause);
+        }
+        pages.end(stream);
     }
 
     /// Ends a stream that continues without a source, to make room for another mount.
@@ -72,7 +82,7 @@ impl HomeMount {
                 info,
                 STREAM_ENDED,
                 mount = self.shared.entry().name.as_str(),
-                "another mount needs the place; the stream without a source has ended"
+                "another mount needs the place; the stream has ended"
             );
         }
         self.end();
@@ -184,7 +194,7 @@ impl HomeMount {
         };
         let mut pages = self.shared.pages_mut();
         if let Some(mut stream) = ended {
-            pages.end(&mut stream);
+            self.end_pages(&mut pages, &mut stream);
         }
         let start = match &pages.stream {
             Some(stream) => stream.start,
@@ -224,10 +234,13 @@ impl HomeMount {
         if was_in_gap && published && stream.pauses_in_gaps() {
             pages.history.pause(before, gauges.pause(real));
         }
+        // Under the lock: until then, a reader counts the time since the last page as a pause.
+        if published {
+            gauges.page_published(real, stream.granule());
+        }
         drop(pages);
         self.count(stream);
         gauges.page_received(real, stream.page_duration(), stream.byte_rate());
-        gauges.page_published(real, stream.granule());
         if was_in_gap && !stream.is_in_gap() {
             self.set_state(SourceState::Live);
             self.changed.notify_one();

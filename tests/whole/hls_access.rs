@@ -221,3 +221,48 @@ fn a_listener_of_a_mount_that_ended_and_came_back_is_counted_there() {
     until("the playlist of the next stream", PATIENCE, || when(ask() == 200, "no playlist"));
     assert_eq!(mount(&server, "/m")["listeners"], 1);
 }
+
+#[test]
+fn nothing_but_what_opened_the_mount_is_in_the_uris() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let _sources = sources(&server, ["/token"]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let junk = "x".repeat(4000);
+    let target = format!("/token/low-latency.m3u8?token={junk}");
+    let (_, playlist) = playlist(&server, &target, &bearer);
+    assert!(!playlist.text.contains("xxx"), "{}", playlist.text);
+}
+
+#[test]
+fn an_address_has_as_many_places_by_hls_as_connections() {
+    let server = Daemon::with("", "[limits]\nconnections_per_ip = 3\n");
+    let _sources = sources(&server, ["/m"]);
+    let ask = |name: &str, more: &str| {
+        get_with(&server, "/m/index.m3u8", &format!("{}{more}", agent(name)))
+    };
+    for name in ["a", "b", "c"] {
+        playlist(&server, "/m/index.m3u8", &agent(name));
+    }
+    let refused = ask("d", "");
+    assert_eq!((refused.status, refused.field("retry-after")), (429, Some("10")));
+    assert!(refused.text().contains("This address has reached its connection limit of 3."));
+    assert_eq!(ask("a", "").status, 200);
+    assert_eq!(mount(&server, "/m")["listeners"], 3);
+    // The permits of the connections are others.
+    Listener::join(&server, "/m?burst=0ms").headers();
+}
+
+#[test]
+fn no_source_may_send_to_the_name_of_a_file() {
+    let server = Daemon::start();
+    for name in ["/m.m3u8", "/m/index.m3u8", "/m/0000000a-1-init.mp4", "/m/0000000a-1-7.2.m4s"] {
+        let head = format!(
+            "PUT {name} HTTP/1.1\r\nHost: x\r\n{}Content-Type: audio/ogg\r\n\r\n",
+            login(PASSWORD)
+        );
+        let refused = request(&server, &head);
+        assert_eq!(refused.status, 403, "{name}");
+        assert!(refused.text().contains("the files of HLS have such names"), "{}", refused.text());
+    }
+}

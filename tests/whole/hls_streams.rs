@@ -108,6 +108,24 @@ fn playlists_stay_correct_in_a_gap_of_ten_seconds() {
 }
 
 #[test]
+fn numbers_go_on_when_a_stream_ends_in_a_pause() {
+    let settings = "[mount-defaults]\ngap_after = \"200ms\"\ngap = \"pause\"\nhls_segment = \"1s\"";
+    let server = Daemon::with("", settings);
+    let first = source(&server, "/m.opus", "20", "20000", &["-ac", "1"]);
+    let mut reader = HlsReader::join(&server, "/m.opus");
+    reader.pauses = true;
+    read(&mut reader, 2);
+    first.signal(Signal::SIGKILL);
+    server.wait_for_line(&["gap-began"]);
+    read(&mut reader, 5);
+    let _second = source(&server, "/m.opus", "20", "20000", &["-ac", "2"]);
+    server.wait_for_line(&["stream-chained"]);
+    read(&mut reader, 4);
+    assert_eq!(maps(&reader), 2);
+    assert!(reader.files.iter().filter(|(segment, _)| segment.is_gap).count() >= 3);
+}
+
+#[test]
 fn a_pause_within_a_segment_makes_a_second_fragment() {
     let settings = "[mount-defaults]\ngap_after = \"200ms\"\ngap = \"pause\"";
     let server = Daemon::with("", settings);
