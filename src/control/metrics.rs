@@ -7,6 +7,7 @@
 //! the new one for one release, marked as deprecated in its help.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::env::consts::{ARCH, OS};
 use std::fmt;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ struct OfPart {
     part: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct OfPeer {
     kind: &'static str,
     server: String,
@@ -221,24 +222,34 @@ impl ServerCollector {
     }
 
     fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let peers = self.peers.all();
+        let is_hidden = |name: &Name| {
+            let entry = self.table.find(name);
+            entry.is_some_and(|entry| entry.settings().hidden)
+        };
+        let mut peers = self.peers.all();
+        peers.retain(|peer| !peer.local.as_ref().is_some_and(is_hidden));
         let of = |peer: &PeerStatus| OfPeer {
             kind: peer.kind.name(),
             server: peer.server.clone(),
             mount: peer.local.as_ref().map(Name::to_string).unwrap_or_default(),
         };
-        let connected = peers.iter().filter(|peer| peer.local.is_some()).map(|peer| {
-            let is_connected = peer.state == PeerState::Connected;
-            (of(peer), ConstGauge::new(i64::from(is_connected)))
-        });
+        // Two sections may be about the same server and mount: it is connected if one of them is.
+        let folded = |is_it: &dyn Fn(&PeerStatus) -> bool| {
+            let mut folded = BTreeMap::new();
+            for peer in &peers {
+                let value: &mut bool = folded.entry(of(peer)).or_default();
+                *value |= is_it(peer);
+            }
+            let gauge = |(labels, value)| (labels, ConstGauge::new(i64::from(value)));
+            folded.into_iter().map(gauge).collect::<Vec<_>>()
+        };
+        let mut connected = folded(&|peer| peer.state == PeerState::Connected);
+        connected.retain(|(labels, _)| !labels.mount.is_empty());
         let help = "1 while a mount is pulled from another server or pushed to it.";
-        family(encoder, "peer_connected", help, connected)?;
-        let failed = peers.iter().map(|peer| {
-            let has_failed = peer.reason.is_some();
-            (of(peer), ConstGauge::new(i64::from(has_failed)))
-        });
+        family(encoder, "peer_connected", help, connected.into_iter())?;
+        let failed = folded(&|peer| peer.reason.is_some());
         let help = "1 while a mount cannot be pulled or pushed, or, without a mount, be listed.";
-        family(encoder, "peer_failed", help, failed)
+        family(encoder, "peer_failed", help, failed.into_iter())
     }
 
     fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

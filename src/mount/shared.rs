@@ -173,6 +173,11 @@ impl MountEntry {
         self.reservations.load(SeqCst) == 0 && self.stream().is_some()
     }
 
+    /// Whether the mount's stream comes from another server.
+    pub(super) fn is_relayed(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.source.description.relayed_from.is_some())
+    }
+
     /// How long the mount's stream has been without audio; zero if it is not known to be.
     pub(super) fn silent_for(&self) -> Duration {
         let gap = self.stream().filter(|stream| stream.state == SourceState::Gap);

@@ -3,6 +3,7 @@
 //! It is locked when sources and listeners connect and when status is read, never per page. Pages
 //! only update relaxed counters in a [`MountEntry`].
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -37,7 +38,8 @@ pub enum NoRoom {
 impl MountTable {
     /// Reserves the mount of this name, and creates its entry if fewer than `limit` exist. If the
     /// limit is reached, a mount without a source is removed, and its listeners are disconnected:
-    /// first one whose stream has ended, then the one that has been silent for longest.
+    /// first one whose stream has ended, then the one that has been silent for longest. If there is
+    /// none, one that is pulled from another server makes room, the one with the fewest listeners.
     ///
     /// # Errors
     /// [`NoRoom`] if the limit is reached.
@@ -46,6 +48,29 @@ impl MountTable {
         name: &Name,
         limit: usize,
         settings: impl FnOnce() -> Arc<MountSettings>,
+    ) -> Result<Reservation, NoRoom> {
+        self.reserve_with(name, limit, settings, true)
+    }
+
+    /// The same for a mount that is pulled from another server: it takes only a place that is free.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if the limit is reached.
+    pub fn reserve_free(
+        &self,
+        name: &Name,
+        limit: usize,
+        settings: impl FnOnce() -> Arc<MountSettings>,
+    ) -> Result<Reservation, NoRoom> {
+        self.reserve_with(name, limit, settings, false)
+    }
+
+    fn reserve_with(
+        &self,
+        name: &Name,
+        limit: usize,
+        settings: impl FnOnce() -> Arc<MountSettings>,
+        makes_room: bool,
     ) -> Result<Reservation, NoRoom> {
         let mut entries = lock(&self.entries);
         entries.retain(|_, entry| entry.strong_count() > 0);
@@ -57,6 +82,9 @@ impl MountTable {
             };
         }
         if entries.len() >= limit {
+            if !makes_room {
+                return Err(NoRoom::Full);
+            }
             let all: Vec<_> = entries.values().filter_map(Weak::upgrade).collect();
             let unused = all.iter().filter(|entry| entry.is_unused());
             // Encoders retry. Prefer a mount that is already retired, so that retries do not remove
@@ -64,8 +92,14 @@ impl MountTable {
             let unused = unused.max_by_key(|entry| entry.is_retired());
             let held = all.iter().filter(|entry| entry.is_held());
             let held = held.max_by_key(|entry| (entry.is_retired(), entry.silent_for()));
-            let candidate = unused.or(held);
-            let found = candidate.inspect(|entry| entry.retire()).is_some();
+            let relayed = all.iter().filter(|entry| entry.is_relayed());
+            let relayed =
+                relayed.max_by_key(|entry| (entry.is_retired(), Reverse(entry.listeners.taken())));
+            let found = unused.or(held).or(relayed).inspect(|entry| entry.retire()).is_some();
+            if found {
+                // Whoever pulls it sees that it is retired.
+                self.shared.changed.send_replace(());
+            }
             return Err(if found { NoRoom::Soon } else { NoRoom::Full });
         }
         let entry = MountEntry::new(name.clone(), settings(), Arc::clone(&self.shared));
@@ -83,6 +117,12 @@ impl MountTable {
     pub fn find(&self, name: &Name) -> Option<Arc<MountEntry>> {
         let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);
         entry.filter(|entry| entry.stream().is_some())
+    }
+
+    /// Whether the mount of this name makes room for another one.
+    pub fn is_retired(&self, name: &Name) -> bool {
+        let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);
+        entry.is_some_and(|entry| entry.is_retired())
     }
 
     /// The mount of this name, if it has a stream or a source that may begin one.

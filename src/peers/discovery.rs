@@ -18,6 +18,11 @@ use crate::mount::Name;
 /// How often a list is requested that does not report changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The least time between two changes of what is pulled.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
+/// The least time between two reads of events.
+const READ_INTERVAL: Duration = Duration::from_millis(10);
+
 /// The kinds of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListKind {
@@ -39,9 +44,14 @@ pub(super) async fn follow_mounts(
         let began = Instant::now();
         let read = read_list(relay, entry, &mut kind, &mut known, &mut report).await;
         let pause = match read {
-            Ok(()) => POLL_INTERVAL,
+            Ok(()) => {
+                backoff = Backoff::new();
+                POLL_INTERVAL
+            }
             Err(error) => {
-                let delay = backoff.next(began.elapsed());
+                // A server that is away may take a while to say so.
+                let lasted = if entry.is_connected() { began.elapsed() } else { Duration::ZERO };
+                let delay = backoff.next(lasted);
                 let (server, reason) = (relay.from.to_string(), error.to_string());
                 if entry.fail(&reason) {
                     let seconds = delay.as_secs_f32();
@@ -156,6 +166,7 @@ async fn read_events(
 ) -> Result<(), RequestError> {
     let (mut buffer, mut event, mut data) = (Vec::new(), String::new(), String::new());
     loop {
+        let mut has_changed = false;
         while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = buffer.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
@@ -164,16 +175,22 @@ async fn read_events(
                 Some(("data", text)) => text.clone_into(&mut data),
                 Some(_) => {}
                 None => {
-                    if let Some(listed) = event_lines(&event, &data)
-                        && known.take(listed)?
-                    {
-                        report(&known.names);
+                    if let Some(listed) = event_lines(&event, &data) {
+                        has_changed |= known.take(listed)?;
                     }
                     event.clear();
                     data.clear();
                 }
             }
         }
+        // A server that never pauses must not keep this thread busy.
+        let pause = if has_changed {
+            report(&known.names);
+            CHANGE_INTERVAL
+        } else {
+            READ_INTERVAL
+        };
+        sleep(pause).await;
         if buffer.len() > MAX_LIST {
             return Err(RequestError::TooLong(MAX_LIST));
         }

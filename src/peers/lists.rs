@@ -3,9 +3,14 @@
 //!
 //! A list comes from another server, so it may be anything. What is not a valid name is left out.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::limits::MAX_LISTED;
 use crate::mount::Name;
 
 /// A change of what another server lists.
@@ -21,7 +26,7 @@ pub enum ListedMounts {
 
 /// The mounts of a `streamlist.txt`: a name on each line.
 pub fn stream_list(text: &str) -> Vec<Name> {
-    text.lines().filter_map(|line| Name::new(line.trim()).ok()).collect()
+    text.lines().filter_map(|line| Name::new(line.trim()).ok()).take(MAX_LISTED).collect()
 }
 
 /// The mounts of a `status-json.xsl`: the paths of its listen URLs. `prefix` is what the server has in
@@ -33,22 +38,23 @@ pub fn status_mounts(text: &str, prefix: &str) -> Option<Vec<Name>> {
     }
     #[derive(Deserialize)]
     struct StatusSources {
+        // As in Icecast, a single source is an object.
         #[serde(default)]
-        source: Value,
+        source: Elements<StatusSource>,
+    }
+    #[derive(Deserialize)]
+    struct StatusSource {
+        listenurl: Option<String>,
     }
     let document: StatusDocument = serde_json::from_str(text).ok()?;
-    let name = |source: &Value| {
-        let url = source.get("listenurl")?.as_str()?;
+    let name = |source: &StatusSource| {
+        let url = source.listenurl.as_ref()?;
         let (_, rest) = url.split_once("://")?;
         let path = &rest[rest.find('/')?..];
         let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
         Name::new(path.strip_prefix(prefix).unwrap_or(&path)).ok()
     };
-    Some(match &document.icestats.source {
-        // As in Icecast, a single source is an object.
-        Value::Array(sources) => sources.iter().filter_map(name).collect(),
-        source => name(source).into_iter().collect(),
-    })
+    Some(document.icestats.source.0.iter().filter_map(name).collect())
 }
 
 /// What an event of silvacast says about the mounts that it lists. `None` if it says nothing about
@@ -62,9 +68,9 @@ pub fn event_lines(event: &str, data: &str) -> Option<ListedMounts> {
     }
     #[derive(Deserialize)]
     struct AllMounts {
-        mounts: Vec<EventMount>,
+        mounts: Elements<EventMount>,
         #[serde(default)]
-        off: Vec<EventMount>,
+        off: Elements<EventMount>,
     }
     // Nobody can hear it there.
     let is_open = |mount: &EventMount| mount.access.as_deref() != Some("closed");
@@ -72,8 +78,8 @@ pub fn event_lines(event: &str, data: &str) -> Option<ListedMounts> {
     match event {
         "mounts" => {
             let all: AllMounts = serde_json::from_str(data).ok()?;
-            let open = all.mounts.into_iter().filter(is_open);
-            let there = open.chain(all.off.into_iter().filter(is_idle));
+            let open = all.mounts.0.into_iter().filter(is_open);
+            let there = open.chain(all.off.0.into_iter().filter(is_idle));
             Some(ListedMounts::All(there.filter_map(|mount| Name::new(&mount.name).ok()).collect()))
         }
         "up" | "down" | "gone" => {
@@ -83,6 +89,49 @@ pub fn event_lines(event: &str, data: &str) -> Option<ListedMounts> {
             Some(if is_there { ListedMounts::There(name) } else { ListedMounts::Gone(name) })
         }
         _ => None,
+    }
+}
+
+/// The first [`MAX_LISTED`] elements of an array; or what stands alone in place of an array.
+struct Elements<T>(Vec<T>);
+
+impl<T> Default for Elements<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Elements<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ElementsVisitor(PhantomData))
+    }
+}
+
+struct ElementsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ElementsVisitor<T> {
+    type Value = Elements<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object, or an array of them")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Elements::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(Elements(vec![T::deserialize(MapAccessDeserializer::new(map))?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() < MAX_LISTED {
+            let Some(element) = array.next_element()? else { return Ok(Elements(elements)) };
+            elements.push(element);
+        }
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Elements(elements))
     }
 }
 
@@ -104,7 +153,12 @@ mod tests {
         let two =
             r#"{"icestats":{"source":[{"listenurl":"http://h/s/a"},{"x":1},{"listenurl":"h"}]}}"#;
         assert_eq!(names(&status_mounts(two, "/s").unwrap()), ["/a"]);
-        assert_eq!(status_mounts(r#"{"icestats":{}}"#, ""), Some(Vec::new()));
+        for none in [r#"{"icestats":{}}"#, r#"{"icestats":{"source":null}}"#] {
+            assert_eq!(status_mounts(none, ""), Some(Vec::new()), "{none}");
+        }
+        let many = r#"{"listenurl":"http://h/a"},"#.repeat(2000);
+        let many = format!(r#"{{"icestats":{{"source":[{many}{{}}]}}}}"#);
+        assert_eq!(status_mounts(&many, "").unwrap().len(), MAX_LISTED);
         for other in ["", "<html>", "[]", r#"{"icestats":1}"#] {
             assert_eq!(status_mounts(other, ""), None, "{other}");
         }

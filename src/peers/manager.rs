@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_local};
+use tokio::time::sleep;
 
 use super::directory::{PeerEntry, PeerKind, PeerState};
 use super::discovery::follow_mounts;
@@ -16,6 +18,9 @@ use super::settings::{ForwardSettings, RelaySettings};
 use super::shared::{Peers, Shared};
 use crate::log::journal;
 use crate::mount::Name;
+
+/// How often it is checked whether what was refused can be pulled.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The names that relays use here, each by the number of its relay.
 type LocalNames = Rc<RefCell<BTreeMap<Name, usize>>>;
@@ -88,18 +93,33 @@ async fn run_relay(shared: Rc<Shared>, relay: Rc<RelaySettings>, number: usize, 
         names,
         running: BTreeMap::new(),
         tasks: JoinSet::new(),
+        refused: BTreeSet::new(),
+        has_too_many: false,
     };
     let named: BTreeSet<_> = relay.named().collect();
-    pulls.follow(&named);
-    if relay.needs_list() {
+    let list = relay.needs_list().then(|| {
         let server = relay.from.to_string();
-        let list = pulls.shared.directory.enter(PeerKind::Relay, None, server);
+        pulls.shared.directory.enter(PeerKind::Relay, None, server)
+    });
+    pulls.follow(&named);
+    let there = RefCell::new(named.clone());
+    let pulls = RefCell::new(pulls);
+    let listed = async {
+        let Some(list) = list else { return std::future::pending().await };
         follow_mounts(&relay, &list, |listed| {
-            pulls.follow(&listed.union(&named).cloned().collect());
+            there.replace(listed.union(&named).cloned().collect());
+            pulls.borrow_mut().follow(&there.borrow());
         })
         .await;
-    }
-    std::future::pending::<()>().await;
+    };
+    // What is not on the list any more ends some time later, and a name that is taken may become free.
+    let looked_at_again = async {
+        loop {
+            sleep(LOOK_INTERVAL).await;
+            pulls.borrow_mut().follow(&there.borrow());
+        }
+    };
+    tokio::join!(listed, looked_at_again);
 }
 
 /// A mount that is being pulled.
@@ -118,6 +138,10 @@ struct Pulls {
     /// By the name at the other server.
     running: BTreeMap<Name, Pulling>,
     tasks: JoinSet<()>,
+    /// The names here that another relay has.
+    refused: BTreeSet<Name>,
+    /// Whether the other server has more mounts than can be pulled.
+    has_too_many: bool,
 }
 
 impl Pulls {
@@ -135,18 +159,28 @@ impl Pulls {
             stays
         });
         let settings = self.shared.settings.load_full();
+        // Each is logged once.
+        let before = std::mem::take(&mut self.refused);
+        let had_too_many = std::mem::take(&mut self.has_too_many);
         for remote in there {
             let Some(local) = self.relay.local_name(remote) else { continue };
             if self.running.contains_key(remote) {
                 continue;
             }
             if self.running.len() >= settings.limits.sources {
-                self.refuse(&local, "the other server has more mounts than limits.sources");
+                let reason = "the other server has more mounts than limits.sources";
+                self.has_too_many = true;
+                if !had_too_many {
+                    self.log_refusal(&local, reason);
+                }
                 break;
             }
             let owner = *self.names.borrow_mut().entry(local.clone()).or_insert(self.number);
             if owner != self.number {
-                self.refuse(&local, "another [[relay]] has a mount of the same name");
+                if !before.contains(&local) {
+                    self.log_refusal(&local, "another [[relay]] has a mount of the same name");
+                }
+                self.refused.insert(local);
                 continue;
             }
             let offer = self
@@ -164,7 +198,7 @@ impl Pulls {
         }
     }
 
-    fn refuse(&self, local: &Name, reason: &str) {
+    fn log_refusal(&self, local: &Name, reason: &str) {
         let (mount, server) = (local.as_str(), self.relay.from.to_string());
         journal!(
             warn,

@@ -78,6 +78,7 @@ pub(super) async fn pull(
                 );
                 tokio::select! {
                     reason = pulled.ended() => PullError::Ended(reason),
+                    () = is_retired(&shared, &local) => PullError::NoRoom,
                     () = unwanted(&shared, &local, &relay), if offer.is_some() => {
                         drop(pulled);
                         continue;
@@ -158,7 +159,7 @@ async fn connect(
         return Err(PullError::Occupied);
     }
     let reservation =
-        shared.table.reserve(local, settings.limits.sources, || settings.rules.of(local));
+        shared.table.reserve_free(local, settings.limits.sources, || settings.rules.of(local));
     let reservation = reservation.map_err(|_| PullError::NoRoom)?;
     shared.table.stats().sources.add(1);
     let (body, read) = (response.framing, response.read);
@@ -187,6 +188,15 @@ fn is_occupied(shared: &Shared, local: &Name) -> bool {
     entry
         .stream()
         .is_none_or(|stream| !entry.is_held() && stream.source.description.relayed_from.is_none())
+}
+
+/// Resolves when the mount must make room for one whose source has no place.
+async fn is_retired(shared: &Shared, local: &Name) {
+    let mut changes = shared.table.changes();
+    while !shared.table.is_retired(local) {
+        // Fails only without the table, which is shared.
+        let _ = changes.changed().await;
+    }
 }
 
 /// Resolves when somebody wants the mount.

@@ -73,6 +73,7 @@ pub(super) async fn push(
         let outcome = async {
             if forward.when == When::Wanted {
                 wait_for_demand(&forward, &remote, true).await?;
+                backoff = Backoff::new();
             }
             entry.set(PeerState::Connecting);
             connect(&shared, &forward, (&local, &remote), &mut upload).await
@@ -95,6 +96,9 @@ pub(super) async fn push(
                     reason = pushed.ended() => ForwardError::Ended(reason),
                     () = unwanted => {
                         drop(pushed);
+                        backoff = Backoff::new();
+                        // For a server that contradicts itself.
+                        sleep(LEAST_DEMAND_INTERVAL).await;
                         continue;
                     }
                 }
@@ -156,7 +160,14 @@ async fn connect(
         match (begun.await, upload.next()) {
             // It does not know the method, or takes the body for empty.
             (Err(RequestError::Refused(400 | 405 | 501, _)), Some(next)) => *upload = next,
-            (begun, _) => break begun?,
+            (Err(error), next) => {
+                if next.is_none() {
+                    // It may have been a proxy whose server was away.
+                    *upload = Upload::Put;
+                }
+                return Err(error.into());
+            }
+            (Ok(response), _) => break response,
         }
     };
     let (mount, _) = find().ok_or(ForwardError::Gone)?;

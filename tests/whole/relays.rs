@@ -4,7 +4,7 @@ use std::io::Write;
 
 use nix::sys::signal::Signal;
 
-use crate::client::{Source, connect, get, get_with, login, login_as, read_head};
+use crate::client::{Listener, Source, connect, get, get_with, login, login_as, read_head};
 use crate::daemon::{Daemon, PASSWORD};
 use crate::gap::{CheckedListener, api_mount};
 use crate::ogg;
@@ -22,7 +22,8 @@ fn a_pulled_stream_goes_on_over_restarts_of_its_source_and_of_its_server() {
     let port = Port::reserve();
     let station = Daemon::on(&port, PASSWORD, "", "");
     let mut source = Source::connect(&station, "/m", 1);
-    let hub = Daemon::with("", &format!("{}{GAPS}", relay(&station, "")));
+    let hub =
+        Daemon::with("", &format!("{}{GAPS}", relay(&station, "mounts = [\"/m\", \"/other-*\"]")));
     wait_for_mounts(&hub, &["/m"]);
     hub.wait_for_line(&["event=\"peer-connected\"", "mount=\"/m\"", "server=\"http://127.0.0.1:"]);
     let mut heard = CheckedListener::join_at(&hub, "/m?burst=0ms");
@@ -273,4 +274,26 @@ fn a_reload_does_not_touch_what_it_does_not_change() {
     heard.audio(1);
     let splices = api_mount(&hub, "/a")["splices"].clone();
     assert_eq!((splices, metric(&station, "silvacast_listener_connections_total")), (0.into(), 1));
+}
+
+#[test]
+fn relays_leave_a_place_for_those_who_send_here() {
+    let station = Daemon::start();
+    let _sources = [Source::connect(&station, "/a", 1), Source::connect(&station, "/b", 1)];
+    let hub = Daemon::with("", &format!("[limits]\nsources = 2\n{}{GAPS}", relay(&station, "")));
+    wait_for_mounts(&hub, &["/a", "/b"]);
+    let mut heard = Listener::join(&hub, "/b?burst=0ms");
+    heard.headers();
+    // The one without listeners makes room, and does not come back.
+    let mut source = Source::connect(&hub, "/mine", 1);
+    source.send(1, 100);
+    wait_for_mounts(&hub, &["/b", "/mine"]);
+    wait_for_reason(&hub, "/a", "all mounts are in use");
+    // Nor does it when the source pauses.
+    source.leave();
+    hub.wait_for_line(&["event=\"gap-began\"", "mount=\"/mine\""]);
+    let attempts = || wait_for_reason(&hub, "/a", "all mounts are in use")["since"].to_string();
+    let before = attempts();
+    until("another attempt", PATIENCE, || when(attempts() != before, ()));
+    assert_eq!(listed(&hub).0, ["/b", "/mine"]);
 }
