@@ -200,7 +200,7 @@ impl Dispatcher {
     /// Waits until the mount has a source, and decides the request then. Gives up after the mount's
     /// `demand_timeout`, or when the client has left.
     async fn wait_for_source(&self, waiting: WaitingRequest, stream: &TcpStream) -> RequestOutcome {
-        let WaitingRequest { request, listener, mut permit, seat, waiting, timeout } = waiting;
+        let WaitingRequest { mut request, listener, mut permit, seat, waiting, timeout } = waiting;
         let mount = mount_of(&listener.name);
         let mut changes = self.table.changes();
         let live = async {
@@ -215,7 +215,12 @@ impl Dispatcher {
         };
         let outcome = if is_live {
             drop(seat);
-            self.listener(&request, &listener, &mut permit).await
+            // A reload may have happened meanwhile.
+            request.settings = self.settings.load_full();
+            match request.check_network() {
+                Ok(()) => self.listener(&request, &listener, &mut permit).await,
+                Err(reply) => Err(reply),
+            }
         } else {
             let seconds = timeout.as_secs_f32();
             let sentence = format!("No source has begun to send within {seconds} s; try again.");

@@ -21,9 +21,10 @@ pub(super) fn part_for(packet: u32) -> u64 {
 const PLAYLIST_MEMORY: usize = 64 * 1024;
 /// Maximum number of packets in a second: the shortest last 2.5 ms.
 const PACKETS_PER_SECOND: usize = 400;
-/// Memory of a packet while a segment is sent: its row in the header, before and after it is
-/// written, and where it is in the ring.
-const PACKET_MEMORY: usize = 32;
+/// Memory of a packet while a segment is sent: its row in the header, before and after it is written,
+/// and, if it has a page of its own, the piece that is read from the ring. The lists of these may have
+/// doubled.
+const PACKET_MEMORY: usize = 128;
 
 /// Maximum memory of a response with a playlist, or a segment of so many seconds, in bytes.
 pub const fn response_memory(segment: usize) -> usize {

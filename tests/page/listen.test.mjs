@@ -13,9 +13,6 @@ hold = "4s"
 name = "/brief*"
 hold = "100ms"
 [[mount]]
-name = "/asked-for.opus"
-on_demand = true
-[[mount]]
 name = "/hidden*"
 hold = "100ms"
 hidden = true
@@ -110,19 +107,22 @@ test("a microphone that vanishes is listed as off, and playback resumes when it 
 });
 
 test("a microphone that is idle begins when somebody listens", async () => {
-  const visitor = await Visitor.open(browser, station.url());
+  const named = `${CONFIG}[[mount]]\nname = "/asked-for.opus"\non_demand = true\n`;
+  const alone = await (await Station.start(named)).up();
+  const visitor = await Visitor.open(browser, alone.url());
   const idle = visitor.page.locator("[data-mount='/asked-for.opus']");
   await idle.locator(".status", { hasText: "idle" }).waitFor();
-  const demand = `http://127.0.0.1:${station.port}/api/v1/mounts/asked-for.opus/demand`;
+  const demand = `http://127.0.0.1:${alone.port}/api/v1/mounts/asked-for.opus/demand`;
   const wanted = fetch(`${demand}?wanted=false&wait=60s`);
   await idle.getByRole("button").click();
   // As the encoder learns of it.
   assert.equal((await (await wanted).json()).wanted, true);
-  const source = station.push("/asked-for.opus", tone(1500));
+  const source = alone.push("/asked-for.opus", tone(1500));
   await visitor.hears(1500);
   await visitor.says(/^Live$/);
   await visitor.close();
   await source.stop();
+  await alone.stop();
 });
 
 test("a microphone that is off is not asked for by the browser's built-in player either", async () => {
