@@ -40,7 +40,7 @@ static CONNECTIONS_PER_IP: Key<AutoOr<Number>> = Key {
     kind: AutoOr(Number { least: 0, most: 100_000 }),
     default: || None,
     reload: Reload::AtOnce,
-    doc: "Connections that one client may have; an IPv6 /64 is one client. `auto`: three quarters of `listeners`, at least 8. 0: no limit.",
+    doc: "Connections that one client may have, and as many listeners by HLS; an IPv6 /64 is one client. `auto`: three quarters of `listeners`, at least 8. 0: no limit.",
 };
 
 static REQUEST_HEAD: Key<Size> = Key {

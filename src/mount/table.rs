@@ -3,7 +3,6 @@
 //! It is locked when sources and listeners connect and when status is read, never per page. Pages
 //! only update relaxed counters in a [`MountEntry`].
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -86,16 +85,20 @@ impl MountTable {
                 return Err(NoRoom::Full);
             }
             let all: Vec<_> = entries.values().filter_map(Weak::upgrade).collect();
-            let unused = all.iter().filter(|entry| entry.is_unused());
-            // Encoders retry. Prefer a mount that is already retired, so that retries do not remove
-            // one mount each.
-            let unused = unused.max_by_key(|entry| entry.is_retired());
-            let held = all.iter().filter(|entry| entry.is_held());
-            let held = held.max_by_key(|entry| (entry.is_retired(), entry.silent_for()));
-            let relayed = all.iter().filter(|entry| entry.is_relayed());
-            let relayed =
-                relayed.max_by_key(|entry| (entry.is_retired(), Reverse(entry.listeners.taken())));
-            let found = unused.or(held).or(relayed).inspect(|entry| entry.retire()).is_some();
+            // Encoders retry. One that makes room already is enough, so that retries do not remove one
+            // mount each.
+            let is_on_its_way = all.iter().any(|entry| entry.is_retired());
+            let unused = || all.iter().find(|entry| entry.is_unused());
+            let held = || {
+                let held = all.iter().filter(|entry| entry.is_held());
+                held.max_by_key(|entry| entry.silent_for())
+            };
+            let relayed = || {
+                let relayed = all.iter().filter(|entry| entry.is_relayed());
+                relayed.min_by_key(|entry| entry.listeners.taken())
+            };
+            let candidate = || unused().or_else(held).or_else(relayed);
+            let found = is_on_its_way || candidate().inspect(|entry| entry.retire()).is_some();
             if found {
                 // Whoever pulls it sees that it is retired.
                 self.shared.changed.send_replace(());
