@@ -202,13 +202,7 @@ impl Dispatcher {
     async fn wait_for_source(&self, waiting: WaitingRequest, stream: &TcpStream) -> RequestOutcome {
         let WaitingRequest { mut request, listener, mut permit, seat, waiting, timeout } = waiting;
         let mount = mount_of(&listener.name);
-        let mut changes = self.table.changes();
-        let live = async {
-            while self.table.find(&mount).is_none() {
-                // Fails only without the table, which this borrows.
-                let _ = changes.changed().await;
-            }
-        };
+        let live = self.table.until(|| self.table.find(&mount).is_some());
         let is_live = tokio::select! {
             live = self.clock.timeout(timeout, live) => live.is_ok(),
             () = left(stream) => false,

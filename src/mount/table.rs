@@ -100,7 +100,7 @@ impl MountTable {
             let candidate = || unused().or_else(held).or_else(relayed);
             let found = is_on_its_way || candidate().inspect(|entry| entry.retire()).is_some();
             if found {
-                // Whoever pulls it sees that it is retired.
+                // The task that pulls it waits for this change.
                 self.shared.changed.send_replace(());
             }
             return Err(if found { NoRoom::Soon } else { NoRoom::Full });
@@ -239,6 +239,15 @@ impl MountTable {
     /// Changes with a stream, the listeners or the settings of any mount.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.shared.changed.subscribe()
+    }
+
+    /// Waits until `condition` is true. It may depend on what [`Self::changes`] tells of.
+    pub async fn until(&self, condition: impl Fn() -> bool) {
+        let mut changes = self.changes();
+        while !condition() {
+            // Fails only without the table, which this borrows.
+            let _ = changes.changed().await;
+        }
     }
 
     /// All mounts that have a stream, ordered by name, with their streams.

@@ -1,5 +1,5 @@
-//! Requests to other servers: the head of a response is read, and its body stays in the socket, for whoever
-//! reads it.
+//! Requests to other servers: reads the head of a response, and leaves its body in the socket for the
+//! caller.
 //!
 //! HTTP/1.0, so that a stream is not framed in chunks, which some servers do anyway.
 

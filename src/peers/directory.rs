@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::log::journal;
 use crate::mount::Name;
 
 /// The direction of a stream.
@@ -131,14 +133,54 @@ impl PeerEntry {
         }
     }
 
-    /// Records why an attempt failed. Returns whether that is another reason than the last one.
-    pub(super) fn fail(&self, reason: &str) -> bool {
+    /// Records that audio of the mount is passing, and logs it.
+    pub(super) fn connected(&self) {
+        self.set(PeerState::Connected);
+        let entries = self.directory.lock();
+        let Some(PeerStatus { kind, local, server, .. }) = entries.get(&self.id) else { return };
+        let mount = local.as_ref().map(Name::as_str);
+        match kind {
+            PeerKind::Relay => {
+                journal!(
+                    info,
+                    PEER_CONNECTED,
+                    mount,
+                    server,
+                    "pulling a mount from another server"
+                );
+            }
+            PeerKind::Forward => {
+                journal!(info, PEER_CONNECTED, mount, server, "pushing a mount to another server");
+            }
+        }
+    }
+
+    /// Records why an attempt failed, and that another one follows after `delay`. Logs it when the reason
+    /// changes, so that a server that is away for long does not fill the journal.
+    pub(super) fn fail(&self, reason: &str, delay: Duration) {
         self.set(PeerState::Failed);
         let mut entries = self.directory.lock();
-        let Some(entry) = entries.get_mut(&self.id) else { return false };
-        let is_new = entry.reason.as_deref() != Some(reason);
+        let Some(entry) = entries.get_mut(&self.id) else { return };
+        if entry.reason.as_deref() == Some(reason) {
+            return;
+        }
         entry.reason = Some(reason.to_owned());
-        is_new
+        let what = match (entry.kind, &entry.local) {
+            (PeerKind::Relay, None) => "list the mounts of",
+            (PeerKind::Relay, Some(_)) => "pull a mount from",
+            (PeerKind::Forward, _) => "push a mount to",
+        };
+        let (mount, server) = (entry.local.as_ref().map(Name::as_str), &entry.server);
+        let seconds = delay.as_secs_f32();
+        journal!(
+            warn,
+            PEER_FAILED,
+            mount,
+            server,
+            reason,
+            seconds,
+            "cannot {what} another server; trying again"
+        );
     }
 }
 

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
-use super::client::{Identity, RequestError, Response, get};
+use super::client::{Identity, RequestError, Response, get, within};
 use super::directory::{PeerEntry, PeerState};
 use super::limits::{MAX_LIST, MAX_LISTED};
 use super::lists::{ListedMounts, event_lines, status_mounts, stream_list};
 use super::settings::RelaySettings;
-use crate::log::journal;
 use crate::mount::Name;
 
 /// How often a list is requested that does not report changes.
@@ -22,6 +21,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(10);
 const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 /// The least time between two reads of events.
 const READ_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long a server may send nothing. Its events have the time every two seconds.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// The kinds of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +54,7 @@ pub(super) async fn follow_mounts(
                 // A server that is away may take a while to say so.
                 let lasted = if entry.is_connected() { began.elapsed() } else { Duration::ZERO };
                 let delay = backoff.next(lasted);
-                let (server, reason) = (relay.from.to_string(), error.to_string());
-                if entry.fail(&reason) {
-                    let seconds = delay.as_secs_f32();
-                    journal!(
-                        warn,
-                        PEER_FAILED,
-                        server,
-                        reason,
-                        seconds,
-                        "cannot list the mounts of another server; trying again"
-                    );
-                }
+                entry.fail(&error.to_string(), delay);
                 kind = None;
                 delay
             }
@@ -194,20 +185,8 @@ async fn read_events(
         if buffer.len() > MAX_LIST {
             return Err(RequestError::TooLong(MAX_LIST));
         }
-        if read_in_time(&mut response, &mut buffer).await? == 0 {
+        if within(SILENCE, response.next(&mut buffer)).await? == 0 {
             return Err(RequestError::Io(std::io::ErrorKind::UnexpectedEof.into()));
         }
     }
-}
-
-/// Reads more of the events. They have the time every two seconds, so a server that sends nothing for
-/// much longer is gone.
-#[allow(clippy::disallowed_methods, reason = "the other server's time does not stop with ours")]
-async fn read_in_time(
-    response: &mut Response,
-    buffer: &mut Vec<u8>,
-) -> Result<usize, RequestError> {
-    const SILENCE: Duration = Duration::from_secs(20);
-    let read = tokio::time::timeout(SILENCE, response.next(buffer)).await;
-    read.unwrap_or(Err(RequestError::Timeout(SILENCE.as_secs())))
 }

@@ -13,7 +13,6 @@ use super::handed_over::HandedOver;
 use super::settings::RelaySettings;
 use super::shared::Shared;
 use crate::http::{own_via_name, via_names};
-use crate::log::journal;
 use crate::mount::{Description, Name, Offer};
 use crate::source::{ResponseTiming, SourceConnection};
 use crate::text::sanitize;
@@ -61,24 +60,18 @@ pub(super) async fn pull(
             if !shared.table.demand(&local, relay.linger).is_wanted() {
                 entry.set(PeerState::Idle);
             }
-            wanted(&shared, &local, &relay).await;
+            let is_wanted = || shared.table.demand(&local, relay.linger).listeners > 0;
+            shared.table.until(is_wanted).await;
         }
         entry.set(PeerState::Connecting);
         let began = Instant::now();
         let error = match connect(&shared, &relay, &remote, &local).await {
             Ok(mut pulled) => {
-                entry.set(PeerState::Connected);
-                let (mount, server) = (local.as_str(), relay.from.to_string());
-                journal!(
-                    info,
-                    PEER_CONNECTED,
-                    mount,
-                    server,
-                    "pulling a mount from another server"
-                );
+                entry.connected();
                 tokio::select! {
                     reason = pulled.ended() => PullError::Ended(reason),
-                    () = is_retired(&shared, &local) => PullError::NoRoom,
+                    // It must make room for one whose source has no place.
+                    () = shared.table.until(|| shared.table.is_retired(&local)) => PullError::NoRoom,
                     () = unwanted(&shared, &local, &relay), if offer.is_some() => {
                         drop(pulled);
                         continue;
@@ -95,26 +88,8 @@ pub(super) async fn pull(
             _ if offer.is_some() => backoff.next(lasted).min(LONGEST_DELAY_ON_DEMAND),
             _ => backoff.next(lasted),
         };
-        report(&relay, &local, &entry, &error.to_string(), delay);
+        entry.fail(&error.to_string(), delay);
         sleep(delay).await;
-    }
-}
-
-/// Shows why the mount is not pulled. It is logged when it changes, so that a server that is away for
-/// long does not fill the journal.
-fn report(relay: &RelaySettings, local: &Name, entry: &PeerEntry, reason: &str, delay: Duration) {
-    if entry.fail(reason) {
-        let (mount, server) = (local.as_str(), relay.from.to_string());
-        let seconds = delay.as_secs_f32();
-        journal!(
-            warn,
-            PEER_FAILED,
-            mount,
-            server,
-            reason,
-            seconds,
-            "cannot pull a mount from another server; trying again"
-        );
     }
 }
 
@@ -134,20 +109,20 @@ async fn connect(
     if via.iter().any(|name| name == own_via_name()) {
         return Err(PullError::Loop);
     }
-    let field = |names: [&str; 2]| {
-        let values = names.into_iter().filter_map(|name| response.field(name)).map(sanitize);
-        values.into_iter().find(|value| !value.is_empty())
+    let field = |names: &[&str]| {
+        let mut values = names.iter().filter_map(|name| response.field(name)).map(sanitize);
+        values.find(|value| !value.is_empty())
     };
     let peer = response.socket.peer_addr().map_err(RequestError::from)?;
     let server = response.field("server").map(sanitize).unwrap_or_default();
     let description = Description {
-        name: field(["ice-name", "icy-name"]),
-        description: field(["ice-description", "icy-description"]),
-        genre: field(["ice-genre", "icy-genre"]),
-        url: field(["ice-url", "icy-url"]),
-        bitrate: field(["ice-bitrate", "icy-br"]).and_then(|rate| rate.parse().ok()),
-        public: field(["ice-public", "icy-pub"]).as_deref() == Some("1"),
-        audio_info: field(["ice-audio-info", "ice-audio-info"]),
+        name: field(&["ice-name", "icy-name"]),
+        description: field(&["ice-description", "icy-description"]),
+        genre: field(&["ice-genre", "icy-genre"]),
+        url: field(&["ice-url", "icy-url"]),
+        bitrate: field(&["ice-bitrate", "icy-br"]).and_then(|rate| rate.parse().ok()),
+        public: field(&["ice-public", "icy-pub"]).as_deref() == Some("1"),
+        audio_info: field(&["ice-audio-info"]),
         agent: Some(server).filter(|server| !server.is_empty()),
         address: Some(peer.ip()),
         relayed_from: Some(format!("{}{remote}", relay.from)),
@@ -188,24 +163,6 @@ fn is_occupied(shared: &Shared, local: &Name) -> bool {
     entry
         .stream()
         .is_none_or(|stream| !entry.is_held() && stream.source.description.relayed_from.is_none())
-}
-
-/// Resolves when the mount must make room for one whose source has no place.
-async fn is_retired(shared: &Shared, local: &Name) {
-    let mut changes = shared.table.changes();
-    while !shared.table.is_retired(local) {
-        // Fails only without the table, which is shared.
-        let _ = changes.changed().await;
-    }
-}
-
-/// Resolves when somebody wants the mount.
-async fn wanted(shared: &Shared, local: &Name, relay: &RelaySettings) {
-    let mut changes = shared.table.changes();
-    while shared.table.demand(local, relay.linger).listeners == 0 {
-        // Fails only without the table, which is shared.
-        let _ = changes.changed().await;
-    }
 }
 
 /// Resolves when nobody has wanted the mount for the time that it lingers.

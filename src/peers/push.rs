@@ -19,7 +19,6 @@ use super::shared::Shared;
 use crate::client_addr::ClientAddr;
 use crate::http::via_value;
 use crate::listener::{Amount, Delivery, ListenerConnection, ListenerSession, ResponseHead};
-use crate::log::journal;
 use crate::mount::{ListenerInfo, MountEntry, Name, StreamInfo};
 use crate::tcp::SocketOptions;
 use crate::worker::Handoff;
@@ -68,7 +67,7 @@ pub(super) async fn push(
     let (mut backoff, mut upload) = (Backoff::new(), Upload::Put);
     loop {
         entry.set(PeerState::Idle);
-        has_stream(&shared, &local).await;
+        shared.table.until(|| shared.table.find(&local).is_some()).await;
         let began = Instant::now();
         let outcome = async {
             if forward.when == When::Wanted {
@@ -80,9 +79,7 @@ pub(super) async fn push(
         };
         let error = match outcome.await {
             Ok(mut pushed) => {
-                entry.set(PeerState::Connected);
-                let (mount, server) = (local.as_str(), forward.to.to_string());
-                journal!(info, PEER_CONNECTED, mount, server, "pushing a mount to another server");
+                entry.connected();
                 let unwanted = async {
                     if forward.when == When::Always {
                         std::future::pending::<()>().await;
@@ -112,31 +109,8 @@ pub(super) async fn push(
         }
         let lasted = if has_lasted { began.elapsed() } else { Duration::ZERO };
         let delay = backoff.next(lasted);
-        report(&forward, &local, &entry, &error.to_string(), delay);
+        entry.fail(&error.to_string(), delay);
         sleep(delay).await;
-    }
-}
-
-/// Shows why the mount is not pushed, and logs it when it changes.
-fn report(
-    forward: &ForwardSettings,
-    local: &Name,
-    entry: &PeerEntry,
-    reason: &str,
-    delay: Duration,
-) {
-    if entry.fail(reason) {
-        let (mount, server) = (local.as_str(), forward.to.to_string());
-        let seconds = delay.as_secs_f32();
-        journal!(
-            warn,
-            PEER_FAILED,
-            mount,
-            server,
-            reason,
-            seconds,
-            "cannot push a mount to another server; trying again"
-        );
     }
 }
 
@@ -231,15 +205,6 @@ fn upload_fields(mount: &Arc<MountEntry>, stream: &StreamInfo) -> String {
     let _ = write!(fields, "Ice-Public: {}\r\n", u8::from(description.public));
     let _ = write!(fields, "Via: {}\r\n", via_value(&description.via));
     fields
-}
-
-/// Resolves when the mount has a stream.
-async fn has_stream(shared: &Shared, local: &Name) {
-    let mut changes = shared.table.changes();
-    while shared.table.find(local).is_none() {
-        // Fails only without the table, which is shared.
-        let _ = changes.changed().await;
-    }
 }
 
 /// Resolves when the other server says that the mount is wanted, or that it is not.
