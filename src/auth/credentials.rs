@@ -13,7 +13,7 @@ pub struct Credentials {
     pub source: Login,
     /// The login of the administrator.
     pub admin: Login,
-    /// The login of other servers that relay the mounts of this one; `None` if there is none.
+    /// The login of other servers that relay this server's mounts; `None` if they cannot log in.
     pub relay: Option<Login>,
 }
 

@@ -71,7 +71,7 @@ pub struct ListenerSession {
     pub filler: Option<Filler>,
     /// Its permits from the quotas, freed when it leaves.
     pub permits: Vec<Permit>,
-    /// For whoever made the connection: why it was ended here, or dropped when the peer has ended it.
+    /// Receives the reason when this server ends the connection. Dropped when the peer ends it.
     pub on_end: Option<oneshot::Sender<String>>,
 }
 
@@ -149,8 +149,8 @@ impl Listener {
         ring.head().saturating_sub(self.cursor.position())
     }
 
-    /// The pages that this listener needs next, and probably others too. `None` if there are none, if
-    /// they wrap in the ring, or if the listener needs anything else.
+    /// The pages that this listener needs next, and probably others too. `None` if it has all pages, if
+    /// the pages wrap in the ring, or if the listener needs anything else.
     pub fn newest_pages<'r>(&self, log: &'r PageLog) -> Option<NewestPages<'r>> {
         let [pages, rest] = log.ring.ready(&self.cursor, u64::MAX);
         let from = self.cursor.position();

@@ -52,7 +52,7 @@ pub struct WaitingListener {
 }
 
 impl Offers {
-    /// The offer of this mount, which is made if there is none.
+    /// The offer of this mount. Makes one if the mount has none.
     pub(super) fn enter(
         &self,
         name: &Name,

@@ -269,7 +269,7 @@ impl MountEntry {
         self.shared.changed.send_replace(());
     }
 
-    /// When the last listener left; `None` if there was none yet.
+    /// When the last listener left; `None` before the first one has left.
     pub(super) fn deserted(&self) -> Option<Instant> {
         *lock(&self.deserted)
     }

@@ -24,7 +24,7 @@ pub struct SourceConnection {
     pub peer: SocketAddr,
     /// Its permit from the client's quota, freed when the source ends.
     pub permit: Option<Permit>,
-    /// For whoever made the connection: why it was ended here, or dropped when the source has ended it.
+    /// Receives the reason when this server ends the connection. Dropped when the source ends it.
     pub on_end: Option<oneshot::Sender<String>>,
 }
 

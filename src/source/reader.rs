@@ -120,7 +120,7 @@ impl SourceReader {
         })
     }
 
-    /// Tells whoever made the connection why it is about to be ended.
+    /// Tells the task that made the connection why this server ends it.
     pub(super) fn report_end(&mut self, end: &SourceEnd) {
         if let Some(on_end) = self.on_end.take()
             && !matches!(end, SourceEnd::Disconnected | SourceEnd::Complete)
