@@ -41,9 +41,10 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`cli`] | the commands: `run`, `check`, `health`, `push`, `share`, `demo` |
+//! | [`cli`] | the commands: `run`, `check`, `health`, `push`, `on-demand`, `share`, `demo` |
 //! | `server` | creates the threads, applies a configuration, stops everything |
 //! | `push` | the source client behind `silvacast push` and the demo |
+//! | `encoder` | runs an encoder while its mount is wanted, behind `silvacast on-demand` |
 //! | [`config`] | reads `silvacast.toml` or `icecast.xml`; computes the memory budget |
 //! | [`door`] | accepts connections, reads one request head from each, decides where it goes |
 //! | `control` | everything that is not audio: status, API, events, admin, metrics, the listening page |
@@ -81,6 +82,7 @@ mod clock;
 pub mod config;
 mod control;
 pub mod door;
+mod encoder;
 pub mod hls;
 pub mod http;
 pub mod listener;

@@ -1,4 +1,4 @@
-//! The command line: run (the default), check, health, push, share, demo.
+//! The command line: run (the default), check, health, push, on-demand, share, demo.
 //!
 //! Each command has a file. It ends in an [`Exit`]: the exit code of the process, and a sentence
 //! for standard error unless the command succeeded.
@@ -6,10 +6,12 @@
 mod check;
 mod demo;
 mod health;
+mod on_demand;
 mod push;
 mod run;
 mod share;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,8 @@ Examples:
   silvacast check --config /etc/silvacast.toml   report every error, and the worst-case memory
   silvacast health                               is the server on this machine healthy?
   silvacast push --loop dawn.opus icecast://source:PW@host:8080/mic-dawn.opus
+  silvacast on-demand --url http://host:8080 --mount /mic-dawn.opus -- ffmpeg …
+                                                 encode while somebody listens, and only then
   silvacast share --config /etc/silvacast.toml --mount /mic-dawn.opus --for 2h
   silvacast demo                                 a server with two built-in microphones
 
@@ -64,6 +68,8 @@ enum CliCommand {
     Health(HealthArgs),
     /// Play an Ogg file to a mount in real time, reconnecting as needed.
     Push(PushArgs),
+    /// Run an encoder while somebody listens to its mount, and only then.
+    OnDemand(OnDemandArgs),
     /// Print a link that lets anyone who has it listen to one mount for a limited time.
     Share(ShareArgs),
     /// Serve on loopback, with two built-in microphones to listen to.
@@ -113,6 +119,29 @@ struct PushArgs {
 }
 
 #[derive(Debug, Args)]
+struct OnDemandArgs {
+    /// The server, such as <http://host:8080>.
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// The mount to which the encoder sends. The server has it with `on_demand = true`.
+    #[arg(long)]
+    mount: String,
+    /// How much longer the encoder runs when the mount is wanted no more, besides the server's linger.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    linger: String,
+    /// The user of the mount's source.
+    #[arg(long, default_value = "source")]
+    user: String,
+    /// A file with the password of the mount's source: with it, the server lists a mount that its
+    /// configuration does not name.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// The encoder and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 struct ShareArgs {
     /// The server's configuration file, which has the key.
     #[arg(long, value_name = "FILE")]
@@ -137,6 +166,7 @@ pub fn main(cli: Cli) -> Exit {
         Some(CliCommand::Check(args)) => check::run(&args),
         Some(CliCommand::Health(args)) => health::run(args),
         Some(CliCommand::Push(args)) => push::run(&args),
+        Some(CliCommand::OnDemand(args)) => on_demand::run(args),
         Some(CliCommand::Share(args)) => share::run(&args),
         Some(CliCommand::Demo) => demo::run(),
     };
@@ -155,6 +185,14 @@ fn load(file: &Path, environment: &Environment) -> Result<Config, Exit> {
 fn invalid_config(file: &Path, problems: &[Problem]) -> Exit {
     let lines = problems.iter().map(|problem| format!("{}: {problem}", file.display()));
     Exit::Invalid(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The password in a file, in its only line.
+fn password_in(file: &Path) -> Result<Secret, Exit> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Exit::Invalid(format!("cannot read the password from {}: {error}", file.display()))
+    })?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
 /// A random password of 144 bits.

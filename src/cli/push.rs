@@ -1,24 +1,16 @@
 //! `silvacast push`: plays a file to a mount, and reports the progress on standard error.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Exit, PushArgs, block_on, failed};
-use crate::auth::Secret;
+use super::{Exit, PushArgs, block_on, failed, password_in};
 use crate::push::{Clip, PushProgress, PushTarget, push};
 
 /// Pushes the file until it ends or the server refuses it.
 pub(super) fn run(args: &PushArgs) -> Result<(), Exit> {
     let target = PushTarget::parse(&args.url).map_err(|error| Exit::Invalid(error.to_string()))?;
-    let from_file = |path: &PathBuf| {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Exit::Invalid(format!("cannot read the password from {}: {error}", path.display()))
-        });
-        text.map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
-    };
     let password = match (&args.password_file, &target.password) {
-        (Some(path), _) => from_file(path)?,
+        (Some(path), _) => password_in(path)?,
         (None, Some(password)) => password.clone(),
         (None, None) => {
             return Err(Exit::Invalid(

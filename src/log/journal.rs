@@ -96,6 +96,14 @@ events! {
     /// A mount could not be pulled from another server or pushed to it, or its mounts could not be
     /// listed.
     PEER_FAILED = "peer-failed", "a7d02f4be9c94f6c8f35d1c60e9b7a21";
+    /// An encoder was started, because its mount is wanted.
+    ENCODER_STARTED = "encoder-started", "3d9a7c15e0824b6f9b7e52c8d41f06ab";
+    /// An encoder was stopped, because its mount is wanted no more.
+    ENCODER_STOPPED = "encoder-stopped", "b86f02d7c35e4a19a0d4e7f19c6b5238";
+    /// An encoder ended, or could not be started, although its mount is wanted.
+    ENCODER_FAILED = "encoder-failed", "60c4e9f1a72d4d85b3185ae7d90cf24e";
+    /// It is not known whether an encoder's mount is wanted.
+    DEMAND_UNKNOWN = "demand-unknown", "f15b83ac6e974c20874d3f9b60a2d7e1";
 }
 
 /// Writes one line: `journal!(info, SOURCE_ENDED, mount = …, %peer, "source ended")`.

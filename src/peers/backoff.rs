@@ -12,15 +12,18 @@ const SUCCESS: Duration = Duration::from_secs(10);
 
 /// The delay before the next attempt.
 #[derive(Debug)]
-pub(super) struct Backoff(Duration);
+pub struct Backoff(Duration);
 
-impl Backoff {
-    pub(super) fn new() -> Self {
+impl Default for Backoff {
+    /// Before the first attempt.
+    fn default() -> Self {
         Self(LEAST)
     }
+}
 
+impl Backoff {
     /// The delay after a connection that lasted this long. Zero for one that was never made.
-    pub(super) fn next(&mut self, lasted: Duration) -> Duration {
+    pub fn next(&mut self, lasted: Duration) -> Duration {
         if lasted >= SUCCESS {
             self.0 = LEAST;
         }
@@ -38,7 +41,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_minute_and_begin_again_after_a_success() {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             let (delay, most) = (backoff.next(Duration::ZERO), Duration::from_secs(seconds));
             assert!(most / 2 <= delay && delay <= most, "{seconds}: {delay:?}");

@@ -32,7 +32,7 @@ const MAX_SENTENCE: usize = 512;
 
 /// Why there is no usable response. The text is the reason, for people.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RequestError {
+pub enum RequestError {
     /// The server cannot be reached, or the connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -40,14 +40,14 @@ pub(super) async fn follow_mounts(
     entry: &PeerEntry,
     mut report: impl FnMut(&BTreeSet<Name>),
 ) {
-    let (mut backoff, mut kind) = (Backoff::new(), None);
+    let (mut backoff, mut kind) = (Backoff::default(), None);
     let mut known = KnownNames { relay, names: BTreeSet::new() };
     loop {
         let began = Instant::now();
         let read = read_list(relay, entry, &mut kind, &mut known, &mut report).await;
         let pause = match read {
             Ok(()) => {
-                backoff = Backoff::new();
+                backoff = Backoff::default();
                 POLL_INTERVAL
             }
             Err(error) => {

@@ -7,7 +7,7 @@
 //!
 //! `settings` has what the configuration says, `client` the requests that are sent, `lists` reads what
 //! other servers list, and `discovery` keeps up with it. `pull` and `push` keep one mount connected each,
-//! with the delays of `backoff`; `directory` knows how they are doing, for the administrator. `manager`
+//! with the delays of `backoff`; `remote_demand` asks whether one is wanted; `directory` knows how they are doing, for the administrator. `manager`
 //! runs them all.
 
 mod backoff;
@@ -21,11 +21,14 @@ mod lists;
 mod manager;
 mod pull;
 mod push;
+mod remote_demand;
 mod settings;
 mod shared;
 
+pub use backoff::Backoff;
 pub use directory::{PeerDirectory, PeerKind, PeerState, PeerStatus};
 pub use limits::{CHUNKED_MEMORY, PEER_MEMORY};
 pub use lists::{ListedMounts, event_lines, status_mounts, stream_list};
+pub use remote_demand::{DemandError, LEAST_INTERVAL, RemoteDemand};
 pub use settings::{ForwardSettings, PeerSettings, RelaySettings, ServerUrl, ServerUrlError, When};
 pub use shared::Peers;

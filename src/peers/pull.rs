@@ -54,7 +54,7 @@ pub(super) async fn pull(
     offer: Option<Arc<Offer>>,
     entry: Rc<PeerEntry>,
 ) {
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::default();
     loop {
         if offer.is_some() {
             if !shared.table.demand(&local, relay.linger).is_wanted() {

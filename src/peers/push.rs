@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
 use super::chunked::in_chunks;
-use super::client::{Identity, RequestError, Upload, begin_upload, get_late};
+use super::client::{RequestError, Upload, begin_upload};
 use super::directory::{PeerEntry, PeerState};
 use super::handed_over::HandedOver;
+use super::remote_demand::{DemandError, LEAST_INTERVAL, RemoteDemand};
 use super::settings::{ForwardSettings, When};
 use super::shared::Shared;
 use crate::client_addr::ClientAddr;
@@ -23,22 +23,12 @@ use crate::mount::{ListenerInfo, MountEntry, Name, StreamInfo};
 use crate::tcp::SocketOptions;
 use crate::worker::Handoff;
 
-/// The longest answer about the demand, in bytes.
-const MAX_DEMAND: usize = 4096;
-/// How long the other server may hold back its answer about the demand. Each question takes 1.2 kB of
-/// a link that may be paid for by volume.
-const DEMAND_WAIT: Duration = Duration::from_secs(50);
-/// How often a server is asked that answers at once.
-const LEAST_DEMAND_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Why a mount is not pushed at the moment.
 #[derive(Debug, thiserror::Error)]
 enum ForwardError {
     #[error(transparent)]
     Request(#[from] RequestError),
-    #[error(
-        "the server does not tell whether a mount is wanted, as silvacast does; set when = \"always\""
-    )]
+    #[error("{}; set when = \"always\"", DemandError::Unknown)]
     NoDemand,
     #[error("the limit of listeners is reached, and this is one")]
     Full,
@@ -51,10 +41,13 @@ enum ForwardError {
     Ended(Option<String>),
 }
 
-/// The answer of another silvacast.
-#[derive(Deserialize)]
-struct RemoteDemand {
-    wanted: bool,
+impl From<DemandError> for ForwardError {
+    fn from(error: DemandError) -> Self {
+        match error {
+            DemandError::Request(error) => Self::Request(error),
+            DemandError::Unknown => Self::NoDemand,
+        }
+    }
 }
 
 /// Pushes a mount as long as the task runs.
@@ -64,15 +57,15 @@ pub(super) async fn push(
     (local, remote): (Name, Name),
     entry: PeerEntry,
 ) {
-    let (mut backoff, mut upload) = (Backoff::new(), Upload::Put);
+    let (mut backoff, mut upload) = (Backoff::default(), Upload::Put);
     loop {
         entry.set(PeerState::Idle);
         shared.table.until(|| shared.table.find(&local).is_some()).await;
         let began = Instant::now();
         let outcome = async {
             if forward.when == When::Wanted {
-                wait_for_demand(&forward, &remote, true).await?;
-                backoff = Backoff::new();
+                RemoteDemand::of(&forward, &remote).becomes(true).await?;
+                backoff = Backoff::default();
             }
             entry.set(PeerState::Connecting);
             connect(&shared, &forward, (&local, &remote), &mut upload).await
@@ -84,18 +77,15 @@ pub(super) async fn push(
                     if forward.when == When::Always {
                         std::future::pending::<()>().await;
                     }
-                    // A server that cannot be asked may still be listened to.
-                    while wait_for_demand(&forward, &remote, false).await.is_err() {
-                        sleep(LEAST_DEMAND_INTERVAL).await;
-                    }
+                    RemoteDemand::of(&forward, &remote).ends().await;
                 };
                 tokio::select! {
                     reason = pushed.ended() => ForwardError::Ended(reason),
                     () = unwanted => {
                         drop(pushed);
-                        backoff = Backoff::new();
+                        backoff = Backoff::default();
                         // For a server that contradicts itself.
-                        sleep(LEAST_DEMAND_INTERVAL).await;
+                        sleep(LEAST_INTERVAL.saturating_sub(began.elapsed())).await;
                         continue;
                     }
                 }
@@ -205,32 +195,4 @@ fn upload_fields(mount: &Arc<MountEntry>, stream: &StreamInfo) -> String {
     let _ = write!(fields, "Ice-Public: {}\r\n", u8::from(description.public));
     let _ = write!(fields, "Via: {}\r\n", via_value(&description.via));
     fields
-}
-
-/// Resolves when the other server says that the mount is wanted, or that it is not.
-async fn wait_for_demand(
-    forward: &ForwardSettings,
-    remote: &Name,
-    awaited: bool,
-) -> Result<(), ForwardError> {
-    let path = format!("/api/v1/mounts{remote}/demand");
-    let query = format!("?wanted={}&wait={}s", !awaited, DEMAND_WAIT.as_secs());
-    loop {
-        let asked = Instant::now();
-        // With the login, the mount is listed there from now on.
-        let identity = Identity { login: Some(&forward.login), token: None };
-        let response = get_late(&forward.to, &path, &query, identity, DEMAND_WAIT).await;
-        let response = match response {
-            Err(RequestError::Refused(404 | 405, _)) => return Err(ForwardError::NoDemand),
-            response => response?,
-        };
-        let text = response.text(MAX_DEMAND).await?;
-        let demand: RemoteDemand =
-            serde_json::from_str(&text).map_err(|_| ForwardError::NoDemand)?;
-        if demand.wanted == awaited {
-            return Ok(());
-        }
-        // A server that does not wait must not be asked without a pause.
-        sleep(LEAST_DEMAND_INTERVAL.saturating_sub(asked.elapsed())).await;
-    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: [&[&str]; 12] = [
     &["main"],
     &["cli"],
-    &["push", "server"],
+    &["push", "server", "encoder"],
     &["config"],
     &["door"],
     &["control"],

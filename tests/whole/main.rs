@@ -24,6 +24,7 @@ mod deploy_guide;
 mod descriptions;
 mod documents;
 mod door;
+mod encoder;
 mod events;
 mod fake_server;
 mod fetched;

@@ -9,7 +9,9 @@ use nix::sys::signal::Signal;
 
 use crate::client::{Source, get};
 use crate::daemon::{Daemon, PASSWORD};
+use crate::on_demand::ask;
 use crate::power::begun_by;
+use crate::process::Running;
 use crate::wait::{PATIENCE, join, until_received};
 
 /// The socket of a service manager.
@@ -21,6 +23,13 @@ struct Manager {
 impl Manager {
     /// Starts a server that sends its messages there, and that has a watchdog.
     fn start(watchdog: Duration) -> (Self, Daemon) {
+        let (manager, variables) = Self::open(watchdog);
+        let [socket, watchdog] = &variables;
+        (manager, Daemon::of(begun_by(&["env", socket, watchdog]), "", ""))
+    }
+
+    /// Also returns the environment of a service with a watchdog.
+    fn open(watchdog: Duration) -> (Self, [String; 2]) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -30,8 +39,7 @@ impl Manager {
         std::fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
         let variable = format!("NOTIFY_SOCKET={}", path.display());
         let watchdog = format!("WATCHDOG_USEC={}", watchdog.as_micros());
-        let command = begun_by(&["env", &variable, &watchdog]);
-        (Self { socket, _directory: directory }, Daemon::of(command, "", ""))
+        (Self { socket, _directory: directory }, [variable, watchdog])
     }
 
     /// The lines of the next message that contains `part`.
@@ -85,4 +93,22 @@ fn a_source_that_sends_without_pause_does_not_look_like_a_stuck_loop() {
     });
     join("the thread that reads them", pings);
     assert_eq!(server.count_lines(&["event=\"loop-stuck\""]), 0);
+}
+
+#[test]
+fn it_is_told_what_an_encoder_on_demand_does() {
+    let server = Daemon::with("", "[[mount]]\nname = \"/m\"\non_demand = true");
+    let (manager, variables) = Manager::open(Duration::from_millis(400));
+    let mut command = begun_by(&["env", &variables[0], &variables[1]]);
+    command.args(["on-demand", "--mount", "/m", "--url", &server.url("")]);
+    command.args(["--", "sh", "-c", "exit 3"]);
+    let mut running = Running::start_quietly(&mut command);
+    assert_eq!(manager.wait_for("READY=1"), ["READY=1", "STATUS=idle: nobody listens"]);
+    manager.wait_for("WATCHDOG=1");
+    manager.wait_for("WATCHDOG=1");
+    let _listener = ask(&server, "/m");
+    manager.wait_for("STATUS=encoder not running: it ended with exit status: 3");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(manager.wait_for("STOPPING=1"), ["STOPPING=1"]);
+    assert!(running.wait(PATIENCE).success());
 }

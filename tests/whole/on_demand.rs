@@ -27,7 +27,7 @@ fn demand(server: &Daemon, query: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-fn wait_for_demand(server: &Daemon, listeners: usize) {
+pub(crate) fn wait_for_demand(server: &Daemon, listeners: usize) {
     until(&format!("{listeners} listeners"), PATIENCE, || {
         let seen = demand(server, "");
         when(seen["listeners"] == listeners, seen)
@@ -35,7 +35,7 @@ fn wait_for_demand(server: &Daemon, listeners: usize) {
 }
 
 /// A listener who waits, or one that is refused: its answer is read later.
-fn ask(server: &Daemon, target: &str) -> TcpStream {
+pub(crate) fn ask(server: &Daemon, target: &str) -> TcpStream {
     let mut socket = connect(server);
     write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     socket

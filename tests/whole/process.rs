@@ -1,6 +1,6 @@
 //! Child processes with a deadline: each one is killed when it takes too long or when its test is over.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
@@ -107,6 +107,14 @@ impl Running {
     pub(crate) fn stderr(&mut self) -> Pipe<&mut ChildStderr> {
         let pipe = self.0.stderr.as_mut().expect("a pipe as standard error");
         Pipe { pipe, patience: PATIENCE }
+    }
+
+    /// The lines of its standard error, which the command must have as a pipe.
+    #[allow(dead_code, reason = "for tests/whole")]
+    pub(crate) fn error_lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        let pipe = self.0.stderr.take().expect("a pipe as standard error");
+        let pipe = Pipe { pipe, patience: PATIENCE };
+        BufReader::new(pipe).lines().map(|line| line.expect("a line in time"))
     }
 
     /// What it prints on its standard output until it ends, within `limit`.
