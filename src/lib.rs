@@ -53,6 +53,7 @@
 //! | [`source`] | an encoder's connection: reads it and publishes its pages |
 //! | [`listener`] | a player's connection: a cursor into the ring and a socket |
 //! | [`hls`] | a mount as a playlist and segments, which are cut from the ring |
+//! | [`clip`] | a part of a mount's ring as a finished Ogg file |
 //! | [`mount`] | the pages of a mount, the claim on it, and the table of all mounts |
 //! | `client` | limits for single clients: admission, login guard, password checks |
 //! | [`auth`] | who may do what; pure |
@@ -60,7 +61,7 @@
 //! | [`platform`] | privileges, inherited sockets, service manager, watchdog |
 //! | [`log`] | the journal: its catalog of events, throttle and access log |
 //! | `routes` | the server's own paths: methods, who may ask, what answers; every other path is a mount's |
-//! | [`http`], `tcp`, `clock`, `stats`, `quota`, `client_addr`, `text`, `units` | what several of these share |
+//! | [`http`], `tcp`, `clock`, `wall_clock`, `utc`, `stats`, `quota`, `client_addr`, `text`, `units` | what several of these share |
 //!
 //! A module uses only modules below it in this table (`tests/whole/code.rs` checks the order). Each
 //! folder has one more rule: no two files use each other, not even through others.
@@ -78,6 +79,7 @@ pub mod auth;
 pub mod cli;
 mod client;
 mod client_addr;
+pub mod clip;
 mod clock;
 pub mod config;
 mod control;
@@ -99,4 +101,6 @@ mod stats;
 mod tcp;
 mod text;
 mod units;
+pub mod utc;
+mod wall_clock;
 pub mod worker;

@@ -32,6 +32,8 @@ pub(crate) enum Endpoint {
     Mounts,
     /// Whether a mount is wanted, as JSON.
     Demand,
+    /// How the granule positions of a mount relate to UTC, as JSON.
+    Clock,
     /// One mount, as JSON. The mount's name follows in the path.
     Mount,
     /// All listeners, as JSON.
@@ -107,7 +109,7 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 32] = [
+pub(crate) const ROUTES: [Route; 33] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
@@ -122,6 +124,7 @@ pub(crate) const ROUTES: [Route; 32] = [
     administrator("/api/v1/server", Methods::Read, Endpoint::Server),
     read("/api/v1/mounts", Endpoint::Mounts),
     read("/api/v1/mounts/*/demand", Endpoint::Demand),
+    read("/api/v1/mounts/*/clock", Endpoint::Clock),
     read("/api/v1/mounts/*", Endpoint::Mount),
     administrator("/api/v1/listeners", Methods::Read, Endpoint::Listeners),
     administrator("/api/v1/peers", Methods::Read, Endpoint::Peers),

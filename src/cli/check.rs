@@ -19,16 +19,28 @@ fn check(file: &Path) -> Result<(), Exit> {
     for warning in config.ignored.iter().chain(&config.warnings) {
         eprintln!("silvacast: {}: {warning}", file.display());
     }
-    let (budget, hls) = (Budget::of(&config), hls_windows(&config.door.rules));
-    print(&format!("{}: no errors\n{budget}\n{hls}", file.display()));
+    let rules = &config.door.rules;
+    let (budget, rings, hls) = (Budget::of(&config), rings(rules), hls_windows(rules));
+    print(&format!("{}: no errors\n{budget}\n{rings}\n{hls}", file.display()));
     Ok(())
+}
+
+/// How much audio the rings hold.
+fn rings(rules: &MountRules) -> String {
+    let lines = rules.named().map(|(name, settings)| {
+        format!(
+            "  {name}: {} s at {} kbit/s in {} KiB",
+            settings.ring_time().as_secs(),
+            settings.ring_bitrate / 1000,
+            settings.ring / 1024
+        )
+    });
+    format!("audio in memory, for clips:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// What the rings hold of the playlists of HLS.
 fn hls_windows(rules: &MountRules) -> String {
-    let names = rules.rules.iter().map(|(pattern, settings)| (pattern.as_str(), settings));
-    let all = names.chain([("other mounts", &rules.defaults)]);
-    let lines = all.filter(|(_, settings)| settings.hls.is_on).map(|(name, settings)| {
+    let lines = rules.named().filter(|(_, settings)| settings.hls.is_on).map(|(name, settings)| {
         format!(
             "  {name}: {} s in a ring of {} KiB, up to {} kbit/s",
             settings.hls.window.as_secs_f32(),

@@ -4,14 +4,17 @@
 //!   holds the most loses one.
 //! - [`ConnectionQuotas`]: a limited number of connections for each client.
 //! - [`LoginGuard`]: checks credentials and locks out clients that guess.
+//! - [`RateLimit`]: how often a client may do what costs more.
 //! - [`PasswordChecker`]: checks passwords against bcrypt hashes on a separate thread.
 
 mod admission;
 mod connection_quotas;
 mod login_guard;
 mod password_checker;
+mod rate_limit;
 
 pub(crate) use admission::{Admission, AdmissionSlot, Full, WhenFull};
 pub(crate) use connection_quotas::ConnectionQuotas;
 pub(crate) use login_guard::{CredentialKind, KnownCredentials, LoginAttempt, LoginGuard};
 pub(crate) use password_checker::{CheckerOverloaded, PasswordChecker};
+pub(crate) use rate_limit::{RateLimit, TooOften};

@@ -7,10 +7,10 @@ use std::fmt;
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    self, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS, MAX_WAITING_REQUESTS,
-    MemoryOwner, REQUEST_QUEUE, SOURCE_TEXT, request_memory,
+    self, CLIP_MEMORY, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS,
+    MAX_WAITING_REQUESTS, MemoryOwner, REQUEST_QUEUE, SOURCE_TEXT, request_memory,
 };
-use crate::door::{self, CONNECTION_MEMORY, MAX_WAITING_CONNECTIONS};
+use crate::door::{self, CONNECTION_MEMORY, MAX_CLIPS, MAX_WAITING_CONNECTIONS};
 use crate::hls::response_memory;
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
@@ -118,6 +118,7 @@ impl Budget {
             process("a request that is answered", MAX_REQUESTS, request + response),
             // Only for a playlist, or for a part of a segment.
             process("a request that waits", MAX_WAITING_REQUESTS, request + response_memory(0)),
+            process("a clip", MAX_CLIPS, CLIP_MEMORY),
             process("a reader of events", MAX_SUBSCRIBERS, request),
             process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),

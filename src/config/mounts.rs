@@ -8,14 +8,18 @@ use std::time::Duration;
 use super::access::{access, source_login};
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{
-    AllowedOrigin, AutoOr, Choice, Flag, Kind, Label, MountPattern, Number, Size, Time, quoted,
+    AllowedOrigin, AutoOr, Choice, Flag, Kind, Label, MountPattern, Number, Size, SizeOrTime, Time,
+    quoted,
 };
 use super::layer::Layer;
 use super::reader::{Problem, Reader, Section};
-use crate::mount::{Burst, Gap, HlsSettings, MIN_RING, MountRules, MountSettings, Pattern};
+use crate::mount::{
+    Burst, Gap, HlsSettings, MIN_RING, MountRules, MountSettings, Pattern, RingLength,
+};
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &RING,
+    &RING_BITRATE,
     &BURST,
     &SOURCE_TIMEOUT,
     &GAP,
@@ -40,13 +44,25 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &NAME,
 ];
 
-static RING: Key<Size> = Key {
+/// The most memory of a ring, in bytes.
+const MAX_RING: usize = 256 << 20;
+
+static RING: Key<SizeOrTime> = Key {
     table: Table::MountDefaults,
     name: "ring",
-    kind: Size { least: MIN_RING, most: 256 << 20 },
-    default: || 256 << 10,
+    kind: SizeOrTime(Size { least: MIN_RING, most: MAX_RING }),
+    default: || RingLength::Bytes(256 << 10),
     reload: Reload::NextMount,
-    doc: "All memory of the mount for audio.",
+    doc: "All memory of the mount for audio: as a size, or as the time that it holds at `ring_bitrate`. Clips (`?clip=30s`) are cut from it.",
+};
+
+static RING_BITRATE: Key<Number> = Key {
+    table: Table::MountDefaults,
+    name: "ring_bitrate",
+    kind: Number { least: 6_000, most: 510_000 },
+    default: || 96_000,
+    reload: Reload::NextMount,
+    doc: "The bitrate in bit/s with which a time in `ring` becomes memory, and with pages of 20 ms. At a higher one the ring holds less.",
 };
 
 static BURST: Key<AutoOr<Time>> = Key {
@@ -349,8 +365,27 @@ fn check_hls(layer: &mut Layer<'_, '_>, settings: &MountSettings) {
     }
 }
 
+/// Reports a ring whose time takes more memory than a ring may have, and makes it as short as it may be.
+fn check_ring(layer: &mut Layer<'_, '_>, settings: &mut MountSettings) {
+    if settings.ring <= MAX_RING {
+        return;
+    }
+    let Layer { reader, section, .. } = layer;
+    let line = [RING.name, RING_BITRATE.name].iter().find_map(|key| reader.line_of(*section, key));
+    let text = format!(
+        "the {} of that time takes {} MiB at {} kbit/s; allowed: up to {} MiB",
+        section.key(RING.name),
+        settings.ring >> 20,
+        settings.ring_bitrate / 1000,
+        MAX_RING >> 20
+    );
+    reader.report(line, text);
+    settings.ring = MAX_RING;
+}
+
 fn settings(layer: &mut Layer<'_, '_>) -> MountSettings {
-    let settings = values(layer);
+    let mut settings = values(layer);
+    check_ring(layer, &mut settings);
     check_hls(layer, &settings);
     settings
 }
@@ -360,8 +395,12 @@ fn values(layer: &mut Layer<'_, '_>) -> MountSettings {
         Burst::Auto => None,
         Burst::Time(time) => Some(time),
     });
+    let ring_length = layer.get(&RING, |inherited| inherited.ring_length);
+    let ring_bitrate = layer.get(&RING_BITRATE, |inherited| inherited.ring_bitrate);
     MountSettings {
-        ring: layer.get(&RING, |inherited| inherited.ring),
+        ring: ring_length.memory(ring_bitrate),
+        ring_length,
+        ring_bitrate,
         burst: burst.map_or(Burst::Auto, Burst::Time),
         source_timeout: layer.get(&SOURCE_TIMEOUT, |inherited| inherited.source_timeout),
         gap: layer.get(&GAP, |inherited| inherited.gap),

@@ -4,11 +4,13 @@
 //! responses of a running server.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
+use crate::clip::held;
 use crate::mount::{Demand, MountEntry, MountTable, Name, OffMount, StreamInfo};
 use crate::peers::{PeerDirectory, PeerStatus};
+use crate::utc::Utc;
 use ogg_splice::Codec;
 use serde::Serialize;
 
@@ -66,8 +68,44 @@ pub(super) struct MountStatus {
 pub(super) struct StreamClock {
     /// End of the newest page, as a granule position of the stream that listeners receive.
     pub(super) granule: u64,
-    /// When that page was published: Unix time in milliseconds, by the server's clock.
+    /// When its end was heard: Unix time in milliseconds, by the server's clock.
     pub(super) unix_ms: u64,
+    /// By how much granule positions advance in a second.
+    pub(super) granules_per_second: u32,
+}
+
+/// How the granule positions of a mount relate to UTC; the schema `MountClock`.
+#[derive(Debug, Serialize)]
+pub(super) struct MountClockStatus<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    clock: StreamClock,
+    /// The same time as `unix_ms`.
+    utc: Utc,
+    /// Number of the logical stream that the granule position is of.
+    serial: u32,
+    /// From when until when there can be clips.
+    held: Option<HeldStatus>,
+}
+
+/// A span of audio in memory.
+#[derive(Debug, Serialize)]
+struct HeldStatus {
+    from: Utc,
+    to: Utc,
+}
+
+impl<'a> MountClockStatus<'a> {
+    /// The clock of a mount; `None` before its first page.
+    pub(super) fn of(entry: &'a MountEntry) -> Option<Self> {
+        let clock = StreamClock::of(entry)?;
+        let mount = entry.mount()?;
+        let pages = mount.pages();
+        let stream = pages.history.streams().next_back()?;
+        let utc = stream.utc_of(stream.time_of_end(clock.granule))?;
+        let held = held(&pages).map(|(from, to)| HeldStatus { from, to });
+        Some(Self { name: entry.name.as_str(), clock, utc, serial: stream.serial, held })
+    }
 }
 
 /// A listener; the schema `Listener`.
@@ -239,10 +277,13 @@ impl MountStatus {
 impl StreamClock {
     /// The newest position of a mount's stream; `None` before its first page.
     pub(super) fn of(entry: &MountEntry) -> Option<Self> {
-        let (granule, ago) = entry.gauges.newest_granule(Instant::now())?;
-        let published = SystemTime::now().checked_sub(ago)?;
-        let unix_time = published.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Some(Self { granule, unix_ms: unix_time.as_millis() as u64 })
+        let mount = entry.mount()?;
+        let pages = mount.pages();
+        let stream = pages.history.streams().next_back().filter(|stream| stream.end.is_none())?;
+        let granule = stream.newest_granule()?;
+        let heard = stream.utc_of(stream.time_of_end(granule))?;
+        let granules_per_second = stream.codec.granules_per_second();
+        Some(Self { granule, unix_ms: heard.unix_ms(), granules_per_second })
     }
 }
 

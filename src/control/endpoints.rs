@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use http_body_util::Either;
 
 use super::admin::Administration;
-use super::api::{DemandStatus, MountList, MountStatus, OPENAPI, PeerList, listeners};
+use super::api::{
+    DemandStatus, MountClockStatus, MountList, MountStatus, OPENAPI, PeerList, listeners,
+};
 use super::metrics::Metrics;
 use super::render::rfc3339;
 use super::render::url_query;
@@ -24,7 +26,7 @@ use crate::client::{LoginAttempt, LoginGuard};
 use crate::clock::Timestamp;
 use crate::hls::HlsPath;
 use crate::http::Reply;
-use crate::mount::{MountTable, Name, OffMount};
+use crate::mount::{MountEntry, MountTable, Name, OffMount};
 use crate::peers::PeerDirectory;
 use crate::routes::{Caller, Endpoint, Methods, Route};
 use crate::units;
@@ -117,6 +119,11 @@ impl Control {
                 Ok(json(&MountList::of(settings.name.as_deref(), &self.table)))
             }
             Endpoint::Demand => self.demand(request, waiter).await,
+            Endpoint::Clock => {
+                let entry = self.live(request, "/clock")?;
+                let clock = MountClockStatus::of(&entry).ok_or_else(no_stream)?;
+                Ok(json(&clock))
+            }
             Endpoint::Mount => self.mount_status(request),
             Endpoint::Listeners => Ok(pieces(JSON, listeners(&self.table))),
             Endpoint::Peers => Ok(json(&PeerList::of(&self.peers))),
@@ -220,15 +227,16 @@ impl Control {
 
     /// The status of the mount that the path names.
     fn mount_status(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
-        let path = &request.target.path;
-        let name = path.strip_prefix("/api/v1/mounts/").unwrap_or_default();
-        let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
-        // Hidden mounts are not listed, but found by name.
-        let entry = name.ok().and_then(|name| self.table.find(&name));
-        let found = entry.and_then(|entry| Some((entry.stream()?, entry)));
-        let (stream, entry) = found
-            .ok_or_else(|| Reply::new(404, "No source is sending to a mount with this name."))?;
+        let entry = self.live(request, "")?;
+        let stream = entry.stream().ok_or_else(no_stream)?;
         Ok(json(&MountStatus::of(&entry, &stream)))
+    }
+
+    /// The mount with a stream that the path names before this suffix. Hidden mounts are not listed,
+    /// but found by name.
+    fn live(&self, request: &RequestContext<'_>, suffix: &str) -> Result<Arc<MountEntry>, Reply> {
+        let entry = self.table.find(&mount_in(&request.target.path, suffix)?);
+        entry.filter(|entry| entry.stream().is_some()).ok_or_else(no_stream)
     }
 
     /// Whether a mount is wanted. With `wait`, the response comes when that differs from the parameter
@@ -238,11 +246,7 @@ impl Control {
         request: &RequestContext<'_>,
         waiter: &mut Waiter<'_>,
     ) -> Result<HttpResponse, Reply> {
-        let path = request.target.path.strip_prefix("/api/v1/mounts/").unwrap_or_default();
-        let name = path.strip_suffix("/demand").unwrap_or_default();
-        let name = Name::new(&format!("/{}", name.trim_start_matches('/')));
-        let name =
-            name.map_err(|error| Reply::new(404, format!("There is no such mount: {error}.")))?;
+        let name = mount_in(&request.target.path, "/demand")?;
         let known = match request.target.parameter("wanted") {
             None => None,
             Some("true") => Some(true),
@@ -297,6 +301,21 @@ impl Control {
 
 fn not_found() -> Reply {
     Reply::new(404, "There is no such page, and no source is sending to a mount with this name.")
+}
+
+fn no_stream() -> Reply {
+    Reply::new(404, "No source is sending to a mount with this name.")
+}
+
+/// The mount that a path of the API names before this suffix.
+///
+/// # Errors
+/// The reply to send, with status 404, if no mount can have this name.
+fn mount_in(path: &str, suffix: &str) -> Result<Name, Reply> {
+    let path = path.strip_prefix("/api/v1/mounts/").unwrap_or_default();
+    let name = path.strip_suffix(suffix).unwrap_or_default();
+    Name::new(&format!("/{}", name.trim_start_matches('/')))
+        .map_err(|error| Reply::new(404, format!("There is no such mount: {error}.")))
 }
 
 /// Redirects to the same path with a slash at its end.

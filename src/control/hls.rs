@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 use hyper::body::Bytes;
 use ogg_splice::Codec;
 
-use super::api::StreamClock;
 use super::files::{FileHead, file};
 use super::negotiation::tag;
 use super::render::url_query;
@@ -68,8 +67,7 @@ impl HlsFiles {
         Self { table, listeners, dates: RefCell::default() }
     }
 
-    /// Responds to a request. Waits if the client asks for audio that is about to come. `clock_of`
-    /// is the clock of a mount that subscribers to events know.
+    /// Responds to a request. Waits if the client asks for audio that is about to come.
     ///
     /// # Errors
     /// The reply to send if there is no such file.
@@ -78,7 +76,6 @@ impl HlsFiles {
         request: &RequestContext<'_>,
         hls: &HlsRequest,
         waiter: &mut Waiter<'_>,
-        clock_of: impl Fn(&Arc<MountEntry>) -> Option<StreamClock>,
     ) -> Result<HttpResponse, Reply> {
         match hls.path.file {
             HlsFile::Playlist(kind) => {
@@ -86,8 +83,7 @@ impl HlsFiles {
                     PlaylistKind::Plain => None,
                     PlaylistKind::LowLatency => awaited(request.target)?,
                 };
-                let (playlist, modified) =
-                    self.playlist(hls, (kind, awaited), waiter, clock_of).await?;
+                let (playlist, modified) = self.playlist(hls, (kind, awaited), waiter).await?;
                 let text = Bytes::from(playlist.render(&hls.path.base, &url_query(&hls.pass)));
                 let age = match kind {
                     // Each request of a client that waits has another URL.
@@ -142,12 +138,11 @@ impl HlsFiles {
         hls: &HlsRequest,
         (kind, awaited): (PlaylistKind, Option<Awaited>),
         waiter: &mut Waiter<'_>,
-        clock_of: impl Fn(&Arc<MountEntry>) -> Option<StreamClock>,
     ) -> Result<(Playlist, SystemTime), Reply> {
         let began = Instant::now();
         loop {
             let mount = hls.mount()?;
-            let (playlist, modified) = self.list(&mount, kind, clock_of(&mount))?;
+            let (playlist, modified) = self.list(&mount, kind)?;
             let missing = match awaited {
                 _ if playlist.streams.is_empty() => Some(PART),
                 Some(awaited) => playlist.missing(awaited).map_err(|_| far_ahead())?,
@@ -169,7 +164,6 @@ impl HlsFiles {
         &self,
         mount: &Arc<MountEntry>,
         kind: PlaylistKind,
-        clock: Option<StreamClock>,
     ) -> Result<(Playlist, SystemTime), Reply> {
         let shared = mount.mount().ok_or_else(no_stream)?;
         let pages = shared.pages();
@@ -177,7 +171,6 @@ impl HlsFiles {
             window: samples(mount.settings().hls.window),
             // While no page can be published, which would end the pause.
             paused: paused(mount),
-            clock: clock.map(|clock| (clock.granule, clock.unix_ms)),
         };
         let stream = pages.history.streams().next_back().ok_or_else(no_stream)?;
         if !matches!(stream.codec, Codec::Opus(_)) {

@@ -11,6 +11,7 @@
 
 mod admin;
 mod api;
+mod clip;
 mod clocks;
 mod endpoints;
 mod files;
@@ -36,6 +37,7 @@ mod waiter;
 mod xml;
 
 pub(crate) use admin::Administration;
+pub(crate) use clip::{CLIP_MEMORY, ClipListener, ClipRequest, not_held};
 pub(crate) use endpoints::Control;
 pub(crate) use hls::HlsRequest;
 pub(crate) use limits::{

@@ -8,6 +8,7 @@ use time::macros::format_description;
 
 use crate::mount::{MountEntry, SourceState, StreamInfo};
 use crate::stats::Counter;
+use crate::utc::Utc;
 
 /// Converts a counter of samples at 48 kHz to seconds, with a resolution of 1 ms.
 pub(super) fn seconds(samples: &Counter) -> f64 {
@@ -51,9 +52,7 @@ pub(super) fn state_name(state: SourceState) -> &'static str {
 
 /// Formats a time as RFC 3339, in UTC, with milliseconds.
 pub(super) fn rfc3339(at: SystemTime) -> String {
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from(at).format(format).unwrap_or_default()
+    Utc::from(at).to_string()
 }
 
 /// Rounds to three decimals.

@@ -176,9 +176,9 @@ pub(super) fn paused(mount: &MountEntry) -> u64 {
     if is_gap { samples(mount.gauges.pause(Instant::now())) } else { 0 }
 }
 
-/// When this time of a stream was heard, if the source has kept pace with it.
+/// When this time of a stream was heard.
 pub(super) fn heard(stream: &StreamRecord, time: u64) -> SystemTime {
-    stream.began.wall.checked_add(duration(time)).unwrap_or(stream.began.wall)
+    stream.utc_of(time).map_or(stream.began.wall, Into::into)
 }
 
 pub(super) fn duration(samples: u64) -> Duration {

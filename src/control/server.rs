@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
+use super::clip::{self, ClipRequest};
 use super::endpoints::{Control, EndpointResult};
 use super::hls::{HlsFiles, HlsRequest};
 use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
@@ -82,6 +83,8 @@ pub(crate) enum Resource {
     Route(Option<&'static Route>),
     /// An HLS file of a mount, to which the client was admitted.
     Hls(Box<HlsRequest>),
+    /// A clip of a mount, to which the client was admitted.
+    Clip(Box<ClipRequest>),
 }
 
 /// State that all requests share.
@@ -184,7 +187,8 @@ impl ControlServer {
     }
 
     async fn serve(&self, connection: ControlConnection, request: &RequestTask) {
-        let ControlConnection { socket, head, target, resource, read, client, permit } = connection;
+        let ControlConnection { socket, head, target, mut resource, read, client, permit } =
+            connection;
         // Limits the kernel memory for a client that reads slowly.
         if SockRef::from(&socket).set_send_buffer_size(RESPONSE_SEND_BUFFER).is_err() {
             return;
@@ -192,7 +196,7 @@ impl ControlServer {
         let Ok(socket) = TcpStream::from_std(socket) else { return };
         let context = RequestContext::new(&head, &target, client);
         let mut waiter = Waiter::new((&self.requests, &self.waiting), request, client_of(client));
-        let (response, subscriber) = self.respond(&context, &resource, &mut waiter).await;
+        let (response, subscriber) = self.respond(&context, &mut resource, &mut waiter).await;
         waiter.finish();
         // Frees the index and the target: hyper needs only the bytes.
         let head = head.into_bytes();
@@ -237,15 +241,17 @@ impl ControlServer {
     async fn respond(
         &self,
         request: &RequestContext<'_>,
-        resource: &Resource,
+        resource: &mut Resource,
         waiter: &mut Waiter<'_>,
     ) -> (HttpResponse, Option<Subscriber>) {
         let control = &self.control;
         control.table.stats().control.add(1);
         let result = match resource {
             Resource::Hls(hls) => {
-                let clock_of = |entry: &_| self.event_log.clock_of(entry, &control.table);
-                self.hls.respond(request, hls, waiter, clock_of).await.map(|file| (file, None))
+                self.hls.respond(request, hls, waiter).await.map(|file| (file, None))
+            }
+            Resource::Clip(clip) => {
+                clip::respond(request, clip, &control.settings.load()).map(|file| (file, None))
             }
             Resource::Route(route) => match control.respond(request, *route, waiter).await {
                 Ok(EndpointResult::Document(response)) => Ok((response, None)),
@@ -263,6 +269,7 @@ impl ControlServer {
         });
         let allow_origin = match resource {
             Resource::Hls(hls) => hls.allow_origin.clone(),
+            Resource::Clip(clip) => clip.allow_origin.clone(),
             Resource::Route(_) => control.settings.load().allow_origin.clone(),
         };
         let fields = response.headers_mut();

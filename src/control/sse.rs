@@ -21,6 +21,7 @@ use super::clocks::{ClockSample, MountClocks};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
 use crate::mount::{Description, MountEntry, MountTable, StreamInfo};
+use crate::wall_clock::Steady;
 
 /// Number of events that the log keeps.
 pub(crate) const MAX_STORED_EVENTS: usize = 128;
@@ -139,7 +140,7 @@ impl EventLog {
                 let name = entry.name.as_str();
                 match snapshots.get(name) {
                     None => {
-                        self.publish("up", &self.status_of(entry, stream));
+                        self.publish("up", &MountStatus::of(entry, stream));
                     }
                     Some(before) if *before == now => continue,
                     Some(before) => self.publish_changes(entry, before, &now),
@@ -185,7 +186,7 @@ impl EventLog {
             || before.stream.source.connected.wall != stream.source.connected.wall;
         if is_replaced {
             // Another source, another stream or another description: any field may have changed.
-            self.publish("up", &self.status_of(entry, stream));
+            self.publish("up", &MountStatus::of(entry, stream));
         } else if before.stream.tags != stream.tags {
             let tags = &stream.tags;
             let (title, artist) = (tags.title.as_deref(), tags.artist.as_deref());
@@ -226,30 +227,17 @@ impl EventLog {
         }
         self.compared.set(Some(now));
         let mounts = table.public_streams();
-        let samples: Vec<_> =
-            mounts.iter().filter_map(|(entry, stream)| sample_of(entry, stream)).collect();
+        let sample = |(entry, _): &'_ (Arc<MountEntry>, _)| {
+            Some((Arc::clone(entry), StreamClock::of(entry)?))
+        };
+        let clocks: Vec<_> = mounts.iter().filter_map(sample).collect();
+        let samples: Vec<_> = clocks
+            .iter()
+            .map(|(entry, clock)| ClockSample { name: entry.name.as_str(), clock: *clock })
+            .collect();
         self.clocks.borrow_mut().sample(&samples, now.into_std(), |name, clock| {
             self.publish("clock", &ClockEvent { name, clock })
         });
-    }
-
-    /// The clock of a mount that its subscribers know.
-    pub(super) fn clock_of(
-        &self,
-        entry: &Arc<MountEntry>,
-        table: &MountTable,
-    ) -> Option<StreamClock> {
-        self.compare_clocks(table);
-        let sample = sample_of(entry, &*entry.stream()?)?;
-        Some(self.clocks.borrow().promptest(&sample))
-    }
-
-    /// The state of a mount, with the clock that its subscribers know.
-    fn status_of(&self, entry: &Arc<MountEntry>, stream: &StreamInfo) -> MountStatus {
-        let mut status = MountStatus::of(entry, stream);
-        let sample = sample_of(entry, stream);
-        status.clock = sample.map(|sample| self.clocks.borrow().promptest(&sample));
-        status
     }
 
     /// Adds a subscriber. It continues after the event `last_event_id`, if the log still has all
@@ -337,7 +325,8 @@ impl EventLog {
         for (entry, stream) in mounts {
             let Some(entry) = entry.upgrade() else { continue };
             let comma = if std::mem::take(&mut first) { "" } else { "," };
-            let mount = serde_json::to_string(&self.status_of(&entry, &stream)).unwrap_or_default();
+            let mount =
+                serde_json::to_string(&MountStatus::of(&entry, &stream)).unwrap_or_default();
             drop(entry);
             subscriber.send(format!("{comma}{mount}").into()).await?;
         }
@@ -380,16 +369,9 @@ impl Subscriber {
     }
 }
 
-/// The present clock of a mount's stream; `None` before its first page.
-fn sample_of<'e>(entry: &'e MountEntry, stream: &StreamInfo) -> Option<ClockSample<'e>> {
-    let clock = StreamClock::of(entry)?;
-    Some(ClockSample { name: entry.name.as_str(), clock, rate: stream.codec.granules_per_second() })
-}
-
 /// The event `time`, to which clients relate the times of clocks.
 fn time_event() -> Bytes {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    encode(None, "time", &TimeEvent { unix_ms: now.as_millis() as u64 })
+    encode(None, "time", &TimeEvent { unix_ms: Steady::now().utc().unix_ms() })
 }
 
 /// Encodes an event. JSON contains no line breaks, so `data` fits into one `data:` line.

@@ -15,9 +15,10 @@ use super::decide::{ListenerRequest, SourceRequest};
 use super::request::Request;
 use super::settings::DoorSettings;
 use crate::auth::{AccessMode, Link};
-use crate::client::{ConnectionQuotas, LoginAttempt};
+use crate::client::{ConnectionQuotas, LoginAttempt, RateLimit, TooOften};
+use crate::clip::{ClipSpan, NotHeld, audio_since};
 use crate::clock::Clock;
-use crate::control::HlsRequest;
+use crate::control::{ClipListener, ClipRequest, HlsRequest, not_held};
 use crate::hls::{HlsClient, HlsListener, HlsListeners, HlsPath, target_duration};
 use crate::http::{Reply, own_via_name};
 use crate::listener::{Delivery, ListenerSession, Player, ResponseHead};
@@ -30,6 +31,15 @@ use crate::source::empty_body_reply;
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many clips are sent at the same time.
+pub(crate) const MAX_CLIPS: usize = 8;
+
+/// A client gets so many clips at once, and then one in each [`CLIP_INTERVAL`].
+const CLIPS_AT_ONCE: u32 = 10;
+
+/// See [`CLIPS_AT_ONCE`].
+const CLIP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Interval at which the reservation is tried again during [`RESERVE_TIMEOUT`].
 const RESERVE_INTERVAL: Duration = Duration::from_millis(20);
@@ -45,6 +55,9 @@ pub(crate) struct Admittance {
     /// The listeners by HLS of each address.
     hls_per_client: Arc<ConnectionQuotas>,
     hls_listeners: Arc<HlsListeners>,
+    /// Counts the clips that are being sent.
+    clips: Arc<Quota>,
+    clip_rate: RateLimit<IpAddr>,
 }
 
 impl Admittance {
@@ -57,8 +70,17 @@ impl Admittance {
         per_client: Arc<ConnectionQuotas>,
         hls_listeners: Arc<HlsListeners>,
     ) -> Self {
-        let hls_per_client = Arc::default();
-        Self { settings, table, listeners, guards, per_client, hls_per_client, hls_listeners }
+        Self {
+            settings,
+            table,
+            listeners,
+            guards,
+            per_client,
+            hls_per_client: Arc::default(),
+            hls_listeners,
+            clips: Arc::default(),
+            clip_rate: RateLimit::new(CLIPS_AT_ONCE, CLIP_INTERVAL),
+        }
     }
 
     /// Takes a connection permit for a peer before its request is known. Trusted proxies need none.
@@ -222,6 +244,7 @@ impl Admittance {
         until: Option<Instant>,
         permit: Option<Permit>,
     ) -> Result<(Delivery, ListenerSession), Reply> {
+        let burst = Self::burst(listener, entry)?;
         let permits = self.take_listener_permits(request, entry)?;
         let player = Player {
             fetch_dest: request.head.field("sec-fetch-dest"),
@@ -229,7 +252,7 @@ impl Admittance {
             range: request.head.field("range").is_some(),
             is_page: request.head.field("upgrade-insecure-requests").is_some(),
         };
-        let delivery = player.delivery(listener.burst, entry.settings().burst);
+        let delivery = player.delivery(burst, entry.settings().burst);
         let head = if listener.is_relay { ResponseHead::WithVia } else { delivery.head };
         let delivery = Delivery { head, ..delivery };
         let session = ListenerSession {
@@ -315,6 +338,52 @@ impl Admittance {
             is_public,
             pass,
         })
+    }
+
+    /// Admits a request for a clip, whose client is a listener until it has the clip.
+    ///
+    /// # Errors
+    /// The reply to send if the client asks too often, or if a limit is reached.
+    pub(super) fn admit_clip(
+        &self,
+        request: &Request,
+        (span, head_only): (ClipSpan, bool),
+        entry: &Arc<MountEntry>,
+    ) -> Result<ClipRequest, Reply> {
+        let listener = if head_only {
+            None
+        } else {
+            let client = request.client;
+            if !client.is_proxy
+                && let Err(TooOften(wait)) = self.clip_rate.take(&client.address, Instant::now())
+            {
+                let seconds = wait.as_secs().saturating_add(1).to_string();
+                let sentence = "This address asks for clips too often; wait a moment.";
+                return Err(Reply::new(429, sentence).with("Retry-After", seconds));
+            }
+            let of_clips = self.clips.take(MAX_CLIPS).ok_or_else(|| {
+                let sentence = format!("{MAX_CLIPS} clips are being sent; try again in a moment.");
+                Reply::new(503, sentence).with("Retry-After", "2")
+            })?;
+            let permits = self.take_listener_permits(request, entry)?;
+            let permits = permits.into_iter().chain([of_clips]).collect();
+            entry.listener_joined(Duration::ZERO);
+            Some(ClipListener::new(entry, register(request, entry), permits))
+        };
+        let (mount, allow_origin) = (Arc::downgrade(entry), entry.settings().allow_origin.clone());
+        Ok(ClipRequest { mount, span, listener, allow_origin })
+    }
+
+    /// How much of the past a listener gets who asks to join at a time (`?at=`), else the value of
+    /// `?burst=`.
+    ///
+    /// # Errors
+    /// The reply to send, with status 404, if the time is not in memory.
+    fn burst(listener: &ListenerRequest, entry: &MountEntry) -> Result<Option<Duration>, Reply> {
+        let Some(at) = listener.at else { return Ok(listener.burst) };
+        let mount = entry.mount().ok_or_else(|| not_held(&NotHeld::Nothing))?;
+        let since = audio_since(&mount.pages(), at);
+        since.map(Some).map_err(|error| not_held(&error))
     }
 
     /// Takes a listener's permits, of the server and of the mount.

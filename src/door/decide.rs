@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use super::request::Request;
+use crate::clip::{ClipSpan, time_of};
 use crate::http::{Reply, RequestTarget};
 use crate::mount::{Description, Name, NameError};
 use crate::routes::{MOUNT_METHODS, Methods, Route};
 use crate::source::{BodyFraming, ResponseTiming};
 use crate::units;
+use crate::utc::Utc;
 
 /// Request fields that pages of other origins may send. Players and libraries add several of them
 /// although they have no effect here; a browser refuses the whole request if one is not listed.
@@ -46,6 +48,10 @@ pub(super) struct ListenerRequest {
     pub(super) name: Name,
     /// The value of `?burst=`, if present.
     pub(super) burst: Option<Duration>,
+    /// The value of `?at=`, if present: where in the past the listener joins.
+    pub(super) at: Option<Utc>,
+    /// The part of the audio that is wanted as a file.
+    pub(super) clip: Option<ClipSpan>,
     /// Whether the method is `HEAD`.
     pub(super) head_only: bool,
     /// Whether another server asks, which names itself in `Via`.
@@ -90,6 +96,8 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
         "GET" | "HEAD" => Ok(Decision::Listener(ListenerRequest {
             name,
             burst: burst_of(target)?,
+            at: time_of(target, "at")?,
+            clip: ClipSpan::of(target)?,
             head_only: method == "HEAD",
             is_relay: request.head.field("via").is_some(),
         })),
@@ -181,6 +189,8 @@ mod tests {
         Decision::Listener(ListenerRequest {
             name: name(path),
             burst,
+            at: None,
+            clip: None,
             head_only: false,
             is_relay: false,
         })
@@ -230,9 +240,13 @@ mod tests {
             listener("/%2e%2e", None),
             "percent-decoded once, not twice"
         );
-        let head =
-            ListenerRequest { name: name("/m"), burst: None, head_only: true, is_relay: false };
-        assert_eq!(decided("HEAD /m"), Decision::Listener(head));
+        let Decision::Listener(head) = decided("HEAD /m") else { panic!() };
+        assert!(head.head_only && !head.is_relay);
+        let Decision::Listener(clip) = decided("GET /m?clip=30s&at=2026-05-01T04:12:30Z") else {
+            panic!()
+        };
+        assert_eq!(clip.clip, Some(ClipSpan::Last(Duration::from_secs(30))));
+        assert!(clip.at.is_some());
     }
 
     #[test]
@@ -301,6 +315,8 @@ mod tests {
             ("GET /a%00b", 400),
             ("PUT /a%0d%0ab", 400),
             ("GET /a?burst=soon", 400),
+            ("GET /a?at=soon", 400),
+            ("GET /a?clip=soon", 400),
             ("DELETE /a", 405),
             ("POST /a", 405),
             ("PUT /api/v1/mounts", 405),

@@ -318,8 +318,9 @@ impl Dispatcher {
         let mount = mount_of(&listener.name);
         let entry = self.table.find(&listener.name).or_else(|| self.table.find(&mount));
         let Some(entry) = entry else {
-            // HEAD does not wake a source.
-            let Some(offer) = self.table.offered(&mount).filter(|_| !listener.head_only) else {
+            // HEAD does not wake a source, and neither does what wants the past.
+            let wakes = !listener.head_only && listener.clip.is_none() && listener.at.is_none();
+            let Some(offer) = self.table.offered(&mount).filter(|_| wakes) else {
                 // The path may name a playlist, which the control plane serves.
                 let outcome = to_control_plane(request, Resource::Route(None), permit);
                 return Ok(ListenerOutcome::Decided(outcome));
@@ -342,6 +343,9 @@ impl Dispatcher {
         let outcome = if let Some(path) = hls_path(&listener.name, &entry) {
             let hls = self.admittance.admit_hls(request, path, &entry, until)?;
             to_control_plane(request, Resource::Hls(Box::new(hls)), permit)
+        } else if let Some(span) = listener.clip {
+            let clip = self.admittance.admit_clip(request, (span, listener.head_only), &entry)?;
+            to_control_plane(request, Resource::Clip(Box::new(clip)), permit)
         } else if listener.head_only {
             let stream = entry.stream();
             let via = listener.is_relay;

@@ -22,7 +22,7 @@ mod socket;
 pub(crate) use accept::{Door, MAX_REFUSED_CONNECTIONS, MAX_WAITING_CONNECTIONS};
 pub(crate) use access::LoginGuards;
 pub use address::client_of;
-pub(crate) use admit::Admittance;
+pub(crate) use admit::{Admittance, MAX_CLIPS};
 pub(crate) use dispatch::{CONNECTION_MEMORY, Dispatcher};
 pub use settings::DoorSettings;
 pub(crate) use socket::bind;

@@ -1,4 +1,4 @@
-//! Finds the packets of a segment in the ring.
+//! Finds the packets of a segment among those of its stream.
 //!
 //! A segment has the packets that begin within it. So it begins with the first packet that begins at
 //! its boundary or later, and is as long as the packets in it are: durations add up exactly.
@@ -6,16 +6,13 @@
 use std::ops::Range;
 
 use super::units::{PART, part_for};
-use crate::mount::{Ring, RingPacket, StreamRecord};
+use crate::mount::{Ring, StreamPackets, StreamRecord};
 
-/// The pages of one stream that the ring holds.
+/// The segments of one stream that the ring holds.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamCut<'p> {
-    ring: &'p Ring,
+    packets: StreamPackets<'p>,
     stream: &'p StreamRecord,
-    /// Numbers of the pages.
-    first: u64,
-    end: u64,
 }
 
 /// Packets that follow each other without a pause.
@@ -38,15 +35,10 @@ pub struct SegmentIndex {
     pub edge: u64,
 }
 
-/// A packet and the granule position at which it begins.
-type Placed = (u64, RingPacket);
-
 impl<'p> StreamCut<'p> {
     /// The pages of `stream` in `ring`.
     pub fn new(ring: &'p Ring, stream: &'p StreamRecord) -> Self {
-        let end = stream.end.map_or(u64::MAX, |end| end.position);
-        let pages = ring.pages_between(stream.start, end);
-        Self { ring, stream, first: pages.start, end: pages.end }
+        Self { packets: StreamPackets::new(ring, stream), stream }
     }
 
     /// The stream.
@@ -57,11 +49,11 @@ impl<'p> StreamCut<'p> {
     /// The segments that can be listed. `paused` is for how long nothing has come from the source, in
     /// samples.
     pub fn index(&self, paused: u64) -> SegmentIndex {
-        if self.first >= self.end {
+        let Some(beginning) = self.packets.beginning() else {
             return SegmentIndex { complete: 0..0, edge: 0 };
-        }
+        };
         let segment = self.stream.segment;
-        let mut edge = self.stream.time_of_end(self.newest_granule());
+        let mut edge = self.stream.time_of_end(self.packets.newest_granule());
         let complete = if let Some(end) = self.stream.end {
             // The last segment of a stream that has ended may be shorter.
             end.time.div_ceil(segment)
@@ -69,22 +61,16 @@ impl<'p> StreamCut<'p> {
             edge += if self.stream.stands_still { paused } else { 0 };
             edge / segment
         };
-        let oldest = self.stream.time_of(self.beginning(self.first));
+        let oldest = self.stream.time_of(beginning);
         let oldest = oldest.max(self.stream.known_from());
         let first = oldest.div_ceil(segment);
         SegmentIndex { complete: first..complete.max(first), edge }
     }
 
-    /// The granule position of the newest page; 0 without one.
-    pub fn newest_granule(&self) -> u64 {
-        let last = self.end.checked_sub(1).filter(|&last| last >= self.first);
-        last.map_or(0, |last| self.ring.page(last).granule())
-    }
-
     /// Duration of the parts of a segment, in samples.
     pub fn part(&self, segment: u64) -> u64 {
         let begin = segment.saturating_mul(self.stream.segment);
-        let (_, packet) = self.first_packet_from(self.stream.granule_at(begin));
+        let packet = self.packets.from(self.stream.granule_at(begin)).next();
         packet.map_or(PART, |(_, packet)| part_for(packet.samples))
     }
 
@@ -99,37 +85,25 @@ impl<'p> StreamCut<'p> {
 
     /// Whether no packet begins between two times, because the stream was standing still.
     pub fn is_silent(&self, times: Range<u64>) -> bool {
-        let (_, packet) = self.first_packet_from(self.stream.granule_at(times.start));
+        let packet = self.packets.from(self.stream.granule_at(times.start)).next();
         packet.is_none_or(|(begins, _)| self.stream.time_of(begins) >= times.end)
     }
 
     /// Where the segment or part really begins whose boundary is at `time`: at the end of the last
     /// packet that begins before.
     pub fn begins(&self, time: u64) -> u64 {
-        let granule = self.stream.granule_at(time);
-        let (page, packet) = self.first_packet_from(granule);
-        let before = match packet {
-            // The packet before it ends there, unless a pause is between them.
-            Some((begins, _)) => self.stream.time_of_end(begins),
-            None if page > self.first => {
-                self.stream.time_of_end(self.ring.page(page - 1).granule())
-            }
-            None => time,
-        };
-        before.max(time)
+        let first = self.packets.from(self.stream.granule_at(time)).next();
+        // The packet before it ends there, unless a pause is between them.
+        let before = first.map_or_else(|| self.packets.newest_granule(), |(begins, _)| begins);
+        self.stream.time_of_end(before).max(time)
     }
 
     /// The packets that begin between two times.
     pub fn fragments(&self, times: Range<u64>) -> Vec<Fragment> {
         let mut fragments: Vec<Fragment> = Vec::new();
-        let (page, first) = self.first_packet_from(self.stream.granule_at(times.start));
-        let Some((first, _)) = first else { return fragments };
         let mut next = None;
-        for (begins, packet) in (page..self.end).flat_map(|page| self.packets(page)) {
+        for (begins, packet) in self.packets.from(self.stream.granule_at(times.start)) {
             let time = self.stream.time_of(begins);
-            if begins < first {
-                continue;
-            }
             if time >= times.end {
                 break;
             }
@@ -147,46 +121,6 @@ impl<'p> StreamCut<'p> {
             }
         }
         fragments
-    }
-
-    /// The first packet that begins at this granule position or later, and the page that has it.
-    /// Without one, the page after the last.
-    fn first_packet_from(&self, granule: u64) -> (u64, Option<Placed>) {
-        // The first page that ends after it.
-        let (mut low, mut high) = (self.first, self.end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.ring.page(middle).granule() > granule {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        for page in low..self.end {
-            let found = self.packets(page).find(|&(begins, _)| begins >= granule);
-            if found.is_some() {
-                return (page, found);
-            }
-        }
-        (self.end, None)
-    }
-
-    /// The packets of a page that have a duration.
-    fn packets(&self, page: u64) -> impl Iterator<Item = Placed> + use<'p> {
-        let mut begins = self.beginning(page);
-        let packets = self.ring.page(page).packets().filter(|packet| packet.samples > 0);
-        packets.map(move |packet| {
-            let at = begins;
-            begins += u64::from(packet.samples);
-            (at, packet)
-        })
-    }
-
-    /// The granule position at which a page begins.
-    fn beginning(&self, page: u64) -> u64 {
-        let page = self.ring.page(page);
-        let samples: u64 = page.packets().map(|packet| u64::from(packet.samples)).sum();
-        page.granule().saturating_sub(samples)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Decides what a playlist lists: the newest segments of the streams that the ring holds.
 
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ogg_splice::Codec;
 
@@ -24,9 +23,6 @@ pub struct StreamState {
     pub window: u64,
     /// For how long nothing has come from the source, in samples; 0 if there is no gap.
     pub paused: u64,
-    /// A granule position of the current stream, and when it was published, in milliseconds since
-    /// 1970.
-    pub clock: Option<(u64, u64)>,
 }
 
 /// A stream, and which of its segments are listed.
@@ -104,7 +100,7 @@ fn select(kind: PlaylistKind, pages: &PageLog, state: StreamState) -> Vec<Select
             && index.edge >= cut.part_times(complete, 0).end;
         let segments = first..complete + u64::from(is_open);
         if !segments.is_empty() {
-            let origin = origin(stream, &cut, index.edge, state);
+            let origin = origin(stream, index.edge);
             selected.push(Selection { cut, segments, complete, edge: index.edge, origin });
         }
         if *room == 0 {
@@ -115,19 +111,10 @@ fn select(kind: PlaylistKind, pages: &PageLog, state: StreamState) -> Vec<Select
     selected
 }
 
-/// When a stream's time 0 was, in milliseconds since 1970.
-fn origin(stream: &StreamRecord, cut: &StreamCut<'_>, edge: u64, state: StreamState) -> i64 {
-    let milliseconds =
-        |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-    let (time, unix_ms) = match (stream.end, state.clock) {
-        (Some(end), _) => (end.time, milliseconds(end.at.wall)),
-        // The clock may still be that of the stream before.
-        (None, Some((granule, unix_ms))) if granule <= cut.newest_granule() => {
-            (stream.time_of_end(granule), unix_ms)
-        }
-        (None, _) => (edge, milliseconds(SystemTime::now())),
-    };
-    unix_ms.cast_signed() - (time / (RATE / 1000)).cast_signed()
+/// When a stream's time 0 would have been by its newest audio, in milliseconds since 1970.
+fn origin(stream: &StreamRecord, edge: u64) -> i64 {
+    let heard = stream.utc_of(edge).map_or(0, |at| at.micros() / 1000);
+    heard - (edge / (RATE / 1000)).cast_signed()
 }
 
 impl Selection<'_> {

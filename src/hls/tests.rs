@@ -7,6 +7,7 @@ use ogg_splice::{Codec, Headers, OpusHead, OutputPage, PageHeader, Tags};
 use super::*;
 use crate::config::{Config, Environment};
 use crate::mount::{MountSettings, Name, PageLog, StreamRecord};
+use crate::wall_clock::Steady;
 
 const SECOND: u64 = 48_000;
 /// Packets of 20, 10, 60 and 100 ms.
@@ -22,6 +23,7 @@ struct Mount {
     granule: u64,
     serial: u32,
     dates: SegmentDates,
+    began: Steady,
 }
 
 impl Mount {
@@ -32,7 +34,7 @@ impl Mount {
         let config = Config::parse(&text, &Environment::default()).unwrap();
         let settings = MountSettings::clone(&config.door.rules.defaults);
         let (log, dates) = (PageLog::new(settings.ring), SegmentDates::default());
-        let mut mount = Self { log, settings, granule: 0, serial: 6, dates };
+        let mut mount = Self { log, settings, granule: 0, serial: 6, dates, began: Steady::now() };
         mount.begin(1);
         mount
     }
@@ -55,12 +57,19 @@ impl Mount {
             self.granule += samples;
             let header = PageHeader { granule: self.granule, ..PageHeader::default() };
             self.log.ring.publish(&OutputPage::new(header, &[packet.len() as u8], packet));
+            let heard = self.heard(self.granule);
+            self.log.history.published(self.granule, heard, Duration::ZERO);
         }
+    }
+
+    /// When a granule position was heard.
+    fn heard(&self, granule: u64) -> Steady {
+        Steady(self.began.0 + (granule * 1000 / 48).cast_signed())
     }
 
     fn list(&mut self, kind: PlaylistKind, paused: u64) -> Playlist {
         let window = samples_of(self.settings.hls.window);
-        let state = StreamState { window, paused, clock: Some((0, 1_700_000_000_000)) };
+        let state = StreamState { window, paused };
         let name = Name::new("/m").unwrap();
         list(kind, &name, &self.log, state, &mut self.dates, |_| true)
     }
@@ -138,7 +147,8 @@ fn low_latency_lists_parts_near_the_end_and_hints_at_the_next() {
     let hint = format!("TYPE=PART,URI=\"mic.opus/{stream}-10.2.m4s?token=t\"");
     assert!(text.trim_end().ends_with(&hint), "{text}");
     assert!(text.contains(&format!("#EXT-X-MAP:URI=\"mic.opus/{stream}-init.mp4?token=t\"\n")));
-    assert!(text.contains("#EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:28.000Z\n"), "{text}");
+    let date = mount.heard(segments[0].number * 2 * SECOND).utc().micros();
+    assert!(segments[0].date.abs_diff(date / 1000) <= 1, "{} {date}", segments[0].date);
     let first = playlist.streams[0].first_segment;
     let missing = |segment, part| playlist.missing(Awaited { segment: first + segment, part });
     assert_eq!(missing(0, None), Ok(None));

@@ -59,6 +59,8 @@ events! {
     MORE_LINES = "more-lines", "b5da225d114d46c994a93ca51664f3db";
     /// The process, or one of its threads, did not run for a while.
     STOOD_STILL = "stood-still", "83af73a7c78145348d2085a29bf9788e";
+    /// The wall clock was set by more than a second.
+    CLOCK_SET = "clock-set", "d4e1b6c0937f4a5e8c2b71f0a95d3e68";
     /// An authenticated client gave an administrative command.
     ADMIN_COMMAND = "admin-command", "7571700a1d7f41428c775e202ac63918";
     /// A client gave too many wrong credentials and is locked out.

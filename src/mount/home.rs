@@ -200,6 +200,7 @@ impl HomeMount {
             Some(stream) => stream.start,
             None => pages.begin(headers, &entry.settings()),
         };
+        pages.history.source_is(source.description.agent.as_deref());
         let in_stream = self.tags_in_stream(&headers.tags);
         let is_changed = in_stream != headers.tags;
         let joined = if is_changed { headers.retitled(&in_stream) } else { None };
@@ -236,7 +237,8 @@ impl HomeMount {
         }
         // Under the lock: until then, a reader counts the time since the last page as a pause.
         if published {
-            gauges.page_published(real, stream.granule());
+            pages.history.published(stream.granule(), real.into(), stream.page_duration());
+            gauges.page_published(real);
         }
         drop(pages);
         self.count(stream);
@@ -257,10 +259,13 @@ impl HomeMount {
         let before = pages.ring.head();
         let outcome = stream.idle(now, |page| pages.ring.publish(page));
         let published = pages.ring.head() > before;
+        if published {
+            pages.history.filled(stream.granule());
+        }
         drop(pages);
         self.count(stream);
         if published {
-            self.shared.entry().gauges.page_published(now.real(), stream.granule());
+            self.shared.entry().gauges.page_published(now.real());
         }
         if !was_in_gap && stream.is_in_gap() {
             self.set_state(SourceState::Gap);

@@ -12,6 +12,7 @@
 //! until the hold time is over. Readers see the pages through a [`MountView`]. [`MountTable`] lists all
 //! mounts.
 
+mod arrivals;
 mod bans;
 mod claim;
 mod demand;
@@ -32,6 +33,7 @@ mod source_slots;
 mod stats;
 mod stream_history;
 mod stream_info;
+mod stream_packets;
 mod table;
 mod takeovers;
 mod view;
@@ -48,10 +50,11 @@ pub use page_log::{JoinPoint, PageLog};
 pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use ring_page::{RingPacket, RingPage};
-pub use settings::{Burst, Gap, HlsSettings, MountRules, MountSettings};
+pub use settings::{Burst, Gap, HlsSettings, MountRules, MountSettings, RingLength};
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};
 pub use stream_history::{MAX_STREAMS, StreamEnd, StreamHistory, StreamRecord, samples};
 pub use stream_info::{Description, SourceInfo, SourceState, StreamInfo};
+pub use stream_packets::{PlacedPacket, StreamPackets};
 pub use table::{MountTable, NoRoom};
 pub use view::{MountView, PageLogRef};

@@ -240,8 +240,16 @@ impl Ring {
         memory - Self::entries(memory) * size_of::<IndexEntry>()
     }
 
+    /// The memory of a ring that holds so many bytes in so many pages.
+    pub const fn memory_for(bytes: u64, pages: u64) -> u64 {
+        let entry = size_of::<IndexEntry>() as u64;
+        let (by_bytes, by_pages) = (bytes.div_ceil(BYTES_PER_ENTRY as u64), pages);
+        let entries = if by_bytes > by_pages { by_bytes } else { by_pages };
+        entries.saturating_add(1).saturating_mul(BYTES_PER_ENTRY as u64 + entry)
+    }
+
     /// The number of index entries of a ring of `memory` bytes.
-    const fn entries(memory: usize) -> usize {
+    pub const fn entries(memory: usize) -> usize {
         memory / (BYTES_PER_ENTRY + size_of::<IndexEntry>())
     }
 

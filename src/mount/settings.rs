@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::name::Name;
 use super::pattern::Pattern;
-use super::ring::Ring;
+use super::ring::{MIN_RING, Ring};
 use super::stream_info::Description;
 use crate::auth::{Access, Credentials, Login};
 
@@ -29,6 +29,15 @@ pub enum Gap {
     End,
 }
 
+/// How much a mount's ring holds, as the configuration says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingLength {
+    /// As memory, in bytes.
+    Bytes(usize),
+    /// As the time of audio at the mount's `ring_bitrate`.
+    Time(Duration),
+}
+
 /// How a mount is served as HLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HlsSettings {
@@ -45,6 +54,10 @@ pub struct HlsSettings {
 pub struct MountSettings {
     /// The mount's memory for audio, in bytes: pages and their index.
     pub ring: usize,
+    /// How the configuration says that.
+    pub ring_length: RingLength,
+    /// The bitrate that a time is turned into bytes with, in bit/s.
+    pub ring_bitrate: usize,
     /// What a listener gets on joining.
     pub burst: Burst,
     /// A source that sends nothing for this long is disconnected.
@@ -90,14 +103,41 @@ pub struct MountSettings {
     pub allow_origin: String,
 }
 
+/// Length of a page's header, in bytes, and pages in a second: with pages of 20 ms, as encoders for live
+/// audio send them.
+const PAGE_HEADER: u64 = 28;
+const PAGES: u64 = 50;
+
+impl RingLength {
+    /// The memory of a ring of this length, in bytes.
+    pub fn memory(self, bitrate: usize) -> usize {
+        let time = match self {
+            Self::Bytes(bytes) => return bytes,
+            Self::Time(time) => time.as_millis() as u64,
+        };
+        let bytes = time.saturating_mul(bytes_per_second(bitrate as u64)) / 1000;
+        let memory = Ring::memory_for(bytes, time.saturating_mul(PAGES) / 1000);
+        (memory as usize).max(MIN_RING)
+    }
+}
+
+/// What a second of audio takes in a ring, in bytes.
+fn bytes_per_second(bitrate: u64) -> u64 {
+    bitrate / 8 + PAGE_HEADER * PAGES
+}
+
 impl MountSettings {
+    /// How much audio the ring holds at `ring_bitrate`.
+    pub fn ring_time(&self) -> Duration {
+        let pages = Ring::entries(self.ring) as u64;
+        let bytes = Ring::capacity(self.ring) as u64;
+        let by_bytes = bytes * 1000 / bytes_per_second(self.ring_bitrate as u64);
+        Duration::from_millis(by_bytes.min(pages * 1000 / PAGES))
+    }
+
     /// The highest bitrate, in bit/s, at which the ring holds what a playlist of HLS lists, and the
-    /// segments that clients may still request of an earlier one. With pages of 20 ms, as encoders
-    /// for live audio send them.
+    /// segments that clients may still request of an earlier one.
     pub fn bitrate_for_hls(&self) -> u64 {
-        /// A page's header, in bytes, and pages in a second.
-        const PAGE_HEADER: u64 = 28;
-        const PAGES: u64 = 50;
         let HlsSettings { segment, window, .. } = self.hls;
         // A playlist lists at least three target durations, which are whole seconds.
         let target = Duration::from_secs(segment.as_millis().div_ceil(1000) as u64);
@@ -140,6 +180,12 @@ impl MountRules {
     pub fn of(&self, name: &Name) -> Arc<MountSettings> {
         let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(name));
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
+    }
+
+    /// The settings of all rules with what their section is for, and the defaults.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &MountSettings)> {
+        let rules = self.rules.iter().map(|(pattern, settings)| (pattern.as_str(), &**settings));
+        rules.chain([("other mounts", &*self.defaults)])
     }
 
     /// The mounts that the rules name without a `*`.

@@ -40,8 +40,6 @@ pub struct StreamGauges {
     received_at: Gauge,
     /// When the newest page was published.
     published_at: Gauge,
-    /// Granule position of the newest page published.
-    granule: Gauge,
     /// Duration of the source's recent pages, in microseconds; 0 if unknown.
     page_micros: Gauge,
     /// Bytes per second of the source's audio; 0 if unknown.
@@ -56,7 +54,6 @@ impl Default for StreamGauges {
             epoch: Instant::now(),
             received_at: Gauge::new(),
             published_at: Gauge::new(),
-            granule: Gauge::new(),
             page_micros: Gauge::new(),
             byte_rate: Gauge::new(),
             lags: [const { Gauge::new() }; MAX_THREADS],
@@ -83,21 +80,14 @@ impl StreamGauges {
         bytes.saturating_mul(1000).checked_div(self.byte_rate.get()).map(Duration::from_millis)
     }
 
-    /// Records a published page that ends at this granule position.
-    pub fn page_published(&self, now: Instant, granule: u64) {
-        self.granule.set(granule);
+    /// Records a published page.
+    pub fn page_published(&self, now: Instant) {
         self.published_at.set(self.timestamp(now));
     }
 
     /// Time since the source's newest page was received; `None` before the first.
     pub fn since_last_page(&self, now: Instant) -> Option<Duration> {
         self.elapsed(&self.received_at, now)
-    }
-
-    /// The stream's newest granule position, and the time since it was published; `None` before the
-    /// first.
-    pub fn newest_granule(&self, now: Instant) -> Option<(u64, Duration)> {
-        Some((self.granule.get(), self.elapsed(&self.published_at, now)?))
     }
 
     /// The time since the newest page was published that is not accounted for by the next one: that
@@ -142,15 +132,12 @@ mod tests {
     fn gauges_return_what_was_recorded() {
         let gauges = StreamGauges::default();
         let at = |milliseconds| gauges.epoch + Duration::from_millis(milliseconds);
-        assert_eq!(
-            (gauges.since_last_page(at(0)), gauges.newest_granule(at(0)), gauges.page_duration()),
-            (None, None, None)
-        );
+        assert_eq!((gauges.since_last_page(at(0)), gauges.page_duration()), (None, None));
         gauges.page_received(at(0), Duration::from_millis(20), 8000);
         assert_eq!(gauges.bitrate(), Some(64_000));
-        gauges.page_published(at(20), 4711);
+        gauges.page_published(at(20));
         assert_eq!(gauges.since_last_page(at(50)), Some(Duration::from_millis(50)));
-        assert_eq!(gauges.newest_granule(at(50)), Some((4711, Duration::from_millis(30))));
+        assert_eq!(gauges.pause(at(50)), Duration::from_millis(10));
         assert_eq!(gauges.page_duration(), Some(Duration::from_millis(20)));
     }
 }

@@ -1,9 +1,12 @@
 //! The streams whose pages a mount's ring may hold, each on a time line that is divided into
 //! segments for HLS (RFC 8216).
 //!
-//! The time of a stream counts samples at 48 kHz from its beginning. It is the granule position, plus
-//! the pauses in which granule positions stood still (`gap = "pause"`). Segment *n* of a stream has
-//! the packets that begin between *n* and *n* + 1 segment lengths.
+//! The time of a stream counts granules from its beginning: samples at 48 kHz for Opus. It is the
+//! granule position, plus the pauses in which granule positions stood still (`gap = "pause"`).
+//! Segment *n* of a stream has the packets that begin between *n* and *n* + 1 segment lengths.
+//!
+//! When the audio at a time of the stream was heard, in UTC, follows from [`Arrivals`] and from the
+//! wall clock. This is the only place where that is decided.
 //!
 //! Segments are numbered without a gap over streams that follow each other at once, and otherwise by
 //! the wall clock. So the numbers rise even if the server was restarted in between.
@@ -15,8 +18,11 @@ use std::time::Duration;
 
 use ogg_splice::{Codec, Headers};
 
+use super::arrivals::Arrivals;
 use super::settings::{Gap, MountSettings};
 use crate::clock::Timestamp;
+use crate::utc::Utc;
+use crate::wall_clock::Steady;
 
 /// How many streams are remembered. A source that begins a new one each second would fill the
 /// memory otherwise.
@@ -27,6 +33,9 @@ const MAX_PAUSES: usize = 64;
 /// that a player sees after a restart of the server that the stream is another one. Small, because
 /// hls.js makes an array of this length.
 const FIRST_NUMBERS: u64 = 4096;
+/// How the `User-Agent` of FFmpeg begins. Its Ogg muxer keeps each page until the next one is
+/// complete (`libavformat/oggenc.c`, `ogg_write_pages`).
+const LIBAVFORMAT: &str = "Lavf/";
 /// Samples in a second.
 const RATE: u64 = 48_000;
 
@@ -60,6 +69,11 @@ pub struct StreamRecord {
     pub number: u64,
     /// The oldest first.
     pauses: VecDeque<Pause>,
+    arrivals: Arrivals,
+    /// Whether the source sends each page only when the next one is complete.
+    holds_back: bool,
+    /// Granule position at which the newest page ends; `None` before the first.
+    newest: Option<u64>,
 }
 
 /// The end of a stream.
@@ -67,7 +81,7 @@ pub struct StreamRecord {
 pub struct StreamEnd {
     /// Ring position after its last page.
     pub position: u64,
-    /// Its duration, in samples.
+    /// Its duration, in units of the stream's time.
     pub time: u64,
     /// When it ended.
     pub at: Timestamp,
@@ -78,7 +92,7 @@ pub struct StreamEnd {
 struct Pause {
     /// The granule position.
     granule: u64,
-    /// All pauses up to the end of this one, in samples.
+    /// All pauses up to the end of this one, in units of the stream's time.
     total: u64,
 }
 
@@ -88,6 +102,7 @@ impl StreamHistory {
         let began = Timestamp::now();
         let unix_time = began.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let (codec, serial) = (headers.codec.clone(), headers.serial);
+        let rate = codec.granules_per_second();
         let segment = samples(settings.hls.segment).max(1);
         let by_clock = samples(unix_time).checked_div(segment).unwrap_or(0);
         let last = self.streams.back();
@@ -116,6 +131,9 @@ impl StreamHistory {
             first_segment,
             number,
             pauses: VecDeque::new(),
+            arrivals: Arrivals::new(rate),
+            holds_back: false,
+            newest: None,
         });
     }
 
@@ -127,6 +145,30 @@ impl StreamHistory {
         }
     }
 
+    /// Records that this program, by its `User-Agent`, is now the source of the current stream.
+    pub fn source_is(&mut self, agent: Option<&str>) {
+        if let Some(stream) = self.streams.back_mut() {
+            stream.holds_back = agent.is_some_and(|agent| agent.starts_with(LIBAVFORMAT));
+        }
+    }
+
+    /// Records that a page of silence was published, up to this granule position.
+    pub fn filled(&mut self, granule: u64) {
+        if let Some(stream) = self.streams.back_mut() {
+            stream.newest = Some(granule);
+        }
+    }
+
+    /// Records that a page of the source was published, up to this granule position. `page` is the
+    /// duration of its pages.
+    pub fn published(&mut self, granule: u64, arrived: Steady, page: Duration) {
+        self.filled(granule);
+        let Some(stream) = self.streams.back_mut() else { return };
+        let held_back = if stream.holds_back { page } else { Duration::ZERO };
+        let time = stream.time_of_end(granule);
+        stream.arrivals.note(time, arrived.before(held_back));
+    }
+
     /// Records that the current stream stood still for `time` at this granule position.
     pub fn pause(&mut self, granule: u64, time: Duration) {
         let Some(stream) = self.streams.back_mut() else { return };
@@ -134,7 +176,8 @@ impl StreamHistory {
         if stream.pauses.len() >= MAX_PAUSES {
             stream.pauses.pop_front();
         }
-        stream.pauses.push_back(Pause { granule, total: before.saturating_add(samples(time)) });
+        let total = before.saturating_add(stream.in_granules(time));
+        stream.pauses.push_back(Pause { granule, total });
     }
 
     /// The streams that the ring may hold pages of, the current one last.
@@ -166,6 +209,27 @@ impl StreamRecord {
             before = pause.total;
         }
         time.saturating_sub(before)
+    }
+
+    /// The granule position at which the newest page ends; `None` before the first page.
+    pub fn newest_granule(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// When the audio at this time of the stream was heard. `None` before the first page.
+    pub fn utc_of(&self, time: u64) -> Option<Utc> {
+        self.arrivals.moment_of(time).map(Steady::utc)
+    }
+
+    /// The time of the stream that was heard at `utc`: at most `end`, and 0 if the stream began later.
+    pub fn time_at(&self, utc: Utc, end: u64) -> u64 {
+        self.arrivals.time_at(Steady::at(utc), end)
+    }
+
+    /// A duration in units of the stream's time.
+    pub fn in_granules(&self, time: Duration) -> u64 {
+        let rate = u128::from(self.codec.granules_per_second());
+        u64::try_from(time.as_nanos().saturating_mul(rate) / 1_000_000_000).unwrap_or(u64::MAX)
     }
 
     /// The time before which it is not known where packets belong: more pauses followed than are

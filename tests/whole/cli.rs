@@ -52,7 +52,7 @@ fn check_reports_every_error_at_once() {
         "line 8: unknown key `ring` in [limits]; `ring` belongs in [mount-defaults]",
         "line 9: invalid value \"10\" for `head_timeout` in [limits]: the unit is missing; units: ms, s",
         "line 11: invalid value \"soon\" for `burst` in [mount-defaults]: it must begin with a whole number",
-        "line 13: invalid value \"1KiB\" for `ring` in [[mount]]; allowed: a size from \"128KiB\"",
+        "line 13: invalid value \"1KiB\" for `ring` in [[mount]]; allowed: a time such as \"5m\", or a size from \"128KiB\"",
         "line 12: each [[mount]] requires `name`; allowed: a mount name or a pattern",
         "line 14: unknown key `severs`; did you mean `server`?",
     ] {

@@ -14,12 +14,12 @@ const ARROWS: [&[&str]; 12] = [
     &["peers"],
     &["worker"],
     &["source"],
-    &["listener", "hls"],
+    &["listener", "hls", "clip"],
     &["mount", "client"],
     &["auth"],
 ];
 /// Modules that any other may use, and that use only each other.
-const LEAVES: [&str; 11] = [
+const LEAVES: [&str; 13] = [
     "client_addr",
     "clock",
     "http",
@@ -31,6 +31,8 @@ const LEAVES: [&str; 11] = [
     "tcp",
     "text",
     "units",
+    "utc",
+    "wall_clock",
 ];
 
 fn root() -> &'static Path {

@@ -257,6 +257,7 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[mount-defaults] hls", "false".to_owned()),
         ("[mount-defaults] hls_segment", "\"1s\"".to_owned()),
         ("[mount-defaults] hls_window", "\"11s\"".to_owned()),
+        ("[mount-defaults] ring_bitrate", "64000".to_owned()),
         ("[mount-defaults] hidden", "true".to_owned()),
         ("[mount-defaults] expected", "true".to_owned()),
         ("[mount-defaults] title", "\"Nest\"".to_owned()),

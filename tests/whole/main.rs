@@ -14,6 +14,7 @@ mod browser;
 mod circles;
 mod cli;
 mod client;
+mod clips;
 mod code;
 mod config;
 mod containers;

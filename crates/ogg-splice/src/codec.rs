@@ -120,6 +120,18 @@ impl Codec {
 }
 
 impl OpusHead {
+    /// The header as a packet (RFC 7845, section 5.1).
+    pub fn packet(&self) -> Vec<u8> {
+        let mut packet = b"OpusHead\x01".to_vec();
+        packet.push(self.channels);
+        packet.extend_from_slice(&self.pre_skip.to_le_bytes());
+        packet.extend_from_slice(&self.input_rate.to_le_bytes());
+        packet.extend_from_slice(&self.gain.to_le_bytes());
+        packet.push(self.family);
+        packet.extend_from_slice(&self.mapping);
+        packet
+    }
+
     fn read(packet: &[u8]) -> Option<Self> {
         let (head, mapping) = packet.split_at_checked(19)?;
         let (version, channels, family) = (head[8], head[9], head[18]);

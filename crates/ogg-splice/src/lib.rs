@@ -215,4 +215,4 @@ pub use pass_through::PassThrough;
 pub use scan::Scanner;
 pub use splice::{MAX_PACKET, Splice, SpliceStats};
 pub use stream::{PageRole, StreamError, StreamReader};
-pub use tags::Tags;
+pub use tags::{Tags, opus_tags};

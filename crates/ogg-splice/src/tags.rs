@@ -118,6 +118,21 @@ pub(crate) fn retitled(packet: &[u8], tags: &Tags) -> Option<Vec<u8>> {
     Some(comment_header(magic, vendor, &kept, count, is_vorbis))
 }
 
+/// The comment header of a stream of Opus (RFC 7845, section 5.2), with these comments in the form
+/// `NAME=value`.
+///
+/// ```
+/// use ogg_splice::{Tags, opus_tags};
+///
+/// let packet = opus_tags("an encoder", &["TITLE=Dusk".to_owned(), "DATE=2026-05-01".to_owned()]);
+/// assert_eq!(Tags::read(&packet).title.as_deref(), Some("Dusk"));
+/// ```
+pub fn opus_tags(vendor: &str, comments: &[String]) -> Vec<u8> {
+    let list = comments.iter().flat_map(|it| [&length(it.as_bytes())[..], it.as_bytes()].concat());
+    let count = u32::try_from(comments.len()).unwrap_or(0);
+    comment_header(b"OpusTags", vendor.as_bytes(), &list.collect::<Vec<_>>(), count, false)
+}
+
 /// A comment header of `count` comments, which `comments` holds with their lengths.
 fn comment_header(
     magic: &[u8],

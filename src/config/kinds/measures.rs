@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::{Kind, quoted};
+use crate::mount::RingLength;
 use crate::units::{self, UnitError};
 
 /// A whole number, bounds included.
@@ -78,6 +79,39 @@ impl Kind for Size {
 
     fn schema(&self) -> Value {
         json!({ "type": "string", "pattern": units::size_pattern() })
+    }
+}
+
+/// How much a ring holds: a size, or a time.
+#[derive(Debug)]
+pub(in crate::config) struct SizeOrTime(pub Size);
+
+impl Kind for SizeOrTime {
+    type Value = RingLength;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<RingLength> {
+        let time = units::duration(value.as_str()?).ok().filter(|time| !time.is_zero());
+        time.map(RingLength::Time).or_else(|| self.0.read(value).map(RingLength::Bytes))
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        self.0.refusal_reason(value)
+    }
+
+    fn write(&self, value: &RingLength) -> Option<String> {
+        match value {
+            RingLength::Bytes(bytes) => self.0.write(bytes),
+            RingLength::Time(time) => Some(quoted(&units::duration_text(*time))),
+        }
+    }
+
+    fn allowed(&self) -> String {
+        format!("a time such as \"5m\", or {}", self.0.allowed())
+    }
+
+    fn schema(&self) -> Value {
+        let (size, time) = (units::size_pattern(), units::duration_pattern());
+        json!({ "type": "string", "pattern": format!("{size}|{time}") })
     }
 }
 

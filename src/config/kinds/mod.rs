@@ -12,7 +12,7 @@ use toml::de::DeValue;
 pub(super) use addresses::{
     Addresses, MountName, MountPattern, MountPatterns, Networks, PathPrefix, ServerAddress,
 };
-pub(super) use measures::{AutoOr, Flag, Number, Size, Time};
+pub(super) use measures::{AutoOr, Flag, Number, Size, SizeOrTime, Time};
 pub(super) use words::{AllowedOrigin, Choice, FilePath, Label, SecretText, Text};
 
 /// A kind of values.
