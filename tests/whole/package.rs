@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::needs::{Need, needs, package};
 use crate::pen::Pen;
 use crate::process::{Run, Running};
+use crate::quadlet::file;
 use crate::wait::when;
 
 const UNIT: &str = "silvacast.service";
@@ -81,14 +82,16 @@ fn installed_it_serves_on_loopback_with_generated_passwords() {
     let schema = configuration.lines().next().unwrap().strip_prefix("#:schema ").unwrap();
     assert_eq!(read(&pen, schema), include_str!("../../docs/silvacast.schema.json"));
 
-    for (example, text) in [
-        ("systemd/silvacast-recorder", include_str!("../../systemd/silvacast-recorder")),
-        (
-            "systemd/silvacast-recorder@.service",
-            include_str!("../../systemd/silvacast-recorder@.service"),
-        ),
+    for example in [
+        "systemd/silvacast-recorder",
+        "systemd/silvacast-recorder@.service",
+        "systemd/silvacast-encoder",
+        "systemd/silvacast-encoder@.service",
+        "quadlet/silvasonic-encoder@.container",
+        "quadlet/Containerfile.encoder",
     ] {
-        assert_eq!(read(&pen, &format!("/usr/share/doc/silvacast/examples/{example}")), text);
+        let installed = read(&pen, &format!("/usr/share/doc/silvacast/examples/{example}"));
+        assert_eq!(installed, file(example), "{example}");
     }
 
     let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/dawn.opus");

@@ -204,8 +204,9 @@ fn the_unit_for_podman_without_quadlet_is_what_quadlet_makes() {
 #[test]
 fn systemd_does_not_complain_about_the_units() {
     let Some(generator) = generator().filter(|_| needs(&[Need::Podman])) else { return };
-    let directory = tempfile::tempdir().unwrap();
-    for name in [NAME, "silvasonic-recorder@"] {
+    for name in [NAME, "silvasonic-recorder@", "silvasonic-encoder@"] {
+        // Of its own: a unit that another one names would be verified with it.
+        let directory = tempfile::tempdir().unwrap();
         let verify = |unit: &str| {
             let path = directory.path().join(format!("{name}.service"));
             fs::write(&path, unit).unwrap();
