@@ -27,6 +27,17 @@ impl Block {
     }
 }
 
+/// The only block of a document in this language that contains this text. The test that walks
+/// through the document takes it too.
+#[track_caller]
+pub(crate) fn block(name: &str, language: &str, part: &str) -> Block {
+    let is_it = |block: &Block| block.language == language && block.text.contains(part);
+    let mut found = blocks(name).into_iter().filter(is_it);
+    let block = found.next().unwrap_or_else(|| panic!("{name} has no block with {part}"));
+    assert!(found.next().is_none(), "{name} has more than one block with {part}");
+    block
+}
+
 /// A document whose blocks a test takes one after the other. Dropping it asserts that it took all.
 pub(crate) struct Document {
     blocks: VecDeque<Block>,

@@ -116,6 +116,21 @@ fn installed_as_the_guide_says_it_never_overwrites_a_recording() {
     assert_eq!(script, file("systemd/silvacast-recorder"), "the script that is explained");
     as_a_service(&mut document);
     as_a_container(&mut document);
+    // What encoder_unit.rs and recorder_lines.rs run.
+    for (language, part) in [
+        ("toml", "on_demand"),
+        ("sh", "silvacast-encoder@"),
+        ("ini", "URL="),
+        ("", "dsnoop"),
+        ("sh", "silvasonic-encoder@"),
+        ("ini", "afreqshift"),
+        ("ini", "asetrate=19200"),
+        ("ini", "asetrate=24000"),
+        ("ini", "highpass=f=200"),
+        ("sh", "/dev/fd/3"),
+    ] {
+        document.take(language, part);
+    }
 }
 
 fn as_a_service(document: &mut Document) {
