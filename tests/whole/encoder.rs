@@ -135,8 +135,10 @@ fn all_that_an_encoder_has_started_is_stopped() {
     for by_signal in [false, true] {
         let mut command = on_demand(&server.url(""), &["--linger", "1ms"], &["sh", "-c", script]);
         let listener = ask(&server, "/m");
-        let shell = pid(&command.wait_for_line(&["event=\"encoder-started\""]));
-        let inner = pid(&command.wait_for_line(&["event=script"]));
+        // Two processes write them, so either may come first.
+        let lines = [(); 2].map(|()| command.wait_for_line(&["event=", " pid="]));
+        let of = |part: &str| pid(lines.iter().find(|line| line.contains(part)).unwrap());
+        let (shell, inner) = (of("event=\"encoder-started\""), of("event=script"));
         assert!(runs(&shell) && runs(&inner));
         if by_signal {
             command.stop();
