@@ -203,14 +203,9 @@ impl ServerCollector {
         });
         let help = "How long the mount has been off.";
         family(encoder, "off_seconds", help, since)?;
-        let streaming = mounts.iter().filter(|(entry, _)| self.table.is_on_demand(entry));
-        let streaming = streaming.map(|(entry, _)| (&entry.name, entry.settings().linger));
-        let idle = off.iter().filter(|mount| mount.is_idle);
-        let idle = idle.map(|mount| (&mount.name, mount.settings.linger));
-        let wanted = streaming.chain(idle).map(|(name, linger)| {
-            let demand = self.table.demand(name, linger);
-            (of(name), ConstGauge::new(i64::from(demand.is_wanted())))
-        });
+        let demands = self.table.public_demands().into_iter();
+        let wanted = demands
+            .map(|(name, demand)| (of(&name), ConstGauge::new(i64::from(demand.is_wanted()))));
         let help = "Of mounts on demand: 1 while somebody listens, waits, or may come back.";
         family(encoder, "wanted", help, wanted)?;
         let rings = mounts.iter().map(|(entry, stream)| {

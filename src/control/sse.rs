@@ -1,4 +1,5 @@
-//! Server-sent events about mounts: up, live, gap, down, gone, listeners, title, clock; and the time.
+//! Server-sent events about mounts: up, live, gap, down, gone, listeners, wanted, unwanted, title,
+//! clock; and the time.
 //!
 //! [`EventLog`] compares the state of all mounts with the previous state, publishes the differences
 //! as events and keeps the latest ones. A subscriber has a position in the log and no queue. A
@@ -20,7 +21,7 @@ use super::api::{MountStatus, OffStatus, StreamClock};
 use super::clocks::{ClockSample, MountClocks};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
-use crate::mount::{Description, MountEntry, MountTable, StreamInfo};
+use crate::mount::{Description, MountEntry, MountTable, Name, StreamInfo};
 use crate::wall_clock::Steady;
 
 /// Number of events that the log keeps.
@@ -89,6 +90,12 @@ struct ListenersEvent<'a> {
     listeners: usize,
 }
 
+/// Data of `wanted` and `unwanted`.
+#[derive(Serialize)]
+struct DemandEvent<'a> {
+    name: &'a str,
+}
+
 /// Data of `title`.
 #[derive(Serialize)]
 struct TitleEvent<'a> {
@@ -129,6 +136,7 @@ impl EventLog {
         let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
         // The mounts without a stream, of which subscribers have been told.
         let mut told_off: BTreeMap<String, OffStatus> = BTreeMap::new();
+        let mut told_wanted: BTreeSet<Name> = BTreeSet::new();
         let mut changes = table.changes();
         loop {
             let bytes_before = self.published_bytes.get();
@@ -163,13 +171,30 @@ impl EventLog {
             }
             snapshots.retain(|name, _| is_streaming(name));
             told_off = off;
+            let demands = table.public_demands();
+            let wanted = demands.iter().filter(|(_, demand)| demand.is_wanted());
+            let wanted: BTreeSet<Name> = wanted.map(|(name, _)| name.clone()).collect();
+            for name in wanted.difference(&told_wanted) {
+                self.publish("wanted", &DemandEvent { name: name.as_str() });
+            }
+            for name in told_wanted.difference(&wanted) {
+                self.publish("unwanted", &DemandEvent { name: name.as_str() });
+            }
+            told_wanted = wanted;
+            // Without listeners, the demand ends by itself.
+            let lingering = demands.iter().filter(|(_, demand)| demand.listeners == 0);
+            let ends = lingering.map(|(_, demand)| demand.lingers).filter(|time| !time.is_zero());
+            let ends = ends.min().unwrap_or(Duration::MAX);
             // Not held while waiting: the entries would count against `limits.sources`.
             drop(mounts);
             let bytes = self.published_bytes.get().saturating_sub(bytes_before);
             let pause = Duration::from_millis(bytes.saturating_mul(1000) / MAX_RATE);
             sleep(BATCH_INTERVAL.max(pause)).await;
             // Fails only without the table, which this borrows.
-            let _ = changes.changed().await;
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = sleep(ends) => {}
+            }
             sleep(BATCH_INTERVAL).await;
         }
     }
@@ -332,7 +357,12 @@ impl EventLog {
         }
         let off: Vec<_> = table.public_off().iter().map(OffStatus::of).collect();
         let off = serde_json::to_string(&off).unwrap_or_default();
-        subscriber.send(format!("],\"off\":{off}}}\n\n").into()).await
+        let demands = table.public_demands().into_iter();
+        let wanted = demands.filter(|(_, demand)| demand.is_wanted());
+        let wanted: Vec<String> = wanted.map(|(name, _)| name.to_string()).collect();
+        let wanted = serde_json::to_string(&wanted).unwrap_or_default();
+        let end = format!("],\"off\":{off},\"wanted\":{wanted}}}\n\n");
+        subscriber.send(end.into()).await
     }
 }
 

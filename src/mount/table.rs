@@ -219,6 +219,20 @@ impl MountTable {
         Demand { listeners: waiting.saturating_add(listening), lingers }
     }
 
+    /// The demand for each mount on demand that is not hidden.
+    pub fn public_demands(&self) -> Vec<(Name, Demand)> {
+        let streams = self.public_streams().into_iter();
+        let streaming = streams.filter(|(entry, _)| self.is_on_demand(entry));
+        let streaming = streaming.map(|(entry, _)| (entry.name.clone(), entry.settings().linger));
+        let idle = self.public_off().into_iter().filter(|mount| mount.is_idle);
+        let idle = idle.map(|mount| (mount.name, mount.settings.linger));
+        let demand = |(name, linger)| {
+            let demand = self.demand(&name, linger);
+            (name, demand)
+        };
+        streaming.chain(idle).map(demand).collect()
+    }
+
     /// How long a client with this `User-Agent` is still banned from a mount; `None` if it is not.
     pub fn banned_for(&self, name: &Name, client: ClientAddr, agent: &str) -> Option<Duration> {
         lock(&self.shared.bans).wait(name, client, agent, Instant::now())

@@ -85,7 +85,8 @@ impl Events {
 fn events_report_what_happens_and_resume_after_the_last_one_read() {
     let server = Daemon::with("", "[mount-defaults]\ngap_after = \"100ms\"\nhold = \"1s\"");
     let mut events = Events::open(&server, "");
-    assert_eq!(events.next(), ("mounts".into(), serde_json::json!({"mounts": [], "off": []})));
+    let nothing = serde_json::json!({ "mounts": [], "off": [], "wanted": [] });
+    assert_eq!(events.next(), ("mounts".into(), nothing));
     let mut source = Source::connect(&server, "/m", 1);
     // It sends in real time until it is told to leave; without audio there would be a gap, and then the end.
     let (leave, told) = std::sync::mpsc::sync_channel::<()>(0);

@@ -230,3 +230,32 @@ fn a_relay_on_demand_pulls_while_somebody_listens_and_a_while_longer() {
     source.send(2, 100);
     heard.audio(5);
 }
+
+#[test]
+fn events_tell_when_a_mount_is_wanted_and_when_not() {
+    let rule = "[[mount]]\nname = \"/m\"\non_demand = true\nlinger = \"300ms\"";
+    let server = Daemon::with("", rule);
+    let mut events = Events::open(&server, "");
+    assert_eq!(events.next().1["wanted"].as_array().unwrap().len(), 0);
+    let mut wait = |kind: &str| {
+        let found = events.find(kind, |(name, _)| name.ends_with("wanted"));
+        assert_eq!((&*found.0, &found.1["name"]), (kind, &Value::from("/m")));
+    };
+    for _ in 0..2 {
+        // Nobody sends: the listener waits, and leaves.
+        let waiting = ask(&server, "/m");
+        wait("wanted");
+        drop(waiting);
+        wait("unwanted");
+    }
+    let mut source = Source::connect(&server, "/m", 7);
+    source.send(20, 60);
+    let listener = Listener::join(&server, "/m");
+    wait("wanted");
+    // Who has lost the connection learns it from the list.
+    let (_, all) = Events::open(&server, "").next();
+    assert_eq!(all["wanted"], serde_json::json!(["/m"]));
+    drop(listener);
+    // It lingers, and nothing else happens that would wake anybody.
+    wait("unwanted");
+}
