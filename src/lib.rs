@@ -102,5 +102,5 @@ mod tcp;
 mod text;
 mod units;
 pub mod utc;
-mod wall_clock;
+pub mod wall_clock;
 pub mod worker;

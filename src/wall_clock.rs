@@ -3,8 +3,8 @@
 //! Audio is placed on the monotonic clock, which nobody sets. When it was heard, in UTC, follows from
 //! how far the wall clock is ahead of that. The lead changes when the wall clock is set:
 //!
-//! - By less than [`STEP`], as a time service does (NTP, chrony): the times of audio follow at the rate
-//!   of [`SLEW`], so that they neither repeat nor leave anything out.
+//! - By less than a second, as a time service does (NTP, chrony): the times of audio follow at the rate
+//!   of 0.5 %, so that they neither repeat nor leave anything out.
 //! - By more: the clock was wrong before, as on a Raspberry Pi without a real-time clock until the
 //!   network is up. All times of audio in memory move with it at once, since it was heard when the
 //!   corrected clock says, and the journal says by how much.
