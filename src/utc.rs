@@ -5,9 +5,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
-use time::{OffsetDateTime, UtcOffset};
 
 /// A point in time, in microseconds since 1970. Displayed as RFC 3339 with milliseconds, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ impl Utc {
     /// [`UtcError`] if the text is anything else.
     pub fn parse(text: &str) -> Result<Self, UtcError> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| UtcError)?;
-        let micros = at.to_offset(UtcOffset::UTC).unix_timestamp_nanos() / 1000;
+        let micros = at.unix_timestamp_nanos() / 1000;
         i64::try_from(micros).map(Self).map_err(|_| UtcError)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ogg_splice::{Codec, OpusHead};
 
 use super::span::ClipSpan;
-use crate::mount::{PageLog, StreamPackets, StreamRecord};
+use crate::mount::{PageLog, StreamPackets, StreamRecord, samples};
 use crate::utc::Utc;
 
 /// How much a decoder must have decoded before its output is right (RFC 7845, section 4.6), in
@@ -146,8 +146,8 @@ impl<'p> Held<'p> {
         let mut start = if from <= self.from { self.first } else { self.granule_at(from) };
         // The times are measured and the samples are counted, which differs a little.
         let wanted = match span {
-            ClipSpan::Last(time) => samples_in(time),
-            ClipSpan::Between(from, to) => samples_in(to.since(from)),
+            ClipSpan::Last(time) => samples(time),
+            ClipSpan::Between(from, to) => samples(to.since(from)),
         };
         let counted = last.saturating_sub(start);
         let is_whole = from >= self.from && counted.abs_diff(wanted) <= wanted / 100;
@@ -178,8 +178,4 @@ impl<'p> Held<'p> {
 /// The streams of Opus of which there is audio, the oldest first.
 fn held_streams(pages: &PageLog) -> Vec<Held<'_>> {
     pages.history.streams().filter_map(|stream| Held::of(pages, stream)).collect()
-}
-
-fn samples_in(time: Duration) -> u64 {
-    u64::try_from(time.as_micros().saturating_mul(u128::from(RATE)) / 1_000_000).unwrap_or(u64::MAX)
 }

@@ -107,10 +107,9 @@ impl ClipReader {
         let begins = [0].into_iter().chain(ends.iter().copied());
         let slices: Vec<_> = begins.zip(&ends).map(|(from, &to)| &body[from..to]).collect();
         let samples = &part.part.samples;
-        let last = packets.end >= samples.end;
         let header = PageHeader {
             first: false,
-            last,
+            last: packets.end >= samples.end,
             // A decoder discards what comes after the last page's position.
             granule: packets.end.min(samples.end) - part.part.first,
             serial: part.serial,
@@ -118,11 +117,18 @@ impl ClipReader {
         };
         let mut page = Vec::with_capacity(packets.length() as usize);
         write_page(&mut page, header, &slices);
-        part.advance(&packets);
-        if last {
+        self.advance(&packets);
+        Ok(Some(page))
+    }
+
+    /// Goes on after a page with these packets, which is of the present part.
+    fn advance(&mut self, packets: &PagePackets) {
+        let Some(part) = self.parts.last_mut() else { return };
+        part.next = packets.end;
+        part.sequence += 1;
+        if packets.end >= part.part.samples.end {
             self.parts.pop();
         }
-        Ok(Some(page))
     }
 }
 
@@ -144,10 +150,7 @@ impl ClipSize {
             }
             let packets = part.next_packets(pages)?;
             self.bytes += packets.length();
-            part.advance(&packets);
-            if packets.end >= part.part.samples.end {
-                self.reader.parts.pop();
-            }
+            self.reader.advance(&packets);
         }
         Ok(None)
     }
@@ -163,11 +166,6 @@ impl PartReader {
         let found = pages.next().ok_or(Overwritten)?;
         let is_next = found.packets.first().is_some_and(|(begins, _)| *begins == self.next);
         is_next.then_some(found).ok_or(Overwritten)
-    }
-
-    fn advance(&mut self, packets: &PagePackets) {
-        self.next = packets.end;
-        self.sequence += 1;
     }
 }
 

@@ -241,7 +241,7 @@ pub(crate) fn not_held(error: &NotHeld) -> Reply {
         NotHeld::Holds { from, to } => {
             format!("The audio of that time is not in memory; there is that from {from} to {to}.")
         }
-        NotHeld::Nothing => "There is no audio of Opus in memory for this microphone.".into(),
+        NotHeld::Nothing => "The memory of this microphone holds no Opus audio.".into(),
     };
     Reply::new(404, sentence)
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -164,7 +164,7 @@ fn other_codecs_have_no_clips() {
     assert!(said.contains("\"held\":null"), "{said}");
     let answer = get(&server, "/m?clip=1s");
     assert_eq!(answer.status, 404);
-    assert!(answer.text().contains("no audio of Opus"), "{}", answer.text());
+    assert!(answer.text().contains("holds no Opus audio"), "{}", answer.text());
 }
 
 #[test]
@@ -205,9 +205,10 @@ fn a_listener_joins_in_the_past() {
     assert!((20..40).contains(&first), "{first}: half a second and the pre-roll is some 30 pages");
 }
 
-/// Sends beeps of 50 ms each second to FFmpeg in real time, and returns when the first began, in
-/// microseconds since 1970. Each piece of 10 ms is written when it was heard.
-fn beep(encoder: &mut Running, seconds: usize) -> i128 {
+/// Sends beeps of 50 ms each second to FFmpeg in real time. Each piece of 10 ms is written when it was
+/// heard. Returns when the first one was, in microseconds since 1970, and FFmpeg's input, with whose end
+/// the stream ends.
+fn beep(encoder: &mut Running, seconds: usize) -> (i128, ChildStdin) {
     let mut input = encoder.0.stdin.take().unwrap();
     let began = std::time::Instant::now();
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
@@ -223,9 +224,7 @@ fn beep(encoder: &mut Running, seconds: usize) -> i128 {
         let bytes: Vec<u8> = (0..480).flat_map(|n| sample(n).to_le_bytes()).collect();
         input.write_all(&bytes).unwrap();
     }
-    // Keeps the encoder open: its input ends when the test does.
-    std::mem::forget(input);
-    wall.cast_signed()
+    (wall.cast_signed(), input)
 }
 
 #[test]
@@ -238,7 +237,7 @@ fn a_sound_is_found_at_the_time_at_which_it_was_heard() {
         command.args(["-page_duration", page, "-content_type", "audio/ogg", "-f", "ogg"]);
         command.arg(server.push_url("/m")).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut encoder = Running::start(&mut command);
-        let began = beep(&mut encoder, 7);
+        let (began, _input) = beep(&mut encoder, 7);
         let directory = tempfile::tempdir().unwrap();
         for second in [2, 3, 4] {
             let beeps = began + second * 1_000_000;
