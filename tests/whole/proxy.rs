@@ -207,7 +207,7 @@ fn expect_events(server: &Daemon, proxy: &Proxy) {
         lines.next().unwrap()
     };
     // Each event arrives before the next thing happens.
-    assert_eq!(next("mounts"), "data: {\"mounts\":[],\"off\":[]}");
+    assert_eq!(next("mounts"), "data: {\"mounts\":[],\"off\":[],\"wanted\":[]}");
     let _source = Source::connect(server, "/m", 1);
     assert!(next("up").contains("\"name\":\"/m\""));
     let listener = listen(ANNA, proxy, "/stream/m", "");
