@@ -54,6 +54,7 @@
 //! | [`listener`] | a player's connection: a cursor into the ring and a socket |
 //! | [`hls`] | a mount as a playlist and segments, which are cut from the ring |
 //! | [`clip`] | a part of a mount's ring as a finished Ogg file |
+//! | [`detections`] | the species that detectors have heard in the audio of a mount |
 //! | [`mount`] | the pages of a mount, the claim on it, and the table of all mounts |
 //! | `client` | limits for single clients: admission, login guard, password checks |
 //! | [`auth`] | who may do what; pure |
@@ -83,6 +84,7 @@ pub mod clip;
 mod clock;
 pub mod config;
 mod control;
+pub mod detections;
 pub mod door;
 mod encoder;
 pub mod hls;

@@ -34,6 +34,8 @@ pub(crate) enum Endpoint {
     Demand,
     /// How the granule positions of a mount relate to UTC, as JSON.
     Clock,
+    /// The detections of a mount, as JSON, and new ones.
+    Detections,
     /// One mount, as JSON. The mount's name follows in the path.
     Mount,
     /// All listeners, as JSON.
@@ -93,6 +95,8 @@ pub(crate) enum Methods {
     Read,
     /// `GET`, `HEAD` and `POST`, for routes that may change state.
     Command,
+    /// The same, but `POST` has a body, and requires a login that the endpoint checks.
+    Submit,
 }
 
 /// One row of the route table.
@@ -109,7 +113,7 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 33] = [
+pub(crate) const ROUTES: [Route; 34] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
@@ -125,6 +129,7 @@ pub(crate) const ROUTES: [Route; 33] = [
     read("/api/v1/mounts", Endpoint::Mounts),
     read("/api/v1/mounts/*/demand", Endpoint::Demand),
     read("/api/v1/mounts/*/clock", Endpoint::Clock),
+    Route { methods: Methods::Submit, ..read("/api/v1/mounts/*/detections", Endpoint::Detections) },
     read("/api/v1/mounts/*", Endpoint::Mount),
     administrator("/api/v1/listeners", Methods::Read, Endpoint::Listeners),
     administrator("/api/v1/peers", Methods::Read, Endpoint::Peers),
@@ -203,14 +208,14 @@ impl Route {
 impl Methods {
     /// Whether `method` is accepted. `OPTIONS`, which the door answers, is not.
     pub(crate) fn include(self, method: &str) -> bool {
-        matches!(method, "GET" | "HEAD") || method == "POST" && self == Self::Command
+        matches!(method, "GET" | "HEAD") || method == "POST" && self != Self::Read
     }
 
     /// Value of the `Allow` header field (RFC 9110, section 10.2.1).
     pub(crate) fn allow(self) -> &'static str {
         match self {
             Self::Read => "GET, HEAD, OPTIONS",
-            Self::Command => "GET, HEAD, OPTIONS, POST",
+            Self::Command | Self::Submit => "GET, HEAD, OPTIONS, POST",
         }
     }
 }

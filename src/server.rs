@@ -18,8 +18,9 @@ use crate::client::{
 use crate::clock::Timestamp;
 use crate::config::{Budget, Config};
 use crate::control::{
-    self, Administration, Control, ControlSettings, MemoryCeiling, Metrics, Resources,
+    self, Administration, Control, ControlSettings, Detections, MemoryCeiling, Metrics, Resources,
 };
+use crate::detections::DetectionLog;
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
 use crate::hls::HlsListeners;
 use crate::mount::MountTable;
@@ -119,6 +120,7 @@ impl Server {
             listeners: Arc::clone(&self.listeners),
             directory: PeerDirectory::default(),
         };
+        let detections = Arc::<DetectionLog>::default();
         let control = Control {
             peers: peers.directory.clone(),
             settings: self.control,
@@ -128,6 +130,7 @@ impl Server {
                 Arc::clone(&self.table),
                 Arc::clone(&self.ceiling),
                 peers.directory.clone(),
+                Arc::clone(&detections),
                 since.wall,
             ),
             resources: Resources {
@@ -143,6 +146,7 @@ impl Server {
                 hls_listeners: Arc::clone(&hls_listeners),
                 reloader,
             },
+            detections: Detections::new(detections, Arc::clone(&self.table), workers.clone()),
             guard: LoginGuard::new(CredentialKind::Admin, &known),
         };
         let mut threads = Vec::new();

@@ -24,6 +24,11 @@ impl Utc {
         Self(micros)
     }
 
+    /// What the system clock says.
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
     /// Microseconds since the beginning of 1970.
     pub const fn micros(self) -> i64 {
         self.0

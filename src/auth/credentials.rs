@@ -15,6 +15,8 @@ pub struct Credentials {
     pub admin: Login,
     /// The login of other servers that relay this server's mounts; `None` if they cannot log in.
     pub relay: Option<Login>,
+    /// The login of detectors, whose password is a token; `None` if they cannot log in.
+    pub detector: Option<Login>,
 }
 
 /// A user name and its password.
@@ -29,9 +31,16 @@ pub struct Login {
 /// The user name that Icecast encoders send.
 pub const SOURCE_USER: &str = "source";
 
+/// The user name of detectors. Their password may also come as a bearer token (RFC 6750), as most
+/// webhooks send it.
+pub const DETECTOR_USER: &str = "detector";
+
 impl Login {
     /// Whether an `Authorization` field has this user and password.
     pub fn is(&self, authorization: &str) -> bool {
+        if let Some(token) = bearer(authorization) {
+            return (self.user == DETECTOR_USER) & self.password.is(token);
+        }
         let Some((user, password)) = basic(authorization) else { return false };
         // Compare both, so that the time does not reveal whether the user exists.
         (user == self.user) & self.password.is(&password)
@@ -49,6 +58,12 @@ pub fn basic(authorization: &str) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
+/// The token in an `Authorization` field of the `Bearer` scheme (RFC 6750).
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +77,7 @@ mod tests {
             source: login("source", "häckme"),
             admin: login("admin", "other"),
             relay: None,
+            detector: Some(login(DETECTOR_USER, "token")),
         }
     }
 
@@ -83,6 +99,17 @@ mod tests {
         for broken in ["", "Basic", "Basic ", "Basic !!!", "Bearer häckme", "Basic /w=="] {
             assert!(!credentials.source.is(broken), "{broken}");
         }
+    }
+
+    #[test]
+    fn only_a_detector_may_send_its_password_as_a_token() {
+        let credentials = credentials();
+        let detector = credentials.detector.as_ref().unwrap();
+        assert!(detector.is("Bearer token") && detector.is(&header("detector:token")));
+        for wrong in ["Bearer", "Bearer ", "Bearer tokens", "Basic token"] {
+            assert!(!detector.is(wrong), "{wrong}");
+        }
+        assert!(!credentials.source.is("Bearer häckme"));
     }
 
     #[test]

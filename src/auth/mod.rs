@@ -12,7 +12,7 @@ mod lockout;
 mod secret;
 
 pub use access::{Access, AccessMode, PresentedCredentials, Token, Verdict, admits};
-pub use credentials::{Credentials, Login, SOURCE_USER, basic};
+pub use credentials::{Credentials, DETECTOR_USER, Login, SOURCE_USER, basic};
 pub use hashes::{MAX_PASSWORD, PasswordHashes};
 pub use link::{Link, LinkError};
 pub use lockout::{LOCKOUT_MEMORY, Lockout};

@@ -33,6 +33,14 @@ impl<C: Ord + Clone> RateLimit<C> {
     /// # Errors
     /// [`TooOften`] if the client must wait.
     pub(crate) fn take(&self, client: &C, now: Instant) -> Result<(), TooOften> {
+        self.take_many(client, 1, now)
+    }
+
+    /// Counts so many times of a client, or none of them.
+    ///
+    /// # Errors
+    /// [`TooOften`] if the client must wait.
+    pub(crate) fn take_many(&self, client: &C, times: u32, now: Instant) -> Result<(), TooOften> {
         // Nothing panics while it holds this lock, so it cannot be poisoned.
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         if !full.contains_key(client) && full.len() >= MAX_CLIENTS {
@@ -43,7 +51,7 @@ impl<C: Ord + Clone> RateLimit<C> {
             }
         }
         let at = full.get(client).copied().unwrap_or(now).max(now);
-        let Some(next) = at.checked_add(self.interval) else { return Ok(()) };
+        let Some(next) = at.checked_add(self.interval.saturating_mul(times)) else { return Ok(()) };
         let ahead = next.saturating_duration_since(now);
         let most = self.interval.saturating_mul(self.at_once);
         if ahead > most {
@@ -70,6 +78,14 @@ mod tests {
         assert_eq!(limit.take(&2, now), Ok(()));
         let later = now + SECOND;
         assert_eq!((limit.take(&1, later), limit.take(&1, later)), (Ok(()), Err(TooOften(SECOND))));
+    }
+
+    #[test]
+    fn many_times_are_counted_all_or_not_at_all() {
+        let (limit, now) = (RateLimit::new(3, SECOND), Instant::now());
+        assert_eq!(limit.take_many(&1, 2, now), Ok(()));
+        assert_eq!(limit.take_many(&1, 2, now), Err(TooOften(SECOND)));
+        assert_eq!(limit.take(&1, now), Ok(()));
     }
 
     #[test]

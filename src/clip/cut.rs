@@ -90,6 +90,14 @@ pub fn audio_since(pages: &PageLog, at: Utc) -> Result<Duration, NotHeld> {
     Ok(Duration::from_micros(samples.saturating_mul(1_000_000) / RATE))
 }
 
+impl ClipPart {
+    /// When the part ends.
+    pub fn to(&self) -> Utc {
+        let samples = self.samples.end.saturating_sub(self.samples.start);
+        self.from.after(Duration::from_micros(samples.saturating_mul(1_000_000) / RATE))
+    }
+}
+
 impl ClipCut {
     /// The clip of a time.
     ///

@@ -16,6 +16,11 @@ pub enum ClipSpan {
 }
 
 impl ClipSpan {
+    /// The parameters that ask for a time.
+    pub(crate) fn query(from: Utc, to: Utc) -> String {
+        format!("from={from}&to={to}")
+    }
+
     /// What the parameters of a request ask for. `None` if it is not for a clip.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::files::read_file;
 use super::keys::{Key, Reload, Row, Table};
 use super::kinds::{FilePath, SecretText, Text};
 use super::reader::{Reader, Section};
-use crate::auth::{Credentials, Login, SOURCE_USER, Secret};
+use crate::auth::{Credentials, DETECTOR_USER, Login, SOURCE_USER, Secret};
 
 pub(super) const ROWS: &[&dyn Row] = &[
     &SOURCE_PASSWORD,
@@ -19,6 +19,8 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &RELAY_USER,
     &RELAY_PASSWORD,
     &RELAY_PASSWORD_FILE,
+    &DETECTOR_TOKEN,
+    &DETECTOR_TOKEN_FILE,
     &SHARE_KEY,
     &SHARE_KEY_FILE,
 ];
@@ -95,6 +97,24 @@ static RELAY_PASSWORD_FILE: Key<FilePath> = Key {
     doc: "The file with that password. Without either key, `$CREDENTIALS_DIRECTORY/relay-password` is read; without that too, no server may log in to relay.",
 };
 
+static DETECTOR_TOKEN: Key<SecretText> = Key {
+    table: Table::Auth,
+    name: "detector_token",
+    kind: SecretText { shortest: 16 },
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "The token with which programs that detect species may post what they have heard, as a bearer token or as the password of user `detector`. Better kept in a file.",
+};
+
+static DETECTOR_TOKEN_FILE: Key<FilePath> = Key {
+    table: Table::Auth,
+    name: "detector_token_file",
+    kind: FilePath,
+    default: || None,
+    reload: Reload::AtOnce,
+    doc: "The file with that token. Without either key, `$CREDENTIALS_DIRECTORY/detector-token` is read; without that too, only sources and the administrator may post detections.",
+};
+
 static SHARE_KEY: Key<SecretText> = Key {
     table: Table::Auth,
     name: "share_key",
@@ -131,6 +151,7 @@ pub(super) fn credentials(
             password: password(reader, section, admin, environment),
         },
         relay: relay_login(reader, section, environment),
+        detector: detector_login(reader, section, environment),
     }
 }
 
@@ -143,6 +164,17 @@ fn relay_login(
     let keys = (&RELAY_PASSWORD, &RELAY_PASSWORD_FILE);
     let password = secret(reader, section, keys, credential)?;
     Some(Login { user: reader.get(section, &RELAY_USER), password })
+}
+
+fn detector_login(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    environment: &Environment,
+) -> Option<Login> {
+    let credential = environment.credential("detector-token");
+    let keys = (&DETECTOR_TOKEN, &DETECTOR_TOKEN_FILE);
+    let password = secret(reader, section, keys, credential)?;
+    Some(Login { user: DETECTOR_USER.into(), password })
 }
 
 fn password(

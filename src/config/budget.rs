@@ -7,9 +7,11 @@ use std::fmt;
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    self, CLIP_MEMORY, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBSCRIBERS,
-    MAX_WAITING_REQUESTS, MemoryOwner, REQUEST_QUEUE, SOURCE_TEXT, request_memory,
+    self, CLIP_MEMORY, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBMISSIONS,
+    MAX_SUBSCRIBERS, MAX_WAITING_REQUESTS, MemoryOwner, REQUEST_QUEUE, SOURCE_TEXT,
+    SUBMISSION_MEMORY, request_memory,
 };
+use crate::detections::DETECTION_MEMORY;
 use crate::door::{self, CONNECTION_MEMORY, MAX_CLIPS, MAX_WAITING_CONNECTIONS};
 use crate::hls::response_memory;
 use crate::http::HEAD_INDEX_MEMORY;
@@ -91,6 +93,7 @@ impl Budget {
         let waiting_listener = limits.request_head + HEAD_INDEX_MEMORY;
         let peers = config.peers.relays.len() + config.peers.forwards.len();
         let known_mounts = MAX_KNOWN_MOUNTS + config.door.rules.rules.len();
+        let detections = limits.sources * config.door.rules.most_detections();
         let workers = PROGRAM + (config.workers - 1) * THREAD;
         let mut items = vec![
             process("the program and its threads", 1, workers),
@@ -119,6 +122,8 @@ impl Budget {
             // Only for a playlist, or for a part of a segment.
             process("a request that waits", MAX_WAITING_REQUESTS, request + response_memory(0)),
             process("a clip", MAX_CLIPS, CLIP_MEMORY),
+            process("a detection that is kept", detections, DETECTION_MEMORY),
+            process("detections on their way", MAX_SUBMISSIONS, SUBMISSION_MEMORY),
             process("a reader of events", MAX_SUBSCRIBERS, request),
             process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),

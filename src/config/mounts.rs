@@ -14,7 +14,8 @@ use super::kinds::{
 use super::layer::Layer;
 use super::reader::{Problem, Reader, Section};
 use crate::mount::{
-    Burst, Gap, HlsSettings, MIN_RING, MountRules, MountSettings, Pattern, RingLength,
+    Burst, DetectionSettings, Gap, HlsSettings, MIN_RING, MountRules, MountSettings, Pattern,
+    RingLength,
 };
 
 pub(super) const ROWS: &[&dyn Row] = &[
@@ -31,6 +32,8 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &ON_DEMAND,
     &DEMAND_TIMEOUT,
     &LINGER,
+    &DETECTIONS,
+    &TITLES_FROM_DETECTIONS,
     &HLS,
     &HLS_SEGMENT,
     &HLS_WINDOW,
@@ -162,6 +165,24 @@ static LINGER: Key<Time> = Key {
     default: || Duration::from_secs(30),
     reload: Reload::AtOnce,
     doc: "How long the audio is still wanted when the last listener has left.",
+};
+
+static DETECTIONS: Key<Number> = Key {
+    table: Table::MountDefaults,
+    name: "detections",
+    kind: Number { least: 0, most: 10_000 },
+    default: || 256,
+    reload: Reload::AtOnce,
+    doc: "How many of the mount's latest detections are kept; 0: it takes none.",
+};
+
+static TITLES_FROM_DETECTIONS: Key<Flag> = Key {
+    table: Table::MountDefaults,
+    name: "titles_from_detections",
+    kind: Flag,
+    default: || false,
+    reload: Reload::AtOnce,
+    doc: "Whether the species that was heard last becomes the title of the stream.",
 };
 
 static HLS: Key<Flag> = Key {
@@ -412,6 +433,11 @@ fn values(layer: &mut Layer<'_, '_>) -> MountSettings {
         on_demand: layer.get(&ON_DEMAND, |inherited| inherited.on_demand),
         demand_timeout: layer.get(&DEMAND_TIMEOUT, |inherited| inherited.demand_timeout),
         linger: layer.get(&LINGER, |inherited| inherited.linger),
+        detections: DetectionSettings {
+            kept: layer.get(&DETECTIONS, |inherited| inherited.detections.kept),
+            are_titles: layer
+                .get(&TITLES_FROM_DETECTIONS, |inherited| inherited.detections.are_titles),
+        },
         hls: HlsSettings {
             is_on: layer.get(&HLS, |inherited| inherited.hls.is_on),
             segment: layer.get(&HLS_SEGMENT, |inherited| inherited.hls.segment),

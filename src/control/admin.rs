@@ -48,11 +48,7 @@ impl Administration {
         station: &Station,
     ) -> Result<HttpResponse, Reply> {
         if changes_state(command) {
-            if request.is_cross_site() {
-                let sentence = "Refused: a page of another site may have sent this command; \
-                                send it with a tool such as curl.";
-                return Err(Reply::new(403, sentence));
-            }
+            request.check_site()?;
             let command = command_name(request);
             let mount = request.target.decoded_parameter("mount").unwrap_or_default();
             let mount = sanitize(redacted_path(&mount));

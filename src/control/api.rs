@@ -326,7 +326,7 @@ mod tests {
     use serde_json::Value;
 
     use super::OPENAPI;
-    use crate::routes::{Caller, Endpoint, ROUTES};
+    use crate::routes::{Caller, Endpoint, Methods, ROUTES};
 
     #[test]
     fn openapi_and_the_route_table_agree() {
@@ -349,9 +349,11 @@ mod tests {
             .iter()
             .filter(|route| route.path.starts_with("/api/"))
             .filter(|route| route.endpoint != Endpoint::UnknownApi)
-            .map(|route| {
+            .flat_map(|route| {
                 let needs_login = route.caller != Caller::Anyone;
-                (route.path.to_owned(), "GET".to_owned(), needs_login)
+                let row = |method: &str, login| (route.path.to_owned(), method.to_owned(), login);
+                let post = (route.methods == Methods::Submit).then(|| row("POST", true));
+                post.into_iter().chain([row("GET", needs_login)])
             })
             .collect();
         assert_eq!(described, served);

@@ -14,6 +14,7 @@ use super::request::RequestContext;
 use super::response::{HttpResponse, streamed, whole};
 use super::settings::ControlSettings;
 use crate::clip::{ClipCut, ClipPart, ClipReader, ClipSize, ClipSpan, NotHeld};
+use crate::detections::DetectionLog;
 use crate::http::Reply;
 use crate::log::journal;
 use crate::mount::{MountEntry, Registration};
@@ -27,6 +28,8 @@ use crate::utc::Utc;
 const HEAD_START: usize = 64 * 1024;
 /// Maximum memory of a clip, in bytes: what is read ahead, a page in the making and the headers.
 pub(crate) const CLIP_MEMORY: usize = HEAD_START + 128 * 1024;
+/// The most detections that the comments of a clip list, the earliest first.
+const MAX_DETECTIONS: usize = 64;
 /// Content type of Ogg files (RFC 5334).
 const OGG: &str = "audio/ogg";
 
@@ -96,6 +99,12 @@ impl Drop for ClipListener {
     }
 }
 
+/// What the comments of a clip say besides its mount and time.
+pub(super) struct ClipTags<'a> {
+    pub(super) settings: &'a ControlSettings,
+    pub(super) detections: &'a DetectionLog,
+}
+
 /// Responds to a request for a clip.
 ///
 /// # Errors
@@ -103,12 +112,12 @@ impl Drop for ClipListener {
 pub(super) fn respond(
     request: &RequestContext<'_>,
     clip: &mut ClipRequest,
-    settings: &ControlSettings,
+    station: &ClipTags<'_>,
 ) -> Result<HttpResponse, Reply> {
     let entry = clip.mount.upgrade().ok_or_else(|| not_held(&NotHeld::Nothing))?;
     let mount = entry.mount().ok_or_else(|| not_held(&NotHeld::Nothing))?;
     let found = ClipCut::of(&mount.pages(), clip.span).map_err(|error| not_held(&error))?;
-    let comments = |part: &ClipPart| comments(&entry, settings, part);
+    let comments = |part: &ClipPart| station.comments(&entry, part);
     // The same clip has the same number, so that the rest of one can be asked for.
     let serial = found.parts.iter().fold(found.from.micros() as u32, |serial, part| {
         serial.wrapping_mul(31).wrapping_add(part.samples.start as u32)
@@ -149,7 +158,8 @@ pub(super) fn respond(
     });
     let fields = response.headers_mut();
     say_name(fields, entry.name.as_str(), found.from);
-    let content = format!("{}?from={}&to={}", request.target.raw_path(), found.from, found.to);
+    let query = ClipSpan::query(found.from, found.to);
+    let content = format!("{}?{query}", request.target.raw_path());
     if let Ok(content) = HeaderValue::try_from(content) {
         fields.insert(CONTENT_LOCATION, content);
     }
@@ -203,21 +213,27 @@ fn cut(
         .filter(|piece| !piece.is_empty())
 }
 
-/// The comments of a part of a clip.
-fn comments(entry: &MountEntry, settings: &ControlSettings, part: &ClipPart) -> Vec<String> {
-    let stream = entry.stream();
-    let title = stream.and_then(|stream| entry.description(&stream).name);
-    let name = entry.name.to_string();
-    let comments = [
-        ("TITLE", Some(title.unwrap_or_else(|| name.clone()))),
-        ("MOUNT", Some(name)),
-        ("STATION", settings.name.clone()),
-        ("LOCATION", Some(settings.location.clone()).filter(|text| !text.is_empty())),
-        ("DATE", Some(part.from.to_string())),
-    ];
-    let comment =
-        |(name, value): (&str, Option<String>)| Some(format!("{name}={}", sanitize(&value?)));
-    comments.into_iter().filter_map(comment).collect()
+impl ClipTags<'_> {
+    /// The comments of a part of a clip.
+    fn comments(&self, entry: &MountEntry, part: &ClipPart) -> Vec<String> {
+        let Self { settings, detections } = self;
+        let stream = entry.stream();
+        let title = stream.and_then(|stream| entry.description(&stream).name);
+        let name = entry.name.to_string();
+        let heard = detections.between(&entry.name, part.from, part.to());
+        let heard = heard.iter().take(MAX_DETECTIONS).map(|kept| kept.detection.comment());
+        let comments = [
+            ("TITLE", Some(title.unwrap_or_else(|| name.clone()))),
+            ("MOUNT", Some(name)),
+            ("STATION", settings.name.clone()),
+            ("LOCATION", Some(settings.location.clone()).filter(|text| !text.is_empty())),
+            ("DATE", Some(part.from.to_string())),
+        ];
+        let heard = heard.map(|text| ("DETECTION", Some(text)));
+        let comment =
+            |(name, value): (&str, Option<String>)| Some(format!("{name}={}", sanitize(&value?)));
+        comments.into_iter().chain(heard).filter_map(comment).collect()
+    }
 }
 
 /// Names the file after its mount and its time (RFC 6266).

@@ -10,6 +10,7 @@ use super::admin::Administration;
 use super::api::{
     DemandStatus, MountClockStatus, MountList, MountStatus, OPENAPI, PeerList, listeners,
 };
+use super::detections::{Detections, Submission};
 use super::metrics::Metrics;
 use super::render::rfc3339;
 use super::render::url_query;
@@ -21,7 +22,7 @@ use super::settings::ControlSettings;
 use super::status::Station;
 use super::waiter::Waiter;
 use super::{page, playlist, status};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Login};
 use crate::client::{LoginAttempt, LoginGuard};
 use crate::clock::Timestamp;
 use crate::hls::HlsPath;
@@ -60,6 +61,8 @@ pub(crate) struct Control {
     pub table: Arc<MountTable>,
     /// Executes administration commands.
     pub(crate) administration: Administration,
+    /// Takes and lists detections.
+    pub(crate) detections: Detections,
     /// Guards the administrator's login.
     pub guard: LoginGuard,
 }
@@ -70,6 +73,8 @@ pub(super) enum EndpointResult {
     Document(HttpResponse),
     /// The client subscribes to server-sent events.
     Events,
+    /// The response depends on the body of the request.
+    Submission(Submission),
 }
 
 impl Control {
@@ -124,6 +129,13 @@ impl Control {
                 let clock = MountClockStatus::of(&entry).ok_or_else(no_stream)?;
                 Ok(json(&clock))
             }
+            Endpoint::Detections => {
+                let name = mount_in(&request.target.path, "/detections")?;
+                if request.head.method() == "POST" {
+                    return self.submission(request, name).map(EndpointResult::Submission);
+                }
+                self.detections.list(&name)
+            }
             Endpoint::Mount => self.mount_status(request),
             Endpoint::Listeners => Ok(pieces(JSON, listeners(&self.table))),
             Endpoint::Peers => Ok(json(&PeerList::of(&self.peers))),
@@ -159,7 +171,7 @@ impl Control {
     /// The reply to send if the login is missing or wrong, or if the client is locked out.
     fn check_caller(&self, caller: Caller, request: &RequestContext<'_>) -> Result<(), Reply> {
         let settings = self.settings.load();
-        let (Credentials { source: shared, admin, relay }, rules) =
+        let (Credentials { source: shared, admin, relay, .. }, rules) =
             (&settings.credentials, &settings.rules);
         let name = match caller {
             Caller::Anyone => return Ok(()),
@@ -182,21 +194,45 @@ impl Control {
         self.guard.admit(&logins, &others, attempt)
     }
 
-    /// Checks the login of an encoder that will send to this mount.
+    /// Admits detections of a mount, if the login is that of a detector, of the mount's source or of
+    /// the administrator.
+    fn submission(&self, request: &RequestContext<'_>, name: Name) -> Result<Submission, Reply> {
+        request.check_site()?;
+        let settings = self.settings.load();
+        self.check_login_for(&name, request, settings.credentials.detector.as_ref())?;
+        self.detections.admit(request, name)
+    }
+
+    /// Takes the body of a request that was [admitted](Self::submission).
+    ///
+    /// # Errors
+    /// The reply to send if anything is wrong with it.
+    pub(super) fn take(&self, submission: &Submission, body: &[u8]) -> Result<HttpResponse, Reply> {
+        let most_mounts = self.settings.load().limits.sources;
+        self.detections.take(submission, body, most_mounts)
+    }
+
+    /// Checks that the login is that of the mount's source, of the administrator, or this one.
     ///
     /// # Errors
     /// The reply to send if the login is wrong, or if the client is locked out.
-    fn check_source(&self, name: &Name, request: &RequestContext<'_>) -> Result<(), Reply> {
+    fn check_login_for(
+        &self,
+        name: &Name,
+        request: &RequestContext<'_>,
+        also: Option<&Login>,
+    ) -> Result<(), Reply> {
         let settings = self.settings.load();
         let (rules, credentials) = (&settings.rules, &settings.credentials);
         let of_mount = rules.of(name).source.clone();
         let source = of_mount.as_ref().unwrap_or(&credentials.source);
+        let logins: Vec<_> = also.into_iter().chain([source, &credentials.admin]).collect();
         let attempt = LoginAttempt {
             client: request.client,
             mount: name.as_str(),
             authorization: request.authorization(),
         };
-        self.guard.admit(&[source, &credentials.admin], &rules.logins(credentials), attempt)
+        self.guard.admit(&logins, &rules.logins(credentials), attempt)
     }
 
     /// The listening page, the embedded player, or a file of these pages.
@@ -262,7 +298,7 @@ impl Control {
             }
         };
         if request.authorization().is_some() {
-            self.check_source(&name, request)?;
+            self.check_login_for(&name, request, None)?;
             self.table.announce(&name, &self.settings.load().rules);
         }
         let (began, mut changes) = (Instant::now(), self.table.changes());

@@ -23,6 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::memory_ceiling::MemoryCeiling;
 use super::render::measured_bitrate;
+use crate::detections::DetectionLog;
 use crate::log::lines_dropped;
 use crate::mount::{MountEntry, MountTable, Name, SourceState, StreamInfo};
 use crate::peers::{PeerDirectory, PeerState, PeerStatus};
@@ -39,12 +40,13 @@ impl Metrics {
         table: Arc<MountTable>,
         ceiling: Arc<MemoryCeiling>,
         peers: PeerDirectory,
+        detections: Arc<DetectionLog>,
         since: SystemTime,
     ) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessCollector { since }));
         let server = registry.sub_registry_with_prefix("silvacast");
-        server.register_collector(Box::new(ServerCollector { table, ceiling, peers }));
+        server.register_collector(Box::new(ServerCollector { table, ceiling, peers, detections }));
         Self(registry)
     }
 
@@ -160,11 +162,13 @@ struct ServerCollector {
     table: Arc<MountTable>,
     ceiling: Arc<MemoryCeiling>,
     peers: PeerDirectory,
+    detections: Arc<DetectionLog>,
 }
 
 impl Collector for ServerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.mounts(&mut encoder)?;
+        self.detections(&mut encoder)?;
         self.peers(&mut encoder)?;
         self.totals(&mut encoder)?;
         self.memory(&mut encoder)
@@ -214,6 +218,21 @@ impl ServerCollector {
         });
         let help = "Audio in the ring of a mount, as a duration.";
         family(encoder, "ring_seconds", help, rings)
+    }
+
+    fn detections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut counts = self.detections.counts();
+        counts
+            .retain(|(name, _)| self.table.settings(name).is_some_and(|settings| !settings.hidden));
+        let of = |name: &Name| OfMount { mount: name.to_string() };
+        let totals = counts.iter().map(|(name, it)| (of(name), ConstCounter::new(it.total)));
+        let help = "Detections taken, without those that were there already.";
+        family(encoder, "detections", help, totals)?;
+        let newest = counts
+            .iter()
+            .map(|(name, it)| (of(name), ConstGauge::new(it.newest.unix_ms() as f64 / 1000.0)));
+        let help = "When the newest detection arrived, in seconds since 1970.";
+        family(encoder, "last_detection_timestamp_seconds", help, newest)
     }
 
     fn peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

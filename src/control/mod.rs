@@ -13,6 +13,7 @@ mod admin;
 mod api;
 mod clip;
 mod clocks;
+mod detections;
 mod endpoints;
 mod files;
 mod hls;
@@ -38,6 +39,7 @@ mod xml;
 
 pub(crate) use admin::Administration;
 pub(crate) use clip::{CLIP_MEMORY, ClipListener, ClipRequest, not_held};
+pub(crate) use detections::{Detections, MAX_SUBMISSIONS, SUBMISSION_MEMORY};
 pub(crate) use endpoints::Control;
 pub(crate) use hls::HlsRequest;
 pub(crate) use limits::{

@@ -9,7 +9,7 @@ use hyper::http::uri::Authority;
 
 use super::settings::{ControlSettings, DEFAULT_HOSTNAME};
 use crate::client_addr::ClientAddr;
-use crate::http::{RequestHead, RequestTarget, elements, forwarded_parameter};
+use crate::http::{Reply, RequestHead, RequestTarget, elements, forwarded_parameter};
 
 /// The fields on which URLs of this server depend.
 pub(super) const URL_FIELDS: &str =
@@ -101,7 +101,7 @@ impl<'r> RequestContext<'r> {
     /// Browsers do not send `Sec-Fetch-Site` over plain http, and may omit `Origin` and `Referer`.
     /// A request from a browser without any of these fields counts as cross-site; a request from
     /// another program does not.
-    pub(super) fn is_cross_site(&self) -> bool {
+    fn is_cross_site(&self) -> bool {
         if let Some(site) = self.field("sec-fetch-site") {
             return !matches!(site, "same-origin" | "none");
         }
@@ -118,6 +118,19 @@ impl<'r> RequestContext<'r> {
             let authority = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
             authority.is_none_or(|authority| Some(authority.as_str()) != host)
         })
+    }
+
+    /// Checks that no page of another site may have sent this request (CSRF).
+    ///
+    /// # Errors
+    /// The reply to send, with status 403.
+    pub(super) fn check_site(&self) -> Result<(), Reply> {
+        if self.is_cross_site() {
+            let sentence = "Refused: a page of another site may have sent this command; \
+                            send it with a tool such as curl.";
+            return Err(Reply::new(403, sentence));
+        }
+        Ok(())
     }
 
     fn field(&self, name: &str) -> Option<&str> {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -26,7 +27,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::clip::{self, ClipRequest};
+use super::clip::{self, ClipRequest, ClipTags};
+use super::detections::{MAX_BODY, Submission};
 use super::endpoints::{Control, EndpointResult};
 use super::hls::{HlsFiles, HlsRequest};
 use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
@@ -54,6 +56,8 @@ const EVENT_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval at which admission is tried again during [`SLOT_TIMEOUT`].
 const SLOT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the body of a request may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Content type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -85,6 +89,24 @@ pub(crate) enum Resource {
     Hls(Box<HlsRequest>),
     /// A clip of a mount, to which the client was admitted.
     Clip(Box<ClipRequest>),
+}
+
+/// What a request's head leads to.
+enum Prepared {
+    /// This response.
+    Response(HttpResponse),
+    /// This response, whose body are the events for a subscriber.
+    Events(HttpResponse, Subscriber),
+    /// A response that depends on the body of the request.
+    Submission(Box<PreparedSubmission>),
+}
+
+/// A request whose body is to be read.
+struct PreparedSubmission {
+    submission: Submission,
+    /// The path, for a refusal.
+    path: String,
+    client: ClientAddr,
 }
 
 /// State that all requests share.
@@ -129,7 +151,7 @@ pub(crate) async fn serve(
     };
     tokio::select! {
         () = serve => {}
-        () = server.event_log.watch(&server.control.table) => {}
+        () = server.event_log.watch(&server.control.table, server.control.detections.log()) => {}
         () = server.clock.beat() => {}
         () = hls_listeners.expire() => {}
         _ = stop.wait_for(|&stop| stop) => {}
@@ -196,8 +218,13 @@ impl ControlServer {
         let Ok(socket) = TcpStream::from_std(socket) else { return };
         let context = RequestContext::new(&head, &target, client);
         let mut waiter = Waiter::new((&self.requests, &self.waiting), request, client_of(client));
-        let (response, subscriber) = self.respond(&context, &mut resource, &mut waiter).await;
+        let prepared = self.respond(&context, &mut resource, &mut waiter).await;
         waiter.finish();
+        let (response, subscriber, submission) = match prepared {
+            Prepared::Response(response) => (Some(response), None, None),
+            Prepared::Events(response, subscriber) => (Some(response), Some(subscriber), None),
+            Prepared::Submission(submission) => (None, None, Some(submission)),
+        };
         // Frees the index and the target: hyper needs only the bytes.
         let head = head.into_bytes();
         drop(target);
@@ -205,11 +232,18 @@ impl ControlServer {
             request.exchange(&self.subscribers, subscriber.id());
         }
         let (connection, stream) = TrackedSocket::new(socket, head, read);
-        // hyper parses the head again, but only to frame the response, which exists already.
-        let response = Cell::new(Some(response));
-        let service = service_fn(|_: Request<Incoming>| {
-            let response = response.take().unwrap_or_else(|| plain(&busy()));
-            std::future::ready(Ok::<_, Infallible>(response))
+        // hyper parses the head again, but only to frame the bodies: what the head leads to is known.
+        let (response, submission) = (Cell::new(response), Cell::new(submission));
+        let service = service_fn(|request: Request<Incoming>| {
+            let (response, submission) = (response.take(), submission.take());
+            async {
+                let response = match (response, submission) {
+                    (Some(response), _) => response,
+                    (None, Some(submission)) => self.take(*submission, request.into_body()).await,
+                    (None, None) => plain(&busy()),
+                };
+                Ok::<_, Infallible>(response)
+            }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -243,29 +277,76 @@ impl ControlServer {
         request: &RequestContext<'_>,
         resource: &mut Resource,
         waiter: &mut Waiter<'_>,
-    ) -> (HttpResponse, Option<Subscriber>) {
+    ) -> Prepared {
         let control = &self.control;
         control.table.stats().control.add(1);
+        let mut subscriber = None;
         let result = match resource {
-            Resource::Hls(hls) => {
-                self.hls.respond(request, hls, waiter).await.map(|file| (file, None))
-            }
+            Resource::Hls(hls) => self.hls.respond(request, hls, waiter).await,
             Resource::Clip(clip) => {
-                clip::respond(request, clip, &control.settings.load()).map(|file| (file, None))
+                let settings = &control.settings.load();
+                let tags = ClipTags { settings, detections: control.detections.log() };
+                clip::respond(request, clip, &tags)
             }
             Resource::Route(route) => match control.respond(request, *route, waiter).await {
-                Ok(EndpointResult::Document(response)) => Ok((response, None)),
-                Ok(EndpointResult::Events) => self.subscribe(request),
+                Ok(EndpointResult::Document(response)) => Ok(response),
+                Ok(EndpointResult::Events) => self.subscribe(request).map(|(response, new)| {
+                    subscriber = new;
+                    response
+                }),
+                Ok(EndpointResult::Submission(submission)) => {
+                    let (path, client) = (request.target.path.to_string(), request.client);
+                    return Prepared::Submission(Box::new(PreparedSubmission {
+                        submission,
+                        path,
+                        client,
+                    }));
+                }
                 Err(reply) => Err(reply),
             },
         };
-        let path = &request.target.path;
-        let (mut response, subscriber) = result.unwrap_or_else(|reply| {
+        let response = self.complete(result, &request.target.path, request.client, resource);
+        match subscriber {
+            Some(subscriber) => Prepared::Events(response, subscriber),
+            None => Prepared::Response(response),
+        }
+    }
+
+    /// Reads the body of a request, and generates the response to it.
+    async fn take(&self, submission: PreparedSubmission, body: Incoming) -> HttpResponse {
+        let PreparedSubmission { submission, path, client } = submission;
+        let body = Limited::new(body, MAX_BODY).collect();
+        let result = match self.clock.timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => self.control.take(&submission, &body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let sentence = format!("The body has more than {} KiB.", MAX_BODY / 1024);
+                Err(Reply::new(413, sentence))
+            }
+            Ok(Err(_)) => Err(Reply::new(400, "The body is not complete.")),
+            Err(_) => {
+                let seconds = BODY_TIMEOUT.as_secs();
+                Err(Reply::new(408, format!("The body was not complete after {seconds} s.")))
+            }
+        };
+        // Other detectors may send while the response is taken.
+        drop(submission);
+        self.complete(result, &path, client, &Resource::Route(None))
+    }
+
+    /// Makes a response of a result, with the header fields that all responses have. Logs a refusal.
+    fn complete(
+        &self,
+        result: Result<HttpResponse, Reply>,
+        path: &str,
+        client: ClientAddr,
+        resource: &Resource,
+    ) -> HttpResponse {
+        let control = &self.control;
+        let mut response = result.unwrap_or_else(|reply| {
             control.table.stats().refused.note(reply.status);
-            let client = request.client.address;
-            refusals::log(client, client, redacted_path(path), &reply);
+            refusals::log(client.address, client.address, redacted_path(path), &reply);
             let is_api = path.starts_with("/api/");
-            (if is_api { json_error(&reply) } else { plain(&reply) }, None)
+            if is_api { json_error(&reply) } else { plain(&reply) }
         });
         let allow_origin = match resource {
             Resource::Hls(hls) => hls.allow_origin.clone(),
@@ -286,7 +367,7 @@ impl ControlServer {
         {
             fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
-        (response, subscriber)
+        response
     }
 
     fn subscribe(

@@ -1,5 +1,5 @@
 //! Server-sent events about mounts: up, live, gap, down, gone, listeners, wanted, unwanted, title,
-//! clock; and the time.
+//! clock, detection; and the time.
 //!
 //! [`EventLog`] compares the state of all mounts with the previous state, publishes the differences
 //! as events and keeps the latest ones. A subscriber has a position in the log and no queue. A
@@ -19,8 +19,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::api::{MountStatus, OffStatus, StreamClock};
 use super::clocks::{ClockSample, MountClocks};
+use super::detections::DetectionStatus;
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
+use crate::detections::DetectionLog;
 use crate::mount::{Description, MountEntry, MountTable, Name, StreamInfo};
 use crate::wall_clock::Steady;
 
@@ -28,6 +30,9 @@ use crate::wall_clock::Steady;
 pub(crate) const MAX_STORED_EVENTS: usize = 128;
 /// Maximum number of subscribers.
 pub(crate) const MAX_SUBSCRIBERS: usize = 64;
+/// The most detections that are published together. A subscriber that keeps up misses none of them,
+/// because the log has room for several times as many.
+const MAX_DETECTIONS: usize = 32;
 /// Changes within this time are published together.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum rate at which events are published, in bytes per second. Above it, the table is compared
@@ -131,13 +136,14 @@ impl EventLog {
         }
     }
 
-    /// Publishes an event for each change in the table. Never returns.
-    pub(super) async fn watch(&self, table: &MountTable) {
+    /// Publishes an event for each change in the table and for each detection. Never returns.
+    pub(super) async fn watch(&self, table: &MountTable, detections: &DetectionLog) {
         let mut snapshots: BTreeMap<String, MountSnapshot> = BTreeMap::new();
         // The mounts without a stream, of which subscribers have been told.
         let mut told_off: BTreeMap<String, OffStatus> = BTreeMap::new();
         let mut told_wanted: BTreeSet<Name> = BTreeSet::new();
-        let mut changes = table.changes();
+        let (mut changes, mut newest) = (table.changes(), detections.newest());
+        let mut told_detection = 0;
         loop {
             let bytes_before = self.published_bytes.get();
             let mounts = table.public_streams();
@@ -187,12 +193,25 @@ impl EventLog {
             let ends = ends.min().unwrap_or(Duration::MAX);
             // Not held while waiting: the entries would count against `limits.sources`.
             drop(mounts);
+            let latest = *newest.borrow_and_update();
+            let heard = detections.after(told_detection, MAX_DETECTIONS);
+            told_detection = match heard.last() {
+                Some((_, last)) if heard.len() >= MAX_DETECTIONS => last.number,
+                // Also of those that are not kept any more.
+                _ => latest,
+            };
+            for (name, detection) in &heard {
+                if table.settings(name).is_some_and(|settings| !settings.hidden) {
+                    self.publish("detection", &DetectionStatus::now(name, detection, table));
+                }
+            }
             let bytes = self.published_bytes.get().saturating_sub(bytes_before);
             let pause = Duration::from_millis(bytes.saturating_mul(1000) / MAX_RATE);
             sleep(BATCH_INTERVAL.max(pause)).await;
             // Fails only without the table, which this borrows.
             tokio::select! {
                 _ = changes.changed() => {}
+                _ = newest.wait_for(|newest| *newest > told_detection) => {}
                 () = sleep(ends) => {}
             }
             sleep(BATCH_INTERVAL).await;

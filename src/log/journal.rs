@@ -106,6 +106,8 @@ events! {
     ENCODER_FAILED = "encoder-failed", "60c4e9f1a72d4d85b3185ae7d90cf24e";
     /// It is not known whether an encoder's mount is wanted.
     DEMAND_UNKNOWN = "demand-unknown", "f15b83ac6e974c20874d3f9b60a2d7e1";
+    /// A detector has heard a species that it had not heard lately.
+    SPECIES_DETECTED = "species-detected", "bee978c087534a3798f85484bfed42ac";
 }
 
 /// Writes one line: `journal!(info, SOURCE_ENDED, mount = …, %peer, "source ended")`.

@@ -50,7 +50,9 @@ pub use page_log::{JoinPoint, PageLog};
 pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use ring_page::{RingPacket, RingPage};
-pub use settings::{Burst, Gap, HlsSettings, MountRules, MountSettings, RingLength};
+pub use settings::{
+    Burst, DetectionSettings, Gap, HlsSettings, MountRules, MountSettings, RingLength,
+};
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};
 pub use stream_history::{MAX_STREAMS, StreamEnd, StreamHistory, StreamRecord, samples};

@@ -49,6 +49,15 @@ pub struct HlsSettings {
     pub window: Duration,
 }
 
+/// What becomes of a mount's detections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DetectionSettings {
+    /// How many are kept; with 0, none are taken.
+    pub kept: usize,
+    /// Whether the latest one becomes the title of the stream.
+    pub are_titles: bool,
+}
+
 /// The settings of one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountSettings {
@@ -81,6 +90,8 @@ pub struct MountSettings {
     pub demand_timeout: Duration,
     /// How long the audio is still wanted when the last listener has left.
     pub linger: Duration,
+    /// What becomes of detections.
+    pub detections: DetectionSettings,
     /// How the mount is served as HLS.
     pub hls: HlsSettings,
     /// Who may listen.
@@ -197,7 +208,11 @@ impl MountRules {
     /// mounts.
     pub fn logins<'a>(&'a self, shared: &'a Credentials) -> Vec<&'a Login> {
         let own = self.all().filter_map(|settings| settings.source.as_ref());
-        own.chain([&shared.source, &shared.admin]).chain(&shared.relay).collect()
+        let shared = [&shared.source, &shared.admin]
+            .into_iter()
+            .chain(&shared.relay)
+            .chain(&shared.detector);
+        own.chain(shared).collect()
     }
 
     /// Memory of all users and tokens, in bytes.
@@ -208,6 +223,11 @@ impl MountRules {
     /// The largest ring that any mount may have, in bytes.
     pub fn largest_ring(&self) -> usize {
         self.all().map(|settings| settings.ring).max().unwrap_or(self.defaults.ring)
+    }
+
+    /// The most detections that are kept of any mount.
+    pub fn most_detections(&self) -> usize {
+        self.all().map(|settings| settings.detections.kept).max().unwrap_or_default()
     }
 
     /// Whether any mount may be there without a source.

@@ -128,6 +128,13 @@ impl MountTable {
         entry.is_some_and(|entry| entry.is_retired())
     }
 
+    /// The settings of a mount that has a stream, or is one of those that are [off](Self::off).
+    pub fn settings(&self, name: &Name) -> Option<Arc<MountSettings>> {
+        let streaming = self.find(name).map(|entry| entry.settings_arc());
+        let off = || self.off().into_iter().find(|mount| mount.name == *name);
+        streaming.or_else(|| off().map(|mount| mount.settings))
+    }
+
     /// The mount of this name, if it has a stream or a source that may begin one.
     pub fn find_in_use(&self, name: &Name) -> Option<Arc<MountEntry>> {
         let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);

@@ -35,12 +35,12 @@ fn micros(time: &Value) -> i128 {
 }
 
 /// A time in RFC 3339.
-fn text(micros: i128) -> String {
+pub(crate) fn text(micros: i128) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(micros * 1000).unwrap().format(&Rfc3339).unwrap()
 }
 
 /// Waits until so much audio is held, and returns from when until when, in microseconds.
-fn wait_for_audio(server: &Daemon, mount: &str, time: Duration) -> (i128, i128) {
+pub(crate) fn wait_for_audio(server: &Daemon, mount: &str, time: Duration) -> (i128, i128) {
     until("audio in memory", PATIENCE, || {
         let clock = clock(server, mount);
         if clock["held"].is_null() {
@@ -56,7 +56,7 @@ fn wait_for_audio(server: &Daemon, mount: &str, time: Duration) -> (i128, i128) 
 }
 
 /// A clip in a file.
-fn save(directory: &Path, answer: &Answer) -> String {
+pub(crate) fn save(directory: &Path, answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.field("content-length"), Some(&*answer.body.len().to_string()));
     let file = directory.join("clip.opus");

@@ -14,7 +14,7 @@ const ARROWS: [&[&str]; 12] = [
     &["peers"],
     &["worker"],
     &["source"],
-    &["listener", "hls", "clip"],
+    &["listener", "hls", "clip", "detections"],
     &["mount", "client"],
     &["auth"],
 ];

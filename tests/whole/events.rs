@@ -21,7 +21,7 @@ pub(crate) struct Events {
     socket: TcpStream,
     reader: BufReader<Chunked<BufReader<Box<dyn Read>>>>,
     /// The ID of the newest event.
-    last: String,
+    pub(crate) last: String,
 }
 
 impl Events {

@@ -23,6 +23,8 @@ mod daemon;
 mod deploy;
 mod deploy_guide;
 mod descriptions;
+mod detections;
+mod detectors;
 mod documents;
 mod door;
 mod encoder;

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::client::{Listener, Source, get};
-use crate::daemon::Daemon;
+use crate::client::{Listener, Source, get, login};
+use crate::daemon::{Daemon, PASSWORD};
+use crate::detections::post;
 use crate::documents::Document;
 use crate::fetched::readers;
 use crate::players::finish;
@@ -34,7 +35,7 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 }
 
 /// What `/metrics` answers while a mount has a stream, one would be pulled from another server, and a
-/// request was refused.
+/// request was refused, and when a detector has posted.
 fn scraped() -> String {
     let relay = "[[relay]]\nfrom = \"http://127.0.0.1:1\"\nmounts = [\"/far\"]\non_demand = true";
     let server = Daemon::with("", relay);
@@ -48,6 +49,8 @@ fn scraped() -> String {
     source.send(1, 100);
     listener.number();
     assert_eq!(get(&server, "/nothing").status, 404);
+    let heard = r#"{"common_name":"Wren","confidence":1,"start":"2026-05-01T12:00:00Z"}"#;
+    assert_eq!(post(&server, "/api/v1/mounts/m/detections", &login(PASSWORD), heard).status, 200);
     get(&server, "/metrics").text()
 }
 
@@ -201,6 +204,10 @@ tests:
       - { series: 'silvacast_wanted{job="silvacast",instance="a",mount="/missed"}', values: '1x30' }
       - { series: 'silvacast_peer_failed{instance="a",kind="relay",mount="/well"}', values: '0x30' }
       - { series: 'silvacast_peer_failed{instance="a",kind="relay",mount="/away"}', values: '1x30' }
+      - { series: 'silvacast_last_detection_timestamp_seconds{instance="a",mount="/well"}', values: '-80000x30' }
+      - { series: 'silvacast_last_detection_timestamp_seconds{instance="a",mount="/resting"}', values: '-90000x30' }
+      - { series: 'silvacast_last_detection_timestamp_seconds{instance="a",mount="/unheard"}', values: '-90000x30' }
+      - { series: 'silvacast_up{job="silvacast",instance="a",mount="/unheard"}', values: '1x30' }
       - { series: 'silvacast_lag_skips_total{instance="a",mount="/well"}', values: '0+0x30' }
       - { series: 'silvacast_lag_skips_total{instance="a",mount="/slow"}', values: '0+3x30' }
       - { series: 'silvacast_resident_memory_bytes{instance="a"}', values: '50x30' }
@@ -221,6 +228,7 @@ tests:
           - { labels: 'ALERTS{alertname="SilvacastMicrophoneSilent",alertstate="firing",instance="a",job="silvacast",mount="/missed",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastPeerFailed",alertstate="firing",instance="a",kind="relay",mount="/away",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastMountGone",alertstate="firing",instance="a",job="silvacast",mount="/gone",severity="critical"}', value: 1 }
+          - { labels: 'ALERTS{alertname="SilvacastDetectorSilent",alertstate="firing",instance="a",mount="/unheard",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastListenersLagging",alertstate="firing",instance="a",mount="/slow",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastMemoryNearCeiling",alertstate="firing",instance="b",severity="warning"}', value: 1 }
           - { labels: 'ALERTS{alertname="SilvacastJournalDropsLines",alertstate="firing",instance="b",severity="warning"}', value: 1 }
@@ -239,7 +247,7 @@ fn prometheus_accepts_the_configuration_of_the_guide() {
     let promtool = || Command::new(place.join("usr/bin/promtool"));
     let output = finish(promtool().args(["check", "config"]).arg(configuration));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("1 rule files found") && said.contains("8 rules found"), "{said}");
+    assert!(said.contains("1 rule files found") && said.contains("9 rules found"), "{said}");
 }
 
 #[test]
