@@ -109,6 +109,7 @@ impl Administration {
         // Before the listener is disconnected: many players reconnect at once.
         entry.ban(&listener);
         let by = Arc::new(operator_of(request));
+        listener.kill(Arc::clone(&by));
         self.hls_listeners.evict(id, &by);
         self.workers.command(&Command::DisconnectListener(entry.name.clone(), id, by));
         Ok(xml(stats::response(&format!("Client {id} removed"), true)))

@@ -54,7 +54,11 @@ pub(crate) struct ClipListener {
     permits: Vec<Permit>,
     mount: Arc<str>,
     entry: Weak<MountEntry>,
+    /// The length of its response, in bytes, and how much of it was sent.
+    length: u64,
     sent: u64,
+    /// Whether the ring has overwritten the rest.
+    is_overwritten: bool,
 }
 
 impl ClipListener {
@@ -65,13 +69,40 @@ impl ClipListener {
         permits: Vec<Permit>,
     ) -> Self {
         let (mount, entry) = (entry.name.as_str().into(), Arc::downgrade(entry));
-        Self { registration, permits, mount, entry, sent: 0 }
+        Self { registration, permits, mount, entry, length: 0, sent: 0, is_overwritten: false }
     }
 
-    fn sent(&mut self, bytes: u64) {
-        self.sent += bytes;
-        if let Some(entry) = self.entry.upgrade() {
-            entry.counters.bytes_out.add(bytes);
+    /// The pieces of a response of this length, as this client takes them.
+    fn receive(
+        mut self,
+        mut pieces: impl Iterator<Item = Bytes>,
+        length: u64,
+    ) -> impl Iterator<Item = Bytes> {
+        self.length = length;
+        std::iter::from_fn(move || {
+            if self.registration.listener().killed_by().is_some() {
+                return None;
+            }
+            let piece = pieces.next();
+            let bytes = piece.as_ref().map_or(0, Bytes::len) as u64;
+            self.sent += bytes;
+            self.is_overwritten = piece.is_none() && self.sent < length;
+            if let Some(entry) = self.entry.upgrade() {
+                entry.counters.bytes_out.add(bytes);
+            }
+            piece
+        })
+    }
+
+    fn reason(&self) -> &'static str {
+        if self.registration.listener().killed_by().is_some() {
+            "an administrator disconnected the listener"
+        } else if self.sent >= self.length {
+            "the clip was sent"
+        } else if self.is_overwritten {
+            "the listener was too slow: the rest of the clip was overwritten"
+        } else {
+            "the listener disconnected"
         }
     }
 }
@@ -81,13 +112,16 @@ impl Drop for ClipListener {
         // Free the permits before the log and the control plane report that the listener left.
         self.permits.clear();
         let info = self.registration.listener();
+        let by = info.killed_by();
         journal!(
             info,
             LISTENER_LEFT,
             mount = &*self.mount,
             peer = %info.client.address,
             agent = &*info.agent,
-            reason = "the clip was sent",
+            reason = self.reason(),
+            by_user = by.map(|by| &*by.user),
+            by_client = by.map(|by| tracing::field::display(by.address)),
             seconds = info.since.elapsed().as_secs(),
             bytes = self.sent,
             protocol = "clip",
@@ -147,14 +181,11 @@ pub(super) fn respond(
         fields.remove(RANGE);
     }
     let listener = clip.listener.take();
-    let is_head = listener.is_none();
     let mut response = file(&fields, &head, |range| {
-        if is_head {
-            // hyper sends the fields only.
-            return whole(Bytes::new());
-        }
-        let pages = read(reader, Arc::downgrade(&entry), listener);
-        streamed(cut(pages, range.start as usize, range.end - range.start))
+        // hyper sends the fields only.
+        let Some(listener) = listener else { return whole(Bytes::new()) };
+        let (pages, length) = (read(reader, Arc::downgrade(&entry)), range.end - range.start);
+        streamed(listener.receive(cut(pages, range.start as usize, length), length))
     });
     let fields = response.headers_mut();
     say_name(fields, entry.name.as_str(), found.from);
@@ -171,11 +202,7 @@ pub(super) fn respond(
 
 /// The pages of a clip, as they are sent: at first [`HEAD_START`] of them. The body ends early if the ring has
 /// overwritten the rest, which ends the connection.
-fn read(
-    mut reader: ClipReader,
-    entry: Weak<MountEntry>,
-    mut listener: Option<ClipListener>,
-) -> impl Iterator<Item = Vec<u8>> {
+fn read(mut reader: ClipReader, entry: Weak<MountEntry>) -> impl Iterator<Item = Vec<u8>> {
     let mut next = move |most: usize| {
         let mount = entry.upgrade()?.mount()?;
         let mut bytes = Vec::new();
@@ -184,9 +211,6 @@ fn read(
                 Ok(Some(page)) => bytes.extend_from_slice(&page),
                 Ok(None) | Err(_) => break,
             }
-        }
-        if let Some(listener) = &mut listener {
-            listener.sent(bytes.len() as u64);
         }
         Some(bytes).filter(|bytes| !bytes.is_empty())
     };

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::operator::Operator;
 use crate::client_addr::ClientAddr;
 
 /// How many listeners are listed under one lock.
@@ -22,6 +23,7 @@ pub struct ListenerInfo {
     pub agent: Box<str>,
     /// When its request was admitted.
     pub since: Instant,
+    killed_by: OnceLock<Arc<Operator>>,
 }
 
 /// All listeners of one mount, by id.
@@ -40,7 +42,20 @@ impl ListenerInfo {
     pub fn new(client: ClientAddr, agent: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Relaxed);
-        Self { id, client, agent: agent.into(), since: Instant::now() }
+        let (since, killed_by) = (Instant::now(), OnceLock::new());
+        Self { id, client, agent: agent.into(), since, killed_by }
+    }
+
+    /// Says that an administrator disconnects it. The connection of a clip, which no list has, looks at
+    /// this before each page.
+    pub fn kill(&self, by: Arc<Operator>) {
+        // Whoever was first is named in the log.
+        let _ = self.killed_by.set(by);
+    }
+
+    /// Who has disconnected it; `None` if nobody has.
+    pub fn killed_by(&self) -> Option<&Operator> {
+        self.killed_by.get().map(Arc::as_ref)
     }
 }
 

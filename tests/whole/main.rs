@@ -14,6 +14,7 @@ mod browser;
 mod circles;
 mod cli;
 mod client;
+mod clip_listeners;
 mod clips;
 mod code;
 mod config;

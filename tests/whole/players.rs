@@ -231,33 +231,29 @@ fn ffplay_plays() {
     });
 }
 
-#[test]
-fn vlc_plays() {
-    let server = Daemon::start();
-    let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m")]);
-    server.wait_for_line(&["stream-began"]);
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("heard.wav");
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-    let out = format!(
-        "#transcode{{acodec=s16l,channels=1,samplerate=48000}}:std{{access=file,mux=wav,dst={}}}",
-        file.display()
-    );
+/// What VLC hears with these arguments.
+pub(crate) fn vlc(arguments: &[&str]) -> Vec<i16> {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let mut vlc = Command::new("cvlc");
     if nix::unistd::geteuid().is_root() {
         // VLC refuses to run as root.
         vlc = Command::new("setpriv");
         vlc.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "cvlc"]);
     }
-    vlc.env("HOME", directory.path()).args(["--no-video", "--sout", &out]);
-    vlc.args(["--run-time", "3", "--play-and-exit", &server.url("/m"), "vlc://quit"]);
-    finish(&mut vlc);
-    let heard = std::fs::read(&file).unwrap();
-    let (samples, _) = heard[44..].as_chunks::<2>();
-    assert_unbroken_tone(
-        "vlc",
-        &samples.iter().map(|pair| i16::from_le_bytes(*pair)).collect::<Vec<_>>(),
-    );
+    let out = "#transcode{acodec=s16l,channels=1,samplerate=48000}:std{access=file,mux=raw,dst=-}";
+    vlc.env("HOME", home.path()).args(["--quiet", "--no-video", "--sout", out]);
+    vlc.args(arguments).args(["--play-and-exit", "vlc://quit"]);
+    let heard = finish(&mut vlc).stdout;
+    heard.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
+}
+
+#[test]
+fn vlc_plays() {
+    let server = Daemon::start();
+    let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &server.push_url("/m")]);
+    server.wait_for_line(&["stream-began"]);
+    assert_unbroken_tone("vlc", &vlc(&["--run-time", "3", &server.url("/m")]));
 }
 
 /// A page that plays a mount, fetches it, and reports the outcome.
