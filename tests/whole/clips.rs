@@ -25,11 +25,11 @@ fn server(more: &str) -> Daemon {
 }
 
 /// What the server says of a mount's clock.
-fn clock(server: &Daemon, mount: &str) -> Value {
+pub(crate) fn clock(server: &Daemon, mount: &str) -> Value {
     serde_json::from_str(&get(server, &format!("/api/v1/mounts{mount}/clock")).text()).unwrap()
 }
 
-fn micros(time: &Value) -> i128 {
+pub(crate) fn micros(time: &Value) -> i128 {
     let time = OffsetDateTime::parse(time.as_str().unwrap(), &Rfc3339).unwrap();
     time.unix_timestamp_nanos() / 1000
 }

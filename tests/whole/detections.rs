@@ -43,8 +43,8 @@ fn path(mount: &str) -> String {
 }
 
 /// Posts detections of a mount, which are taken.
-fn take(server: &Daemon, mount: &str, detections: &Value) -> Value {
-    let answer = post(server, &path(mount), &bearer(), &detections.to_string());
+pub(crate) fn take(server: &Daemon, mount: &str, detections: &Value) -> Value {
+    let answer = post(server, &path(mount), &login(PASSWORD), &detections.to_string());
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }

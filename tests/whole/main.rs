@@ -16,6 +16,7 @@ mod cli;
 mod client;
 mod clip_listeners;
 mod clips;
+mod clock_set;
 mod code;
 mod config;
 mod containers;
