@@ -170,7 +170,7 @@ static LINGER: Key<Time> = Key {
 static DETECTIONS: Key<Number> = Key {
     table: Table::MountDefaults,
     name: "detections",
-    kind: Number { least: 0, most: 10_000 },
+    kind: Number { least: 0, most: 2_000 },
     default: || 256,
     reload: Reload::AtOnce,
     doc: "How many of the mount's latest detections are kept; 0: it takes none.",

@@ -111,15 +111,17 @@ impl Detections {
     /// The reply to send, with status 404, if there is no such mount.
     pub(super) fn list(&self, name: &Name) -> Result<HttpResponse, Reply> {
         let settings = self.settings(name)?;
-        let mut kept = self.log.of(name);
-        kept.truncate(settings.detections.kept);
+        let mut numbers: Vec<_> = self.log.of(name).iter().map(|kept| kept.number).collect();
+        numbers.truncate(settings.detections.kept);
         let held = held_by(self.table.find(name));
         let head = format!("{{\"name\":{},\"detections\":[", serde_json::json!(name.as_str()));
-        let (name, mut comma) = (name.clone(), "");
-        let texts = kept.into_iter().map(move |detection| {
+        let (name, log, mut comma) = (name.clone(), Arc::clone(&self.log), "");
+        // By number, because a slow client must not keep those in memory that newer ones replace.
+        let texts = numbers.into_iter().filter_map(move |number| {
+            let detection = log.find(&name, number)?;
             let status = DetectionStatus::of(&name, &detection, held);
             let comma = std::mem::replace(&mut comma, ",");
-            format!("{comma}{}", serde_json::to_string(&status).unwrap_or_default())
+            Some(format!("{comma}{}", serde_json::to_string(&status).unwrap_or_default()))
         });
         Ok(pieces(JSON, std::iter::once(head).chain(texts).chain(std::iter::once("]}".into()))))
     }

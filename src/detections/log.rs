@@ -120,6 +120,14 @@ impl DetectionLog {
         kept
     }
 
+    /// The detection of a mount with this number, if it is still kept.
+    pub fn find(&self, name: &Name, number: u64) -> Option<Arc<KeptDetection>> {
+        let mounts = self.lock();
+        let kept = &mounts.get(name)?.kept;
+        let index = kept.binary_search_by_key(&number, |kept| kept.number).ok()?;
+        kept.get(index).cloned()
+    }
+
     /// Those of a mount that are heard between two times, the earliest first.
     pub fn between(&self, name: &Name, from: Utc, to: Utc) -> Vec<Arc<KeptDetection>> {
         let mut kept = self.of(name);
@@ -204,6 +212,7 @@ mod tests {
         assert_eq!(species(&log.between(&m, at(3), at(9))), ["a", "b"]);
         let numbers: Vec<_> = log.after(1, 2).iter().map(|(_, kept)| kept.number).collect();
         assert_eq!((numbers, *log.newest().borrow()), (vec![2, 3], 4));
+        assert!(log.find(&m, 1).is_none() && log.find(&m, 4).is_some());
         assert_eq!(log.counts(), [(m, DetectionCount { total: 4, newest: at(12) })]);
     }
 
