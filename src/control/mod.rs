@@ -15,6 +15,7 @@ mod clip;
 mod clocks;
 mod detections;
 mod endpoints;
+mod event_data;
 mod files;
 mod hls;
 mod limits;

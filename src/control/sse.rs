@@ -20,11 +20,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::api::{MountStatus, OffStatus, StreamClock};
 use super::clocks::{ClockSample, MountClocks};
 use super::detections::DetectionStatus;
+use super::event_data::{
+    ClockEvent, DemandEvent, GoneEvent, ListenersEvent, StateEvent, TitleEvent, encode, time_event,
+};
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
 use crate::detections::DetectionLog;
 use crate::mount::{Description, MountEntry, MountTable, Name, StreamInfo};
-use crate::wall_clock::Steady;
 
 /// Number of events that the log keeps.
 pub(crate) const MAX_STORED_EVENTS: usize = 128;
@@ -72,55 +74,6 @@ struct MountSnapshot {
     /// What is shown of it, which a reload may change.
     description: Description,
     listeners: usize,
-}
-
-/// Data of `gone`: the mount is not listed any more.
-#[derive(Serialize)]
-struct GoneEvent<'a> {
-    name: &'a str,
-}
-
-/// Data of `live` and `gap`.
-#[derive(Serialize)]
-struct StateEvent<'a> {
-    name: &'a str,
-    state: &'static str,
-    state_since: String,
-}
-
-/// Data of `listeners`.
-#[derive(Serialize)]
-struct ListenersEvent<'a> {
-    name: &'a str,
-    listeners: usize,
-}
-
-/// Data of `wanted` and `unwanted`.
-#[derive(Serialize)]
-struct DemandEvent<'a> {
-    name: &'a str,
-}
-
-/// Data of `title`.
-#[derive(Serialize)]
-struct TitleEvent<'a> {
-    name: &'a str,
-    title: Option<&'a str>,
-    artist: Option<&'a str>,
-}
-
-/// Data of `time`.
-#[derive(Serialize)]
-struct TimeEvent {
-    unix_ms: u64,
-}
-
-/// Data of `clock`.
-#[derive(Serialize)]
-struct ClockEvent<'a> {
-    name: &'a str,
-    #[serde(flatten)]
-    clock: StreamClock,
 }
 
 impl EventLog {
@@ -416,16 +369,4 @@ impl Subscriber {
     async fn send(&mut self, text: Bytes) -> Result<(), Disconnected> {
         self.sender.send_data(text).await.map_err(|_| Disconnected)
     }
-}
-
-/// The event `time`, to which clients relate the times of clocks.
-fn time_event() -> Bytes {
-    encode(None, "time", &TimeEvent { unix_ms: Steady::now().utc().unix_ms() })
-}
-
-/// Encodes an event. JSON contains no line breaks, so `data` fits into one `data:` line.
-fn encode(id: Option<(u64, u64)>, kind: &str, data: &impl Serialize) -> Bytes {
-    let id = id.map_or_else(String::new, |(epoch, number)| format!("id: {epoch}-{number}\n"));
-    let data = serde_json::to_string(data).unwrap_or_default();
-    format!("{id}event: {kind}\ndata: {data}\n\n").into()
 }
