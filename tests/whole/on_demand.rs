@@ -18,8 +18,7 @@ use crate::players::{OPUS, assert_unbroken_tone, decode, ffmpeg_source};
 use crate::process::Run;
 use crate::wait::{PATIENCE, until, when};
 
-const RULE: &str =
-    "[[mount]]\nname = \"/m\"\non_demand = true\ngap_after = \"100ms\"\nhold = \"100ms\"\n";
+const RULE: &str = "[[mount]]\nname = \"/m\"\non_demand = true\n";
 
 fn demand(server: &Daemon, query: &str) -> Value {
     let answer = get(server, &format!("/api/v1/mounts/m/demand{query}"));
@@ -43,7 +42,7 @@ pub(crate) fn ask(server: &Daemon, target: &str) -> TcpStream {
 
 #[test]
 fn a_listener_of_an_idle_mount_waits_and_hears_its_source() {
-    let server = Daemon::with("", RULE);
+    let server = Daemon::with("", &format!("{RULE}gap_after = \"500ms\"\nhold = \"1s\""));
     let mut events = Events::open(&server, "");
     assert_eq!(events.next().1["off"][0]["state"], "idle");
     assert_eq!(
