@@ -148,6 +148,7 @@ impl Server {
             },
             detections: Detections::new(detections, Arc::clone(&self.table), workers.clone()),
             guard: LoginGuard::new(CredentialKind::Admin, &known),
+            detector_guard: LoginGuard::new(CredentialKind::Detector, &known),
         };
         let mut threads = Vec::new();
         for (number, queue) in queues.into_iter().enumerate() {

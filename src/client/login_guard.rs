@@ -32,6 +32,8 @@ pub(crate) enum CredentialKind {
     Listener,
     /// To administer the server.
     Admin,
+    /// To post detections of a mount.
+    Detector,
 }
 
 /// Checks credentials of one kind and locks out clients that guess.
@@ -68,6 +70,7 @@ impl CredentialKind {
             Self::Source => "source",
             Self::Listener => "listener",
             Self::Admin => "admin",
+            Self::Detector => "detector",
         }
     }
 }
@@ -92,7 +95,10 @@ impl LoginGuard {
         self.check_lockout(attempt, attempt.authorization.unwrap_or_default())?;
         let user = logins.first().map_or("", |login| &login.user);
         let unauthorized = |sentence: String| {
-            let challenge = format!("Basic realm=\"silvacast {}\"", self.kind.name());
+            let name = self.kind.name();
+            // A detector may send its password as a token (RFC 6750).
+            let bearer = if self.kind == CredentialKind::Detector { ", Bearer" } else { "" };
+            let challenge = format!("Basic realm=\"silvacast {name}\"{bearer}");
             Reply::new(401, sentence).with("WWW-Authenticate", challenge)
         };
         let Some(authorization) = attempt.authorization else {
@@ -163,10 +169,13 @@ impl LoginGuard {
         }
     }
 
-    /// What attempts are counted for. The encoders of a station often share an address, and retry
-    /// for ever, so each mount counts for itself.
+    /// What attempts are counted for. The encoders and the detectors of a station often share an
+    /// address, and retry for ever, so each mount counts for itself.
     fn scope<'a>(&self, attempt: LoginAttempt<'a>) -> &'a str {
-        if self.kind == CredentialKind::Source { attempt.mount } else { "" }
+        match self.kind {
+            CredentialKind::Source | CredentialKind::Detector => attempt.mount,
+            CredentialKind::Listener | CredentialKind::Admin => "",
+        }
     }
 
     fn lockout(&self) -> MutexGuard<'_, Lockout> {

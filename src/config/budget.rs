@@ -27,8 +27,8 @@ use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 const PROGRAM: usize = 6 * 1024 * 1024;
 /// Each further data-plane thread.
 const THREAD: usize = 256 * 1024;
-/// Records of wrong passwords: of sources, of listeners and of the administrator.
-const LOCKOUTS: usize = 3;
+/// Records of wrong passwords: of sources, of listeners, of the administrator and of detectors.
+const LOCKOUTS: usize = 4;
 
 /// Open files of the process itself: standard streams, log, signals.
 const FILES: usize = 16;
@@ -123,7 +123,7 @@ impl Budget {
             process("a request that waits", MAX_WAITING_REQUESTS, request + response_memory(0)),
             process("a clip", MAX_CLIPS, CLIP_MEMORY),
             process("a detection that is kept", detections, DETECTION_MEMORY),
-            process("detections on their way", MAX_SUBMISSIONS, SUBMISSION_MEMORY),
+            process("a request body with detections", MAX_SUBMISSIONS, SUBMISSION_MEMORY),
             process("a reader of events", MAX_SUBSCRIBERS, request),
             process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),

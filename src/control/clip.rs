@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LOCATION, HeaderMap, HeaderValue, RANGE,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LOCATION, HeaderMap, HeaderValue, IF_RANGE, RANGE,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -152,7 +152,8 @@ pub(super) fn respond(
     let mount = entry.mount().ok_or_else(|| not_held(&NotHeld::Nothing))?;
     let found = ClipCut::of(&mount.pages(), clip.span).map_err(|error| not_held(&error))?;
     let comments = |part: &ClipPart| station.comments(&entry, part);
-    // The same clip has the same number, so that the rest of one can be asked for.
+    // The same clip has the same number, and its tag is the same until detections are added to it: so
+    // the rest of one can be asked for.
     let serial = found.parts.iter().fold(found.from.micros() as u32, |serial, part| {
         serial.wrapping_mul(31).wrapping_add(part.samples.start as u32)
     });
@@ -177,7 +178,9 @@ pub(super) fn respond(
     // What is the last minute now is another one for the next request.
     let is_fixed = matches!(clip.span, ClipSpan::Between(..));
     let mut fields = request.fields.clone();
-    if !is_fixed {
+    let is_rest = fields.get(RANGE).is_some_and(|range| !range.as_bytes().starts_with(b"bytes=0-"));
+    // Only with If-Range it is sure that the beginning is still that of the same file.
+    if !is_fixed || is_rest && !fields.contains_key(IF_RANGE) {
         fields.remove(RANGE);
     }
     let listener = clip.listener.take();

@@ -235,6 +235,7 @@ fn too_often(TooOften(wait): TooOften) -> Reply {
          {} a second.",
         Duration::from_secs(1).as_millis() / INTERVAL.as_millis()
     );
-    let seconds = wait.as_secs().saturating_add(1);
+    // The next request counts before its body is read.
+    let seconds = wait.saturating_add(INTERVAL).as_secs().saturating_add(1);
     Reply::new(429, sentence).with("Retry-After", seconds.to_string())
 }

@@ -65,6 +65,8 @@ pub(crate) struct Control {
     pub(crate) detections: Detections,
     /// Guards the administrator's login.
     pub guard: LoginGuard,
+    /// Guards the logins of detectors.
+    pub(crate) detector_guard: LoginGuard,
 }
 
 /// The result of a request that is not refused.
@@ -199,7 +201,8 @@ impl Control {
     fn submission(&self, request: &RequestContext<'_>, name: Name) -> Result<Submission, Reply> {
         request.check_site()?;
         let settings = self.settings.load();
-        self.check_login_for(&name, request, settings.credentials.detector.as_ref())?;
+        let detector = settings.credentials.detector.as_ref();
+        self.check_login_for(&name, request, &self.detector_guard, detector)?;
         self.detections.admit(request, name)
     }
 
@@ -220,6 +223,7 @@ impl Control {
         &self,
         name: &Name,
         request: &RequestContext<'_>,
+        guard: &LoginGuard,
         also: Option<&Login>,
     ) -> Result<(), Reply> {
         let settings = self.settings.load();
@@ -232,7 +236,7 @@ impl Control {
             mount: name.as_str(),
             authorization: request.authorization(),
         };
-        self.guard.admit(&logins, &rules.logins(credentials), attempt)
+        guard.admit(&logins, &rules.logins(credentials), attempt)
     }
 
     /// The listening page, the embedded player, or a file of these pages.
@@ -298,7 +302,7 @@ impl Control {
             }
         };
         if request.authorization().is_some() {
-            self.check_login_for(&name, request, None)?;
+            self.check_login_for(&name, request, &self.guard, None)?;
             self.table.announce(&name, &self.settings.load().rules);
         }
         let (began, mut changes) = (Instant::now(), self.table.changes());

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -315,19 +315,11 @@ impl ControlServer {
     /// Reads the body of a request, and generates the response to it.
     async fn take(&self, submission: PreparedSubmission, body: Incoming) -> HttpResponse {
         let PreparedSubmission { submission, path, client } = submission;
-        let body = Limited::new(body, MAX_BODY).collect();
-        let result = match self.clock.timeout(BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => self.control.take(&submission, &body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let sentence = format!("The body has more than {} KiB.", MAX_BODY / 1024);
-                Err(Reply::new(413, sentence))
-            }
-            Ok(Err(_)) => Err(Reply::new(400, "The body is not complete.")),
-            Err(_) => {
-                let seconds = BODY_TIMEOUT.as_secs();
-                Err(Reply::new(408, format!("The body was not complete after {seconds} s.")))
-            }
-        };
+        let body = self.clock.timeout(BODY_TIMEOUT, read_body(body)).await.unwrap_or_else(|_| {
+            let seconds = BODY_TIMEOUT.as_secs();
+            Err(Reply::new(408, format!("The body was not complete after {seconds} s.")))
+        });
+        let result = body.and_then(|body| self.control.take(&submission, &body));
         // Other detectors may send while the response is taken.
         drop(submission);
         self.complete(result, &path, client, &Resource::Route(None))
@@ -392,6 +384,26 @@ impl ControlServer {
 /// The client to which admission attributes a request, if it is known.
 fn client_of(client: ClientAddr) -> Option<IpAddr> {
     (!client.is_proxy).then_some(client.address)
+}
+
+/// Reads the body of a request. Each piece is copied, because it may be a single byte that keeps a whole
+/// buffer of hyper's in memory.
+///
+/// # Errors
+/// The reply to send if it is too long, or if the client has left.
+async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Reply> {
+    let mut bytes = Vec::with_capacity(MAX_BODY);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Reply::new(400, "The body is not complete."))?;
+        // Trailers have no data.
+        let Ok(piece) = frame.into_data() else { continue };
+        if bytes.len() + piece.len() > MAX_BODY {
+            let sentence = format!("The body has more than {} KiB.", MAX_BODY / 1024);
+            return Err(Reply::new(413, sentence));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 fn busy() -> Reply {

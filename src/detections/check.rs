@@ -16,6 +16,8 @@ use crate::utc::{Utc, UtcError};
 const WINDOW: Duration = Duration::from_secs(3);
 /// The longest part that one detection may be about.
 const MAX_LENGTH: Duration = Duration::from_hours(1);
+/// The times that can be written as RFC 3339, also when something is added to them, in microseconds.
+const YEARS: std::ops::Range<i64> = 0..253_370_764_800_000_000;
 /// The highest frequency that a microphone of this field records, in Hz.
 const MAX_FREQUENCY: f64 = 500_000.0;
 
@@ -64,7 +66,7 @@ impl Value {
 
     /// For a message.
     fn shown(&self) -> String {
-        let (Self::Text(text) | Self::Number(text)) = self else { return "of another type".into() };
+        let (Self::Text(text) | Self::Number(text)) = self else { return "not a number".into() };
         let text: String = sanitize(text).chars().take(40).collect();
         if text.is_empty() { "empty".into() } else { text }
     }
@@ -239,7 +241,12 @@ impl MemberChecker<'_> {
             Value::Text(text) => Utc::parse(text.trim()),
             _ => Err(UtcError),
         };
-        parsed.map_err(|error| self.report(&format!("{name} is {error}"))).ok()
+        let time = parsed.map_err(|error| self.report(&format!("{name} is {error}"))).ok()?;
+        if !YEARS.contains(&time.micros()) {
+            self.report(&format!("{name} is not between the years 1970 and 9998"));
+            return None;
+        }
+        Some(time)
     }
 
     fn frequencies(&mut self, draft: &Draft) -> (Option<f64>, Option<f64>) {

@@ -1,9 +1,8 @@
 //! One detection.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 
+use crate::text::sanitize;
 use crate::utc::Utc;
 
 /// The longest text of a detection, in bytes: a name or an id, the model, and the URL.
@@ -39,35 +38,31 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// The name of the species as a title: `Common Blackbird (Turdus merula)`.
+    /// The name of the species as a title, such as `Common Blackbird (Turdus merula)`.
     pub fn title(&self) -> String {
         match (&self.common_name, &self.scientific_name) {
             (Some(common), Some(scientific)) if common != scientific => {
-                format!("{common} ({scientific})")
+                sanitize(&format!("{common} ({scientific})"))
             }
             (Some(name), _) | (None, Some(name)) => name.to_string(),
             (None, None) => String::new(),
         }
     }
 
-    /// The detection as a comment of a file, without the name of the field: time, species and
-    /// confidence.
+    /// The detection as a comment of a file, without the name of the field: time, confidence and
+    /// species.
     pub fn comment(&self) -> String {
-        let mut text = format!("{}/{} {} ", self.start, self.end, self.title());
-        // Writing to a text does not fail.
-        let _ = write!(text, "{:.2}", self.confidence);
-        text
+        format!("{}/{} {:.2} {}", self.start, self.end, self.confidence, self.title())
     }
 
-    /// Whether this is the same detection as another one: it has the same id, or, if one of them has
-    /// none, the same species at the same time from the same detector.
+    /// Whether this is the same detection as another one: from the same detector, of the same time, and
+    /// with the same id or, if one of them has none, of the same species.
     pub fn is_again(&self, other: &Self) -> bool {
-        match (&self.id, &other.id) {
-            (Some(id), Some(other_id)) => id == other_id && self.model == other.model,
-            _ => {
-                self.start == other.start && self.model == other.model && self.is_of_species(other)
-            }
-        }
+        let is_same = match (&self.id, &other.id) {
+            (Some(id), Some(other)) => id == other,
+            _ => self.is_of_species(other),
+        };
+        is_same && self.start == other.start && self.model == other.model
     }
 
     /// Whether both are of the same species.

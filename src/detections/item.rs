@@ -40,6 +40,9 @@ pub(super) struct Item<'a> {
     /// The kind of a notification of BirdNET-Go.
     #[serde(borrow, rename = "type")]
     pub(super) kind: Option<&'a RawValue>,
+    /// What a notification of Apprise has, and no other.
+    #[serde(borrow)]
+    pub(super) version: Option<&'a RawValue>,
     /// The text of a notification. That of Apprise may be JSON itself.
     #[serde(borrow)]
     pub(super) message: Option<&'a RawValue>,

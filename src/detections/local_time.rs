@@ -1,8 +1,11 @@
 //! Times that detectors give as a date and a time of day, without saying of which zone.
 //!
-//! A detection arrives soon after the call, and the offset of every zone from UTC is a multiple of 15
-//! minutes. So the offset follows from the time at which it arrives: it is the one with which the
-//! call was less than 14 minutes ago. The data of time zones are not needed, and neither is a setting.
+//! A detection arrives soon after the call. So the offset of the zone from UTC follows from the time at
+//! which it arrives: of the offsets that exist, it is the one with which the call was less than 14
+//! minutes ago. This needs no database of time zones and no setting. A detection that is older by whole hours cannot be
+//! told from a new one.
+
+use std::time::Duration;
 
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -10,13 +13,17 @@ use time::{Date, PrimitiveDateTime, Time};
 
 use crate::utc::Utc;
 
-/// Offsets from UTC are multiples of this, in microseconds.
-const OFFSET_STEP: i64 = 15 * MINUTE;
+/// The offsets from UTC in the east, in minutes, that are not whole hours (IANA time zone database, 2026).
+const BROKEN_OFFSETS: [i64; 13] =
+    [-570, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825];
+/// The whole hours that are offsets.
+const HOURS: std::ops::RangeInclusive<i64> = -12..=14;
+/// A minute, in microseconds.
 const MINUTE: i64 = 60_000_000;
 /// By how much the detector's clock may be ahead of this one.
-const MAX_AHEAD: i64 = MINUTE;
-/// The offsets that exist.
-const OFFSETS: std::ops::RangeInclusive<i64> = -12 * 60 * MINUTE..=14 * 60 * MINUTE;
+pub(super) const MAX_AHEAD: Duration = Duration::from_mins(1);
+/// How long ago the call may be.
+const MAX_AGE: Duration = Duration::from_mins(14);
 
 /// Why a date and a time of day are not a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +33,8 @@ pub(super) enum LocalTimeError {
     #[error("time is not a time of day, such as 04:12:30")]
     Time,
     #[error(
-        "date and time are not those of any place now; allowed for a detection that is older than \
-         14 minutes: start, with its offset from UTC"
+        "date and time fit no time zone for a detection less than 14 minutes old; send start, with \
+         its offset from UTC"
     )]
     NotNow,
 }
@@ -46,13 +53,13 @@ pub(super) fn utc_of(date: &str, time: &str, received: Utc) -> Result<Utc, Local
     let local = PrimitiveDateTime::new(date, time.ok_or(LocalTimeError::Time)?).assume_utc();
     let local = i64::try_from(local.unix_timestamp_nanos() / 1000);
     let local = local.map_err(|_| LocalTimeError::Date)?;
-    let behind = received.micros().saturating_sub(local);
-    let age = behind.saturating_add(MAX_AHEAD).rem_euclid(OFFSET_STEP).saturating_sub(MAX_AHEAD);
-    let offset = age.saturating_sub(behind);
-    if !OFFSETS.contains(&offset) {
-        return Err(LocalTimeError::NotNow);
-    }
-    Ok(Utc::from_micros(local.saturating_sub(offset)))
+    let hours = HOURS.map(|hours| hours.saturating_mul(60));
+    let offsets = hours.chain(BROKEN_OFFSETS).map(|minutes| minutes.saturating_mul(MINUTE));
+    let times = offsets.map(|offset| Utc::from_micros(local.saturating_sub(offset)));
+    let (earliest, latest) = (received.before(MAX_AGE), received.after(MAX_AHEAD));
+    // Two offsets may fit; the call was not long ago.
+    let fitting = times.filter(|time| (earliest..=latest).contains(time));
+    fitting.max().ok_or(LocalTimeError::NotNow)
 }
 
 #[cfg(test)]
@@ -72,6 +79,8 @@ mod tests {
             ("2026-05-03", "8:12:33 PM", "2026-05-04T03:12:33.000Z"),
             ("2026-05-04", "17:12:33", "2026-05-04T03:12:33.000Z"),
             ("2026-05-04", "05:00:00", "2026-05-04T03:00:00.000Z"),
+            ("2026-05-03", "17:43:00", "2026-05-04T03:13:00.000Z"),
+            ("2026-05-04", "16:58:00", "2026-05-04T03:13:00.000Z"),
             ("2026-05-04", "05:13:30", "2026-05-04T03:13:30.000Z"),
         ] {
             let found = utc_of(date, time, received).map(|at| at.to_string());
@@ -88,6 +97,8 @@ mod tests {
             ("2026-05-04", "25:12:33", LocalTimeError::Time),
             ("2026-05-02", "05:12:33", LocalTimeError::NotNow),
             ("2026-05-05", "05:12:33", LocalTimeError::NotNow),
+            ("2026-05-04", "04:52:33", LocalTimeError::NotNow),
+            ("2026-05-04", "05:14:30", LocalTimeError::NotNow),
         ] {
             assert_eq!(utc_of(date, time, received), Err(error), "{date} {time}");
         }

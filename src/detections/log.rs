@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::detection::Detection;
+use super::local_time::MAX_AHEAD;
 use crate::mount::Name;
 use crate::utc::Utc;
 
@@ -30,7 +31,8 @@ pub struct Kept {
     pub accepted: usize,
     /// How many were there already.
     pub duplicates: usize,
-    /// The one that is later than all others of the mount, if it is among them.
+    /// The one that is later than all others of the mount, if it is among them. Those that are
+    /// in the future do not count.
     pub latest: Option<Arc<KeptDetection>>,
     /// Those of a species of which the mount had none.
     pub new_species: Vec<Arc<KeptDetection>>,
@@ -69,6 +71,9 @@ impl DetectionLog {
         received: Utc,
         (most, most_mounts): (usize, usize),
     ) -> Kept {
+        if detections.is_empty() {
+            return Kept::default();
+        }
         let mut mounts = self.lock();
         if !mounts.contains_key(name) && mounts.len() >= most_mounts {
             let quietest = mounts.iter().min_by_key(|(_, mount)| mount.count.newest);
@@ -80,6 +85,7 @@ impl DetectionLog {
             count: DetectionCount { total: 0, newest: received },
         });
         let (mut result, mut number) = (Kept::default(), *self.newest.borrow());
+        let now = received.after(MAX_AHEAD);
         for detection in detections {
             if mount.kept.iter().any(|kept| kept.detection.is_again(&detection)) {
                 result.duplicates = result.duplicates.saturating_add(1);
@@ -87,7 +93,9 @@ impl DetectionLog {
             }
             number = number.saturating_add(1);
             let mut others = mount.kept.iter().map(|kept| &kept.detection);
-            let is_latest = others.clone().all(|other| other.start <= detection.start);
+            let is_earlier =
+                |other: &Detection| other.start <= detection.start || other.start > now;
+            let is_latest = detection.start <= now && others.clone().all(is_earlier);
             let is_new = !others.any(|other| other.is_of_species(&detection));
             let kept = Arc::new(KeptDetection { number, detection, received });
             if is_latest {
@@ -104,7 +112,7 @@ impl DetectionLog {
         while mount.kept.len() > most {
             mount.kept.pop_front();
         }
-        drop(mounts);
+        // Before others can take the next number.
         self.newest.send_if_modified(|newest| std::mem::replace(newest, number) != number);
         result
     }
@@ -206,6 +214,7 @@ mod tests {
         let kept = log.keep(&m, vec![detection("a", 0), detection("a", 2)], at(11), (3, 2));
         assert_eq!((kept.accepted, kept.duplicates, kept.new_species.len()), (1, 1, 0));
         assert_eq!(kept.latest, None, "b was heard later");
+        assert_eq!(log.keep(&name("/n"), Vec::new(), at(11), (3, 1)), Kept::default());
         assert_eq!(species(&log.of(&m)), ["b", "a", "a"]);
         log.keep(&m, vec![detection("c", 9)], at(12), (3, 2));
         assert_eq!(species(&log.of(&m)), ["c", "b", "a"]);
@@ -229,12 +238,26 @@ mod tests {
     }
 
     #[test]
+    fn a_detection_from_the_future_is_not_the_latest() {
+        let (log, m) = (DetectionLog::default(), name("/m"));
+        let now = detection("now", 0).end;
+        let keep = |species, second| {
+            let kept = log.keep(&m, vec![detection(species, second)], now, (9, 2));
+            kept.latest.map(|kept| kept.detection.title())
+        };
+        assert_eq!(keep("future", 1_000_000), None);
+        assert_eq!(keep("a minute ahead", 60), Some("a minute ahead".into()));
+        assert_eq!(keep("now", 61), Some("now".into()));
+    }
+
+    #[test]
     fn a_detection_with_an_id_is_known_by_it() {
         let with = |id: Option<&str>, species, second| Detection {
             id: id.map(Into::into),
             ..detection(species, second)
         };
-        assert!(with(Some("7"), "a", 0).is_again(&with(Some("7"), "a", 9)), "it was corrected");
+        assert!(with(Some("7"), "a", 0).is_again(&with(Some("7"), "b", 0)), "it was corrected");
+        assert!(!with(Some("7"), "a", 0).is_again(&with(Some("7"), "a", 9)), "another database");
         assert!(!with(Some("7"), "a", 0).is_again(&with(Some("8"), "a", 0)));
         assert!(with(Some("7"), "a", 0).is_again(&with(None, "a", 0)));
         assert!(!with(None, "a", 0).is_again(&with(None, "b", 0)));

@@ -5,7 +5,7 @@ use super::detection::Detection;
 use super::item::{Item, Metadata, text, values};
 use super::problems::Problems;
 use super::read_options::{PostFormat, ReadOptions};
-use super::table;
+use super::table::{self, TableRow};
 
 /// What was posted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,12 +29,15 @@ impl Post {
         match options.format {
             PostFormat::Json => reader.json(body)?,
             PostFormat::Table(start) => {
-                let rows = table::rows(body, start).map_err(|error| Problems::of(&error))?;
-                let is_list = rows.len() > 1;
-                for (row, number) in rows.iter().zip(1..) {
-                    reader.problems.number = is_list.then_some(number);
-                    reader.draft(row.as_ref());
-                }
+                let read = table::read(body, start, |number, row| {
+                    reader.problems.number = Some(number);
+                    match row {
+                        TableRow::Detection(draft) => reader.draft(Some(&draft)),
+                        TableRow::Nothing => reader.draft(None),
+                        TableRow::Wrong(problem) => reader.problems.add(&problem),
+                    }
+                });
+                read.map_err(|error| Problems::of(&error))?;
             }
         }
         if reader.problems.count() > 0 { Err(reader.problems) } else { Ok(reader.post) }
@@ -77,13 +80,18 @@ impl PostReader<'_> {
             let draft = metadata.detection().map(|item| Draft { model, ..item.into() });
             return self.draft(draft.as_ref());
         }
-        let message = item.message.and_then(text).unwrap_or_default();
+        let message = item.message.filter(|_| item.version.is_some()).and_then(text);
+        let message = message.unwrap_or_default();
         // Text may stand before and after the object.
         let object = message.find('{').zip(message.rfind('}'));
         let object = object.and_then(|(begin, end)| message.get(begin..=end));
-        let object = object.and_then(|object| serde_json::from_str::<Item<'_>>(object).ok());
-        let draft = object.filter(Item::is_detection).map(Draft::from);
-        self.draft(draft.as_ref());
+        match object.map(serde_json::from_str::<Item<'_>>) {
+            Some(Ok(item)) if item.is_detection() => self.draft(Some(&item.into())),
+            Some(Err(error)) => {
+                self.problems.add(&format!("the message is no valid JSON: {error}"));
+            }
+            Some(Ok(_)) | None => self.draft(None),
+        }
     }
 
     /// `None` stands for what is no detection.
@@ -140,7 +148,7 @@ mod tests {
         let blackbird = single(json(BLACKBIRD).unwrap());
         assert_eq!(blackbird.title(), "Blackbird (Turdus merula)");
         let comment =
-            "2026-05-04T03:12:44.000Z/2026-05-04T03:12:47.500Z Blackbird (Turdus merula) 0.87";
+            "2026-05-04T03:12:44.000Z/2026-05-04T03:12:47.500Z 0.87 Blackbird (Turdus merula)";
         assert_eq!(blackbird.comment(), comment);
         assert_eq!(
             (blackbird.low_frequency, blackbird.high_frequency),
@@ -239,7 +247,7 @@ mod tests {
             detection 1: url is not a URL with http or https; \
             detection 2: it is not an object; \
             detection 3: scientific_name has control characters; \
-            detection 3: confidence is of another type; allowed: a number from 0 to 1; \
+            detection 3: confidence is not a number; allowed: a number from 0 to 1; \
             detection 3: time is not a time of day, such as 04:12:30";
         assert_eq!(json(wrong).unwrap_err(), said);
     }
@@ -260,8 +268,16 @@ mod tests {
             (r#"{"common_name":"a"}"#, "confidence is missing; start is missing"),
             (r#"{"confidence":1,"confidence":1}"#, "duplicate field"),
             (
+                r#"{"common_name":"a","confidence":1,"start":"9999-12-31T23:59:59Z"}"#,
+                "start is not between the years 1970 and 9998",
+            ),
+            (
+                r#"{"version":"1.0","message":"{\"common_name\":\"a\",\"confidence\":0,87}"}"#,
+                "the message is no valid JSON",
+            ),
+            (
                 r#"{"common_name":"a","confidence":1,"date":"2026-05-01","time":"05:12:33"}"#,
-                "are not those of any place now",
+                "date and time fit no time zone",
             ),
             (
                 r#"{"common_name":"a","confidence":1,"start":"2026-05-04T03:12:44Z","end":"2026-05-04T03:12:44Z"}"#,
@@ -284,7 +300,10 @@ mod tests {
                 "Start (s),End (s),Common name,Confidence,File\n0,3,a,1,x.wav\n0,3,a,1,y.wav\n",
                 "the table is of several files",
             ),
-            ("Start (s),End (s),Common name,Confidence\nsoon,3,a,1\n", "start is not a time"),
+            (
+                "Start (s),End (s),Common name,Confidence\n0,3,a,1\nsoon,3,a,1\n",
+                "detection 2: the column \"Start (s)\" is not a number of seconds",
+            ),
             ("Start (s),End (s),Common name,Confidence\n3,3,a,1\n", "end is not later than start"),
         ] {
             let said = Post::read(text.as_bytes(), &start).unwrap_err().to_string();

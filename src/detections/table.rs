@@ -52,65 +52,76 @@ impl Columns {
     }
 }
 
-/// The rows of a table whose audio begins at `start`; `None` for one without a species.
+/// A row of a table.
+pub(super) enum TableRow {
+    Detection(Box<Draft>),
+    /// One without a species.
+    Nothing,
+    /// A sentence that says what is wrong.
+    Wrong(String),
+}
+
+/// Reads a table whose audio begins at `start`, and passes on each row with its number, from 1.
 ///
 /// # Errors
 /// A sentence, if it is no such table.
-pub(super) fn rows(table: &str, start: Utc) -> Result<Vec<Option<Draft>>, String> {
+pub(super) fn read(
+    table: &str,
+    start: Utc,
+    mut take: impl FnMut(usize, TableRow),
+) -> Result<(), String> {
     let is_by_tabs = table.lines().next().is_some_and(|header| header.contains('\t'));
     let delimiter = if is_by_tabs { b'\t' } else { b',' };
     let mut reader =
         ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(table.as_bytes());
-    let columns = Columns::of(reader.headers().map_err(|error| error.to_string())?)?;
-    let (mut rows, mut file) = (Vec::new(), None);
-    for record in reader.records() {
+    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let columns = Columns::of(&header)?;
+    let mut file = None;
+    for (record, number) in reader.records().zip(1..) {
         let record = record.map_err(|error| error.to_string())?;
-        if rows.len() >= MAX_POSTED {
+        if number > MAX_POSTED {
             return Err(format!("more than {MAX_POSTED} detections at once"));
         }
         let of = columns.file.and_then(|column| record.get(column)).map(ToOwned::to_owned);
         if *file.get_or_insert_with(|| of.clone()) != of {
             return Err("the table is of several files; allowed: one, which begins at start".into());
         }
-        rows.push(row(&columns, &record, start));
+        let row = row(&columns, &record, start).unwrap_or_else(|column| {
+            let name = header.get(column).unwrap_or_default();
+            TableRow::Wrong(format!("the column \"{name}\" is not a number of seconds"))
+        });
+        take(number, row);
     }
-    Ok(rows)
+    Ok(())
 }
 
-fn row(columns: &Columns, record: &StringRecord, start: Utc) -> Option<Draft> {
+/// # Errors
+/// The column that is not a number of seconds.
+fn row(columns: &Columns, record: &StringRecord, start: Utc) -> Result<TableRow, usize> {
     let text = |column: Option<usize>| {
         column.and_then(|column| record.get(column)).map(|text| Value::Text(text.to_owned()))
     };
     let seconds = |column: usize| {
-        let seconds = Duration::try_from_secs_f64(text(Some(column))?.number()?).ok()?;
-        // A file is no longer than a day; more would be no time at all.
-        (seconds < Duration::from_hours(24)).then_some(seconds)
-    };
-    let (begin, end) = (seconds(columns.begin), seconds(columns.end));
-    let offset = columns.offset.map_or(begin, seconds);
-    let length = end.zip(begin).and_then(|(end, begin)| end.checked_sub(begin));
-    // What is no number is shown as it is, and refused as a time.
-    let at = |time: Option<Duration>, column| {
-        time.map_or_else(
-            || text(Some(column)),
-            |time| Some(Value::Text(start.after(time).to_string())),
-        )
+        let number = text(Some(column)).and_then(|text| text.number());
+        let seconds = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
+        // A file is no longer than a day.
+        seconds.filter(|seconds| *seconds < Duration::from_hours(24)).ok_or(column)
     };
     let names = [text(columns.scientific_name), text(columns.common_name)];
-    let is_nothing = |name: &Option<Value>| *name == Some(Value::Text(NOTHING.into()));
-    if names.iter().any(is_nothing) {
-        return None;
+    if names.contains(&Some(Value::Text(NOTHING.into()))) {
+        return Ok(TableRow::Nothing);
     }
+    let (begin, end) = (seconds(columns.begin)?, seconds(columns.end)?);
+    let begin_in_file = columns.offset.map_or(Ok(begin), seconds)?;
+    let start = start.after(begin_in_file);
+    let at = |time: Utc| Some(Value::Text(time.to_string()));
     let [scientific_name, common_name] = names;
-    Some(Draft {
+    Ok(TableRow::Detection(Box::new(Draft {
         scientific_name,
         common_name,
         confidence: text(Some(columns.confidence)),
-        start: at(offset, columns.begin),
-        end: at(
-            offset.zip(length).and_then(|(offset, length)| offset.checked_add(length)),
-            columns.end,
-        ),
+        start: at(start),
+        end: at(start.after(end.saturating_sub(begin))),
         ..Draft::default()
-    })
+    })))
 }

@@ -11,7 +11,7 @@ use time::UtcOffset;
 use time::macros::format_description;
 
 use crate::client::{Server, Source};
-use crate::daemon::{Daemon, silvacast};
+use crate::daemon::{Daemon, binary, silvacast};
 use crate::detections::{TOKEN, list, post, station};
 use crate::documents::Document;
 use crate::fake_server::FakeServer;
@@ -88,6 +88,19 @@ fn detectors_that_are_set_up_as_the_guide_says_are_understood() {
     let toml = format!("{toml}source_password = \"a\"\nadmin_password = \"b\"\n");
     fs::write(at.join("silvacast.toml"), toml).unwrap();
     finish(silvacast().args(["check", "--config"]).arg(at.join("silvacast.toml")));
+    let credential = guide.take("ini", "LoadCredential=detector-token:").text;
+    assert!(credential.trim_end().ends_with(":/etc/silvacast/detector-token"), "{credential}");
+    let toml = "[auth]\nsource_password = \"a\"\nadmin_password = \"b\"\n";
+    let mut command = Command::new("env");
+    command.arg(format!("CREDENTIALS_DIRECTORY={}", at.display()));
+    command.arg("SILVASONIC_ICECAST_PORT=0").arg(binary());
+    let server_of_credential = Daemon::of_command_with_text(command, toml);
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let written = fs::read_to_string(&token).unwrap();
+    let post_there = |token: &str| {
+        post(&server_of_credential, "/api/v1/mounts/m/detections", &bearer(token), "[]").status
+    };
+    assert_eq!((post_there(written.trim()), post_there("another")), (404, 401));
     // From here on that of the server.
     fs::write(&token, TOKEN).unwrap();
 
@@ -99,8 +112,7 @@ fn detectors_that_are_set_up_as_the_guide_says_are_understood() {
     );
     assert!((5.0..60.0).contains(&age(&server)), "{}", age(&server));
     let path = format!("/api/v1/mounts{MOUNT}/detections");
-    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
-    let wrong = post(&server, &path, &bearer, r#"{"common_name":"a","confidence":87}"#);
+    let wrong = post(&server, &path, &bearer(TOKEN), r#"{"common_name":"a","confidence":87}"#);
     assert_eq!(wrong.text(), guide.take("json", "Nothing was taken").text.trim_end());
 
     birdnet_go(&mut guide, at);

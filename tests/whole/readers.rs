@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::client::get;
 use crate::daemon::{ADMIN_PASSWORD, Daemon};
 use crate::fetched::readers;
 use crate::players::{OPUS, ffmpeg_source, finish};
@@ -85,4 +86,8 @@ fn the_interface_is_what_its_description_says() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains(" passed"), "{said}");
     assert!(said.contains("Tested: 10\n"), "{said}");
+    let metrics = get(&server, "/metrics").text();
+    let taken = "silvacast_detections_total{mount=\"/mic.opus\"} ";
+    let taken = metrics.lines().find_map(|line| line.strip_prefix(taken));
+    assert!(taken.unwrap().parse::<u32>().unwrap() >= 3, "none of the others was taken");
 }
