@@ -29,7 +29,7 @@ const HEAD_START: usize = 64 * 1024;
 /// Maximum memory of a clip, in bytes: what is read ahead, a page in the making and the headers.
 pub(crate) const CLIP_MEMORY: usize = HEAD_START + 128 * 1024;
 /// The most detections that the comments of a clip list, the earliest first.
-const MAX_DETECTIONS: usize = 64;
+const MAX_DETECTIONS: usize = 32;
 /// Content type of Ogg files (RFC 5334).
 const OGG: &str = "audio/ogg";
 
@@ -166,11 +166,13 @@ pub(super) fn respond(
             Err(_) => return Err(not_held(&NotHeld::Nothing)),
         }
     };
-    let identity: Vec<u8> = reader.headers().flatten().copied().collect();
+    drop(size);
+    let mut identity: Vec<u8> = reader.headers().flatten().copied().collect();
+    identity.extend(length.to_le_bytes());
     let head = FileHead {
         content_type: OGG,
         cache: "private, no-cache".into(),
-        tag: tag(&[&identity[..], &length.to_le_bytes()].concat(), false),
+        tag: tag(&identity, false),
         modified: found.to.into(),
         is_final: false,
         length,

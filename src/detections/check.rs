@@ -119,13 +119,16 @@ pub(super) fn check(
     if problems.count() > before {
         return None;
     }
-    let shifted = |at: Utc| Utc::from_micros(at.micros().saturating_add(options.shift));
+    let shifted = |at: Utc| at.micros().saturating_add(options.shift);
     Some(Detection {
         scientific_name,
         common_name,
         confidence: confidence?,
-        start: shifted(start?),
-        end: shifted(end?),
+        // Times are written with milliseconds, also in the path of the clip.
+        start: Utc::from_micros(shifted(start?).div_euclid(1000).saturating_mul(1000)),
+        end: Utc::from_micros(
+            shifted(end?).saturating_add(999).div_euclid(1000).saturating_mul(1000),
+        ),
         low_frequency,
         high_frequency,
         id,

@@ -75,8 +75,9 @@ impl DetectionLog {
             return Kept::default();
         }
         let mut mounts = self.lock();
-        if !mounts.contains_key(name) && mounts.len() >= most_mounts {
-            let quietest = mounts.iter().min_by_key(|(_, mount)| mount.count.newest);
+        while !mounts.contains_key(name) && !mounts.is_empty() && mounts.len() >= most_mounts {
+            let newest = |mount: &MountDetections| mount.kept.back().map(|kept| kept.number);
+            let quietest = mounts.iter().min_by_key(|(_, mount)| newest(mount));
             let quietest = quietest.map(|(name, _)| name.clone());
             quietest.map(|name| mounts.remove(&name));
         }

@@ -57,10 +57,14 @@ impl PostReader<'_> {
         let is_list = values.len() > 1;
         for (value, number) in values.into_iter().zip(1..) {
             self.problems.number = is_list.then_some(number);
+            // A list would be read as the members of an object in their order.
+            if !value.get().starts_with('{') {
+                self.problems.add("it is not an object");
+                continue;
+            }
             match serde_json::from_str::<Item<'_>>(value.get()) {
                 Ok(item) => self.item(item),
-                Err(error) if value.get().starts_with('{') => self.problems.add(&error.to_string()),
-                Err(_) => self.problems.add("it is not an object"),
+                Err(error) => self.problems.add(&error.to_string()),
             }
         }
         Ok(())
@@ -72,7 +76,8 @@ impl PostReader<'_> {
             return self.draft(Some(&item.into()));
         }
         let is_of_detection = item.kind.and_then(text).is_some_and(|kind| kind == "detection");
-        let metadata = item.metadata.filter(|_| is_of_detection);
+        let metadata =
+            item.metadata.filter(|value| is_of_detection && value.get().starts_with('{'));
         if let Some(Ok(metadata)) =
             metadata.map(|metadata| serde_json::from_str::<Metadata<'_>>(metadata.get()))
         {
@@ -263,6 +268,7 @@ mod tests {
             ("", "no valid JSON: EOF"),
             ("{", "no valid JSON: EOF"),
             ("7", "it is not an object"),
+            (r#"[["a","b",1,"2026-05-04T03:12:44Z"]]"#, "it is not an object"),
             (&long, "common_name has 129 bytes; allowed: up to 128"),
             (&many, "more than 256 detections at once"),
             (r#"{"common_name":"a"}"#, "confidence is missing; start is missing"),
@@ -305,6 +311,7 @@ mod tests {
                 "detection 2: the column \"Start (s)\" is not a number of seconds",
             ),
             ("Start (s),End (s),Common name,Confidence\n3,3,a,1\n", "end is not later than start"),
+            (&",".repeat(65), "the table has more than 64 columns"),
         ] {
             let said = Post::read(text.as_bytes(), &start).unwrap_err().to_string();
             assert!(said.contains(sentence), "{text}: {said}");

@@ -14,6 +14,9 @@ use crate::utc::Utc;
 /// The name of what is no species: the only row of an audio file in which nothing was heard.
 const NOTHING: &str = "nocall";
 
+/// More than BirdNET-Analyzer ever writes.
+const MAX_COLUMNS: usize = 64;
+
 /// Where the columns of a table are.
 struct Columns {
     begin: usize,
@@ -72,6 +75,11 @@ pub(super) fn read(
 ) -> Result<(), String> {
     let is_by_tabs = table.lines().next().is_some_and(|header| header.contains('\t'));
     let delimiter = if is_by_tabs { b'\t' } else { b',' };
+    // The reader keeps the place of each column.
+    let is_wide = |line: &str| line.bytes().filter(|byte| *byte == delimiter).count() > MAX_COLUMNS;
+    if table.lines().any(is_wide) {
+        return Err(format!("the table has more than {MAX_COLUMNS} columns"));
+    }
     let mut reader =
         ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(table.as_bytes());
     let header = reader.headers().map_err(|error| error.to_string())?.clone();
