@@ -23,7 +23,7 @@ pub(crate) fn sanitize(text: &str) -> String {
 /// Whether this is a control character or one of Unicode's bidirectional formatting characters.
 pub(crate) fn is_control(character: char) -> bool {
     let is_bidi_control = matches!(character,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || is_bidi_control
 }
 

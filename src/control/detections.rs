@@ -140,11 +140,12 @@ impl Detections {
             return Err(Reply::new(403, "This mount takes no detections."));
         }
         let (format, shift) = (format_of(request)?, shift_of(request)?);
-        self.rates.take(&mount, Instant::now()).map_err(too_often)?;
         let permit = self.submissions.take(MAX_SUBMISSIONS).ok_or_else(|| {
             let sentence = "Too many detectors are sending at once; try again in a moment.";
             Reply::new(503, sentence).with("Retry-After", "1")
         })?;
+        // Last, because a request that finds no place does not count.
+        self.rates.take(&mount, Instant::now()).map_err(too_often)?;
         Ok(Submission { mount, settings, format, shift, _permit: permit })
     }
 
