@@ -160,9 +160,8 @@ fn relay_login(
     section: Section<'_>,
     environment: &Environment,
 ) -> Option<Login> {
-    let credential = environment.credential("relay-password");
     let keys = (&RELAY_PASSWORD, &RELAY_PASSWORD_FILE);
-    let password = secret(reader, section, keys, credential)?;
+    let password = service_secret(reader, section, keys, environment)?;
     Some(Login { user: reader.get(section, &RELAY_USER), password })
 }
 
@@ -171,9 +170,8 @@ fn detector_login(
     section: Section<'_>,
     environment: &Environment,
 ) -> Option<Login> {
-    let credential = environment.credential("detector-token");
     let keys = (&DETECTOR_TOKEN, &DETECTOR_TOKEN_FILE);
-    let password = secret(reader, section, keys, credential)?;
+    let password = service_secret(reader, section, keys, environment)?;
     Some(Login { user: DETECTOR_USER.into(), password })
 }
 
@@ -184,13 +182,13 @@ fn password(
     environment: &Environment,
 ) -> Secret {
     let (key, file_key) = keys;
-    let credential = key.name.replace('_', "-");
-    secret(reader, section, keys, environment.credential(&credential)).unwrap_or_else(|| {
+    service_secret(reader, section, keys, environment).unwrap_or_else(|| {
         let what = key.name.replace('_', " ");
         let remedy = if let Some(element) = section.element(key.name) {
             element.to_owned()
         } else {
             let file_key = section.key(file_key.name);
+            let credential = credential_name(key);
             format!("{file_key}, for example to \"/etc/silvacast/{credential}\"")
         };
         reader.report(None, format!("no {what}; set {remedy}"));
@@ -204,8 +202,23 @@ pub(super) fn share_key(
     section: Section<'_>,
     environment: &Environment,
 ) -> Option<Secret> {
-    let credential = environment.credential("share-key");
-    secret(reader, section, (&SHARE_KEY, &SHARE_KEY_FILE), credential)
+    service_secret(reader, section, (&SHARE_KEY, &SHARE_KEY_FILE), environment)
+}
+
+/// A secret of the whole server, which may also be the service's credential with the name of the key.
+fn service_secret(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    keys: SecretKeys,
+    environment: &Environment,
+) -> Option<Secret> {
+    let credential = environment.credential(&credential_name(keys.0));
+    secret(reader, section, keys, credential)
+}
+
+/// The credential for a key: `source-password` for `source_password`.
+fn credential_name(key: &Key<SecretText>) -> String {
+    key.name.replace('_', "-")
 }
 
 /// The key of a secret, and the key of the file that may hold it instead.

@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::api::StreamClock;
 use crate::wall_clock::Steady;
 
-/// Data of `gone`: the mount is not listed any more.
+/// Data of `gone`, `wanted` and `unwanted`.
 #[derive(Serialize)]
-pub(super) struct GoneEvent<'a> {
+pub(super) struct NameEvent<'a> {
     pub(super) name: &'a str,
 }
 
@@ -27,12 +27,6 @@ pub(super) struct ListenersEvent<'a> {
     pub(super) listeners: usize,
 }
 
-/// Data of `wanted` and `unwanted`.
-#[derive(Serialize)]
-pub(super) struct DemandEvent<'a> {
-    pub(super) name: &'a str,
-}
-
 /// Data of `title`.
 #[derive(Serialize)]
 pub(super) struct TitleEvent<'a> {
@@ -43,8 +37,8 @@ pub(super) struct TitleEvent<'a> {
 
 /// Data of `time`.
 #[derive(Serialize)]
-pub(super) struct TimeEvent {
-    pub(super) unix_ms: u64,
+struct TimeEvent {
+    unix_ms: u64,
 }
 
 /// Data of `clock`.

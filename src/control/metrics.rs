@@ -222,8 +222,7 @@ impl ServerCollector {
 
     fn detections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut counts = self.detections.counts();
-        counts
-            .retain(|(name, _)| self.table.settings(name).is_some_and(|settings| !settings.hidden));
+        counts.retain(|(name, _)| self.table.is_listed(name));
         let of = |name: &Name| OfMount { mount: name.to_string() };
         let totals = counts.iter().map(|(name, it)| (of(name), ConstCounter::new(it.total)));
         let help = "Detections taken, without those that were there already.";

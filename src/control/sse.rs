@@ -21,7 +21,7 @@ use super::api::{MountStatus, OffStatus, StreamClock};
 use super::clocks::{ClockSample, MountClocks};
 use super::detections::DetectionStatus;
 use super::event_data::{
-    ClockEvent, DemandEvent, GoneEvent, ListenersEvent, StateEvent, TitleEvent, encode, time_event,
+    ClockEvent, ListenersEvent, NameEvent, StateEvent, TitleEvent, encode, time_event,
 };
 use super::render::{rfc3339, state_name};
 use crate::client::AdmissionSlot;
@@ -126,7 +126,7 @@ impl EventLog {
             let is_gone = |name: &&String| !is_streaming(name) && !off.contains_key(*name);
             let told: BTreeSet<&String> = snapshots.keys().chain(told_off.keys()).collect();
             for name in told.into_iter().filter(is_gone) {
-                self.publish("gone", &GoneEvent { name });
+                self.publish("gone", &NameEvent { name });
             }
             snapshots.retain(|name, _| is_streaming(name));
             told_off = off;
@@ -134,10 +134,10 @@ impl EventLog {
             let wanted = demands.iter().filter(|(_, demand)| demand.is_wanted());
             let wanted: BTreeSet<Name> = wanted.map(|(name, _)| name.clone()).collect();
             for name in wanted.difference(&told_wanted) {
-                self.publish("wanted", &DemandEvent { name: name.as_str() });
+                self.publish("wanted", &NameEvent { name: name.as_str() });
             }
             for name in told_wanted.difference(&wanted) {
-                self.publish("unwanted", &DemandEvent { name: name.as_str() });
+                self.publish("unwanted", &NameEvent { name: name.as_str() });
             }
             told_wanted = wanted;
             // Without listeners, the demand ends by itself.
@@ -154,7 +154,7 @@ impl EventLog {
                 _ => latest,
             };
             for (name, detection) in &heard {
-                if table.settings(name).is_some_and(|settings| !settings.hidden) {
+                if table.is_listed(name) {
                     self.publish("detection", &DetectionStatus::now(name, detection, table));
                 }
             }

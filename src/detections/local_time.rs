@@ -2,8 +2,8 @@
 //!
 //! A detection arrives soon after the call. So the offset of the zone from UTC follows from the time at
 //! which it arrives: of the offsets that exist, it is the one with which the call was less than 14
-//! minutes ago. This needs no database of time zones and no setting. A detection that is older by whole hours cannot be
-//! told from a new one.
+//! minutes ago. This needs no database of time zones and no setting. A detection that is older by
+//! whole hours cannot be told from a new one.
 
 use std::time::Duration;
 

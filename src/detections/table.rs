@@ -103,6 +103,8 @@ pub(super) fn read(
     Ok(())
 }
 
+/// Reads a row of a table whose audio begins at `start`.
+///
 /// # Errors
 /// The column that is not a number of seconds.
 fn row(columns: &Columns, record: &StringRecord, start: Utc) -> Result<TableRow, usize> {

@@ -49,7 +49,7 @@ impl ListenerInfo {
     /// Says that an administrator disconnects it. The connection of a clip, which no list has, looks at
     /// this before each page.
     pub fn kill(&self, by: Arc<Operator>) {
-        // Whoever was first is named in the log.
+        // Only the first call has an effect: the log names that operator.
         let _ = self.killed_by.set(by);
     }
 

@@ -135,6 +135,11 @@ impl MountTable {
         streaming.or_else(|| off().map(|mount| mount.settings))
     }
 
+    /// Whether a mount has [settings](Self::settings) and is not hidden.
+    pub fn is_listed(&self, name: &Name) -> bool {
+        self.settings(name).is_some_and(|settings| !settings.hidden)
+    }
+
     /// The mount of this name, if it has a stream or a source that may begin one.
     pub fn find_in_use(&self, name: &Name) -> Option<Arc<MountEntry>> {
         let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);
