@@ -142,11 +142,13 @@ fn icecast_relays_a_mount_of_a_station_and_is_its_slave() {
     let relay = guide.icecast_relay.with(&[&words[..], &[("/MOUNT", MOUNT)]].concat());
     let relay = Icecast::with(&relay);
     assert_eq!(listeners(&station), 0);
-    until("Icecast to know the mount", PATIENCE, || {
-        let status = read_head(&mut ask(&relay, MOUNT)).status;
-        when(status == 200, status)
+    // Held: without a listener Icecast would end the relay, and answer 404 until it has.
+    let held = until("Icecast to know the mount", PATIENCE, || {
+        let mut socket = ask(&relay, MOUNT);
+        let status = read_head(&mut socket).status;
+        if status == 200 { Ok(socket) } else { Err(status) }
     });
-    drop(hear(&relay, MOUNT));
+    drop((hear(&relay, MOUNT), held));
 
     // It logs in for the list of streams only.
     let station = secrets.server(&guide.station, &[]);
