@@ -55,6 +55,7 @@
 //! | [`hls`] | a mount as a playlist and segments, which are cut from the ring |
 //! | [`clip`] | a part of a mount's ring as a finished Ogg file |
 //! | [`detections`] | the species that detectors have heard in the audio of a mount |
+//! | [`webrtc`] | a mount as RTP packets for browsers, by WHEP |
 //! | [`mount`] | the pages of a mount, the claim on it, and the table of all mounts |
 //! | `client` | limits for single clients: admission, login guard, password checks |
 //! | [`auth`] | who may do what; pure |
@@ -105,4 +106,5 @@ mod text;
 mod units;
 pub mod utc;
 pub mod wall_clock;
+pub mod webrtc;
 pub mod worker;

@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::config::{Budget, Config};
 use crate::control::{
     self, Administration, Control, ControlSettings, Detections, MemoryCeiling, Metrics, Resources,
+    Whep,
 };
 use crate::detections::DetectionLog;
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
@@ -28,7 +29,8 @@ use crate::peers::{PeerDirectory, PeerSettings, Peers};
 use crate::platform::{Heartbeats, Reloader, resident};
 use crate::quota::Quota;
 use crate::tcp::{self, SocketOptions};
-use crate::worker::{self, Workers};
+use crate::webrtc::{WebRtcMessage, WebRtcQueue, WebRtcService};
+use crate::worker::{self, WorkerQueue, Workers};
 
 /// A server that is not running yet.
 #[derive(Debug)]
@@ -94,6 +96,7 @@ impl Server {
     pub(crate) fn run(
         self,
         sockets: Vec<TcpListener>,
+        webrtc: Option<WebRtcService>,
         reloader: Reloader,
         heartbeats: &Heartbeats,
         stop: &watch::Receiver<bool>,
@@ -106,7 +109,14 @@ impl Server {
             listeners: LoginGuard::new(CredentialKind::Listener, &known),
             checker,
         };
-        let (workers, queues) = Workers::new(self.config.workers);
+        let readers = self.config.workers + usize::from(webrtc.is_some());
+        let (workers, queues) = Workers::new(self.config.workers, readers);
+        let (webrtc_queue, messages) = WebRtcQueue::new();
+        let webrtc_queue = webrtc.as_ref().map(|_| webrtc_queue);
+        if webrtc.is_some() {
+            self.table.has_webrtc();
+        }
+        let webrtc = webrtc.map(|service| (service, messages));
         let backlog = tcp::backlog(self.config.door.limits.listeners);
         let (to_control, requests) = mpsc::channel(control::REQUEST_QUEUE);
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
@@ -147,18 +157,11 @@ impl Server {
                 reloader,
             },
             detections: Detections::new(detections, Arc::clone(&self.table), workers.clone()),
+            whep: Whep::new(webrtc_queue),
             guard: LoginGuard::new(CredentialKind::Admin, &known),
             detector_guard: LoginGuard::new(CredentialKind::Detector, &known),
         };
-        let mut threads = Vec::new();
-        for (number, queue) in queues.into_iter().enumerate() {
-            let name = format!("audio-{number}");
-            let (heartbeat, heartbeats, stop) =
-                (heartbeats.of(&*name), heartbeats.clone(), stop.clone());
-            threads.push(spawn(&name, move |runtime| {
-                runtime.block_on(worker::run(queue, heartbeat, heartbeats, stop));
-            })?);
-        }
+        let mut threads = start_data_plane(queues, webrtc, heartbeats, stop)?;
         let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
         let listeners = Arc::clone(&hls_listeners);
         let stop_peers = stop.clone();
@@ -237,6 +240,31 @@ impl ServerHandle {
         // Existing mounts keep their rings, so the ceiling can only rise.
         self.ceiling.raise(Budget::of(config).items);
     }
+}
+
+/// Starts the threads that read mounts: those of the queues and, after them, that of WebRTC.
+fn start_data_plane(
+    queues: Vec<WorkerQueue>,
+    webrtc: Option<(WebRtcService, mpsc::Receiver<WebRtcMessage>)>,
+    heartbeats: &Heartbeats,
+    stop: &watch::Receiver<bool>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let (mut threads, workers) = (Vec::new(), queues.len());
+    for (number, queue) in queues.into_iter().enumerate() {
+        let name = format!("audio-{number}");
+        let (heartbeat, heartbeats, stop) =
+            (heartbeats.of(&*name), heartbeats.clone(), stop.clone());
+        threads.push(spawn(&name, move |runtime| {
+            runtime.block_on(worker::run(queue, heartbeat, heartbeats, stop));
+        })?);
+    }
+    if let Some((service, messages)) = webrtc {
+        let (heartbeat, stop) = (heartbeats.of("webrtc"), stop.clone());
+        threads.push(spawn("webrtc", move |runtime| {
+            runtime.block_on(service.run(workers, messages, heartbeat, stop));
+        })?);
+    }
+    Ok(threads)
 }
 
 /// Spawns a named thread with a runtime. Returns when the runtime is set up.

@@ -77,15 +77,17 @@ pub struct Workers {
 pub struct WorkerQueue {
     thread: usize,
     threads: usize,
+    readers: usize,
     messages: mpsc::Receiver<Message>,
 }
 
 impl Workers {
-    /// Creates one queue per thread.
-    pub fn new(threads: usize) -> (Self, Vec<WorkerQueue>) {
+    /// Creates one queue per thread. `readers` is the number of these threads and of those that only
+    /// read mounts.
+    pub fn new(threads: usize, readers: usize) -> (Self, Vec<WorkerQueue>) {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..threads).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
-        let queue = |(thread, messages)| WorkerQueue { thread, threads, messages };
+        let queue = |(thread, messages)| WorkerQueue { thread, threads, readers, messages };
         let queues = receivers.into_iter().enumerate().map(queue).collect();
         (Self { queues: senders.into(), next_thread: Arc::default() }, queues)
     }
@@ -137,6 +139,7 @@ pub async fn run(
     let worker = Worker {
         thread: queue.thread,
         threads: queue.threads,
+        readers: queue.readers,
         heartbeats,
         clock: Clock::start(),
         final_responses: Arc::default(),
@@ -151,6 +154,7 @@ pub async fn run(
 struct Worker {
     thread: usize,
     threads: usize,
+    readers: usize,
     heartbeats: Heartbeats,
     clock: Clock,
     /// Limits how many ended sources are sent a final response at the same time.
@@ -239,7 +243,7 @@ impl Worker {
         let name = entry.name.clone();
         // The mount may still exist because of listeners of an ended stream.
         let mount =
-            entry.mount().unwrap_or_else(|| SharedMount::new(Arc::clone(entry), self.threads));
+            entry.mount().unwrap_or_else(|| SharedMount::new(Arc::clone(entry), self.readers));
         let home = self.home(&mount);
         let claim = Claim::new(&home, connection.description.clone());
         match self.audience(&mount) {

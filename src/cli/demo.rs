@@ -36,7 +36,7 @@ pub(super) fn run() -> Result<(), Exit> {
          Ctrl-C stops the server.",
         urls.join("\n")
     ));
-    serve(config, sockets, None, Box::new(|| start_microphones(targets, source)))
+    serve(config, sockets, None, None, Box::new(|| start_microphones(targets, source)))
 }
 
 /// Starts a thread that pushes the clips to their targets.

@@ -1,7 +1,7 @@
 //! `silvacast run`: prepares the process, serves until a signal stops it, and reloads the
 //! configuration.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
@@ -16,6 +16,7 @@ use crate::log::journal;
 use crate::platform::{Manager, Service, allow_open_files, drop_privileges, inherited_sockets};
 use crate::server::{Server, ServerHandle};
 use crate::text::sanitize;
+use crate::webrtc::WebRtcService;
 
 /// Serves with the given configuration; without one, on loopback with passwords made for this run.
 pub(super) fn run(args: &RunArgs) -> Result<(), Exit> {
@@ -26,8 +27,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Exit> {
         return Err(invalid_config(file, &config.unusable));
     }
     let inherited = inherited_sockets().map_err(failed)?;
-    let sockets = if inherited.is_empty() { listen(&config.listen)? } else { inherited };
-    serve(config, sockets, Some(file), Box::new(|| Ok(())))
+    let webrtc = inherited.webrtc;
+    let sockets = if inherited.http.is_empty() { listen(&config.listen)? } else { inherited.http };
+    serve(config, sockets, webrtc, Some(file), Box::new(|| Ok(())))
 }
 
 fn run_trial(environment: &Environment) -> Result<(), Exit> {
@@ -45,7 +47,7 @@ fn run_trial(environment: &Environment) -> Result<(), Exit> {
         admin.expose(),
         source.expose(),
     ));
-    serve(config, sockets, None, Box::new(|| Ok(())))
+    serve(config, sockets, None, None, Box::new(|| Ok(())))
 }
 
 /// The configuration without a file.
@@ -65,11 +67,18 @@ pub(super) fn trial_config(
 pub(super) fn serve(
     config: Config,
     sockets: Vec<TcpListener>,
+    webrtc: Option<UdpSocket>,
     file: Option<&Path>,
     start_beside: Box<dyn FnOnce() -> Result<(), Exit>>,
 ) -> Result<(), Exit> {
     let cannot_serve = |error: std::io::Error| failed(format!("cannot serve: {error}"));
     allow_open_files(Budget::of(&config).files).map_err(failed)?;
+    if webrtc.is_some() && config.webrtc.listen.is_none() {
+        let sentence = "the service manager passed a socket for WebRTC, which is switched off; set \
+                        [webrtc] listen, or disable the socket unit";
+        return Err(failed(sentence));
+    }
+    let webrtc = WebRtcService::open(&config.webrtc, webrtc).map_err(failed)?;
     let dropped = drop_privileges(&config.user).map_err(failed)?;
     let _log = Log::start(config.log_format, config.combined).map_err(cannot_serve)?;
     let (uid, gid) = (dropped.uid, dropped.gid);
@@ -87,7 +96,7 @@ pub(super) fn serve(
     let server = Server::new(config);
     let running = Running { handle: server.handle(), file: file.map(Path::to_owned) };
     server
-        .run(sockets, reloader, &heartbeats, &stop, || {
+        .run(sockets, webrtc, reloader, &heartbeats, &stop, || {
             journal!(info, READY, version = env!("CARGO_PKG_VERSION"), listen, "ready");
             manager.ready(running)
         })

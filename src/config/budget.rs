@@ -7,8 +7,8 @@ use std::fmt;
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
 use crate::control::{
-    self, CLIP_MEMORY, CeilingItem, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBMISSIONS,
-    MAX_SUBSCRIBERS, MAX_WAITING_REQUESTS, MemoryOwner, REQUEST_QUEUE, SOURCE_TEXT,
+    self, CLIP_MEMORY, CeilingItem, MAX_OFFERS, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBMISSIONS,
+    MAX_SUBSCRIBERS, MAX_WAITING_REQUESTS, MemoryOwner, OFFER_MEMORY, REQUEST_QUEUE, SOURCE_TEXT,
     SUBMISSION_MEMORY, request_memory,
 };
 use crate::detections::DETECTION_MEMORY;
@@ -21,6 +21,7 @@ use crate::mount::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
 use crate::peers::{CHUNKED_MEMORY, PEER_MEMORY};
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
+use crate::webrtc::{MAX_SOCKETS, SESSION_MEMORY, WEBRTC_MEMORY};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 
 /// The program itself, its threads and their runtimes, in bytes. Measured at 3 MiB.
@@ -30,6 +31,9 @@ const THREAD: usize = 256 * 1024;
 /// Records of wrong passwords: of sources, of listeners, of the administrator and of detectors.
 const LOCKOUTS: usize = 4;
 
+/// The send buffer of a UDP socket (`net.core.wmem_default`), and a receive buffer of 64 KiB, which the
+/// kernel doubles.
+const UDP_BUFFERS: usize = 212_992 + 2 * 64 * 1024;
 /// Open files of the process itself: standard streams, log, signals.
 const FILES: usize = 16;
 /// Open files of each thread's runtime.
@@ -77,10 +81,15 @@ impl Budget {
         let connections =
             sources + limits.listeners + at_door + pending_requests + answered + asking + chunked;
         let backlog = backlog(limits.listeners) * config.listen.len();
+        let (webrtc, sessions) = match config.webrtc.listen {
+            Some(_) => (1, config.webrtc.sessions),
+            None => (0, 0),
+        };
         // Each mount has an epoll set on each thread.
         let files = connections
             + limits.sources * config.workers
             + config.listen.len()
+            + (THREAD_FILES + MAX_SOCKETS) * webrtc
             + THREAD_FILES * (config.workers + 3)
             + FILES;
         let request = request_memory(limits.request_head);
@@ -121,6 +130,9 @@ impl Budget {
             process("a request that is answered", MAX_REQUESTS, request + response),
             // Only for a playlist, or for a part of a segment.
             process("a request that waits", MAX_WAITING_REQUESTS, request + response_memory(0)),
+            process("WebRTC and its thread", webrtc, WEBRTC_MEMORY),
+            process("a session of WebRTC", sessions, SESSION_MEMORY),
+            process("an offer of WebRTC", webrtc * MAX_OFFERS, OFFER_MEMORY),
             process("a clip", MAX_CLIPS, CLIP_MEMORY),
             process("a detection that is kept", detections, DETECTION_MEMORY),
             process("a request body with detections", MAX_SUBMISSIONS, SUBMISSION_MEMORY),
@@ -133,6 +145,7 @@ impl Budget {
                 sent_memory(limits.listener_send_buffer),
             ),
             // The kernel doubles the size that it is asked for.
+            kernel("a socket of WebRTC", webrtc * MAX_SOCKETS, UDP_BUFFERS),
             kernel(
                 "an answer that is not yet taken",
                 answered,

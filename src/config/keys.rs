@@ -26,6 +26,8 @@ pub enum Table {
     Log,
     /// `[limits]`
     Limits,
+    /// `[webrtc]`
+    WebRtc,
     /// `[mount-defaults]`
     MountDefaults,
     /// `[[mount]]`
@@ -38,13 +40,14 @@ pub enum Table {
 
 impl Table {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Top,
         Self::Server,
         Self::Auth,
         Self::Process,
         Self::Log,
         Self::Limits,
+        Self::WebRtc,
         Self::MountDefaults,
         Self::Mount,
         Self::Relay,
@@ -60,6 +63,7 @@ impl Table {
             Self::Process => "process",
             Self::Log => "log",
             Self::Limits => "limits",
+            Self::WebRtc => "webrtc",
             Self::MountDefaults => "mount-defaults",
             Self::Mount => "mount",
             Self::Relay => "relay",

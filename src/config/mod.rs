@@ -15,6 +15,7 @@ mod peers;
 mod reader;
 mod rows;
 mod server;
+mod webrtc;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use crate::control::ControlSettings;
 use crate::door::DoorSettings;
 use crate::log::LogFormat;
 use crate::peers::PeerSettings;
+use crate::webrtc::WebRtcSettings;
 
 /// The port that is used if none is configured.
 pub const PORT: u16 = 8080;
@@ -47,6 +49,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The number of data-plane threads.
     pub workers: usize,
+    /// The settings of WebRTC.
+    pub webrtc: WebRtcSettings,
     /// The user that the process switches to when it is started as root.
     pub user: String,
     /// Whether standard output gets a line in the combined log format for each listener that leaves.
@@ -166,12 +170,13 @@ impl Config {
             return Err(reader.finish());
         }
         let top = reader.top(&document);
-        let [server, auth, process, log, limits, defaults] = [
+        let [server, auth, process, log, limits, webrtc, defaults] = [
             Table::Server,
             Table::Auth,
             Table::Process,
             Table::Log,
             Table::Limits,
+            Table::WebRtc,
             Table::MountDefaults,
         ]
         .map(|table| reader.section(&document, table));
@@ -205,6 +210,7 @@ impl Config {
         let mut config = Self {
             listen,
             workers: reader.get(top, &server::WORKERS),
+            webrtc: webrtc::read(&mut reader, webrtc),
             user: reader.get(process, &server::USER),
             combined: reader.get(log, &server::COMBINED),
             log_format: reader.get(log, &server::FORMAT),

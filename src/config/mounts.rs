@@ -15,7 +15,7 @@ use super::layer::Layer;
 use super::reader::{Problem, Reader, Section};
 use crate::mount::{
     Burst, DetectionSettings, Gap, HlsSettings, MIN_RING, MountRules, MountSettings, Pattern,
-    RingLength,
+    RingLength, WebRtcSwitch,
 };
 
 pub(super) const ROWS: &[&dyn Row] = &[
@@ -37,6 +37,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &HLS,
     &HLS_SEGMENT,
     &HLS_WINDOW,
+    &WEBRTC,
     &HIDDEN,
     &EXPECTED,
     &TITLE,
@@ -192,6 +193,15 @@ static HLS: Key<Flag> = Key {
     default: || true,
     reload: Reload::AtOnce,
     doc: "Serve an Opus stream as HLS too, at `/NAME/index.m3u8` and, for low latency, `/NAME/low-latency.m3u8`.",
+};
+
+static WEBRTC: Key<Flag> = Key {
+    table: Table::MountDefaults,
+    name: "webrtc",
+    kind: Flag,
+    default: || true,
+    reload: Reload::AtOnce,
+    doc: "Send an Opus stream of one or two channels by WebRTC too, with WHEP at `/NAME/whep`, if `[webrtc] listen` is set.",
 };
 
 static HLS_SEGMENT: Key<Time> = Key {
@@ -418,6 +428,7 @@ fn values(layer: &mut Layer<'_, '_>) -> MountSettings {
     });
     let ring_length = layer.get(&RING, |inherited| inherited.ring_length);
     let ring_bitrate = layer.get(&RING_BITRATE, |inherited| inherited.ring_bitrate);
+    let is_sent_by_webrtc = layer.get(&WEBRTC, |inherited| inherited.webrtc == WebRtcSwitch::On);
     MountSettings {
         ring: ring_length.memory(ring_bitrate),
         ring_length,
@@ -438,6 +449,7 @@ fn values(layer: &mut Layer<'_, '_>) -> MountSettings {
             are_titles: layer
                 .get(&TITLES_FROM_DETECTIONS, |inherited| inherited.detections.are_titles),
         },
+        webrtc: if is_sent_by_webrtc { WebRtcSwitch::On } else { WebRtcSwitch::Off },
         hls: HlsSettings {
             is_on: layer.get(&HLS, |inherited| inherited.hls.is_on),
             segment: layer.get(&HLS_SEGMENT, |inherited| inherited.hls.segment),

@@ -10,7 +10,7 @@ use super::admin::Administration;
 use super::api::{
     DemandStatus, MountClockStatus, MountList, MountStatus, OPENAPI, PeerList, listeners,
 };
-use super::detections::{Detections, Submission};
+use super::detections::{Detections, MAX_BODY, Submission};
 use super::metrics::Metrics;
 use super::render::rfc3339;
 use super::render::url_query;
@@ -21,16 +21,18 @@ use super::segment::MISSING;
 use super::settings::ControlSettings;
 use super::status::Station;
 use super::waiter::Waiter;
+use super::whep::{PendingOffer, Whep};
 use super::{page, playlist, status};
 use crate::auth::{Credentials, Login};
 use crate::client::{LoginAttempt, LoginGuard};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::hls::HlsPath;
 use crate::http::Reply;
 use crate::mount::{MountEntry, MountTable, Name, OffMount};
 use crate::peers::PeerDirectory;
 use crate::routes::{Caller, Endpoint, Methods, Route};
 use crate::units;
+use crate::webrtc::MAX_OFFER;
 
 /// Content type of `OpenMetrics` text, which Prometheus accepts.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -63,10 +65,21 @@ pub(crate) struct Control {
     pub(crate) administration: Administration,
     /// Takes and lists detections.
     pub(crate) detections: Detections,
+    /// Takes offers of WebRTC.
+    pub(crate) whep: Whep,
     /// Guards the administrator's login.
     pub guard: LoginGuard,
     /// Guards the logins of detectors.
     pub(crate) detector_guard: LoginGuard,
+}
+
+/// A request whose body is to be read.
+#[derive(Debug)]
+pub(super) enum AwaitedBody {
+    /// Detections.
+    Detections(Submission),
+    /// An offer of WebRTC.
+    Offer(Box<PendingOffer>),
 }
 
 /// The result of a request that is not refused.
@@ -77,6 +90,16 @@ pub(super) enum EndpointResult {
     Events,
     /// The response depends on the body of the request.
     Submission(Submission),
+}
+
+impl AwaitedBody {
+    /// The longest body that it may have.
+    pub(super) fn max_body(&self) -> usize {
+        match self {
+            Self::Detections(_) => MAX_BODY,
+            Self::Offer(_) => MAX_OFFER,
+        }
+    }
 }
 
 impl Control {
@@ -206,13 +229,23 @@ impl Control {
         self.detections.admit(request, name)
     }
 
-    /// Takes the body of a request that was [admitted](Self::submission).
+    /// Takes the body of a request that was admitted.
     ///
     /// # Errors
     /// The reply to send if anything is wrong with it.
-    pub(super) fn take(&self, submission: &Submission, body: &[u8]) -> Result<HttpResponse, Reply> {
-        let most_mounts = self.settings.load().limits.sources;
-        self.detections.take(submission, body, most_mounts)
+    pub(super) async fn take(
+        &self,
+        awaited: AwaitedBody,
+        body: &[u8],
+        clock: &Clock,
+    ) -> Result<HttpResponse, Reply> {
+        match awaited {
+            AwaitedBody::Detections(submission) => {
+                let most_mounts = self.settings.load().limits.sources;
+                self.detections.take(&submission, body, most_mounts)
+            }
+            AwaitedBody::Offer(offer) => self.whep.take(*offer, body, clock).await,
+        }
     }
 
     /// Checks that the login is that of the mount's source, of the administrator, or this one.

@@ -97,7 +97,7 @@ type Column<T, V> = (&'static str, &'static str, fn(&T) -> V);
 /// A mount and its stream.
 type Streaming = (Arc<MountEntry>, Arc<StreamInfo>);
 
-const MOUNT_COUNTERS: [Column<MountEntry, u64>; 6] = [
+const MOUNT_COUNTERS: [Column<MountEntry, u64>; 8] = [
     ("source_pages", "Pages that sources sent.", |entry| entry.counters.pages_in.get()),
     ("source_bytes", "Bytes that sources sent as pages.", |entry| entry.counters.bytes_in.get()),
     ("listener_bytes", "Bytes sent to listeners.", |entry| entry.counters.bytes_out.get()),
@@ -110,6 +110,12 @@ const MOUNT_COUNTERS: [Column<MountEntry, u64>; 6] = [
     ("lag_skips", "Times that a listener was overtaken by the ring.", |entry| {
         entry.counters.skips.get()
     }),
+    ("webrtc_packets", "Packets sent by WebRTC.", |entry| entry.counters.rtp_packets.get()),
+    (
+        "webrtc_dropped_packets",
+        "Packets not sent by WebRTC, because the network did not take them or they were too long.",
+        |entry| entry.counters.rtp_dropped.get(),
+    ),
 ];
 
 /// Samples per second of the counters of audio.
@@ -139,11 +145,16 @@ const DEPRECATED_MOUNT_COUNTERS: [Column<MountEntry, u64>; 2] = [
     ),
 ];
 
-const MOUNT_GAUGES: [Column<Streaming, f64>; 5] = [
+const MOUNT_GAUGES: [Column<Streaming, f64>; 6] = [
     ("listeners", "Current listeners.", |(entry, _)| entry.listeners.taken() as f64),
     ("hls_listeners", "Current listeners by HLS. They are among the listeners.", |(entry, _)| {
         entry.hls_listeners.taken() as f64
     }),
+    (
+        "webrtc_listeners",
+        "Current listeners by WebRTC. They are among the listeners.",
+        |(entry, _)| entry.webrtc_listeners.taken() as f64,
+    ),
     ("live", "1 while a source is heard, 0 in a gap.", |(_, stream)| {
         f64::from(u8::from(stream.state == SourceState::Live))
     }),

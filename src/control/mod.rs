@@ -7,7 +7,8 @@
 //!
 //! `server` serves connections and `endpoints` dispatches requests. Each kind of document has a
 //! file: `page` (the listening page and its files), `api`, `status`, `stats` and `admin` (Icecast's
-//! formats and commands), `resources`, `metrics`, `playlist`, `hls` with `segment`, and `sse`.
+//! formats and commands), `resources`, `metrics`, `playlist`, `hls` with `segment`, `clip`, `detections`,
+//! `whep`, and `sse`.
 
 mod admin;
 mod api;
@@ -36,6 +37,7 @@ mod stats;
 mod status;
 mod tracked_socket;
 mod waiter;
+mod whep;
 mod xml;
 
 pub(crate) use admin::Administration;
@@ -54,3 +56,4 @@ pub(crate) use server::{ControlConnection, Resource, serve};
 pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME};
 pub(crate) use sse::{MAX_STORED_EVENTS, MAX_SUBSCRIBERS};
 pub(crate) use waiter::MAX_WAITING_REQUESTS;
+pub(crate) use whep::{MAX_OFFERS, OFFER_MEMORY, Whep, WhepRequest};

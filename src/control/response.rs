@@ -90,7 +90,8 @@ pub(super) fn stream(content_type: &'static str, body: Channel<Bytes>) -> HttpRe
 
 /// A reply as plain text.
 pub(super) fn plain(reply: &Reply) -> HttpResponse {
-    with_fields(reply, document("text/plain; charset=utf-8", format!("{}\n", reply.sentence)))
+    let (content_type, body) = reply.body();
+    with_fields(reply, document(content_type, body))
 }
 
 /// A reply as JSON: an object with the member `error`.

@@ -28,8 +28,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::clip::{self, ClipRequest, ClipTags};
-use super::detections::{MAX_BODY, Submission};
-use super::endpoints::{Control, EndpointResult};
+use super::endpoints::{AwaitedBody, Control, EndpointResult};
 use super::hls::{HlsFiles, HlsRequest};
 use super::limits::{MAX_REFUSED_REQUESTS, MAX_REQUESTS, RESPONSE_SEND_BUFFER, buffer};
 use super::request::{RequestContext, URL_FIELDS};
@@ -37,6 +36,7 @@ use super::response::{HttpResponse, document, json_error, plain, stream};
 use super::sse::{EventLog, MAX_SUBSCRIBERS, Subscriber};
 use super::tracked_socket::TrackedSocket;
 use super::waiter::{MAX_WAITING_REQUESTS, RequestTask, Waiter};
+use super::whep::WhepRequest;
 use crate::client::{Admission, AdmissionSlot, Full, WhenFull};
 use crate::client_addr::ClientAddr;
 use crate::clock::Clock;
@@ -89,6 +89,8 @@ pub(crate) enum Resource {
     Hls(Box<HlsRequest>),
     /// A clip of a mount, to which the client was admitted.
     Clip(Box<ClipRequest>),
+    /// A listener by WebRTC, which was admitted to its mount.
+    Whep(Box<WhepRequest>),
 }
 
 /// What a request's head leads to.
@@ -98,15 +100,16 @@ enum Prepared {
     /// This response, whose body are the events for a subscriber.
     Events(HttpResponse, Subscriber),
     /// A response that depends on the body of the request.
-    Submission(Box<PreparedSubmission>),
+    AwaitedBody(Box<PreparedBody>),
 }
 
 /// A request whose body is to be read.
-struct PreparedSubmission {
-    submission: Submission,
+struct PreparedBody {
+    awaited: AwaitedBody,
     /// The path, for a refusal.
     path: String,
     client: ClientAddr,
+    resource: Resource,
 }
 
 /// State that all requests share.
@@ -209,21 +212,21 @@ impl ControlServer {
     }
 
     async fn serve(&self, connection: ControlConnection, request: &RequestTask) {
-        let ControlConnection { socket, head, target, mut resource, read, client, permit } =
-            connection;
+        let ControlConnection { socket, head, target, resource, read, client, permit } = connection;
         // Limits the kernel memory for a client that reads slowly.
         if SockRef::from(&socket).set_send_buffer_size(RESPONSE_SEND_BUFFER).is_err() {
             return;
         }
+        let local = local_address(&socket, client);
         let Ok(socket) = TcpStream::from_std(socket) else { return };
         let context = RequestContext::new(&head, &target, client);
         let mut waiter = Waiter::new((&self.requests, &self.waiting), request, client_of(client));
-        let prepared = self.respond(&context, &mut resource, &mut waiter).await;
+        let prepared = self.respond(&context, resource, local, &mut waiter).await;
         waiter.finish();
-        let (response, subscriber, submission) = match prepared {
+        let (response, subscriber, awaited) = match prepared {
             Prepared::Response(response) => (Some(response), None, None),
             Prepared::Events(response, subscriber) => (Some(response), Some(subscriber), None),
-            Prepared::Submission(submission) => (None, None, Some(submission)),
+            Prepared::AwaitedBody(awaited) => (None, None, Some(awaited)),
         };
         // Frees the index and the target: hyper needs only the bytes.
         let head = head.into_bytes();
@@ -233,13 +236,13 @@ impl ControlServer {
         }
         let (connection, stream) = TrackedSocket::new(socket, head, read);
         // hyper parses the head again, but only to frame the bodies: what the head leads to is known.
-        let (response, submission) = (Cell::new(response), Cell::new(submission));
+        let (response, awaited) = (Cell::new(response), Cell::new(awaited));
         let service = service_fn(|request: Request<Incoming>| {
-            let (response, submission) = (response.take(), submission.take());
+            let (response, awaited) = (response.take(), awaited.take());
             async {
-                let response = match (response, submission) {
+                let response = match (response, awaited) {
                     (Some(response), _) => response,
-                    (None, Some(submission)) => self.take(*submission, request.into_body()).await,
+                    (None, Some(awaited)) => self.take(*awaited, request.into_body()).await,
                     (None, None) => plain(&busy()),
                 };
                 Ok::<_, Infallible>(response)
@@ -275,19 +278,35 @@ impl ControlServer {
     async fn respond(
         &self,
         request: &RequestContext<'_>,
-        resource: &mut Resource,
+        mut resource: Resource,
+        local: Option<IpAddr>,
         waiter: &mut Waiter<'_>,
     ) -> Prepared {
         let control = &self.control;
         control.table.stats().control.add(1);
+        let prepare = |awaited, resource| {
+            let (path, client) = (request.target.path.to_string(), request.client);
+            Prepared::AwaitedBody(Box::new(PreparedBody { awaited, path, client, resource }))
+        };
         let mut subscriber = None;
-        let result = match resource {
+        let result = match &mut resource {
             Resource::Hls(hls) => self.hls.respond(request, hls, waiter).await,
             Resource::Clip(clip) => {
                 let settings = &control.settings.load();
                 let tags = ClipTags { settings, detections: control.detections.log() };
                 clip::respond(request, clip, &tags)
             }
+            Resource::Whep(whep) => match &mut **whep {
+                WhepRequest::End(id) => control.whep.end(*id, &self.clock).await,
+                WhepRequest::Offer(listener) => {
+                    // Each request is prepared once.
+                    let listener = listener.take().ok_or_else(busy);
+                    match listener.and_then(|listener| control.whep.admit(listener, local)) {
+                        Ok(offer) => return prepare(AwaitedBody::Offer(Box::new(offer)), resource),
+                        Err(reply) => Err(reply),
+                    }
+                }
+            },
             Resource::Route(route) => match control.respond(request, *route, waiter).await {
                 Ok(EndpointResult::Document(response)) => Ok(response),
                 Ok(EndpointResult::Events) => self.subscribe(request).map(|(response, new)| {
@@ -295,17 +314,12 @@ impl ControlServer {
                     response
                 }),
                 Ok(EndpointResult::Submission(submission)) => {
-                    let (path, client) = (request.target.path.to_string(), request.client);
-                    return Prepared::Submission(Box::new(PreparedSubmission {
-                        submission,
-                        path,
-                        client,
-                    }));
+                    return prepare(AwaitedBody::Detections(submission), resource);
                 }
                 Err(reply) => Err(reply),
             },
         };
-        let response = self.complete(result, &request.target.path, request.client, resource);
+        let response = self.complete(result, &request.target.path, request.client, &resource);
         match subscriber {
             Some(subscriber) => Prepared::Events(response, subscriber),
             None => Prepared::Response(response),
@@ -313,16 +327,18 @@ impl ControlServer {
     }
 
     /// Reads the body of a request, and generates the response to it.
-    async fn take(&self, submission: PreparedSubmission, body: Incoming) -> HttpResponse {
-        let PreparedSubmission { submission, path, client } = submission;
-        let body = self.clock.timeout(BODY_TIMEOUT, read_body(body)).await.unwrap_or_else(|_| {
+    async fn take(&self, prepared: PreparedBody, body: Incoming) -> HttpResponse {
+        let PreparedBody { awaited, path, client, resource } = prepared;
+        let body = read_body(body, awaited.max_body());
+        let body = self.clock.timeout(BODY_TIMEOUT, body).await.unwrap_or_else(|_| {
             let seconds = BODY_TIMEOUT.as_secs();
             Err(Reply::new(408, format!("The body was not complete after {seconds} s.")))
         });
-        let result = body.and_then(|body| self.control.take(&submission, &body));
-        // Other detectors may send while the response is taken.
-        drop(submission);
-        self.complete(result, &path, client, &Resource::Route(None))
+        let result = match body {
+            Ok(body) => self.control.take(awaited, &body, &self.clock).await,
+            Err(reply) => Err(reply),
+        };
+        self.complete(result, &path, client, &resource)
     }
 
     /// Makes a response of a result, with the header fields that all responses have. Logs a refusal.
@@ -337,13 +353,16 @@ impl ControlServer {
         let mut response = result.unwrap_or_else(|reply| {
             control.table.stats().refused.note(reply.status);
             refusals::log(client.address, client.address, redacted_path(path), &reply);
-            let is_api = path.starts_with("/api/");
-            if is_api { json_error(&reply) } else { plain(&reply) }
+            match resource {
+                Resource::Whep(_) => plain(&reply.as_problem()),
+                _ if path.starts_with("/api/") => json_error(&reply),
+                _ => plain(&reply),
+            }
         });
         let allow_origin = match resource {
             Resource::Hls(hls) => hls.allow_origin.clone(),
             Resource::Clip(clip) => clip.allow_origin.clone(),
-            Resource::Route(_) => control.settings.load().allow_origin.clone(),
+            Resource::Route(_) | Resource::Whep(_) => control.settings.load().allow_origin.clone(),
         };
         let fields = response.headers_mut();
         fields.insert(SERVER_FIELD, HeaderValue::from_static(SERVER));
@@ -386,19 +405,26 @@ fn client_of(client: ClientAddr) -> Option<IpAddr> {
     (!client.is_proxy).then_some(client.address)
 }
 
+/// The address by which a client has reached this server. `None` if a proxy on this machine has.
+fn local_address(socket: &std::net::TcpStream, client: ClientAddr) -> Option<IpAddr> {
+    let address = socket.local_addr().ok()?.ip().to_canonical();
+    let is_of_proxy = client.behind_proxy() && address.is_loopback();
+    (!is_of_proxy).then_some(address)
+}
+
 /// Reads the body of a request. Each piece is copied, because it may be a single byte that keeps a whole
 /// buffer of hyper's in memory.
 ///
 /// # Errors
 /// The reply to send if it is too long, or if the client has left.
-async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Reply> {
-    let mut bytes = Vec::with_capacity(MAX_BODY);
+async fn read_body(mut body: Incoming, most: usize) -> Result<Vec<u8>, Reply> {
+    let mut bytes = Vec::with_capacity(most);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Reply::new(400, "The body is not complete."))?;
         // Trailers have no data.
         let Ok(piece) = frame.into_data() else { continue };
-        if bytes.len() + piece.len() > MAX_BODY {
-            let sentence = format!("The body has more than {} KiB.", MAX_BODY / 1024);
+        if bytes.len() + piece.len() > most {
+            let sentence = format!("The body has more than {} KiB.", most / 1024);
             return Err(Reply::new(413, sentence));
         }
         bytes.extend_from_slice(&piece);

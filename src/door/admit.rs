@@ -24,10 +24,11 @@ use crate::http::{Reply, own_via_name};
 use crate::listener::{Delivery, ListenerSession, Player, ResponseHead};
 use crate::mount::{
     ListenerInfo, MountEntry, MountSettings, MountTable, Name, NoRoom, Offer, Registration,
-    Reservation, WaitingListener, samples,
+    Reservation, WaitingListener, WebRtcSwitch, samples,
 };
 use crate::quota::{Limits, Permit, Quota};
 use crate::source::empty_body_reply;
+use crate::webrtc::WebRtcListener;
 
 /// How long a source waits for a mount that is being removed, when `limits.sources` is reached.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,6 +55,8 @@ pub(crate) struct Admittance {
     per_client: Arc<ConnectionQuotas>,
     /// The listeners by HLS of each address.
     hls_per_client: Arc<ConnectionQuotas>,
+    /// The listeners by WebRTC of each address.
+    webrtc_per_client: Arc<ConnectionQuotas>,
     hls_listeners: Arc<HlsListeners>,
     /// Counts the clips that are being sent.
     clips: Arc<Quota>,
@@ -77,6 +80,7 @@ impl Admittance {
             guards,
             per_client,
             hls_per_client: Arc::default(),
+            webrtc_per_client: Arc::default(),
             hls_listeners,
             clips: Arc::default(),
             clip_rate: RateLimit::new(CLIPS_AT_ONCE, CLIP_INTERVAL),
@@ -310,13 +314,7 @@ impl Admittance {
         {
             let permits = self.take_listener_permits(request, entry)?;
             // It holds no connection, which would be counted.
-            let limits = &request.settings.limits;
-            let of_client = if limits.connections_per_ip > 0 && !request.client.is_proxy {
-                let address = request.client.address;
-                Some(take_of_client(&self.hls_per_client, address, limits)?)
-            } else {
-                None
-            };
+            let of_client = take_without_connection(&self.hls_per_client, request)?;
             let target = target_duration(samples(settings.hls.segment));
             let registration = register(request, entry);
             let of_hls = entry.hls_listeners.take(usize::MAX);
@@ -338,6 +336,29 @@ impl Admittance {
             is_public,
             pass,
         })
+    }
+
+    /// Admits a client that is about to make an offer for WebRTC: it takes its permits and is
+    /// registered. `until` is the end of its access if it came with a link.
+    ///
+    /// # Errors
+    /// The reply to send if the mount has no WebRTC, or if a limit of listeners is reached.
+    pub(super) fn admit_webrtc(
+        &self,
+        request: &Request,
+        entry: &Arc<MountEntry>,
+        until: Option<Instant>,
+    ) -> Result<WebRtcListener, Reply> {
+        if entry.settings().webrtc == WebRtcSwitch::Off {
+            let sentence = "WebRTC is switched off for this microphone; it is heard without.";
+            return Err(Reply::new(404, sentence));
+        }
+        let permits = self.take_listener_permits(request, entry)?;
+        // Its session outlasts the connection.
+        let of_client = take_without_connection(&self.webrtc_per_client, request)?;
+        let of_webrtc = entry.webrtc_listeners.take(usize::MAX);
+        let permits = permits.into_iter().chain(of_webrtc).chain(of_client).collect();
+        Ok(WebRtcListener::new(entry, register(request, entry), permits, until))
     }
 
     /// Admits a request for a clip, whose client is a listener until it has the clip.
@@ -418,6 +439,21 @@ fn take_of_client(
         let sentence = format!("This address has reached its connection limit of {limit}.");
         Reply::new(429, sentence).with("Retry-After", "10")
     })
+}
+
+/// Takes a permit of a client that listens without a connection, which would be counted.
+///
+/// # Errors
+/// The reply to send, with status 429, if the client has reached its limit.
+fn take_without_connection(
+    quota: &Arc<ConnectionQuotas>,
+    request: &Request,
+) -> Result<Option<Permit>, Reply> {
+    let (limits, client) = (&request.settings.limits, request.client);
+    if limits.connections_per_ip == 0 || client.is_proxy {
+        return Ok(None);
+    }
+    take_of_client(quota, client.address, limits).map(Some)
 }
 
 /// The most listeners that a mount may have.

@@ -14,11 +14,15 @@ use crate::routes::{MOUNT_METHODS, Methods, Route};
 use crate::source::{BodyFraming, ResponseTiming};
 use crate::units;
 use crate::utc::Utc;
+use crate::webrtc::{MAX_OFFER, SessionId, WhepPath, WhepResource};
 
 /// Request fields that pages of other origins may send. Players and libraries add several of them
 /// although they have no effect here; a browser refuses the whole request if one is not listed.
-const CORS_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Icy-MetaData, \
+const CORS_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Icy-MetaData, If-Match, \
                            Last-Event-ID, Pragma, Range, X-Requested-With";
+
+/// Content type of an offer.
+const SDP: &str = "application/sdp";
 
 /// Which part of the server handles a request.
 #[derive(Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub(super) enum Decision {
     Source(Box<SourceRequest>),
     /// The client is a listener and requests a mount's stream.
     Listener(ListenerRequest),
+    /// The client ends its session of WebRTC.
+    EndSession(SessionId),
     /// The control plane handles the request by this route. `None`: the path is not in the table.
     Control(Option<&'static Route>),
 }
@@ -52,10 +58,21 @@ pub(super) struct ListenerRequest {
     pub(super) at: Option<Utc>,
     /// The part of the audio that is wanted as a file.
     pub(super) clip: Option<ClipSpan>,
-    /// Whether the method is `HEAD`.
-    pub(super) head_only: bool,
+    /// How the stream is wanted.
+    pub(super) delivery: WantedDelivery,
     /// Whether another server asks, which names itself in `Via`.
     pub(super) is_relay: bool,
+}
+
+/// How a listener wants a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WantedDelivery {
+    /// As the body of the response.
+    Body,
+    /// Only the head of the response: the method is `HEAD`.
+    HeadOnly,
+    /// By WebRTC: the body of the request is an offer.
+    WebRtc,
 }
 
 /// Decides which part of the server handles a request.
@@ -86,6 +103,9 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
         (Err(error @ NameError::Reserved), _) => return Err(refused(403, error)),
         (Err(error), _) => return Err(refused(400, error)),
     };
+    if let Some(path) = WhepPath::parse(name.as_str()) {
+        return whep(request, path);
+    }
     match method {
         "PUT" | "SOURCE" => Ok(Decision::Source(Box::new(SourceRequest {
             name,
@@ -98,7 +118,10 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
             burst: burst_of(target)?,
             at: time_of(target, "at")?,
             clip: ClipSpan::of(target)?,
-            head_only: method == "HEAD",
+            delivery: match method {
+                "HEAD" => WantedDelivery::HeadOnly,
+                _ => WantedDelivery::Body,
+            },
             is_relay: request.head.field("via").is_some(),
         })),
         "POST" => {
@@ -113,6 +136,55 @@ fn classify(request: &Request) -> Result<Decision, Reply> {
     }
 }
 
+/// Classifies a request for a path of WHEP.
+fn whep(request: &Request, path: WhepPath) -> Result<Decision, Reply> {
+    let allow = path.resource.methods();
+    match (path.resource, request.head.method()) {
+        (WhepResource::Endpoint, "POST") => {
+            let content_type = request.sanitized_field("content-type").unwrap_or_default();
+            let content_type = content_type.split(';').next().unwrap_or_default().trim();
+            if !content_type.eq_ignore_ascii_case(SDP) {
+                let sentence = "An offer is needed, with Content-Type: application/sdp.";
+                return Err(Reply::new(415, sentence).with("Accept-Post", SDP));
+            }
+            if matches!(request.framing, Ok(BodyFraming::Length(length)) if length > MAX_OFFER as u64)
+            {
+                return Err(offer_too_long());
+            }
+            Ok(Decision::Listener(ListenerRequest {
+                name: path.mount,
+                burst: None,
+                at: None,
+                clip: None,
+                delivery: WantedDelivery::WebRtc,
+                is_relay: false,
+            }))
+        }
+        (WhepResource::Session(id), "DELETE") => Ok(Decision::EndSession(id)),
+        (_, "PUT" | "SOURCE") => {
+            let sentence = "Listeners of WebRTC begin here; a source needs a name without /whep.";
+            Err(Reply::new(405, sentence).with("Allow", allow))
+        }
+        (WhepResource::Session(_), "PATCH") => {
+            let sentence = "A session cannot be changed: this server needs no candidates of the \
+                            client, and an ICE restart is another session. Delete it, and POST anew.";
+            Err(Reply::new(405, sentence).with("Allow", allow))
+        }
+        (WhepResource::Session(_), _) => {
+            let sentence = "A session of WebRTC can only be ended, with DELETE.";
+            Err(Reply::new(405, sentence).with("Allow", allow))
+        }
+        (WhepResource::Endpoint, _) => {
+            let sentence = "This is where WebRTC (WHEP) begins: POST an offer in SDP.";
+            Err(Reply::new(405, sentence).with("Allow", allow))
+        }
+    }
+}
+
+fn offer_too_long() -> Reply {
+    Reply::new(413, format!("An offer may have {} KiB.", MAX_OFFER / 1024))
+}
+
 fn refused(status: u16, error: NameError) -> Reply {
     Reply::new(status, format!("Refused: {error}."))
 }
@@ -120,6 +192,15 @@ fn refused(status: u16, error: NameError) -> Reply {
 /// The reply to `OPTIONS`. Browsers send it as the CORS preflight request.
 fn options(target: &RequestTarget) -> Reply {
     let path = &*target.path;
+    if let Some(path) = WhepPath::parse(path) {
+        let methods = path.resource.methods();
+        return Reply::new(204, "")
+            .with("Allow", methods)
+            .with("Accept-Post", SDP)
+            .with("Access-Control-Allow-Methods", methods)
+            .with("Access-Control-Allow-Headers", CORS_FIELDS)
+            .with("Access-Control-Max-Age", "86400");
+    }
     let methods = (Name::new(path) == Err(NameError::Reserved))
         .then(|| Route::of(path).map_or(Methods::Read, |route| route.methods));
     let allow = methods.map_or(MOUNT_METHODS, Methods::allow);
@@ -191,7 +272,7 @@ mod tests {
             burst,
             at: None,
             clip: None,
-            head_only: false,
+            delivery: WantedDelivery::Body,
             is_relay: false,
         })
     }
@@ -241,7 +322,7 @@ mod tests {
             "percent-decoded once, not twice"
         );
         let Decision::Listener(head) = decided("HEAD /m") else { panic!() };
-        assert!(head.head_only && !head.is_relay);
+        assert!(head.delivery == WantedDelivery::HeadOnly && !head.is_relay);
         let Decision::Listener(clip) = decided("GET /m?clip=30s&at=2026-05-01T04:12:30Z") else {
             panic!()
         };
@@ -292,6 +373,7 @@ mod tests {
             "Cache-Control",
             "Content-Type",
             "Icy-MetaData",
+            "If-Match",
             "Last-Event-ID",
             "Pragma",
             "Range",

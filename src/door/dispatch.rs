@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::admit::Admittance;
-use super::decide::{Decision, ListenerRequest, SourceRequest, decide};
+use super::decide::{Decision, ListenerRequest, SourceRequest, WantedDelivery, decide};
 use super::head::{HeadError, read_head};
 use super::request::Request;
 use super::settings::DoorSettings;
 use crate::clock::Clock;
-use crate::control::{ControlConnection, Resource};
+use crate::control::{ControlConnection, Resource, WhepRequest};
 use crate::hls::HlsPath;
 use crate::http::{Reply, Version};
 use crate::listener::{ListenerConnection, response_head};
@@ -26,6 +27,7 @@ use crate::mount::{MountEntry, MountTable, Name, Offer, WaitingListener};
 use crate::quota::Permit;
 use crate::source::SourceConnection;
 use crate::tcp::{self, SocketOptions};
+use crate::webrtc::WhepPath;
 use crate::worker::{Handoff, Workers};
 
 /// What to do with a connection after a request.
@@ -64,6 +66,8 @@ struct WaitingRequest {
 
 /// Maximum memory of a connection at the door in addition to its request head, in bytes.
 pub(crate) const CONNECTION_MEMORY: usize = 16 * 1024;
+/// Interval at which it is checked whether a client whose body waits has left.
+const BODY_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Interval at which the kernel is asked whether a client has acknowledged its last reply.
 const ACK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -202,10 +206,11 @@ impl Dispatcher {
     async fn wait_for_source(&self, waiting: WaitingRequest, stream: &TcpStream) -> RequestOutcome {
         let WaitingRequest { mut request, listener, mut permit, seat, waiting, timeout } = waiting;
         let mount = mount_of(&listener.name);
+        let has_body = listener.delivery == WantedDelivery::WebRtc;
         let live = self.table.until(|| self.table.find(&mount).is_some());
         let is_live = tokio::select! {
             live = self.clock.timeout(timeout, live) => live.is_ok(),
-            () = left(stream) => false,
+            () = left(stream, has_body) => false,
         };
         let outcome = if is_live {
             drop(seat);
@@ -236,7 +241,12 @@ impl Dispatcher {
     fn refused(&self, request: &Request, reply: &Reply) -> RequestOutcome {
         let path = request.loggable_path();
         self.log_refusal(request.peer, request.client.address, path, reply);
-        send_reply(request.render(reply), request.keeps_connection())
+        let bytes = if WhepPath::parse(&request.target.path).is_some() {
+            request.render(&reply.clone().as_problem())
+        } else {
+            request.render(reply)
+        };
+        send_reply(bytes, request.keeps_connection())
     }
 
     /// Decides a request, checks it and takes its permits. Logs refusals.
@@ -276,6 +286,10 @@ impl Dispatcher {
                     }
                     Err(reply) => Err(reply),
                 }
+            }
+            Decision::EndSession(id) => {
+                let whep = Box::new(WhepRequest::End(id));
+                Ok(to_control_plane(&request, Resource::Whep(whep), permit))
             }
             Decision::Control(route) => {
                 Ok(to_control_plane(&request, Resource::Route(route), permit))
@@ -319,8 +333,13 @@ impl Dispatcher {
         let entry = self.table.find(&listener.name).or_else(|| self.table.find(&mount));
         let Some(entry) = entry else {
             // HEAD does not wake a source, and neither does what wants the past.
-            let wakes = !listener.head_only && listener.clip.is_none() && listener.at.is_none();
+            let wakes = listener.delivery != WantedDelivery::HeadOnly
+                && listener.clip.is_none()
+                && listener.at.is_none();
             let Some(offer) = self.table.offered(&mount).filter(|_| wakes) else {
+                if listener.delivery == WantedDelivery::WebRtc {
+                    return Err(Reply::new(404, "No source is sending to this mount."));
+                }
                 // The path may name a playlist, which the control plane serves.
                 let outcome = to_control_plane(request, Resource::Route(None), permit);
                 return Ok(ListenerOutcome::Decided(outcome));
@@ -344,9 +363,14 @@ impl Dispatcher {
             let hls = self.admittance.admit_hls(request, path, &entry, until)?;
             to_control_plane(request, Resource::Hls(Box::new(hls)), permit)
         } else if let Some(span) = listener.clip {
-            let clip = self.admittance.admit_clip(request, (span, listener.head_only), &entry)?;
+            let head_only = listener.delivery == WantedDelivery::HeadOnly;
+            let clip = self.admittance.admit_clip(request, (span, head_only), &entry)?;
             to_control_plane(request, Resource::Clip(Box::new(clip)), permit)
-        } else if listener.head_only {
+        } else if listener.delivery == WantedDelivery::WebRtc {
+            let listener = self.admittance.admit_webrtc(request, &entry, until)?;
+            let whep = WhepRequest::Offer(Some(listener));
+            to_control_plane(request, Resource::Whep(Box::new(whep)), permit)
+        } else if listener.delivery == WantedDelivery::HeadOnly {
             let stream = entry.stream();
             let via = listener.is_relay;
             let head = stream.map_or_else(Vec::new, |stream| response_head(&entry, &stream, via));
@@ -405,10 +429,17 @@ fn hls_path(name: &Name, entry: &MountEntry) -> Option<HlsPath> {
     if entry.name == *name { None } else { HlsPath::parse(name.as_str()) }
 }
 
-/// Resolves when the client has closed its connection, or sends more.
-async fn left(stream: &TcpStream) {
-    // What it sends is not for us: no request follows one for a stream.
-    let _ = stream.peek(&mut [0]).await;
+/// Resolves when the client has closed its connection; or when it sends more, unless that is the
+/// body of its request.
+async fn left(stream: &TcpStream, has_body: bool) {
+    if !has_body {
+        // What it sends is not for us: no request follows one for a stream.
+        let _ = stream.peek(&mut [0]).await;
+        return;
+    }
+    while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        sleep(BODY_POLL_INTERVAL).await;
+    }
 }
 
 fn send_reply(bytes: Vec<u8>, keep: bool) -> RequestOutcome {

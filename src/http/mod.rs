@@ -20,6 +20,9 @@ pub const SERVER: &str = concat!("silvacast/", env!("CARGO_PKG_VERSION"));
 /// The interim response to `Expect: 100-continue` (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// Content type of a sentence.
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// HTTP version of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -40,12 +43,15 @@ pub struct Reply {
     pub fields: Vec<(&'static str, String)>,
     /// Whether the log line about a refusal is a warning, because the operator has to act.
     pub is_warning: bool,
+    /// Whether the body is an object with details of the problem (RFC 9457), instead of text.
+    pub is_problem: bool,
 }
 
 impl Reply {
     /// Creates a reply without additional header fields.
     pub fn new(status: u16, sentence: impl Into<String>) -> Self {
-        Self { status, sentence: sentence.into(), fields: Vec::new(), is_warning: false }
+        let (fields, sentence) = (Vec::new(), sentence.into());
+        Self { status, sentence, fields, is_warning: false, is_problem: false }
     }
 
     /// Adds a header field.
@@ -61,6 +67,27 @@ impl Reply {
         Self { is_warning: true, ..self }
     }
 
+    /// Sends the sentence in an object with details of the problem.
+    #[must_use]
+    pub fn as_problem(self) -> Self {
+        Self { is_problem: true, ..self }
+    }
+
+    /// The body, and its content type.
+    pub fn body(&self) -> (&'static str, String) {
+        if self.is_problem {
+            let (status, detail) = (self.status, &self.sentence);
+            let problem = serde_json::json!({
+                "type": "about:blank", "title": reason(status), "status": status, "detail": detail,
+            });
+            ("application/problem+json", problem.to_string())
+        } else if self.sentence.is_empty() {
+            (PLAIN, String::new())
+        } else {
+            (PLAIN, format!("{}\n", self.sentence))
+        }
+    }
+
     /// Serializes the reply. `keep` states whether the connection stays open. `with_body` is false
     /// in a response to `HEAD`.
     pub fn render(&self, version: Version, keep: bool, with_body: bool) -> Vec<u8> {
@@ -69,8 +96,7 @@ impl Reply {
             Version::Http11 => "HTTP/1.1",
         };
         let connection = if keep { "keep-alive" } else { "close" };
-        let body =
-            if self.sentence.is_empty() { String::new() } else { format!("{}\n", self.sentence) };
+        let (content_type, body) = self.body();
         let mut text = format!("{version} {} {}\r\n", self.status, reason(self.status));
         let mut field = |name: &str, value: &str| {
             // Writing to a String cannot fail.
@@ -81,7 +107,7 @@ impl Reply {
         field("Connection", connection);
         field("Access-Control-Allow-Origin", "*");
         if self.status != 204 {
-            field("Content-Type", "text/plain; charset=utf-8");
+            field("Content-Type", content_type);
             field("Content-Length", &body.len().to_string());
         }
         for (name, value) in &self.fields {
@@ -109,8 +135,10 @@ fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         409 => "Conflict",
+        413 => "Content Too Large",
         415 => "Unsupported Media Type",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

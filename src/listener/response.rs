@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::http::{SERVER, date, via_value};
+use crate::http::{SERVER, date, encoded_path, via_value};
 use crate::mount::{MountEntry, StreamInfo};
 
 /// The response head, including the empty line. It has no `Content-Length`: the body ends when the
@@ -33,6 +33,11 @@ pub fn head(entry: &MountEntry, stream: &StreamInfo, with_via: bool) -> Vec<u8> 
     field("icy-pub", Some(if description.public { "1" } else { "0" }));
     field("icy-br", description.bitrate.map(|rate| rate.to_string()).as_deref());
     field("icy-url", description.url.as_deref());
+    let whep = entry.has_webrtc(&stream.codec).then(|| {
+        let last = entry.name.as_str().rsplit('/').next().unwrap_or_default();
+        format!("<{}/whep>; rel=\"alternate\"; type=\"application/sdp\"", encoded_path(last))
+    });
+    field("Link", whep.as_deref());
     field("Via", with_via.then(|| via_value(&description.via)).as_deref());
     head.push_str("\r\n");
     head.into_bytes()

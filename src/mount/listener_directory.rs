@@ -54,8 +54,8 @@ impl ListenerInfo {
     }
 
     /// Who has disconnected it; `None` if nobody has.
-    pub fn killed_by(&self) -> Option<&Operator> {
-        self.killed_by.get().map(Arc::as_ref)
+    pub fn killed_by(&self) -> Option<&Arc<Operator>> {
+        self.killed_by.get()
     }
 }
 

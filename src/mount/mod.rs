@@ -51,7 +51,7 @@ pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
 pub use ring_page::{RingPacket, RingPage};
 pub use settings::{
-    Burst, DetectionSettings, Gap, HlsSettings, MountRules, MountSettings, RingLength,
+    Burst, DetectionSettings, Gap, HlsSettings, MountRules, MountSettings, RingLength, WebRtcSwitch,
 };
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};

@@ -38,6 +38,15 @@ pub enum RingLength {
     Time(Duration),
 }
 
+/// Whether a mount is sent by WebRTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebRtcSwitch {
+    /// It is, if its stream is Opus and the server has WebRTC.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// How a mount is served as HLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HlsSettings {
@@ -92,6 +101,8 @@ pub struct MountSettings {
     pub linger: Duration,
     /// What becomes of detections.
     pub detections: DetectionSettings,
+    /// How the mount is sent by WebRTC.
+    pub webrtc: WebRtcSwitch,
     /// How the mount is served as HLS.
     pub hls: HlsSettings,
     /// Who may listen.

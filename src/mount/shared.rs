@@ -16,6 +16,7 @@ use std::sync::{
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+use ogg_splice::Codec;
 use tokio::sync::{Notify, watch};
 
 use super::bans::Bans;
@@ -24,7 +25,7 @@ use super::known::KnownMounts;
 use super::listener_directory::{ListenerDirectory, ListenerInfo};
 use super::name::Name;
 use super::page_log::PageLog;
-use super::settings::MountSettings;
+use super::settings::{MountSettings, WebRtcSwitch};
 use super::stats::{MountCounters, StreamGauges};
 use super::stream_info::{Description, SourceState, StreamInfo};
 use super::takeovers::Takeovers;
@@ -37,6 +38,8 @@ pub(super) struct ServerWide {
     /// Changes with a stream, the listeners or the settings of any mount.
     pub(super) changed: watch::Sender<()>,
     pub(super) stats: ServerStats,
+    /// Whether the server has WebRTC.
+    pub(super) has_webrtc: AtomicBool,
     pub(super) known: Mutex<KnownMounts>,
     pub(super) offers: Offers,
     /// Not in the mount's entry: a ban outlives its mount.
@@ -54,6 +57,8 @@ pub struct MountEntry {
     pub listeners: Arc<Quota>,
     /// Counts those of them that listen by HLS.
     pub hls_listeners: Arc<Quota>,
+    /// Counts those of them that listen by WebRTC.
+    pub webrtc_listeners: Arc<Quota>,
     /// Lists the listeners.
     pub directory: Arc<ListenerDirectory>,
     /// Its counters.
@@ -82,7 +87,7 @@ pub struct SharedMount {
     /// Size of the ring, in bytes, here and in each replica.
     pub(super) ring: usize,
     pages: RwLock<PageLog>,
-    /// One for each data-plane thread.
+    /// One for each thread that reads the pages.
     readers: Box<[Notify]>,
     /// Declared last, so dropped last: the mount counts against `limits.sources` until the memory
     /// of the fields above is freed.
@@ -90,7 +95,7 @@ pub struct SharedMount {
 }
 
 impl SharedMount {
-    /// Creates the mount of this table entry for `threads` data-plane threads. Allocates its ring.
+    /// Creates the mount of this table entry that `threads` threads read. Allocates its ring.
     pub fn new(entry: Arc<MountEntry>, threads: usize) -> Arc<Self> {
         let ring = entry.settings().ring;
         let mount = Arc::new(Self {
@@ -109,7 +114,7 @@ impl SharedMount {
     }
 
     /// Waits until the readers of a thread are woken. Supports one waiter per thread.
-    pub(super) async fn changed(&self, thread: usize) {
+    pub async fn changed(&self, thread: usize) {
         self.readers[thread].notified().await;
     }
 
@@ -150,6 +155,7 @@ impl MountEntry {
             settings: ArcSwap::new(settings),
             listeners: Arc::default(),
             hls_listeners: Arc::default(),
+            webrtc_listeners: Arc::default(),
             directory: Arc::default(),
             counters: MountCounters::default(),
             gauges: StreamGauges::default(),
@@ -220,6 +226,13 @@ impl MountEntry {
     /// [`Self::settings_arc`].
     pub fn settings(&self) -> Guard<Arc<MountSettings>> {
         self.settings.load()
+    }
+
+    /// Whether a stream with this codec can be heard by WebRTC.
+    pub fn has_webrtc(&self, codec: &Codec) -> bool {
+        let is_on =
+            self.shared.has_webrtc.load(SeqCst) && self.settings().webrtc == WebRtcSwitch::On;
+        is_on && codec.is_in_rtp()
     }
 
     /// The settings in force, as a pointer that may be held across an `await`.

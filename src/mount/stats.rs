@@ -21,6 +21,11 @@ pub struct MountCounters {
     pub bytes_out: Counter,
     /// How often the ring overtook a listener.
     pub skips: Counter,
+    /// Packets sent by WebRTC.
+    pub rtp_packets: Counter,
+    /// Packets that were not sent by WebRTC, because the network did not take them or because they
+    /// were too long.
+    pub rtp_dropped: Counter,
     /// Silence published in place of missing audio, in samples at 48 kHz.
     pub silence: Counter,
     /// Audio discarded because it came too late, in samples at 48 kHz.

@@ -4,6 +4,7 @@
 //! only update relaxed counters in a [`MountEntry`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,11 @@ impl MountTable {
     pub fn find_in_use(&self, name: &Name) -> Option<Arc<MountEntry>> {
         let entry = lock(&self.entries).get(name).and_then(Weak::upgrade);
         entry.filter(|entry| !entry.is_unused())
+    }
+
+    /// Records that the server has WebRTC.
+    pub fn has_webrtc(&self) {
+        self.shared.has_webrtc.store(true, SeqCst);
     }
 
     /// Replaces the settings of all existing mounts, according to these rules, and remembers the

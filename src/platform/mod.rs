@@ -15,4 +15,6 @@ pub use manager::{Manager, Reloader, Service};
 pub use memory::resident;
 pub use notify::Notifier;
 pub use privileges::{Dropped, PrivilegeError, check_user, drop_privileges};
-pub use sockets::{FileLimitError, InheritedSocketError, allow_open_files, inherited_sockets};
+pub use sockets::{
+    FileLimitError, InheritedSocketError, InheritedSockets, allow_open_files, inherited_sockets,
+};

@@ -78,7 +78,7 @@ fn pages_cross_without_a_single_allocation() {
     let name = Name::new("/m").unwrap();
     let place = table.reserve(&name, 1, || settings).unwrap();
     let entry = Arc::clone(&place);
-    let (workers, mut queues) = Workers::new(1);
+    let (workers, mut queues) = Workers::new(1, 1);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let queue = queues.pop().unwrap();
     let heartbeats = Heartbeats::default();

@@ -45,6 +45,72 @@ a.src = MOUNT;
 a.play().catch(error => say("refused"));
 </script>"#;
 
+/// A page that listens by WebRTC and reports the same, of the left channel as `hears` and `left`, and of the right one
+/// as `right`. It ends its session once it has reported so many tones.
+const WHEP_PAGE: &str = r#"<!doctype html><meta charset=utf-8><audio id=a autoplay></audio><script type=module>
+CLIENT
+const context = new AudioContext();
+const peer = new RTCPeerConnection();
+let order = Promise.resolve(), analysers = [], tones = 0;
+function say(what, analyser) {
+  const text = "/said?" + [what, context.currentTime.toFixed(3), ...listen(analyser)].join("&");
+  // One request after the other: parallel requests may arrive in any order.
+  order = order.then(() => fetch(text)).catch(() => {});
+}
+function listen(analyser) {
+  if (!analyser) return [0, 0];
+  const samples = new Float32Array(analyser.fftSize), spectrum = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatTimeDomainData(samples);
+  analyser.getFloatFrequencyData(spectrum);
+  const energy = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
+  const bin = spectrum.indexOf(Math.max(...spectrum));
+  return [Math.sqrt(energy).toFixed(5), (bin * context.sampleRate / analyser.fftSize).toFixed(0)];
+}
+peer.ontrack = ({ track }) => {
+  const stream = new MediaStream([track]);
+  // Chromium decodes only what an element plays.
+  a.srcObject = stream;
+  const splitter = context.createChannelSplitter(2);
+  context.createMediaStreamSource(stream).connect(splitter);
+  analysers = [0, 1].map((channel) => {
+    const analyser = context.createAnalyser();
+    analyser.smoothingTimeConstant = 0;
+    splitter.connect(analyser, channel);
+    return analyser;
+  });
+  context.resume();
+  setInterval(() => {
+    say("hears", analysers[0]);
+    say("left", analysers[0]);
+    say("right", analysers[1]);
+    if (listen(analysers[0])[0] > 0.01 && ++tones === AFTER) close();
+  }, 100);
+};
+peer.onconnectionstatechange = () => say(peer.connectionState);
+peer.addTransceiver("audio", { direction: "recvonly" });
+begin().catch(() => say("refused"));
+</script>"#;
+
+/// Listens with nothing but what browsers have.
+const OWN_CLIENT: &str = r#"
+const close = () => peer.close();
+async function begin() {
+  const offer = await peer.createOffer();
+  offer.sdp = offer.sdp.replace(/a=fmtp:(\d+) minptime=10/, "a=fmtp:$1 stereo=1;minptime=10");
+  await peer.setLocalDescription(offer);
+  const headers = { "Content-Type": "application/sdp" };
+  const answer = await fetch(MOUNT, { method: "POST", headers, body: peer.localDescription.sdp });
+  if (answer.status !== 201) throw new Error(answer.status);
+  await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+}"#;
+
+/// Listens with the client of `whip-whep`, whose text precedes this.
+const WHEP_CLIENT: &str = "
+const client = new WHEPClient();
+const close = () => client.stop();
+const begin = () => client.view(peer, MOUNT);
+";
+
 /// Preferences with which Firefox plays in real time without a sound card, a user or the network.
 const FIREFOX: &str = r#"
 user_pref("media.autoplay.default", 0);
@@ -121,40 +187,76 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// A browser that tests use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Chromium,
+    Firefox,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Chromium, Self::Firefox];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chromium => "chromium",
+            Self::Firefox => "firefox-esr",
+        }
+    }
+
+    /// A command that opens a page.
+    fn command(self, profile: &Path, url: &str) -> Command {
+        let mut command = Command::new(self.name());
+        match self {
+            Self::Chromium => {
+                let profile = format!("--user-data-dir={}", profile.display());
+                command.args(CHROMIUM).arg(profile).arg(url);
+            }
+            Self::Firefox => {
+                std::fs::write(profile.join("user.js"), FIREFOX).unwrap();
+                command.args(["--headless", "--no-remote", "--profile"]).arg(profile).arg(url);
+                // Keeps it away from the profile of the user who runs the tests.
+                command.env("HOME", profile).env_remove("DISPLAY");
+            }
+        }
+        command
+    }
+}
+
 impl Browser {
     pub(crate) fn chromium(mount: &str) -> Self {
-        Self::start("chromium", mount, |profile, url| {
-            let mut command = Command::new("chromium");
-            command.args(CHROMIUM).arg(format!("--user-data-dir={}", profile.display())).arg(url);
-            command
-        })
+        Self::start(Kind::Chromium, mount, PAGE)
     }
 
     pub(crate) fn firefox(mount: &str) -> Self {
-        Self::start("firefox-esr", mount, |profile, url| {
-            std::fs::write(profile.join("user.js"), FIREFOX).unwrap();
-            let mut command = Command::new("firefox-esr");
-            command.args(["--headless", "--no-remote", "--profile"]).arg(profile).arg(url);
-            // Keeps it away from the profile of the user who runs the tests.
-            command.env("HOME", profile).env_remove("DISPLAY");
-            command
-        })
+        Self::start(Kind::Firefox, mount, PAGE)
     }
 
-    fn start(
-        name: &'static str,
-        mount: &str,
-        command: impl FnOnce(&Path, &str) -> Command,
-    ) -> Self {
+    /// Listens by WebRTC at this endpoint.
+    pub(crate) fn by_webrtc(kind: Kind, endpoint: &str) -> Self {
+        Self::start(kind, endpoint, &whep_page(OWN_CLIENT, 0))
+    }
+
+    /// The same, until it has reported some tones.
+    pub(crate) fn by_webrtc_for_a_while(kind: Kind, endpoint: &str) -> Self {
+        Self::start(kind, endpoint, &whep_page(OWN_CLIENT, 20))
+    }
+
+    /// The same, with the client of `whip-whep`, whose module has this text.
+    pub(crate) fn by_whep_client(kind: Kind, endpoint: &str, module: &str) -> Self {
+        Self::start(kind, endpoint, &whep_page(&format!("{module}{WHEP_CLIENT}"), 20))
+    }
+
+    fn start(kind: Kind, mount: &str, page: &str) -> Self {
         let said = Arc::<Mutex<Vec<Said>>>::default();
-        let (page, sink) = (PAGE.replace("MOUNT", &format!("{mount:?}")), Arc::clone(&said));
+        let (page, sink) = (page.replace("MOUNT", &format!("{mount:?}")), Arc::clone(&said));
         let address = serve(page, move |text| {
             sink.lock().unwrap().extend(read(text));
         });
         let profile = tempfile::tempdir().unwrap();
-        let mut command = command(profile.path(), &format!("http://{address}/"));
+        let mut command = kind.command(profile.path(), &format!("http://{address}/"));
         let process = Running::start_quietly(&mut command);
-        Self { name, process, said, _profile: profile }
+        Self { name: kind.name(), process, said, _profile: profile }
     }
 
     /// Waits for a report that is wanted, from number `since` on, and returns its number.
@@ -204,6 +306,10 @@ impl Drop for Browser {
             );
         }
     }
+}
+
+fn whep_page(client: &str, tones: u32) -> String {
+    WHEP_PAGE.replace("CLIENT", client).replace("AFTER", &tones.to_string())
 }
 
 /// Serves a page to a browser, and passes on the text of each request for `/said?TEXT`.

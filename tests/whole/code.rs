@@ -14,7 +14,7 @@ const ARROWS: [&[&str]; 12] = [
     &["peers"],
     &["worker"],
     &["source"],
-    &["listener", "hls", "clip", "detections"],
+    &["listener", "hls", "clip", "detections", "webrtc"],
     &["mount", "client"],
     &["auth"],
 ];

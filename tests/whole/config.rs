@@ -244,6 +244,10 @@ fn samples(directory: &Path) -> BTreeMap<String, String> {
         ("[limits] request_head", "\"9KiB\"".to_owned()),
         ("[limits] head_timeout", "\"11s\"".to_owned()),
         ("[limits] listener_send_buffer", "\"65KiB\"".to_owned()),
+        ("[webrtc] listen", "\"0.0.0.0:8189\"".to_owned()),
+        ("[webrtc] addresses", "[\"192.0.2.1\"]".to_owned()),
+        ("[webrtc] sessions", "51".to_owned()),
+        ("[mount-defaults] webrtc", "false".to_owned()),
         ("[mount-defaults] ring", "\"257KiB\"".to_owned()),
         ("[mount-defaults] burst", "\"1s\"".to_owned()),
         ("[mount-defaults] source_timeout", "\"11s\"".to_owned()),
@@ -324,7 +328,17 @@ fn each_key_changes_the_settings_that_its_reload_class_names() {
             assert_eq!((&*later, at_once), (&[][..], true), "{key:?}");
         }
     }
-    assert_eq!(restarts, ["listen", "workers", "[process] user", "[log] combined", "[log] format"]);
+    let expected = [
+        "listen",
+        "workers",
+        "[process] user",
+        "[log] combined",
+        "[log] format",
+        "[webrtc] listen",
+        "[webrtc] addresses",
+        "[webrtc] sessions",
+    ];
+    assert_eq!(restarts, expected);
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod memory;
 mod monitoring;
 mod mount_rules;
 mod needs;
+mod network;
 mod notify;
 mod off;
 mod on_demand;
@@ -96,5 +97,9 @@ mod tree;
 mod units;
 mod valve;
 mod wait;
+mod whep;
+mod whep_browsers;
+mod whep_clients;
+mod whep_guide;
 
 use ogg_splice::testing as ogg;

@@ -32,6 +32,11 @@ pub(crate) fn ffmpeg_source(codec: &[&str], output: &[&str]) -> Running {
     Running::start_quietly(command.args(codec).args(output))
 }
 
+/// FFmpeg with this input and this output.
+pub(crate) fn ffmpeg(input: &[&str], output: &[&str]) -> Running {
+    Running::start_quietly(Command::new("ffmpeg").arg("-nostdin").args(input).args(output))
+}
+
 pub(crate) const OPUS: [&str; 6] = ["-c:a", "libopus", "-b:a", "64k", "-page_duration", "20000"];
 
 /// Asserts that decoded mono samples at 48 kHz are the tone, with no sample missing or added.

@@ -18,6 +18,7 @@ use crate::needs::{Need, needs};
 use crate::pen::Pen;
 use crate::process::Running;
 use crate::wait::{PATIENCE, Stop, until, when};
+use crate::whep;
 
 const UNIT: &str = "silvacast.service";
 const CONFIGURATION: &str = "/etc/silvacast/silvacast.toml";
@@ -297,6 +298,34 @@ fn no_connection_is_refused_over_restarts_with_the_socket() {
 }
 
 #[test]
+fn the_port_of_webrtc_may_be_a_socket_of_systemd() {
+    let Some(pen) = pen(&["[Service]\nMemoryMax=infinity\n"]) else { return };
+    pen.ok(&["systemctl", "enable", "--now", "silvacast.socket", "silvacast-webrtc.socket"]);
+    // The port alone does not switch it on.
+    assert!(!pen.run(&["systemctl", "start", UNIT]).status.success());
+    let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
+    assert!(
+        said.contains("a socket for WebRTC, which is switched off; set [webrtc] listen"),
+        "{said}"
+    );
+
+    let shipped = include_str!("../../systemd/silvacast.toml");
+    let text = format!("{shipped}\n[webrtc]\nlisten = \"0.0.0.0:9\"\n");
+    pen.put(CONFIGURATION, text.as_bytes(), 0o644);
+    pen.ok(&["systemctl", "reset-failed", UNIT]);
+    pen.ok(&["systemctl", "start", UNIT]);
+    let mut source = pen.inside(|| Source::introduce(&PORT, "/mic.opus", 1));
+    source.send(1, 100);
+    let answer = pen.inside(|| {
+        until("the answer to an offer", PATIENCE, || {
+            let answer = whep::post(&PORT, "/mic.opus/whep", "", whep::OFFER);
+            if answer.status == 201 { Ok(answer) } else { Err(answer.text()) }
+        })
+    });
+    assert!(answer.text().contains(" 8189 typ host"), "{}", answer.text());
+}
+
+#[test]
 fn without_a_network_of_its_own_it_serves_what_its_socket_accepts() {
     let drop_in = include_str!("../../systemd/silvacast.service.d/no-network.conf.example");
     let Some(pen) = pen(&[drop_in]) else { return };
@@ -322,7 +351,9 @@ fn a_socket_that_is_not_for_clients_is_refused_by_name() {
     assert!(!pen.run(&["systemctl", "start", UNIT]).status.success());
     let said = pen.ok(&["journalctl", "--no-pager", "--unit", UNIT, "--output=cat"]);
     assert!(
-        said.contains("passed a socket named \"metrics\"; the only known name is \"http\""),
+        said.contains(
+            "passed a socket named \"metrics\"; the only known names are \"http\" and \"webrtc\""
+        ),
         "{said}"
     );
 }

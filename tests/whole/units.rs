@@ -86,11 +86,12 @@ fn unit(text: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("silvacast.service");
     std::fs::write(&path, text).unwrap();
-    std::fs::write(
-        directory.path().join("silvacast.socket"),
-        include_str!("../../systemd/silvacast.socket"),
-    )
-    .unwrap();
+    for (name, text) in [
+        ("silvacast.socket", include_str!("../../systemd/silvacast.socket")),
+        ("silvacast-webrtc.socket", include_str!("../../systemd/silvacast-webrtc.socket")),
+    ] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
     let path = path.to_str().unwrap().to_owned();
     (directory, path)
 }

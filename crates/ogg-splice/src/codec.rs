@@ -64,6 +64,12 @@ pub enum CodecError {
 }
 
 impl Codec {
+    /// Whether packets of this codec are those that RTP carries as `opus`: Opus of one or two
+    /// channels (RFC 7587).
+    pub fn is_in_rtp(&self) -> bool {
+        matches!(self, Self::Opus(head) if head.family == 0)
+    }
+
     /// Reads the codec from a stream's first page.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ use super::{Kind, Text, quoted};
 use crate::mount::{Name, Pattern};
 use crate::peers::ServerUrl;
 
+/// The most hosts of a list.
+const MAX_HOSTS: usize = 8;
+
 /// Networks, or single addresses.
 #[derive(Debug)]
 pub(in crate::config) struct Networks;
@@ -63,6 +66,61 @@ impl Kind for Addresses {
 
     fn schema(&self) -> Value {
         json!({ "type": "array", "items": Text.schema(), "minItems": 1 })
+    }
+}
+
+/// An address with a port, or none.
+#[derive(Debug)]
+pub(in crate::config) struct OptionalAddress;
+
+impl Kind for OptionalAddress {
+    type Value = Option<SocketAddr>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        socket_address(value.as_str()?).map(Some)
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        value.map(|address| quoted(&address.to_string()))
+    }
+
+    fn allowed(&self) -> String {
+        "an address with a port, such as \"0.0.0.0:8189\"".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        Text.schema()
+    }
+}
+
+/// Addresses without ports, or names of hosts.
+#[derive(Debug)]
+pub(in crate::config) struct Hosts;
+
+impl Kind for Hosts {
+    type Value = Vec<String>;
+
+    fn read(&self, value: &DeValue<'_>) -> Option<Self::Value> {
+        list(value, host).filter(|list| list.len() <= MAX_HOSTS)
+    }
+
+    fn refusal_reason(&self, value: &DeValue<'_>) -> Option<String> {
+        refused_element(value, host)
+    }
+
+    fn write(&self, value: &Self::Value) -> Option<String> {
+        Some(written(value))
+    }
+
+    fn allowed(&self) -> String {
+        format!(
+            "a list of up to {MAX_HOSTS} addresses without ports, or names, \
+             such as [\"192.0.2.1\", \"station.example\"]"
+        )
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "array", "items": Text.schema(), "maxItems": MAX_HOSTS })
     }
 }
 
@@ -227,6 +285,16 @@ fn written<T: ToString>(list: &[T]) -> String {
 
 fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// An address, or a name of letters, digits, hyphens and dots (RFC 1123, section 2.1).
+fn host(text: &str) -> Option<String> {
+    let is_label = |label: &str| {
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(is_of_name)
+    };
+    let is_name = text.len() <= 253 && text.trim_end_matches('.').split('.').all(is_label);
+    (is_name || text.parse::<IpAddr>().is_ok()).then(|| text.to_owned())
 }
 
 fn socket_address(text: &str) -> Option<SocketAddr> {

@@ -10,7 +10,8 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 pub(super) use addresses::{
-    Addresses, MountName, MountPattern, MountPatterns, Networks, PathPrefix, ServerAddress,
+    Addresses, Hosts, MountName, MountPattern, MountPatterns, Networks, OptionalAddress,
+    PathPrefix, ServerAddress,
 };
 pub(super) use measures::{AutoOr, Flag, Number, Size, SizeOrTime, Time};
 pub(super) use words::{AllowedOrigin, Choice, FilePath, Label, SecretText, Text};
