@@ -27,7 +27,7 @@ use super::offer::SdpOffer;
 use super::queue::{Accepted, NewSession, Refused, WebRtcMessage};
 use super::schedule::{Schedule, ScheduledPacket};
 use super::session::{MAX_PAYLOAD, MediaPacket, PACKET_BUFFER, Session, Totals};
-use super::sessions::{SessionEntry, Sessions};
+use super::sessions::{SessionEntry, Sessions, is_dtls};
 use super::settings::WebRtcSettings;
 use super::sockets::{Sockets, open};
 use super::timeouts::HANDSHAKE_TIMEOUT;
@@ -36,7 +36,7 @@ use crate::mount::{MountEntry, Name, SharedMount};
 use crate::platform::Heartbeat;
 
 /// Maximum memory of a session, in bytes.
-pub const SESSION_MEMORY: usize = 40 * 1024;
+pub const SESSION_MEMORY: usize = 32 * 1024;
 /// Maximum memory of what all sessions share, in bytes: the thread, and what DTLS needs once.
 pub const WEBRTC_MEMORY: usize = 768 * 1024;
 /// How many datagrams are received before packets of audio are sent that have come meanwhile.
@@ -390,7 +390,9 @@ impl RunningService {
                 match socket.try_recv_from(&mut buffer) {
                     Ok((length, remote)) => {
                         let from = NetworkPath { socket: number, remote };
-                        self.take(&mut buffer[..length], from);
+                        if self.take(&mut buffer[..length], from) {
+                            break;
+                        }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // That of an earlier datagram, whose receiver is gone: its session ends by itself.
@@ -402,8 +404,8 @@ impl RunningService {
         }
     }
 
-    /// Takes a datagram.
-    fn take(&self, datagram: &mut [u8], from: NetworkPath) {
+    /// Takes a datagram. Returns whether that may have taken long.
+    fn take(&self, datagram: &mut [u8], from: NetworkPath) -> bool {
         let (now, mut network) = (self.clock.now(), &self.sockets);
         let mut sessions = self.sessions.borrow_mut();
         let ended = sessions.receive(datagram, (from, now), &self.shared, &mut network);
@@ -411,6 +413,7 @@ impl RunningService {
         if let Some((key, end)) = ended {
             self.end(key, &end);
         }
+        is_dtls(datagram)
     }
 
     /// Does what is due in all sessions.

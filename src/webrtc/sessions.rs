@@ -178,6 +178,11 @@ impl<T> Sessions<T> {
     }
 }
 
+/// Whether a datagram is one of DTLS. One of a handshake takes milliseconds.
+pub(super) fn is_dtls(datagram: &[u8]) -> bool {
+    Protocol::of(datagram) == Some(Protocol::Dtls)
+}
+
 impl Protocol {
     /// `None` for what is not expected.
     fn of(datagram: &[u8]) -> Option<Self> {

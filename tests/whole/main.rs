@@ -101,5 +101,7 @@ mod whep;
 mod whep_browsers;
 mod whep_clients;
 mod whep_guide;
+mod whep_load;
+mod whep_storm;
 
 use ogg_splice::testing as ogg;
