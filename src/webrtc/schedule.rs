@@ -157,3 +157,162 @@ impl Schedule {
 fn duration(samples: u64) -> Duration {
     Duration::from_micros(samples.saturating_mul(125) / 6)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ogg_splice::{Codec, Headers, OpusHead, OutputPage, PageHeader, Tags};
+
+    use super::*;
+    use crate::config::{Config, Environment};
+    use crate::mount::{JoinPoint, MountSettings};
+    use crate::utc::Utc;
+    use crate::wall_clock::Steady;
+
+    /// A packet of 20 ms.
+    const PACKET: &[u8] = &[0xf8, 1, 2, 3];
+    const SAMPLES: u64 = 960;
+
+    struct Mount {
+        log: PageLog,
+        settings: MountSettings,
+        granule: u64,
+        now: Instant,
+    }
+
+    impl Mount {
+        fn new() -> Self {
+            let text = "[auth]\nsource_password = \"x\"\nadmin_password = \"y\"\n";
+            let config = Config::parse(text, &Environment::default()).unwrap();
+            let settings = MountSettings::clone(&config.door.rules.defaults);
+            let log = PageLog::new(settings.ring);
+            let mut mount = Self { log, settings, granule: 0, now: Instant::now() };
+            mount.begin(0);
+            mount
+        }
+
+        fn begin(&mut self, family: u8) {
+            let (channels, pre_skip, input_rate, gain, mapping) = (1, 0, 0, 0, vec![]);
+            let head = OpusHead { channels, pre_skip, input_rate, gain, family, mapping };
+            let (codec, tags, pages) = (Codec::Opus(head), Tags::default(), [].into());
+            let headers = Headers { codec, tags, pages, tags_left_out: 0, serial: 7 };
+            let start = self.log.begin(&headers, &self.settings);
+            self.log.stream = Some(Arc::new(JoinPoint { headers, start }));
+            self.granule = 0;
+        }
+
+        /// Publishes a page with so many packets.
+        fn publish(&mut self, packets: usize, schedule: &mut Schedule) {
+            self.granule += packets as u64 * SAMPLES;
+            let header = PageHeader { granule: self.granule, ..PageHeader::default() };
+            let lacing = vec![PACKET.len() as u8; packets];
+            self.log.ring.publish(&OutputPage::new(header, &lacing, &PACKET.repeat(packets)));
+            self.log.history.published(self.granule, Steady::now(), Duration::ZERO);
+            schedule.look(&self.log, self.now).unwrap();
+        }
+
+        fn wait(&mut self, ms: u64) {
+            self.now += Duration::from_millis(ms);
+        }
+
+        /// The times of the packets that are sent now.
+        fn sent(&self, schedule: &mut Schedule) -> Vec<u64> {
+            let mut times = Vec::new();
+            while let Some(packet) = schedule.next(self.now) {
+                let range = packet.start..packet.start + u64::from(packet.length);
+                assert_eq!(self.log.ring.held(range).unwrap().concat(), PACKET);
+                times.push(packet.time / SAMPLES);
+            }
+            times
+        }
+    }
+
+    #[test]
+    fn a_page_with_one_packet_is_sent_at_once() {
+        let mut mount = Mount::new();
+        let mut schedule = Schedule::new(&mount.log);
+        for number in 0..5 {
+            mount.publish(1, &mut schedule);
+            assert_eq!(mount.sent(&mut schedule), [number]);
+            assert_eq!(schedule.due(), None);
+            mount.wait(20);
+        }
+    }
+
+    #[test]
+    fn the_packets_of_a_long_page_follow_each_other_as_they_were_recorded() {
+        let mut mount = Mount::new();
+        let mut schedule = Schedule::new(&mount.log);
+        for page in 0..3 {
+            mount.publish(50, &mut schedule);
+            for packet in 0..50 {
+                assert_eq!(mount.sent(&mut schedule), [page * 50 + packet]);
+                mount.wait(20);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_page_is_sent_when_the_next_one_comes() {
+        let mut mount = Mount::new();
+        let mut schedule = Schedule::new(&mount.log);
+        mount.publish(5, &mut schedule);
+        assert_eq!(mount.sent(&mut schedule), [0]);
+        mount.wait(40);
+        mount.publish(5, &mut schedule);
+        assert_eq!(mount.sent(&mut schedule), [1, 2, 3, 4, 5]);
+        // And one that is late begins at once.
+        mount.wait(500);
+        assert_eq!(mount.sent(&mut schedule), [6, 7, 8, 9]);
+        mount.publish(2, &mut schedule);
+        assert_eq!(mount.sent(&mut schedule), [10]);
+    }
+
+    #[test]
+    fn a_reader_begins_with_the_next_page() {
+        let mut mount = Mount::new();
+        let mut earlier = Schedule::new(&mount.log);
+        mount.publish(3, &mut earlier);
+        let mut schedule = Schedule::new(&mount.log);
+        schedule.look(&mount.log, mount.now).unwrap();
+        assert_eq!(schedule.due(), None);
+        mount.publish(1, &mut schedule);
+        let packet = schedule.next(mount.now).unwrap();
+        assert!(packet.follows_pause && packet.time == 3 * SAMPLES);
+    }
+
+    #[test]
+    fn time_goes_on_over_pauses_and_over_streams() {
+        let mut mount = Mount::new();
+        let mut schedule = Schedule::new(&mount.log);
+        mount.publish(1, &mut schedule);
+        // The granule position stands still in a pause, and time does not.
+        mount.log.history.pause(mount.granule, Duration::from_millis(40));
+        mount.publish(1, &mut schedule);
+        let packets: Vec<_> = std::iter::from_fn(|| schedule.next(mount.now)).collect();
+        assert_eq!(packets.iter().map(|packet| packet.time / SAMPLES).collect::<Vec<_>>(), [0, 3]);
+        assert!(packets[1].follows_pause);
+        mount.log.history.end(mount.log.ring.head(), mount.granule);
+        mount.log.era += 1;
+        mount.begin(0);
+        mount.publish(1, &mut schedule);
+        assert_eq!(mount.sent(&mut schedule), [4]);
+        let date = schedule.date().unwrap();
+        assert_eq!(date.time, 5 * SAMPLES);
+        assert!(date.utc.since(Utc::now()) < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_stream_that_ends_or_cannot_be_sent_ends_the_schedule() {
+        let mut mount = Mount::new();
+        let mut schedule = Schedule::new(&mount.log);
+        mount.log.era += 1;
+        mount.begin(1);
+        let end = schedule.look(&mount.log, mount.now);
+        assert!(matches!(end, Err(SessionEnd::NotOpus)));
+        mount.log.stream = None;
+        let end = schedule.look(&mount.log, mount.now);
+        assert!(matches!(end, Err(SessionEnd::StreamEnded)));
+    }
+}
