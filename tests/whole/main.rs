@@ -102,6 +102,6 @@ mod whep_browsers;
 mod whep_clients;
 mod whep_guide;
 mod whep_load;
-mod whep_storm;
+mod whep_sessions;
 
 use ogg_splice::testing as ogg;

@@ -52,7 +52,7 @@ pub(crate) fn post(server: &impl Server, path: &str, fields: &str, offer: &str) 
     )
 }
 
-fn delete(server: &impl Server, path: &str) -> Answer {
+pub(crate) fn delete(server: &impl Server, path: &str) -> Answer {
     request(server, &format!("DELETE {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct LoadClient {
     dtls: Dtls,
     check: Vec<u8>,
     pub connected: bool,
+    /// The URL of its session, relative to that of the offer.
+    pub location: String,
     /// Packets of audio received.
     pub packets: usize,
 }
@@ -61,7 +63,8 @@ impl Clients {
         let certificate = self.certificate.dtls.clone();
         let mut dtls = Dtls::new_auto(Arc::clone(&self.config), certificate, Instant::now());
         dtls.set_active(true);
-        LoadClient { socket, dtls, check, connected: false, packets: 0 }
+        let location = answer.field("location").unwrap().to_owned();
+        LoadClient { socket, dtls, check, connected: false, location, packets: 0 }
     }
 }
 

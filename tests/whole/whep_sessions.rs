@@ -1,11 +1,12 @@
-//! Many listeners by WebRTC at once: all are served, no listener by HTTP misses a page, and none takes more memory than
-//! the budget has for it.
+//! Listeners by WebRTC that this program makes itself: many at once are all served, no listener by HTTP misses a page, and
+//! none takes more memory than the budget has for it; and one behind a proxy.
 
 use silvacast::webrtc::SESSION_MEMORY;
 
 use crate::client::{Listener, Source};
 use crate::daemon::Daemon;
-use crate::whep::{reachable_at, source};
+use crate::proxies::Proxy;
+use crate::whep::{OFFER, delete, post, reachable_at, server_at, source};
 use crate::whep_load::{Clients, LoadClient, receive};
 
 /// Not more, because a build without optimization takes long for a handshake, and has 10 s for all.
@@ -67,4 +68,27 @@ fn a_session_takes_no_more_memory_than_the_budget_has_for_it() {
     }
     let each = server.resident().saturating_sub(before) / more;
     assert!(each <= SESSION_MEMORY, "{each} bytes for each of {more}");
+}
+
+#[test]
+fn a_listener_behind_a_proxy_gets_its_audio_past_it() {
+    let trusted = "trusted_proxies = [\"127.0.0.1\"]";
+    let server = server_at("127.0.0.1", trusted, "");
+    let _source = source(&server, &[]);
+    let caddy = Proxy::caddy(&server, "handle_path /stream/* {\n reverse_proxy UPSTREAM\n }");
+    let mut clients = [Clients::new().offer(&caddy, "/stream/mic.opus/whep")];
+    clients[0].check();
+    receive(&mut clients, 5);
+    // The session's URL is relative, so it holds below any prefix.
+    let session = format!("/stream/mic.opus/{}", clients[0].location);
+    assert_eq!(delete(&caddy, &session).status, 200);
+    server.wait_for_line(&["listener-left", "protocol=\"WebRTC\"", "the listener disconnected"]);
+
+    // Without addresses, nothing tells by which one a client behind the proxy could come.
+    let server = Daemon::with(trusted, "[webrtc]\nlisten = \"127.0.0.1:0\"");
+    let _source = source(&server, &[]);
+    let caddy = Proxy::caddy(&server, "reverse_proxy UPSTREAM");
+    let answer = post(&caddy, "/mic.opus/whep", "", OFFER);
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("[webrtc] addresses"), "{}", answer.text());
 }
