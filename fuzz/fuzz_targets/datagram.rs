@@ -60,7 +60,8 @@ impl Server {
             fingerprint: CLIENT.fingerprint,
         };
         let identity = SessionIdentity::random().unwrap();
-        let (username, password) = (format!("{}:client0", identity.ufrag), identity.password.clone());
+        let (username, password) =
+            (format!("{}:client0", identity.ufrag), identity.password.clone());
         let session = Session::new(identity, &offer, 8189, self.now);
         (self.sessions.add(SessionEntry { session, listener, tag: () }), username, password)
     }
