@@ -46,6 +46,9 @@ pub enum SessionEnd {
     /// The client has closed the session.
     #[error("the listener disconnected")]
     Closed,
+    /// It was not connected, and others were waiting for its place.
+    #[error("the listener was not connected yet, and its place was needed for another one")]
+    Displaced,
     /// The stream has ended.
     #[error("the stream ended")]
     StreamEnded,

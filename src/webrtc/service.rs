@@ -43,6 +43,9 @@ pub const WEBRTC_MEMORY: usize = 768 * 1024;
 const BATCH: usize = 16;
 /// The longest datagram that is received, in bytes.
 const MAX_DATAGRAM: usize = 2048;
+/// Most clients are connected after this time. If all sessions are in use, those who are not give way to
+/// newcomers.
+const USUAL_TIME_TO_CONNECT: Duration = Duration::from_secs(2);
 /// How often sessions are looked at for what is due.
 const TICK: Duration = Duration::from_millis(50);
 /// The most addresses of the configuration.
@@ -54,7 +57,8 @@ const MTU: usize = 1200;
 #[derive(Debug)]
 pub struct WebRtcService {
     socket: std::net::UdpSocket,
-    settings: WebRtcSettings,
+    /// The most sessions.
+    limit: usize,
     /// The addresses of the configuration, resolved.
     addresses: Vec<IpAddr>,
     shared: DtlsSettings,
@@ -92,7 +96,9 @@ impl WebRtcService {
         for host in &settings.addresses {
             let resolved = (host.as_str(), 0).to_socket_addrs();
             let resolved = resolved.map_err(|error| WebRtcError::Resolve(host.clone(), error))?;
-            addresses.extend(resolved.map(|address| address.ip().to_canonical()));
+            let resolved = resolved.map(|address| address.ip().to_canonical());
+            // A socket for IPv4 is not reached by IPv6.
+            addresses.extend(resolved.filter(|ip| listen.is_ipv6() || ip.is_ipv4()));
         }
         addresses.truncate(MAX_ADDRESSES);
         // The library tries its cryptography out when the configuration is made, which takes
@@ -104,7 +110,7 @@ impl WebRtcService {
             .build()
             .map_err(io::Error::other)?;
         let shared = DtlsSettings { dtls: Arc::new(dtls), certificate: Certificate::generate()? };
-        Ok(Some(Self { socket, settings: settings.clone(), addresses, shared }))
+        Ok(Some(Self { socket, limit: settings.sessions, addresses, shared }))
     }
 
     /// Serves until `stop` becomes true. `thread` is the number of this thread among the readers of
@@ -121,7 +127,7 @@ impl WebRtcService {
         let Ok(sockets) = Sockets::new(self.socket) else { return };
         let running = Rc::new(RunningService {
             sockets,
-            settings: self.settings,
+            limit: self.limit,
             shared: self.shared,
             addresses: self.addresses,
             thread,
@@ -170,7 +176,7 @@ impl WebRtcService {
 struct RunningService {
     sockets: Sockets,
     addresses: Vec<IpAddr>,
-    settings: WebRtcSettings,
+    limit: usize,
     shared: DtlsSettings,
     thread: usize,
     sessions: RefCell<Sessions<Rc<HeardMount>>>,
@@ -231,10 +237,6 @@ impl RunningService {
         local: Option<IpAddr>,
         entry: Option<&MountEntry>,
     ) -> Result<(SessionIdentity, Arc<SharedMount>, Accepted), Refused> {
-        let limit = self.settings.sessions;
-        if self.sessions.borrow().len() >= limit {
-            return Err(Refused::Full(limit));
-        }
         let entry = entry.ok_or(Refused::NoStream)?;
         let (mount, stream) = entry.mount().zip(entry.stream()).ok_or(Refused::NoStream)?;
         if !stream.codec.is_in_rtp() {
@@ -243,6 +245,9 @@ impl RunningService {
         let candidates = self.candidates(local);
         if candidates.is_empty() {
             return Err(Refused::NoAddress);
+        }
+        if self.sessions.borrow().len() >= self.limit && !self.make_room() {
+            return Err(Refused::Full(self.limit));
         }
         let mut identity = SessionIdentity::random().map_err(|_| Refused::NoRandomness)?;
         while self.sessions.borrow().has_ufrag(&identity.ufrag) {
@@ -262,6 +267,18 @@ impl RunningService {
         let accepted =
             Accepted { id: identity.id, tag: identity.ufrag.clone(), sdp: answer.render() };
         Ok((identity, mount, accepted))
+    }
+
+    /// Ends the session that has been without a connection for the longest time, unless that is short.
+    /// So offers that nobody follows up keep nobody away. Returns whether there was one.
+    fn make_room(&self) -> bool {
+        let now = self.clock.now();
+        let oldest = self.sessions.borrow().oldest_without_connection(now);
+        let Some((key, _)) = oldest.filter(|(_, waited)| *waited >= USUAL_TIME_TO_CONNECT) else {
+            return false;
+        };
+        self.end(key, &SessionEnd::Displaced);
+        true
     }
 
     /// Where a client can reach this server: by the address with which it came, and by those of the

@@ -86,6 +86,7 @@ pub struct Session {
     remote_ufrag: Box<str>,
     remote_fingerprint: Fingerprint,
     state: State,
+    made: Instant,
     /// Since when the state is as it is.
     since: Instant,
     /// When the client last proved that it is there.
@@ -132,6 +133,7 @@ impl Session {
             remote_ufrag: offer.ufrag.clone(),
             remote_fingerprint: offer.fingerprint,
             state: State::New,
+            made: now,
             since: now,
             heard: now,
             paths: Vec::new(),
@@ -151,6 +153,11 @@ impl Session {
     /// Its names and secrets.
     pub fn identity(&self) -> &SessionIdentity {
         &self.identity
+    }
+
+    /// How long ago it was made.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.made)
     }
 
     /// Whether audio is sent.

@@ -4,7 +4,7 @@
 //! same address, that it knows its password.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -90,6 +90,12 @@ impl<T> Sessions<T> {
         self.by_ufrag.insert(ufrag, key);
         self.by_id.insert(id, key);
         key
+    }
+
+    /// The session that has been without a connection for the longest time, and for how long.
+    pub(super) fn oldest_without_connection(&self, now: Instant) -> Option<(usize, Duration)> {
+        let waiting = self.entries.iter().filter(|(_, entry)| !entry.session.is_connected());
+        waiting.map(|(key, entry)| (key, entry.session.age(now))).max_by_key(|(_, age)| *age)
     }
 
     /// The key of a session.

@@ -246,6 +246,19 @@ fn limits_access_and_kills_hold_as_for_any_listener() {
 }
 
 #[test]
+fn an_offer_that_nobody_follows_up_keeps_nobody_away() {
+    let server = server_at("127.0.0.1", "", "sessions = 1");
+    let _source = source(&server, &[]);
+    assert_eq!(post(&server, "/mic.opus/whep", "", OFFER).status, 201);
+    assert_eq!(post(&server, "/mic.opus/whep", "", OFFER).status, 503);
+    until("the place of the first one", PATIENCE, || {
+        let status = post(&server, "/mic.opus/whep", "", OFFER).status;
+        when(status == 201, status)
+    });
+    server.wait_for_line(&["listener-left", "its place was needed for another one"]);
+}
+
+#[test]
 fn a_client_that_never_comes_is_told_of_in_the_log() {
     let server = server_at("127.0.0.1", "", "");
     let _source = source(&server, &[]);
