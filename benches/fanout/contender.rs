@@ -15,6 +15,8 @@ use crate::Outcome;
 
 /// The first argument that makes this program the floor. The second argument is the port.
 pub(crate) const FLOOR: &str = "--as-floor";
+/// The first argument that makes this program the floor of WebRTC. The second argument are ports.
+pub(crate) const WEBRTC_FLOOR: &str = "--as-webrtc-floor";
 /// Debian's name for Icecast.
 pub(crate) const ICECAST: &str = "icecast2";
 /// Kernel memory per listener, in bytes: silvacast's default, for all servers.
@@ -40,6 +42,8 @@ pub(crate) enum Contender {
     TwoWorkers,
     /// silvacast that pulls all mounts of the silvacast at this port.
     Relay(u16),
+    /// silvacast with WebRTC.
+    WebRtc,
     /// Debian's Icecast.
     Icecast,
 }
@@ -65,6 +69,7 @@ impl Contender {
             Self::Coalescing => "silvacast, coalesce 200ms",
             Self::TwoWorkers => "silvacast, workers 2",
             Self::Relay(_) => "silvacast, relay",
+            Self::WebRtc => "silvacast, webrtc",
             Self::Icecast => "icecast",
         }
     }
@@ -85,7 +90,11 @@ impl Contender {
                 command.arg(FLOOR).arg(port.to_string());
                 return Ok(command);
             }
-            Self::Silvacast | Self::Coalescing | Self::TwoWorkers | Self::Relay(_) => {
+            Self::Silvacast
+            | Self::Coalescing
+            | Self::TwoWorkers
+            | Self::Relay(_)
+            | Self::WebRtc => {
                 fs::write(&file, self.silvacast_toml(port))?;
                 let mut command = Command::new(binary());
                 command.arg("--config");
@@ -105,10 +114,10 @@ impl Contender {
     fn silvacast_toml(self, port: u16) -> String {
         let coalesce = if self == Self::Coalescing { "200ms" } else { "0ms" };
         let workers = if self == Self::TwoWorkers { 2 } else { 1 };
-        let relay = if let Self::Relay(from) = self {
-            format!("[[relay]]\nfrom = \"http://127.0.0.1:{from}\"\n")
-        } else {
-            String::new()
+        let more = match self {
+            Self::Relay(from) => format!("[[relay]]\nfrom = \"http://127.0.0.1:{from}\"\n"),
+            Self::WebRtc => "[webrtc]\nlisten = \"127.0.0.1:0\"\nsessions = 1000\n".to_owned(),
+            _ => String::new(),
         };
         format!(
             "listen = [\"127.0.0.1:{port}\"]\n\
@@ -122,7 +131,7 @@ impl Contender {
              listener_send_buffer = \"{}KiB\"\n\
              [mount-defaults]\n\
              coalesce = \"{coalesce}\"\n\
-             {relay}",
+             {more}",
             SEND_BUFFER / 1024
         )
     }

@@ -31,6 +31,8 @@
 //! with the configuration of `docs/scale.md`, on the core of the load, which sleeps there. The
 //! servers of `tree` share their core: the time of a hop contains the change from one to the next.
 //!
+//! `webrtc` has a floor of its own: a program that sends datagrams of the same length to as many sockets.
+//!
 //! A failed measurement (a listener receives nothing, a source is refused) is an error and gives no
 //! figures. A missed target is not an error. A table at the end lists all targets.
 
@@ -67,6 +69,7 @@ mod steady;
 mod syscalls;
 mod table;
 mod tree;
+mod webrtc;
 mod workers;
 
 use std::env;
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         [contender::FLOOR, port] => {
             exit_code(port.parse().map_err(Into::into).and_then(floor::serve))
         }
+        [contender::WEBRTC_FLOOR, ports] => exit_code(webrtc::send_forever(ports)),
         // `cargo test --all-targets` also runs this program, without `--bench`.
         _ if !arguments.iter().any(|argument| argument == "--bench") => ExitCode::SUCCESS,
         _ => exit_code(bench(&arguments)),
@@ -153,6 +157,7 @@ fn run(name: &str, effort: Effort, report: &mut Report) -> Outcome<()> {
         "hls-cache" => hls::behind_a_cache(effort, report),
         "hls-direct" => hls::direct(effort, report),
         "tree" => tree::run(effort, report),
+        "webrtc" => webrtc::run(effort, report),
         _ => {
             let mut steady = steady::ALL.iter().filter(|steady| steady.name == name);
             steady.try_for_each(|steady| steady.run(effort, report))

@@ -17,7 +17,7 @@ pub(crate) struct Options {
 }
 
 /// The scenarios that are not steady.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "join",
     "stalled",
     "source",
@@ -28,6 +28,7 @@ const OTHERS: [&str; 10] = [
     "hls-cache",
     "hls-direct",
     "tree",
+    "webrtc",
 ];
 
 impl Options {

@@ -21,7 +21,7 @@ use crate::mount::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
 use crate::peers::{CHUNKED_MEMORY, PEER_MEMORY};
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
-use crate::webrtc::{MAX_SOCKETS, SESSION_MEMORY, WEBRTC_MEMORY};
+use crate::webrtc::{self, MAX_SOCKETS, SESSION_MEMORY, WEBRTC_MEMORY};
 use ogg_splice::{MAX_HEADERS, MAX_KEPT_HEADERS, MAX_PACKET, MAX_PAGE, Scanner};
 
 /// The program itself, its threads and their runtimes, in bytes. Measured at 3 MiB.
@@ -31,9 +31,8 @@ const THREAD: usize = 256 * 1024;
 /// Records of wrong passwords: of sources, of listeners, of the administrator and of detectors.
 const LOCKOUTS: usize = 4;
 
-/// The send buffer of a UDP socket (`net.core.wmem_default`), and a receive buffer of 64 KiB, which the
-/// kernel doubles.
-const UDP_BUFFERS: usize = 212_992 + 2 * 64 * 1024;
+/// The send buffer of a UDP socket (`net.core.wmem_default`), and a receive buffer, which the kernel doubles.
+const UDP_BUFFERS: usize = 212_992 + 2 * webrtc::RECEIVE_BUFFER;
 /// Open files of the process itself: standard streams, log, signals.
 const FILES: usize = 16;
 /// Open files of each thread's runtime.

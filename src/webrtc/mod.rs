@@ -50,6 +50,6 @@ pub use service::{SESSION_MEMORY, WEBRTC_MEMORY, WebRtcError, WebRtcService};
 pub use session::{MediaPacket, PACKET_BUFFER, Session, TimeAndDate, Totals};
 pub use sessions::{SessionEntry, Sessions};
 pub use settings::WebRtcSettings;
-pub use sockets::MAX_SOCKETS;
+pub use sockets::{MAX_SOCKETS, RECEIVE_BUFFER};
 pub use stun::{BindingRequest, MAX_RESPONSE};
 pub use whep_path::{WhepPath, WhepResource};

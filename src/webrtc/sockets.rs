@@ -17,8 +17,9 @@ use super::network::{NetworkPath, Outbox};
 
 /// The most sockets.
 pub const MAX_SOCKETS: usize = 8;
-/// Size of a receive buffer: datagrams that come are few and short.
-const RECEIVE_BUFFER: usize = 64 * 1024;
+/// Size of a receive buffer, in bytes: below the usual limit of the kernel (`net.core.rmem_max`), and enough
+/// for what a hundred clients send at once to begin.
+pub const RECEIVE_BUFFER: usize = 200 * 1024;
 
 /// The sockets. Their numbers are those in [`NetworkPath`].
 #[derive(Debug)]

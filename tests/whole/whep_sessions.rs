@@ -7,7 +7,7 @@ use crate::client::{Listener, Source};
 use crate::daemon::Daemon;
 use crate::proxies::Proxy;
 use crate::whep::{OFFER, delete, post, reachable_at, server_at, source};
-use crate::whep_load::{Clients, LoadClient, receive};
+use crate::whep_load::{Clients, LoadClient, join, receive};
 
 /// Not more, because a build without optimization takes long for a handshake, and has 10 s for all.
 const SESSIONS: usize = 100;
@@ -29,7 +29,8 @@ fn sessions_that_begin_at_once_are_served_and_disturb_nobody() {
     let mut listener = Listener::join(&server, "/pages?burst=0ms");
     listener.headers();
     let clients = Clients::new();
-    let mut all: Vec<_> = (0..SESSIONS).map(|_| clients.offer(&server, "/mic.opus/whep")).collect();
+    let mut all: Vec<_> =
+        (0..SESSIONS).map(|_| join(&clients, &server, "/mic.opus/whep").0).collect();
     std::thread::scope(|scope| {
         let storm = scope.spawn(|| {
             all.iter().for_each(LoadClient::check);
@@ -52,19 +53,19 @@ fn a_session_takes_no_more_memory_than_the_budget_has_for_it() {
     let server = roomy();
     let _source = source(&server, &[]);
     let clients = Clients::new();
-    let join = |number: usize| {
+    let some_more = |number: usize| {
         let mut new: Vec<_> =
-            (0..number).map(|_| clients.offer(&server, "/mic.opus/whep")).collect();
+            (0..number).map(|_| join(&clients, &server, "/mic.opus/whep").0).collect();
         new.iter().for_each(LoadClient::check);
         receive(&mut new, 5);
         new
     };
     // What the first ones need once is not theirs.
-    let mut all = join(10);
+    let mut all = some_more(10);
     let before = server.resident();
     let more = SESSIONS - all.len();
     while all.len() < SESSIONS {
-        all.extend(join(10));
+        all.extend(some_more(10));
     }
     let each = server.resident().saturating_sub(before) / more;
     assert!(each <= SESSION_MEMORY, "{each} bytes for each of {more}");
@@ -76,11 +77,11 @@ fn a_listener_behind_a_proxy_gets_its_audio_past_it() {
     let server = server_at("127.0.0.1", trusted, "");
     let _source = source(&server, &[]);
     let caddy = Proxy::caddy(&server, "handle_path /stream/* {\n reverse_proxy UPSTREAM\n }");
-    let mut clients = [Clients::new().offer(&caddy, "/stream/mic.opus/whep")];
-    clients[0].check();
-    receive(&mut clients, 5);
+    let (client, location) = join(&Clients::new(), &caddy, "/stream/mic.opus/whep");
+    client.check();
+    receive(&mut [client], 5);
     // The session's URL is relative, so it holds below any prefix.
-    let session = format!("/stream/mic.opus/{}", clients[0].location);
+    let session = format!("/stream/mic.opus/{location}");
     assert_eq!(delete(&caddy, &session).status, 200);
     server.wait_for_line(&["listener-left", "protocol=\"WebRTC\"", "the listener disconnected"]);
 
