@@ -332,14 +332,18 @@ mod tests {
 
     use super::OPENAPI;
     use crate::routes::{Caller, Endpoint, Methods, ROUTES};
+    use crate::webrtc::WhepPath;
 
     #[test]
     fn openapi_and_the_route_table_agree() {
         let openapi: Value = serde_json::from_str(OPENAPI).unwrap();
-        let described: BTreeSet<_> = openapi["paths"]
+        let (of_api, of_mounts): (Vec<_>, Vec<_>) = openapi["paths"]
             .as_object()
             .unwrap()
             .iter()
+            .partition(|(path, _)| path.starts_with("/api/"));
+        let described: BTreeSet<_> = of_api
+            .into_iter()
             .flat_map(|(path, methods)| {
                 let methods = methods.as_object().unwrap().iter();
                 let methods = methods.filter(|(method, _)| *method != "parameters");
@@ -362,6 +366,13 @@ mod tests {
             })
             .collect();
         assert_eq!(described, served);
+        for (path, methods) in of_mounts {
+            let path = path.replace("{name}", "mic").replace("{session}", &"0".repeat(32));
+            let served = WhepPath::parse(&path).unwrap().resource.methods();
+            let methods: Vec<_> =
+                methods.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+            assert!(methods.iter().all(|method| served.contains(method)), "{path}: {methods:?}");
+        }
     }
 
     #[test]
