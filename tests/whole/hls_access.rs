@@ -236,20 +236,20 @@ fn nothing_but_what_opened_the_mount_is_in_the_uris() {
 
 #[test]
 fn an_address_has_as_many_places_by_hls_as_connections() {
-    let server = Daemon::with("", "[limits]\nconnections_per_ip = 3\n");
+    let server = Daemon::with("", "[limits]\nconnections_per_ip = 5\n");
     let _sources = sources(&server, ["/m"]);
     let ask = |name: &str, more: &str| {
         get_with(&server, "/m/index.m3u8", &format!("{}{more}", agent(name)))
     };
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d", "e"] {
         playlist(&server, "/m/index.m3u8", &agent(name));
     }
-    let refused = ask("d", "");
+    let refused = ask("f", "");
     assert_eq!((refused.status, refused.field("retry-after")), (429, Some("10")));
-    assert!(refused.text().contains("This address has reached its connection limit of 3."));
+    assert!(refused.text().contains("This address has reached its connection limit of 5."));
     assert_eq!(ask("a", "").status, 200);
-    assert_eq!(mount(&server, "/m")["listeners"], 3);
-    // The permits of the connections are others.
+    assert_eq!(mount(&server, "/m")["listeners"], 5);
+    // The permits of the connections are others. Those of the last requests may be freed only now.
     Listener::join(&server, "/m?burst=0ms").headers();
 }
 
