@@ -239,10 +239,13 @@ impl ControlServer {
         let (response, awaited) = (Cell::new(response), Cell::new(awaited));
         let service = service_fn(|request: Request<Incoming>| {
             let (response, awaited) = (response.take(), awaited.take());
+            // What is rare is boxed: each request has room for all of its task.
             async {
                 let response = match (response, awaited) {
                     (Some(response), _) => response,
-                    (None, Some(awaited)) => self.take(*awaited, request.into_body()).await,
+                    (None, Some(awaited)) => {
+                        Box::pin(self.take(*awaited, request.into_body())).await
+                    }
                     (None, None) => plain(&busy()),
                 };
                 Ok::<_, Infallible>(response)
@@ -297,7 +300,7 @@ impl ControlServer {
                 clip::respond(request, clip, &tags)
             }
             Resource::Whep(whep) => match &mut **whep {
-                WhepRequest::End(id) => control.whep.end(*id, &self.clock).await,
+                WhepRequest::End(id) => Box::pin(control.whep.end(*id, &self.clock)).await,
                 WhepRequest::Offer(listener) => {
                     // Each request is prepared once.
                     let listener = listener.take().ok_or_else(busy);

@@ -66,6 +66,8 @@ struct WaitingRequest {
 
 /// Maximum memory of a connection at the door in addition to its request head, in bytes.
 pub(crate) const CONNECTION_MEMORY: usize = 16 * 1024;
+/// How long a request waits for a place in the queue of the control plane before it is refused.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval at which it is checked whether a client whose body waits has left.
 const BODY_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Interval at which the kernel is asked whether a client has acknowledged its last reply.
@@ -191,9 +193,12 @@ impl Dispatcher {
                 self.refuse_busy(socket, peer).await;
             }
             RequestOutcome::ControlPlane(connection) => {
+                // In their order: a client that asks for much does not keep others away.
+                let place = self.clock.timeout(QUEUE_TIMEOUT, self.control.reserve()).await;
                 let Ok(socket) = stream.into_std() else { return };
-                if let Err(refused) = self.control.try_send(connection(socket, buffer)) {
-                    self.refuse_busy(refused.into_inner().socket, peer).await;
+                match place {
+                    Ok(Ok(place)) => place.send(connection(socket, buffer)),
+                    _ => self.refuse_busy(socket, peer).await,
                 }
             }
             // Nothing waits twice.
