@@ -16,8 +16,7 @@ use super::settings::ControlSettings;
 use crate::clip::{ClipCut, ClipPart, ClipReader, ClipSize, ClipSpan, NotHeld};
 use crate::detections::DetectionLog;
 use crate::http::Reply;
-use crate::log::journal;
-use crate::mount::{MountEntry, Registration};
+use crate::mount::{Departure, MountEntry, Registration};
 use crate::quota::Permit;
 use crate::text::sanitize;
 use crate::utc::Utc;
@@ -112,21 +111,15 @@ impl Drop for ClipListener {
         // Free the permits before the log and the control plane report that the listener left.
         self.permits.clear();
         let info = self.registration.listener();
-        let by = info.killed_by();
-        journal!(
-            info,
-            LISTENER_LEFT,
-            mount = &*self.mount,
-            peer = %info.client.address,
-            agent = &*info.agent,
-            reason = self.reason(),
-            by_user = by.map(|by| &*by.user),
-            by_client = by.map(|by| tracing::field::display(by.address)),
-            seconds = info.since.elapsed().as_secs(),
-            bytes = self.sent,
-            protocol = "clip",
-            "listener left"
-        );
+        let by = info.killed_by().map(Arc::as_ref);
+        info.log_departure(&Departure {
+            mount: &self.mount,
+            reason: self.reason(),
+            by,
+            bytes: self.sent,
+            skips: None,
+            protocol: Some("clip"),
+        });
         if let Some(entry) = self.entry.upgrade() {
             entry.listener_left();
         }

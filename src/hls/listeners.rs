@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::log::journal;
-use crate::mount::{MountEntry, Name, Operator, Registration};
+use crate::mount::{Departure, MountEntry, Name, Operator, Registration};
 use crate::quota::Permit;
 
 /// How often it is checked who has stopped requesting.
@@ -74,20 +73,14 @@ impl HlsListener {
         // Free the permits before the log and the control plane report that the listener left.
         drop(permits);
         let info = registration.listener();
-        journal!(
-            info,
-            LISTENER_LEFT,
-            mount = self.name.as_str(),
-            peer = %info.client.address,
-            agent = &*info.agent,
+        info.log_departure(&Departure {
+            mount: self.name.as_str(),
             reason,
-            by_user = by.map(|by| &*by.user),
-            by_client = by.map(|by| tracing::field::display(by.address)),
-            seconds = info.since.elapsed().as_secs(),
-            bytes = self.bytes,
-            protocol = "HLS",
-            "listener left"
-        );
+            by,
+            bytes: self.bytes,
+            skips: None,
+            protocol: Some("HLS"),
+        });
         drop(registration);
         if let Some(mount) = mount.upgrade() {
             mount.listener_left();

@@ -24,7 +24,7 @@ use super::delivery::{LeaveReason, WriteTotals};
 use super::writer::{Listener, ListenerSession};
 use crate::clock::{Clock, StallWatch};
 use crate::log::journal;
-use crate::mount::{MountEntry, MountView, Operator};
+use crate::mount::{Departure, MountEntry, MountView, Operator};
 use crate::tcp::close;
 
 /// How many listeners are written to before other tasks run.
@@ -395,20 +395,15 @@ impl Audience {
         // Free the permits before the log and the control plane report that the listener left.
         drop(permits);
         let info = registration.listener();
-        let by = if let LeaveReason::Evicted(by) = reason { Some(by) } else { None };
-        journal!(
-            info, LISTENER_LEFT,
-            mount = self.entry().name.as_str(),
-            peer = %info.client.address,
-            agent = &*info.agent,
-            reason = %reason,
-            by_user = by.map(|by| &*by.user),
-            by_client = by.map(|by| tracing::field::display(by.address)),
-            seconds = info.since.elapsed().as_secs(),
-            bytes = listener.sent,
-            skips = listener.skips,
-            "listener left"
-        );
+        let by = if let LeaveReason::Evicted(by) = reason { Some(&**by) } else { None };
+        info.log_departure(&Departure {
+            mount: self.entry().name.as_str(),
+            reason: &reason.to_string(),
+            by,
+            bytes: listener.sent,
+            skips: Some(listener.skips),
+            protocol: None,
+        });
         drop(registration);
         if let Some(on_end) = on_end
             && *reason != LeaveReason::Closed

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::operator::Operator;
 use crate::client_addr::ClientAddr;
+use crate::log::journal;
 
 /// How many listeners are listed under one lock.
 const BATCH: usize = 16;
@@ -24,6 +25,23 @@ pub struct ListenerInfo {
     /// When its request was admitted.
     pub since: Instant,
     killed_by: OnceLock<Arc<Operator>>,
+}
+
+/// How a listener has left, for the log.
+#[derive(Debug)]
+pub struct Departure<'a> {
+    /// The name of the mount.
+    pub mount: &'a str,
+    /// Why it has left.
+    pub reason: &'a str,
+    /// Who has disconnected it; `None` if nobody has.
+    pub by: Option<&'a Operator>,
+    /// Bytes that it was sent.
+    pub bytes: u64,
+    /// How often the ring overtook it; `None` if that is not counted.
+    pub skips: Option<u64>,
+    /// How it listened; `None` for the stream itself.
+    pub protocol: Option<&'static str>,
 }
 
 /// All listeners of one mount, by id.
@@ -51,6 +69,26 @@ impl ListenerInfo {
     pub fn kill(&self, by: Arc<Operator>) {
         // Only the first call has an effect: the log names that operator.
         let _ = self.killed_by.set(by);
+    }
+
+    /// Logs that it has left. Free its permits first: who reads the line may take its place at once.
+    pub fn log_departure(&self, departure: &Departure<'_>) {
+        let Departure { mount, reason, by, bytes, skips, protocol } = departure;
+        journal!(
+            info,
+            LISTENER_LEFT,
+            mount,
+            peer = %self.client.address,
+            agent = &*self.agent,
+            reason,
+            by_user = by.map(|by| &*by.user),
+            by_client = by.map(|by| tracing::field::display(by.address)),
+            seconds = self.since.elapsed().as_secs(),
+            bytes,
+            skips,
+            protocol,
+            "listener left"
+        );
     }
 
     /// Who has disconnected it; `None` if nobody has.

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use super::end::SessionEnd;
 use super::session::Totals;
-use crate::log::journal;
-use crate::mount::{MountEntry, Name, Registration};
+use crate::mount::{Departure, MountEntry, Name, Registration};
 use crate::quota::Permit;
 
 /// A client that was admitted to a mount.
@@ -58,21 +57,15 @@ impl WebRtcListener {
         // Free the permits before the log and the control plane report that the listener left.
         self.permits.clear();
         let info = self.registration.listener();
-        let by = if let SessionEnd::Killed(by) = reason { Some(by) } else { None };
-        journal!(
-            info,
-            LISTENER_LEFT,
-            mount = self.name.as_str(),
-            peer = %info.client.address,
-            agent = &*info.agent,
-            reason = %reason,
-            by_user = by.map(|by| &*by.user),
-            by_client = by.map(|by| tracing::field::display(by.address)),
-            seconds = info.since.elapsed().as_secs(),
-            bytes = totals.bytes,
-            protocol = "WebRTC",
-            "listener left"
-        );
+        let by = if let SessionEnd::Killed(by) = reason { Some(&**by) } else { None };
+        info.log_departure(&Departure {
+            mount: self.name.as_str(),
+            reason: &reason.to_string(),
+            by,
+            bytes: totals.bytes,
+            skips: None,
+            protocol: Some("WebRTC"),
+        });
     }
 }
 
