@@ -17,6 +17,7 @@ use super::decide::{Decision, ListenerRequest, SourceRequest, WantedDelivery, de
 use super::head::{HeadError, read_head};
 use super::request::Request;
 use super::settings::DoorSettings;
+use crate::client::ConnectionQuotas;
 use crate::clock::Clock;
 use crate::control::{ControlConnection, Resource, WhepRequest};
 use crate::hls::HlsPath;
@@ -66,6 +67,8 @@ struct WaitingRequest {
 
 /// Maximum memory of a connection at the door in addition to its request head, in bytes.
 pub(crate) const CONNECTION_MEMORY: usize = 16 * 1024;
+/// How many requests of a client wait for a place in the queue of the control plane.
+const MAX_QUEUEING: usize = 2;
 /// How long a request waits for a place in the queue of the control plane before it is refused.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval at which it is checked whether a client whose body waits has left.
@@ -81,6 +84,8 @@ pub(crate) struct Dispatcher {
     admittance: Admittance,
     workers: Workers,
     control: mpsc::Sender<ControlConnection>,
+    /// The requests of each client that wait for a place in the queue of the control plane.
+    queueing: Arc<ConnectionQuotas>,
     /// The options that accepted sockets have.
     accepted: SocketOptions,
     clock: Clock,
@@ -97,7 +102,8 @@ impl Dispatcher {
         control: mpsc::Sender<ControlConnection>,
         accepted: SocketOptions,
     ) -> Self {
-        Self { settings, table, admittance, workers, control, accepted, clock: Clock::start() }
+        let (queueing, clock) = (Arc::default(), Clock::start());
+        Self { settings, table, admittance, workers, control, queueing, accepted, clock }
     }
 
     /// Counts an accepted connection in the statistics.
@@ -193,17 +199,29 @@ impl Dispatcher {
                 self.refuse_busy(socket, peer).await;
             }
             RequestOutcome::ControlPlane(connection) => {
-                // In their order: a client that asks for much does not keep others away.
-                let place = self.clock.timeout(QUEUE_TIMEOUT, self.control.reserve()).await;
+                let place = self.place_in_queue(peer).await;
                 let Ok(socket) = stream.into_std() else { return };
                 match place {
-                    Ok(Ok(place)) => place.send(connection(socket, buffer)),
-                    _ => self.refuse_busy(socket, peer).await,
+                    Some(place) => place.send(connection(socket, buffer)),
+                    None => self.refuse_busy(socket, peer).await,
                 }
             }
             // Nothing waits twice.
             RequestOutcome::Wait(_) => tcp::close(&stream),
         }
+    }
+
+    /// A place in the queue of the control plane. If it is full, a few requests of each client wait for
+    /// one, so that a client with many does not keep others away. `None` if none came free in time.
+    async fn place_in_queue(
+        &self,
+        peer: SocketAddr,
+    ) -> Option<mpsc::Permit<'_, ControlConnection>> {
+        if let Ok(place) = self.control.try_reserve() {
+            return Some(place);
+        }
+        let _permit = self.queueing.take(peer.ip(), MAX_QUEUEING)?;
+        self.clock.timeout(QUEUE_TIMEOUT, self.control.reserve()).await.ok()?.ok()
     }
 
     /// Waits until the mount has a source, and decides the request then. Gives up after the mount's
