@@ -14,8 +14,8 @@ use super::render::url_query;
 use super::request::RequestContext;
 use super::response::{HttpResponse, whole};
 use super::segment::{
-    Missing, SegmentFile, duration, heard, missing_reply, no_stream, of_stream, paused,
-    read_pieces, segment_file,
+    Missing, SegmentFile, heard, missing_reply, no_stream, of_stream, paused, read_pieces,
+    segment_file,
 };
 use super::waiter::Waiter;
 use crate::hls::{
@@ -23,7 +23,7 @@ use crate::hls::{
     StreamId, StreamState, initialization, list, target_duration,
 };
 use crate::http::{Reply, RequestTarget};
-use crate::mount::{MountEntry, MountTable, samples};
+use crate::mount::{MountEntry, MountTable, duration, samples};
 
 /// The least time between two looks at whether the audio is there that a request waits for.
 const LEAST_WAIT: Duration = Duration::from_millis(20);

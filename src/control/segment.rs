@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Weak;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use hyper::body::Bytes;
 
@@ -179,10 +179,6 @@ pub(super) fn paused(mount: &MountEntry) -> u64 {
 /// When this time of a stream was heard.
 pub(super) fn heard(stream: &StreamRecord, time: u64) -> SystemTime {
     stream.utc_of(time).map_or(stream.began.wall, Into::into)
-}
-
-pub(super) fn duration(samples: u64) -> Duration {
-    Duration::from_micros(samples.saturating_mul(1000) / 48)
 }
 
 pub(super) fn missing_reply(sentence: &str) -> Reply {

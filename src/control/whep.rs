@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{
-    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
-};
+use hyper::header::{ACCESS_CONTROL_EXPOSE_HEADERS, ETAG, HeaderName, HeaderValue, LOCATION};
 
 use super::response::{HttpResponse, document};
 use crate::clock::Clock;
@@ -125,8 +123,7 @@ fn created(accepted: Accepted) -> HttpResponse {
     let Accepted { id, tag, sdp } = accepted;
     let mut response = document(SDP, sdp);
     *response.status_mut() = StatusCode::CREATED;
-    let fields: [(HeaderName, String); 4] = [
-        (CONTENT_TYPE, SDP.to_owned()),
+    let fields: [(HeaderName, String); 3] = [
         // Relative to `…/whep`, so that it holds behind any proxy.
         (LOCATION, format!("whep/{id}")),
         (ETAG, format!("\"{tag}\"")),

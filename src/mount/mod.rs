@@ -49,14 +49,14 @@ pub use operator::Operator;
 pub use page_log::{JoinPoint, PageLog};
 pub use pattern::{Pattern, PatternError};
 pub use ring::{Cursor, Lag, MIN_RING, Ring};
-pub use ring_page::{RingPacket, RingPage};
+pub use ring_page::{PlacedPacket, RingPacket, RingPage};
 pub use settings::{
     Burst, DetectionSettings, Gap, HlsSettings, MountRules, MountSettings, RingLength, WebRtcSwitch,
 };
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};
-pub use stream_history::{MAX_STREAMS, StreamEnd, StreamHistory, StreamRecord, samples};
+pub use stream_history::{MAX_STREAMS, StreamEnd, StreamHistory, StreamRecord, duration, samples};
 pub use stream_info::{Description, SourceInfo, SourceState, StreamInfo};
-pub use stream_packets::{PlacedPacket, StreamPackets};
+pub use stream_packets::StreamPackets;
 pub use table::{MountTable, NoRoom};
 pub use view::{MountView, PageLogRef};

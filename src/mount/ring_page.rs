@@ -27,6 +27,9 @@ pub struct RingPacket {
     pub samples: u32,
 }
 
+/// A packet, and the granule position at which it begins.
+pub type PlacedPacket = (u64, RingPacket);
+
 impl<'r> RingPage<'r> {
     /// A view of the page at this ring position.
     pub(super) fn new(slices: [&'r [u8]; 2], start: u64) -> Self {
@@ -69,6 +72,22 @@ impl<'r> RingPage<'r> {
                 length: length as u32,
                 samples: samples as u32,
             })
+        })
+    }
+
+    /// The granule position at which the page begins.
+    pub fn beginning(&self) -> u64 {
+        let samples: u64 = self.packets().map(|packet| u64::from(packet.samples)).sum();
+        self.granule().saturating_sub(samples)
+    }
+
+    /// The packets that have a duration, each with the granule position at which it begins.
+    pub fn placed_packets(self) -> impl Iterator<Item = PlacedPacket> + use<'r> {
+        let mut begins = self.beginning();
+        self.packets().filter(|packet| packet.samples > 0).map(move |packet| {
+            let at = begins;
+            begins += u64::from(packet.samples);
+            (at, packet)
         })
     }
 

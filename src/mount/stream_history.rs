@@ -260,6 +260,11 @@ pub fn samples(time: Duration) -> u64 {
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
+/// The duration of so many samples.
+pub fn duration(samples: u64) -> Duration {
+    Duration::from_micros(samples.saturating_mul(1000) / 48)
+}
+
 #[cfg(test)]
 mod tests {
     use ogg_splice::{OpusHead, Tags};

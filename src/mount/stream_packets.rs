@@ -1,7 +1,7 @@
 //! The packets of one stream of Opus that the ring holds, by their granule positions.
 
 use super::ring::Ring;
-use super::ring_page::RingPacket;
+use super::ring_page::PlacedPacket;
 use super::stream_history::StreamRecord;
 
 /// The pages of one stream that a ring holds.
@@ -13,9 +13,6 @@ pub struct StreamPackets<'p> {
     end: u64,
 }
 
-/// A packet, and the granule position at which it begins.
-pub type PlacedPacket = (u64, RingPacket);
-
 impl<'p> StreamPackets<'p> {
     /// The packets of `stream` in `ring`.
     pub fn new(ring: &'p Ring, stream: &StreamRecord) -> Self {
@@ -26,7 +23,7 @@ impl<'p> StreamPackets<'p> {
 
     /// The granule position at which the oldest page begins; `None` without a page.
     pub fn beginning(&self) -> Option<u64> {
-        (self.first < self.end).then(|| self.beginning_of(self.first))
+        (self.first < self.end).then(|| self.ring.page(self.first).beginning())
     }
 
     /// The granule position of the newest page; 0 without one.
@@ -47,27 +44,9 @@ impl<'p> StreamPackets<'p> {
                 low = middle + 1;
             }
         }
-        let packets = *self;
+        let ring = self.ring;
         (low..self.end)
-            .flat_map(move |page| packets.of(page))
+            .flat_map(move |page| ring.page(page).placed_packets())
             .skip_while(move |&(begins, _)| begins < granule)
-    }
-
-    /// The packets of a page that have a duration.
-    fn of(&self, page: u64) -> impl Iterator<Item = PlacedPacket> + use<'p> {
-        let mut begins = self.beginning_of(page);
-        let packets = self.ring.page(page).packets().filter(|packet| packet.samples > 0);
-        packets.map(move |packet| {
-            let at = begins;
-            begins += u64::from(packet.samples);
-            (at, packet)
-        })
-    }
-
-    /// The granule position at which a page begins.
-    fn beginning_of(&self, page: u64) -> u64 {
-        let page = self.ring.page(page);
-        let samples: u64 = page.packets().map(|packet| u64::from(packet.samples)).sum();
-        page.granule().saturating_sub(samples)
     }
 }

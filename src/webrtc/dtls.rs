@@ -17,7 +17,7 @@ use super::network::{NetworkPath, Outbox};
 use super::srtp::{Protection, SessionKeys};
 
 /// The longest output of DTLS: a datagram, or the certificate of a client.
-pub(super) const DTLS_BUFFER: usize = 8 * 1024;
+const DTLS_BUFFER: usize = 8 * 1024;
 
 /// What all handshakes share.
 #[derive(Debug)]
@@ -28,29 +28,87 @@ pub struct DtlsSettings {
     pub certificate: Certificate,
 }
 
-/// A handshake with one client.
-pub(super) struct Handshake {
+/// DTLS with one client, before and after the handshake is complete.
+struct Transport {
     dtls: Dtls,
     path: NetworkPath,
+    /// When DTLS wants to be asked again.
+    timer: Instant,
+}
+
+/// A handshake with one client.
+pub(super) struct Handshake {
+    transport: Transport,
     /// The fingerprint in the client's offer.
     expected: Fingerprint,
+    outcome: Outcome,
+}
+
+/// What a handshake has yielded so far.
+#[derive(Default)]
+struct Outcome {
     keys: Option<SessionKeys>,
     is_identified: bool,
     is_complete: bool,
-    /// When DTLS wants to be asked again.
-    timer: Option<Instant>,
 }
 
 /// What remains of a handshake that is complete.
 pub(super) struct Connection {
     /// Answers a client that has not received the end of the handshake, and closes the session.
-    dtls: Dtls,
-    /// The way to the client, which never changes.
-    pub(super) path: NetworkPath,
+    transport: Transport,
     keys: SessionKeys,
-    timer: Option<Instant>,
     /// The largest index of an SRTCP packet so far.
     rtcp_received: Option<u32>,
+}
+
+impl Transport {
+    /// Takes a datagram. `event` gets what it leads to.
+    fn receive(
+        &mut self,
+        datagram: &[u8],
+        now: Instant,
+        out: &mut impl Outbox,
+        mut event: impl FnMut(Output<'_>) -> Result<(), SessionEnd>,
+    ) -> Result<(), SessionEnd> {
+        self.dtls.handle_timeout(now)?;
+        self.poll(out, &mut event)?;
+        self.dtls.handle_packet(datagram)?;
+        self.poll(out, &mut event)
+    }
+
+    /// Sends again what may have been lost.
+    fn tick(
+        &mut self,
+        now: Instant,
+        out: &mut impl Outbox,
+        mut event: impl FnMut(Output<'_>) -> Result<(), SessionEnd>,
+    ) -> Result<(), SessionEnd> {
+        if self.timer <= now {
+            self.dtls.handle_timeout(now)?;
+            self.poll(out, &mut event)?;
+        }
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        out: &mut impl Outbox,
+        event: &mut impl FnMut(Output<'_>) -> Result<(), SessionEnd>,
+    ) -> Result<(), SessionEnd> {
+        let mut buffer = [0; DTLS_BUFFER];
+        loop {
+            match self.dtls.poll_output(&mut buffer) {
+                Output::Packet(datagram) => _ = out.send(self.path, datagram),
+                Output::CloseNotify => return Err(SessionEnd::Closed),
+                Output::BufferTooSmall { .. } => return Err(SessionEnd::LongCertificate),
+                Output::Timeout(timer) => {
+                    self.timer = timer;
+                    return Ok(());
+                }
+                other => event(other)?,
+            }
+        }
+    }
 }
 
 impl Handshake {
@@ -61,20 +119,14 @@ impl Handshake {
         now: Instant,
     ) -> Self {
         let certificate = settings.certificate.dtls.clone();
-        Self {
-            dtls: Dtls::new_auto(Arc::clone(&settings.dtls), certificate, now),
-            path,
-            expected,
-            keys: None,
-            is_identified: false,
-            is_complete: false,
-            timer: None,
-        }
+        let dtls = Dtls::new_auto(Arc::clone(&settings.dtls), certificate, now);
+        let transport = Transport { dtls, path, timer: now };
+        Self { transport, expected, outcome: Outcome::default() }
     }
 
     /// The way to the client.
     pub(super) fn path(&self) -> NetworkPath {
-        self.path
+        self.transport.path
     }
 
     /// Takes a datagram.
@@ -84,65 +136,56 @@ impl Handshake {
         now: Instant,
         out: &mut impl Outbox,
     ) -> Result<(), SessionEnd> {
-        self.dtls.handle_timeout(now)?;
-        self.poll(out)?;
-        self.dtls.handle_packet(datagram)?;
-        self.poll(out)
+        let Self { transport, expected, outcome } = self;
+        transport.receive(datagram, now, out, |event| outcome.note(event, expected))
     }
 
     /// Sends again what may have been lost.
     pub(super) fn tick(&mut self, now: Instant, out: &mut impl Outbox) -> Result<(), SessionEnd> {
-        if self.timer.is_some_and(|timer| timer <= now) {
-            self.dtls.handle_timeout(now)?;
-            self.poll(out)?;
-        }
-        Ok(())
+        let Self { transport, expected, outcome } = self;
+        transport.tick(now, out, |event| outcome.note(event, expected))
     }
 
     /// Whether both sides have all that they need.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_complete
+        self.outcome.is_complete
     }
 
     /// What remains of a handshake that is complete.
     pub(super) fn into_connection(self) -> Result<Connection, SessionEnd> {
-        let Self { dtls, path, keys, is_identified, timer, .. } = self;
-        if !is_identified {
+        let Self { transport, outcome, .. } = self;
+        if !outcome.is_identified {
             return Err(SessionEnd::WrongCertificate);
         }
-        let keys = keys.ok_or(SessionEnd::NoKeys)?;
-        Ok(Connection { dtls, path, keys, timer, rtcp_received: None })
+        let keys = outcome.keys.ok_or(SessionEnd::NoKeys)?;
+        Ok(Connection { transport, keys, rtcp_received: None })
     }
+}
 
-    fn poll(&mut self, out: &mut impl Outbox) -> Result<(), SessionEnd> {
-        let mut buffer = [0; DTLS_BUFFER];
-        loop {
-            match self.dtls.poll_output(&mut buffer) {
-                Output::Packet(datagram) => _ = out.send(self.path, datagram),
-                Output::PeerCert(certificate) => {
-                    if fingerprint(certificate) != self.expected {
-                        return Err(SessionEnd::WrongCertificate);
-                    }
-                    self.is_identified = true;
-                }
-                Output::KeyingMaterial(material, profile) => {
-                    self.keys = SessionKeys::of_server(profile, &material);
-                }
-                Output::Connected => self.is_complete = true,
-                Output::CloseNotify => return Err(SessionEnd::Closed),
-                Output::BufferTooSmall { .. } => return Err(SessionEnd::LongCertificate),
-                Output::Timeout(timer) => {
-                    self.timer = Some(timer);
-                    return Ok(());
-                }
-                // Nothing is expected on the encrypted connection itself.
-                _ => {}
+impl Outcome {
+    fn note(&mut self, event: Output<'_>, expected: &Fingerprint) -> Result<(), SessionEnd> {
+        match event {
+            Output::PeerCert(certificate) if fingerprint(certificate) != *expected => {
+                return Err(SessionEnd::WrongCertificate);
             }
+            Output::PeerCert(_) => self.is_identified = true,
+            Output::KeyingMaterial(material, profile) => {
+                self.keys = SessionKeys::of_server(profile, &material);
+            }
+            Output::Connected => self.is_complete = true,
+            // Nothing is expected on the encrypted connection itself.
+            _ => {}
         }
+        Ok(())
     }
 }
 
 impl Connection {
+    /// The way to the client, which never changes.
+    pub(super) fn path(&self) -> NetworkPath {
+        self.transport.path
+    }
+
     /// Protects what is sent.
     pub(super) fn outbound(&self) -> &Protection {
         &self.keys.outbound
@@ -155,10 +198,7 @@ impl Connection {
         now: Instant,
         out: &mut impl Outbox,
     ) -> Result<(), SessionEnd> {
-        self.dtls.handle_timeout(now)?;
-        self.poll(out)?;
-        self.dtls.handle_packet(datagram)?;
-        self.poll(out)
+        self.transport.receive(datagram, now, out, nothing_expected)
     }
 
     /// Takes a datagram of SRTCP. Returns whether the client has sent it, and not somebody else a copy
@@ -174,47 +214,33 @@ impl Connection {
 
     /// Sends what is due.
     pub(super) fn tick(&mut self, now: Instant, out: &mut impl Outbox) -> Result<(), SessionEnd> {
-        if self.timer.is_none_or(|timer| timer <= now) {
-            self.dtls.handle_timeout(now)?;
-            self.poll(out)?;
-        }
-        Ok(())
+        self.transport.tick(now, out, nothing_expected)
     }
 
     /// Tells the client that nothing more comes.
     pub(super) fn close(&mut self, now: Instant, out: &mut impl Outbox) -> Result<(), SessionEnd> {
-        self.dtls.handle_timeout(now)?;
-        self.dtls.close()?;
-        self.poll(out)
-    }
-
-    fn poll(&mut self, out: &mut impl Outbox) -> Result<(), SessionEnd> {
-        let mut buffer = [0; DTLS_BUFFER];
-        loop {
-            match self.dtls.poll_output(&mut buffer) {
-                Output::Packet(datagram) => _ = out.send(self.path, datagram),
-                Output::CloseNotify => return Err(SessionEnd::Closed),
-                Output::Timeout(timer) => {
-                    self.timer = Some(timer);
-                    return Ok(());
-                }
-                Output::BufferTooSmall { .. } => return Err(SessionEnd::LongCertificate),
-                _ => {}
-            }
-        }
+        self.transport.dtls.handle_timeout(now)?;
+        self.transport.dtls.close()?;
+        self.transport.poll(out, &mut nothing_expected)
     }
 }
 
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Handshake({})", self.path.remote)
+        write!(f, "Handshake({})", self.transport.path.remote)
     }
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({})", self.path.remote)
+        write!(f, "Connection({})", self.transport.path.remote)
     }
+}
+
+/// What a complete connection does with events of DTLS.
+#[allow(clippy::unnecessary_wraps, reason = "the type of what a handshake does with them")]
+fn nothing_expected(_: Output<'_>) -> Result<(), SessionEnd> {
+    Ok(())
 }
 
 /// Whether a datagram is the first one of a handshake: a `ClientHello` that answers nothing yet

@@ -10,11 +10,11 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::end::SessionEnd;
 use super::session::{MAX_PAYLOAD, TimeAndDate};
-use crate::mount::{PageLog, RingPage, StreamRecord};
+use crate::mount::{PageLog, RingPage, StreamRecord, duration};
 
 /// The most packets that wait to be sent. A page has at most 255.
 const MAX_WAITING: usize = 512;
@@ -106,9 +106,9 @@ impl Schedule {
         self.date
     }
 
-    /// How many packets were left out because they were too long.
-    pub(super) fn too_long(&self) -> u64 {
-        self.too_long
+    /// How many packets were left out since the last call, because they were too long.
+    pub(super) fn take_too_long(&mut self) -> u64 {
+        std::mem::take(&mut self.too_long)
     }
 
     /// Makes all packets due that wait.
@@ -120,15 +120,10 @@ impl Schedule {
 
     /// Adds the packets of a page.
     fn add(&mut self, page: RingPage<'_>, stream: &StreamRecord, now: Instant) {
-        let granule = page.granule();
-        let packets = || page.packets().filter(|packet| packet.samples > 0);
-        let samples = packets().map(|packet| u64::from(packet.samples)).sum();
-        let first = granule.saturating_sub(samples);
-        let mut begins = first;
-        for packet in packets() {
+        let first = page.beginning();
+        for (begins, packet) in page.placed_packets() {
             let time = stream.time_of(begins).saturating_add(self.offset);
             let due = now.checked_add(duration(begins.saturating_sub(first))).unwrap_or(now);
-            begins = begins.saturating_add(u64::from(packet.samples));
             if packet.length as usize > MAX_PAYLOAD {
                 self.too_long = self.too_long.saturating_add(1);
                 continue;
@@ -146,21 +141,17 @@ impl Schedule {
             });
             self.end = time.saturating_add(u64::from(packet.samples));
         }
-        let time = stream.time_of_end(granule);
+        let time = stream.time_of_end(page.granule());
         if let Some(utc) = stream.utc_of(time) {
             self.date = Some(TimeAndDate { time: time.saturating_add(self.offset), utc });
         }
     }
 }
 
-/// The duration of so many samples at 48 kHz.
-fn duration(samples: u64) -> Duration {
-    Duration::from_micros(samples.saturating_mul(125) / 6)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use ogg_splice::{Codec, Headers, OpusHead, OutputPage, PageHeader, Tags};
 

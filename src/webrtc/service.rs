@@ -321,10 +321,8 @@ impl RunningService {
                     if mount.entry().is_retired() {
                         break SessionEnd::Retired;
                     }
-                    let too_long = schedule.too_long();
                     let looked = schedule.look(&mount.pages(), std::time::Instant::now());
-                    let too_long = schedule.too_long() - too_long;
-                    mount.entry().counters.rtp_dropped.add(too_long);
+                    mount.entry().counters.rtp_dropped.add(schedule.take_too_long());
                     if let Err(end) = looked {
                         break end;
                     }

@@ -87,7 +87,7 @@ pub struct Session {
     remote_fingerprint: Fingerprint,
     state: State,
     made: Instant,
-    /// Since when the state is as it is.
+    /// When it was made, when the first check came, or when it was connected.
     since: Instant,
     /// When the client last proved that it is there.
     heard: Instant,
@@ -191,7 +191,7 @@ impl Session {
         let is_known = self.paths.contains(&from);
         match &self.state {
             // A client that moves makes another session.
-            State::Connected(connection) if connection.path != from => return false,
+            State::Connected(connection) if connection.path() != from => return false,
             _ if is_known => {}
             _ if self.paths.len() == MAX_PATHS => return false,
             _ => self.paths.push(from),
@@ -223,7 +223,7 @@ impl Session {
         match &mut self.state {
             State::Checked if !may_begin => return Ok(()),
             State::Handshake(handshake) if handshake.path() == from => {}
-            State::Connected(connection) if connection.path == from => {
+            State::Connected(connection) if connection.path() == from => {
                 connection.receive(datagram, now, out)?;
                 return Ok(());
             }
@@ -234,10 +234,8 @@ impl Session {
                     return Ok(());
                 }
                 let handshake = Handshake::new(settings, from, self.remote_fingerprint, now);
-                let since = self.since;
-                self.enter(State::Handshake(Box::new(handshake)), now);
-                // Its time does not begin anew.
-                self.since = since;
+                // The time for it began with the first check.
+                self.state = State::Handshake(Box::new(handshake));
             }
         }
         let State::Handshake(handshake) = &mut self.state else { return Ok(()) };
@@ -249,7 +247,7 @@ impl Session {
             return Ok(());
         };
         let connection = handshake.into_connection()?;
-        self.paths = vec![connection.path];
+        self.paths = vec![connection.path()];
         self.enter(State::Connected(Box::new(connection)), now);
         self.heard = now;
         Ok(())
@@ -258,7 +256,7 @@ impl Session {
     /// Takes a datagram of SRTCP, which shows that the client is there. What it reports is not used.
     pub fn receive_rtcp(&mut self, datagram: &mut [u8], from: NetworkPath, now: Instant) {
         let State::Connected(connection) = &mut self.state else { return };
-        if connection.path != from {
+        if connection.path() != from {
             return;
         }
         if connection.is_new_rtcp(datagram) {
@@ -314,7 +312,7 @@ impl Session {
             return nothing;
         };
         sender.advance(packet.payload.len());
-        let sent = if out.send(connection.path, &buffer[..sealed]) {
+        let sent = if out.send(connection.path(), &buffer[..sealed]) {
             Totals { packets: 1, bytes: sealed as u64, dropped: 0 }
         } else {
             Totals { dropped: 1, ..nothing }
@@ -348,7 +346,7 @@ impl Session {
         sender.rtcp_index = sender.rtcp_index.saturating_add(1);
         let outbound = connection.outbound();
         if let Some(sealed) = outbound.seal_rtcp(&mut buffer, SENDER_REPORT, sender.rtcp_index) {
-            out.send(connection.path, &buffer[..sealed]);
+            out.send(connection.path(), &buffer[..sealed]);
         }
     }
 

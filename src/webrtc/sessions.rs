@@ -38,7 +38,6 @@ pub struct Sessions<T> {
     by_ufrag: HashMap<String, usize>,
     by_id: HashMap<SessionId, usize>,
     by_path: HashMap<NetworkPath, usize>,
-    handshakes: usize,
 }
 
 /// What a datagram is, by its first byte (RFC 7983).
@@ -56,7 +55,6 @@ impl<T> Default for Sessions<T> {
             by_ufrag: HashMap::new(),
             by_id: HashMap::new(),
             by_path: HashMap::new(),
-            handshakes: 0,
         }
     }
 }
@@ -115,8 +113,6 @@ impl<T> Sessions<T> {
         self.by_ufrag.remove(&identity.ufrag);
         self.by_id.remove(&identity.id);
         self.by_path.retain(|_, owner| *owner != key);
-        self.handshakes =
-            self.handshakes.saturating_sub(usize::from(entry.session.is_in_handshake()));
         Some(entry)
     }
 
@@ -135,19 +131,13 @@ impl<T> Sessions<T> {
             }
             Protocol::Dtls => {
                 let key = *self.by_path.get(&from)?;
-                let may_begin = self.handshakes < MAX_HANDSHAKES;
+                let may_begin = self.handshakes() < MAX_HANDSHAKES;
                 let entry = self.entries.get_mut(key)?;
                 let session = &mut entry.session;
-                let before = (session.is_in_handshake(), session.is_connected());
+                let was_connected = session.is_connected();
                 let result = session.receive_dtls(datagram, (from, now), may_begin, shared, out);
-                let after = (session.is_in_handshake(), session.is_connected());
-                let is_new = !before.1 && after.1;
-                if is_new {
+                if !was_connected && session.is_connected() {
                     entry.listener.joined();
-                }
-                self.handshakes = self.handshakes.saturating_sub(usize::from(before.0));
-                self.handshakes = self.handshakes.saturating_add(usize::from(after.0));
-                if is_new {
                     // The others were never its own, or are not any more.
                     self.by_path.retain(|path, owner| *owner != key || *path == from);
                 }
@@ -159,6 +149,11 @@ impl<T> Sessions<T> {
                 None
             }
         }
+    }
+
+    /// How many handshakes are under way. Counting takes less than any part of one.
+    fn handshakes(&self) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.session.is_in_handshake()).count()
     }
 
     fn check(
@@ -173,10 +168,8 @@ impl<T> Sessions<T> {
         let is_authentic = self.entries.get_mut(key)?.session.check(request, from, now, out);
         if is_authentic {
             // Nobody takes an address away from a session that is connected with it.
-            let owner = *self.by_path.entry(from).or_insert(key);
-            let is_free = owner == key
-                || self.entries.get(owner).is_none_or(|entry| !entry.session.is_connected());
-            if is_free {
+            let owner = self.by_path.get(&from).and_then(|owner| self.entries.get(*owner));
+            if owner.is_none_or(|owner| !owner.session.is_connected()) {
                 self.by_path.insert(from, key);
             }
         }

@@ -5,8 +5,6 @@
 //! /mic.opus/whep/0123456789abcdef0123456789abcdef    a session
 //! ```
 
-use std::fmt;
-
 use super::identity::SessionId;
 use crate::mount::Name;
 
@@ -52,30 +50,23 @@ impl WhepResource {
     }
 }
 
-impl fmt::Display for WhepPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{ENDPOINT}", crate::http::encoded_path(self.mount.as_str()))?;
-        match self.resource {
-            WhepResource::Endpoint => Ok(()),
-            WhepResource::Session(id) => write!(f, "/{id}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_read_as_they_are_written() {
-        let session = format!("/a%20b.opus/whep/{}", "0f".repeat(16));
-        for (path, written) in [
-            ("/mic.opus/whep", "/mic.opus/whep"),
-            ("/group/mic/whep", "/group/mic/whep"),
-            ("/whep/whep", "/whep/whep"),
-            (&*session.replace("%20", " "), &*session),
+    fn a_path_has_a_mount_and_what_it_names() {
+        let session = "0f".repeat(16);
+        let path_of_session = format!("/a b.opus/whep/{session}");
+        let of_session = WhepResource::Session(session.parse().unwrap());
+        for (path, mount, resource) in [
+            ("/mic.opus/whep", "/mic.opus", WhepResource::Endpoint),
+            ("/group/mic/whep", "/group/mic", WhepResource::Endpoint),
+            ("/whep/whep", "/whep", WhepResource::Endpoint),
+            (&path_of_session, "/a b.opus", of_session),
         ] {
-            assert_eq!(WhepPath::parse(path).unwrap().to_string(), written);
+            let mount = Name::new(mount).unwrap();
+            assert_eq!(WhepPath::parse(path), Some(WhepPath { mount, resource }), "{path}");
         }
     }
 
