@@ -166,8 +166,8 @@ fn whep(request: &Request, path: WhepPath) -> Result<Decision, Reply> {
             Err(Reply::new(405, sentence).with("Allow", allow))
         }
         (WhepResource::Session(_), "PATCH") => {
-            let sentence = "A session cannot be changed: this server needs no candidates of the \
-                            client, and an ICE restart is another session. Delete it, and POST anew.";
+            let sentence = "A session cannot be changed: this server needs no candidates from the \
+                            client. To restart ICE, DELETE the session and POST a new offer.";
             Err(Reply::new(405, sentence).with("Allow", allow))
         }
         (WhepResource::Session(_), _) => {

@@ -1,7 +1,7 @@
 //! The certificate with which the server identifies itself in DTLS.
 //!
-//! It is self-signed and made anew with each start of the process: a client trusts it because the
-//! answer to its offer, which came by HTTP, has the fingerprint (RFC 8122).
+//! It is self-signed, and each start of the process makes a new one. A client trusts it because the answer
+//! to its offer, which it received over HTTP, contains the fingerprint (RFC 8122).
 
 use std::fmt::Write as _;
 use std::io;

@@ -1,8 +1,8 @@
 //! The thread that has the sessions: receives their datagrams, and sends them the packets of their
 //! mounts.
 //!
-//! A mount that is heard has one task here, whoever many listen: it looks at each packet once, copies
-//! it out of the ring, and sends it to one session after the other.
+//! Each mount with listeners has one task here, however many they are. It copies each packet out of the
+//! ring once, and sends it to one session after the other.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -311,7 +311,7 @@ impl RunningService {
         heard
     }
 
-    /// Sends the packets of a mount to its sessions, until there are none any more.
+    /// Sends the packets of a mount to its sessions, until the last session has left.
     async fn relay(&self, mount: &Arc<SharedMount>, heard: Rc<HeardMount>) {
         let mut schedule = Schedule::new(&mount.pages());
         let end = loop {

@@ -228,13 +228,13 @@ impl Session {
                 return Ok(());
             }
             State::New | State::Connected(_) => return Ok(()),
-            // A client may begin anew with another of its addresses, as if it were the first time.
+            // A client may restart the handshake from another of its addresses.
             State::Checked | State::Handshake(_) => {
                 if !begins_handshake(datagram) {
                     return Ok(());
                 }
                 let handshake = Handshake::new(settings, from, self.remote_fingerprint, now);
-                // The time for it began with the first check.
+                // The timeout counts from the first check.
                 self.state = State::Handshake(Box::new(handshake));
             }
         }

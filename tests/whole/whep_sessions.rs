@@ -37,6 +37,7 @@ fn sessions_that_begin_at_once_are_served_and_disturb_nobody() {
             receive(&mut all, 50);
         });
         let mut number = 0;
+        // The storm has its own deadline.
         while !storm.is_finished() {
             pages.send(1, 100);
             assert_eq!(listener.number(), number);
