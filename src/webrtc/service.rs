@@ -134,6 +134,7 @@ impl WebRtcService {
             sessions: RefCell::default(),
             mounts: RefCell::default(),
             clock: Clock::start(),
+            stop: stop.clone(),
         });
         let (clock, mut watch) = (running.clock.clone(), None);
         spawn_local(async move { clock.beat().await });
@@ -182,6 +183,8 @@ struct RunningService {
     sessions: RefCell<Sessions<Rc<HeardMount>>>,
     mounts: RefCell<HashMap<Name, Rc<HeardMount>>>,
     clock: Clock,
+    /// True once the server stops.
+    stop: watch::Receiver<bool>,
 }
 
 /// A mount with sessions.
@@ -340,6 +343,8 @@ impl RunningService {
             }
             self.report(&schedule, &heard);
         };
+        // The threads that have the sources end the streams then, perhaps before this one stops.
+        let end = if *self.stop.borrow() { SessionEnd::Stopped } else { end };
         let name = &mount.entry().name;
         let mut mounts = self.mounts.borrow_mut();
         if mounts.get(name).is_some_and(|newest| Rc::ptr_eq(newest, &heard)) {
