@@ -25,13 +25,23 @@ export async function launch() {
 
 /** Runs in a page before its scripts: records what is played and analysed. Also used for Firefox. */
 export function listenIn() {
-  const ear = { analysers: [], elements: new Set(), forbidden: [] };
+  const ear = { analysers: [], received: [], elements: new Set(), forbidden: [] };
   globalThis.ear = ear;
   const { createAnalyser } = BaseAudioContext.prototype;
   BaseAudioContext.prototype.createAnalyser = function () {
     const analyser = createAnalyser.call(this);
     ear.analysers.push(analyser);
     return analyser;
+  };
+  // What WebRTC receives is heard, but not always analysed by the page.
+  const { createMediaStreamSource } = AudioContext.prototype;
+  AudioContext.prototype.createMediaStreamSource = function (stream) {
+    const source = createMediaStreamSource.call(this, stream);
+    const analyser = createAnalyser.call(this);
+    analyser.smoothingTimeConstant = 0;
+    source.connect(analyser);
+    ear.received.push(analyser);
+    return source;
   };
   const { play } = HTMLMediaElement.prototype;
   HTMLMediaElement.prototype.play = function () {
@@ -43,9 +53,12 @@ export function listenIn() {
   });
 }
 
-/** In the page: the loudest frequency that is heard, in Hz, or 0 for silence. */
-export function loudest() {
-  const analyser = globalThis.ear.analysers.at(-1);
+/**
+ * In the page: the loudest frequency of what is shown (`analysers`) or of what comes by WebRTC (`received`), in Hz, or 0
+ * for silence.
+ */
+export function loudest(what = "analysers") {
+  const analyser = globalThis.ear[what].at(-1);
   if (!analyser) return 0;
   const spectrum = new Float32Array(analyser.frequencyBinCount);
   analyser.getFloatFrequencyData(spectrum);
@@ -53,14 +66,14 @@ export function loudest() {
   return most > -50 ? (spectrum.indexOf(most) * analyser.context.sampleRate) / analyser.fftSize : 0;
 }
 
-/** In the page: notes when beeps begin to sound, as Unix time in milliseconds, in `ear.beeps`. */
-export function noteBeeps() {
+/** In the page: notes when beeps begin to sound, as Unix time in milliseconds, in `ear.beeps`. See `loudest`. */
+export function noteBeeps(what) {
   const { ear } = globalThis;
   ear.beeps = [];
   let quiet = 0;
   const samples = new Float32Array(2048);
   setInterval(() => {
-    const analyser = ear.analysers.at(-1);
+    const analyser = ear[what].at(-1);
     if (!analyser) return;
     analyser.getFloatTimeDomainData(samples);
     const loud = samples.subarray(-256).some((sample) => Math.abs(sample) > 0.05);
@@ -114,11 +127,11 @@ export class Visitor {
     await this.page.locator(`[data-mount="${mount}"] .status`, { hasText: /^off$/ }).waitFor();
   }
 
-  /** Waits until this tone is what is heard. */
-  async hears(frequency) {
+  /** Waits until this tone is what is shown, or what comes by WebRTC. */
+  async hears(frequency, what = "analysers") {
     let last;
     await until(async () => {
-      last = await this.page.evaluate(loudest);
+      last = await this.page.evaluate(loudest, what);
       return Math.abs(last - frequency) < 50;
     }, `${frequency} Hz`).catch(async (error) => {
       const says = await this.part("state").allTextContents();

@@ -11,6 +11,8 @@ import * as mp4 from "../../src/web/media/mp4.js";
 import { join } from "../../src/web/media/bytes.js";
 import { Pages } from "../../src/web/media/ogg.js";
 import { readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
+import { Timeline } from "../../src/web/media/packet-picture.js";
+import { withStereo } from "../../src/web/media/whep.js";
 import { CatchUp } from "../../src/web/media/catch-up.js";
 import { palette } from "../../src/web/view/palette.js";
 import { encode } from "../../src/web/view/qr.js";
@@ -237,4 +239,26 @@ test("without storage, preferences last for one visit", () => {
   assert.equal(recall("volume", 80), 80);
   remember("volume", 30);
   assert.equal(recall("volume", 80), 30);
+});
+
+test("an offer asks for both channels, whatever the browser wrote of Opus", () => {
+  const offer = (...lines) => ["v=0", "m=audio 9 UDP/TLS/RTP/SAVPF 111 0", ...lines, "a=rtpmap:0 PCMU/8000", ""].join("\r\n");
+  const parameters = (sdp) => sdp.split("\r\n").filter((line) => line.startsWith("a=fmtp:"));
+  const chromium = offer("a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1");
+  assert.deepEqual(parameters(withStereo(chromium)), ["a=fmtp:111 minptime=10;useinbandfec=1;stereo=1"]);
+  const bare = offer("a=rtpmap:111 OPUS/48000/2");
+  assert.deepEqual(parameters(withStereo(bare)), ["a=fmtp:111 stereo=1"]);
+  assert.equal(withStereo(bare).replace("a=fmtp:111 stereo=1\r\n", ""), bare);
+  assert.equal(withStereo(offer()), offer());
+});
+
+test("packets by RTP have their place, also when their time starts again at zero", () => {
+  const timeline = new Timeline();
+  const begin = timeline.place(2 ** 32 - 960, 960);
+  assert.equal(begin, 2 ** 32 - 960);
+  assert.equal(timeline.place(0, 960), 2 ** 32, "it follows");
+  assert.equal(timeline.place(1920, 960), 2 ** 32 + 1920, "one is missing");
+  assert.equal(timeline.place(960, 960), null, "too late");
+  assert.equal(timeline.place(2880, 0), null, "no packet of Opus");
+  assert.equal(timeline.place(2880, 2880), 2 ** 32 + 2880);
 });

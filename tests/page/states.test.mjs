@@ -20,12 +20,13 @@ globalThis.EventSource = class extends EventTarget {
   close() {}
 };
 
+const HOW = { kind: "stream", showsPackets: false, obstacle: null };
 const MOUNT = { name: "/a.opus", state: "live", codec: "Opus", access: "token", listeners: 0 };
 
 /** The page without its document: the same objects, wired as in page.js. */
 class Page {
   onAir = false;
-  listening = { state: "idle", mount: null, plain: false };
+  listening = { state: "idle", mount: null, how: HOW };
 
   constructor(named = null, suggested = "") {
     this.mounts = new Mounts("events");
@@ -46,7 +47,7 @@ class Page {
   /** Presses the play button, or the microphone in the list. */
   listen(mount) {
     this.choice.pick(mount);
-    this.listening = { state: "connecting", mount, plain: false };
+    this.listening = { state: "connecting", mount, how: HOW };
   }
 
   enter(state) {
@@ -129,12 +130,12 @@ test("in every state there is a message, and the button can be pressed", () => {
     for (const shown of ["live", "gap", "absent"]) {
       const mount = { ...MOUNT, state: shown, state_since: "2026-01-01T00:00:00Z" };
       const mounts = { all: new Map(shown === "absent" ? [] : [[mount.name, mount]]), online: true };
-      const panel = describe({ state, mount, plain: false }, mount, mounts);
+      const panel = describe({ state, mount, how: HOW }, mount, mounts);
       assert.ok(panel.enabled, `${state}, ${shown}`);
       assert.ok(panel.message || (state === "idle" && shown === "live"), `${state}, ${shown}`);
       assert.equal(panel.action, ["idle", "closed", "removed", "blocked", "broken"].includes(state) ? "listen" : "stop");
     }
-    const panel = describe({ state, mount: null, plain: false }, null, { all: new Map(), online: true });
+    const panel = describe({ state, mount: null, how: HOW }, null, { all: new Map(), online: true });
     assert.ok(!panel.enabled && panel.message, `${state}, without a microphone`);
   }
 });

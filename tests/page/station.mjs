@@ -19,6 +19,9 @@ const PASSWORD = "häckme";
 const ADMIN_PASSWORD = "other";
 // Not a secure context, as a station on plain http is not one.
 export const HOST = "station.test";
+export const LOOPBACK = "127.0.0.1";
+/** This machine in the network that `in-network` makes, where browsers use WebRTC. It is no secure context either. */
+export const NETWORK = "10.99.0.1";
 /** How long a test waits for something, in milliseconds. It has to be enough for a machine that is busy with a build. */
 export const PATIENCE = 60_000;
 
@@ -36,6 +39,7 @@ export class Station {
   #folder;
   #config;
   #prefix = "";
+  #address = LOOPBACK;
   #child;
   #sources = new Set();
 
@@ -52,6 +56,12 @@ export class Station {
     return this;
   }
 
+  /** At this address, and not on loopback. */
+  at(address) {
+    this.#address = address;
+    return this;
+  }
+
   /** A file that the configuration names as FOLDER/name. */
   async file(name, text) {
     await writeFile(join(this.#folder, name), text, { mode: 0o644 });
@@ -59,10 +69,10 @@ export class Station {
 
   async up(port = 0) {
     const file = join(this.#folder, "silvacast.toml");
-    const text = `listen = ["127.0.0.1:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "${ADMIN_PASSWORD}"\n`;
+    const text = `listen = ["${this.#address}:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "${ADMIN_PASSWORD}"\n`;
     await writeFile(file, text + this.#config);
     this.#child = start(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
-    this.port = Number(await announced(this.#child, / ready .*listen="127\.0\.0\.1:(\d+)/));
+    this.port = Number(await announced(this.#child, / ready .*listen="[\d.]+:(\d+)/));
     return this;
   }
 
@@ -78,18 +88,18 @@ export class Station {
   }
 
   url(path = "") {
-    return `http://${HOST}:${this.port}/${path}`;
+    return `http://${this.#address === LOOPBACK ? HOST : this.#address}:${this.port}/${path}`;
   }
 
   /** What the server says of its mounts. */
   async mounts() {
-    const answer = await fetch(`http://127.0.0.1:${this.port}/api/v1/mounts`);
+    const answer = await fetch(`http://${this.#address}:${this.port}/api/v1/mounts`);
     return (await answer.json()).mounts;
   }
 
   /** Disconnects all listeners, as an administrator. */
   async disconnectAll() {
-    const server = `http://127.0.0.1:${this.port}`;
+    const server = `http://${this.#address}:${this.port}`;
     const headers = { Authorization: `Basic ${Buffer.from(`admin:${ADMIN_PASSWORD}`).toString("base64")}` };
     const answer = await fetch(`${server}/api/v1/listeners`, { headers });
     for (const { id, mount } of (await answer.json()).listeners) {
@@ -104,7 +114,7 @@ export class Station {
     const child = ffmpeg(sound, codec, [
       ...(name ? ["-ice_name", name] : []),
       "-content_type", "audio/ogg", "-f", "ogg",
-      `icecast://source:${encodeURIComponent(PASSWORD)}@127.0.0.1:${this.port}${mount}`,
+      `icecast://source:${encodeURIComponent(PASSWORD)}@${this.#address}:${this.port}${mount}`,
     ]);
     return this.#source(() => end(child, "SIGKILL"));
   }
@@ -119,7 +129,7 @@ export class Station {
       ["libopus", "-b:a", "64k"],
       ["-f", "ogg", "pipe:1"],
     );
-    const socket = net.connect(this.port, "127.0.0.1");
+    const socket = net.connect(this.port, this.#address);
     socket.setNoDelay(true);
     const login = Buffer.from(`source:${PASSWORD}`).toString("base64");
     socket.write(

@@ -106,6 +106,12 @@ export class Player {
     return place && time > 0 ? place.granule + time - place.time : null;
   }
 
+  /** Seconds from the newest sample to the one that is heard now, or null before playback has begun. */
+  get lag() {
+    const time = this.#element.currentTime;
+    return time > 0 ? this.#time / RATE - time : null;
+  }
+
   /** Skips what has not been played yet, except for the margin. */
   toLive() {
     const target = this.#time / RATE - this.#catchUp.margin - 0.1;

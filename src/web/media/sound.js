@@ -3,6 +3,9 @@
 //
 //   element ─► analyser (what is shown) ─► volume ─► loudspeaker
 //
+// By WebRTC, the audio comes from a MediaStream. It takes the place of the element, or goes to the volume beside it
+// while the analyser gets something else, which is shown and not heard.
+//
 // What is shown does not depend on the volume. The page has one graph, so two microphones are never heard at once. It
 // is created at the first click, as browsers allow no sound before, and again only for another sample rate.
 
@@ -10,6 +13,16 @@ const FFT = 2048;
 
 export class Sound {
   #volume;
+  /** Takes the MediaStream: Chromium decodes only what an element plays. */
+  #receiver = new Audio();
+  /** @type {MediaStreamAudioSourceNode | null} */
+  #received = null;
+  /**
+   * What is shown instead of what is heard.
+   *
+   * @type {AudioNode | null}
+   */
+  #shown = null;
 
   /**
    * @param {number} rate
@@ -30,6 +43,7 @@ export class Sound {
       .connect(this.analyser)
       .connect(this.#volume)
       .connect(this.context.destination);
+    this.#receiver.muted = true;
     // Otherwise a phone treats this as sound effects and mutes it with its screen.
     if (navigator.audioSession) navigator.audioSession.type = "playback";
   }
@@ -48,23 +62,59 @@ export class Sound {
     return this.context.outputLatency || this.context.baseLatency || 0;
   }
 
+  /**
+   * Plays a MediaStream from now on, instead of the element.
+   *
+   * @param {MediaStream} stream
+   */
+  receive(stream) {
+    this.stop();
+    this.#received = this.context.createMediaStreamSource(stream);
+    this.#received.connect(this.analyser);
+    this.#receiver.srcObject = stream;
+  }
+
+  /**
+   * Shows this while the MediaStream is heard.
+   *
+   * @param {HTMLMediaElement} element
+   */
+  show(element) {
+    this.#received?.disconnect(this.analyser);
+    this.#received?.connect(this.#volume);
+    this.analyser.disconnect();
+    this.#shown = this.context.createMediaElementSource(element);
+    this.#shown.connect(this.analyser);
+  }
+
   /** Starts playback. Must be called from a click. */
   async play() {
     // Not awaited: without a sound card, a context never starts.
     this.context.resume().catch(() => {});
-    await this.element.play();
+    await (this.#receiver.srcObject ? this.#receiver : this.element).play();
   }
 
+  /** Stops playback, of either. */
   stop() {
-    this.element.pause();
-    this.element.removeAttribute("src");
-    this.element.load();
+    this.#received?.disconnect();
+    this.#shown?.disconnect();
+    this.#received = this.#shown = null;
+    this.#receiver.srcObject = null;
+    this.analyser.connect(this.#volume);
+    empty(this.element);
   }
 
   close() {
     this.stop();
     this.context.close().catch(() => {});
   }
+}
+
+/** @param {HTMLMediaElement} element */
+export function empty(element) {
+  element.pause();
+  element.removeAttribute("src");
+  element.load();
 }
 
 // Loudness is perceived as ratios: half of the slider is a quarter of the amplitude.

@@ -4,6 +4,7 @@
 // The stream is fetched, not given to an `<audio>` element: an element takes data in steps of 32 KiB, which is four
 // seconds. Every end of a connection is a `NoSound` with a reason, from which `Listening` decides what to do next.
 
+import { NoSound, refusal } from "./no-sound.js";
 import { Pages } from "./ogg.js";
 import { readHead, samples } from "./opus.js";
 
@@ -11,12 +12,6 @@ import { readHead, samples } from "./opus.js";
  * @typedef {import("./bytes.js").Bytes} Bytes
  * @typedef {import("./opus.js").Head} Head
  * @typedef {import("./opus.js").Packet} Packet
- */
-
-/**
- * Why there is no sound: the state that follows, or `foreign` if the stream is not Opus.
- *
- * @typedef {"lost" | "absent" | "full" | "rate-limited" | "password" | "token" | "closed" | "removed" | "foreign"} Reason
  */
 
 /**
@@ -29,20 +24,6 @@ import { readHead, samples } from "./opus.js";
 
 // A live connection delivers pages more often than this, even where gaps are not filled with silence.
 const TIMEOUT = 12_000;
-// A lockout after wrong passwords lasts for a minute.
-const LOCKOUT = 60;
-
-export class NoSound extends Error {
-  /**
-   * @param {Reason} reason
-   * @param {number} wait Seconds after which the server wants to be asked again; 0 if it did not say.
-   */
-  constructor(reason, wait = 0) {
-    super(reason);
-    this.reason = reason;
-    this.wait = wait;
-  }
-}
 
 /**
  * Receives until the stream ends or `signal` is aborted. It always ends with a `NoSound`.
@@ -93,17 +74,7 @@ async function request(url, options, signal) {
   const response = await fetch(url, { ...options, signal, cache: "no-store" });
   const { body } = response;
   if (response.ok && body) return { body };
-  const asked = response.headers.get("WWW-Authenticate") ?? "";
-  const wait = Number(response.headers.get("Retry-After")) || 0;
-  switch (response.status) {
-    case 401: throw new NoSound(/^bearer/i.test(asked) ? "token" : "password");
-    // Only a client that an administrator disconnected may come back later.
-    case 403: throw new NoSound(wait > 0 ? "removed" : "closed");
-    case 404: throw new NoSound("absent");
-    case 429: throw new NoSound("rate-limited", wait || LOCKOUT);
-    case 503: throw new NoSound("full", wait);
-    default: throw new NoSound("lost");
-  }
+  throw refusal(response);
 }
 
 /** Separates headers from audio, and computes where each packet belongs. */

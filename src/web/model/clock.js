@@ -64,6 +64,15 @@ export class LiveClock {
   }
 
   /**
+   * The server's time at `now`, or null before it is known.
+   *
+   * @param {number} now Monotonic.
+   */
+  time(now) {
+    return this.#time.at(now);
+  }
+
+  /**
    * The newest sample at `now`, or null before it is known.
    *
    * @param {number} now Monotonic.

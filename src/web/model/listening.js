@@ -5,16 +5,38 @@
 // until it is stopped, or until the server refuses for good. A microphone that is not on the air is not asked for again:
 // the server's events say when it is back.
 
-import { canPlay, Player } from "../media/player.js";
+import { NoSound } from "../media/no-sound.js";
+import { prepare } from "../media/packet-picture.js";
+import { canPlay } from "../media/player.js";
 import { Sound } from "../media/sound.js";
-import { NoSound, receive } from "../media/stream.js";
+import { hasWebRtc, NoWebRtc } from "../media/whep.js";
+import { ByWebRtc } from "./by-webrtc.js";
+import { deliver } from "./delivery.js";
 import { address } from "./mounts.js";
+import { Session } from "./session.js";
 import { STATES } from "./states.js";
 
 /**
+ * @typedef {import("./delivery.js").Delivery} Delivery
+ * @typedef {import("./delivery.js").Kind} Kind
  * @typedef {import("./mounts.js").Mount} Mount
  * @typedef {import("./mounts.js").Mounts} Mounts
  * @typedef {import("./states.js").State} State
+ */
+
+/**
+ * What matters more to a person: that the sound is as near to live as possible, or that the picture shows every packet.
+ *
+ * @typedef {"sound" | "picture"} Preference
+ */
+
+/**
+ * How the microphone is heard.
+ *
+ * @typedef {object} How
+ * @property {Kind} kind
+ * @property {boolean} showsPackets Whether the picture is made of the packets, and not of what a browser made of them.
+ * @property {import("../media/whep.js").Obstacle | null} obstacle Why it is not WebRTC although that is preferred.
  */
 
 /**
@@ -34,8 +56,6 @@ export class Listening extends EventTarget {
   mount = null;
   /** @type {State} */
   state = "idle";
-  /** Whether the browser's built-in player is used, which is seconds behind. */
-  plain = false;
   /** @type {Sound | null} */
   sound = null;
   /** Whether what was entered last was wrong. */
@@ -43,8 +63,12 @@ export class Listening extends EventTarget {
 
   #mounts;
   #volume = 1;
-  /** @type {Player | null} */
-  #player = null;
+  /** @type {Preference} */
+  #preference = "sound";
+  /** @type {Delivery | null} */
+  #delivery = null;
+  /** What was last told of how it is heard. */
+  #told = "";
   /** @type {Session | null} */
   #session = null;
   /** @type {Map<string, Secret>} */
@@ -55,8 +79,9 @@ export class Listening extends EventTarget {
   constructor(mounts) {
     super();
     this.#mounts = mounts;
-    // A microphone that is back is connected to at once.
     mounts.addEventListener("change", () => {
+      if ([...mounts.all.values()].some(({ webrtc }) => webrtc)) prepare();
+      // A microphone that is back is connected to at once.
       if (this.state === "absent" && this.mount && mounts.isOnAir(this.mount.name)) this.#session?.hurry();
     });
   }
@@ -70,9 +95,9 @@ export class Listening extends EventTarget {
     this.stop();
     this.mount = mount;
     const session = new Session(mount, this.#prepare(mount));
+    session.isForeign = mount.codec !== "Opus" || !canPlay;
     this.#session = session;
     this.refused = false;
-    this.plain = mount.codec !== "Opus" || !canPlay;
     this.#enter("connecting");
     this.#run(session).catch((error) => {
       if (session.over) return;
@@ -106,24 +131,38 @@ export class Listening extends EventTarget {
     if (this.sound) this.sound.volume = volume;
   }
 
+  /** @param {Preference} preference What is played is played anew by the other way. */
+  set preference(preference) {
+    if (this.#preference === preference) return;
+    this.#preference = preference;
+    if (this.mount && !this.silent) this.listen(this.mount);
+  }
+
+  /** @returns {How} */
+  get how() {
+    const delivery = this.#delivery;
+    return {
+      kind: delivery?.kind ?? "stream",
+      showsPackets: delivery instanceof ByWebRtc && delivery.showsPackets,
+      obstacle: this.#session?.obstacle ?? null,
+    };
+  }
+
   toLive() {
-    this.#player?.toLive();
+    this.#delivery?.toLive();
   }
 
   /** Seconds from the microphone's newest sample to the one that is heard, or null if that is not known. */
   behind() {
-    const position = this.#player?.position ?? null;
-    const live = this.mount && this.#mounts.clock(this.mount.name).live(performance.now());
-    if (!this.sound || position === null || live === null || this.state === "idle") return null;
-    return Math.max(0, (live - position) / OPUS_RATE + this.sound.delay);
+    if (!this.sound || !this.mount || this.state === "idle") return null;
+    const seconds = this.#delivery?.behind(this.#mounts.clock(this.mount.name), performance.now()) ?? null;
+    return seconds === null ? null : Math.max(0, seconds + this.sound.delay);
   }
 
-  /** The microphone's wall clock at the sample that is heard, as Unix time in milliseconds. */
+  /** The microphone's wall clock at what is shown, as Unix time in milliseconds. */
   wall() {
-    const position = this.#player?.position ?? null;
     const clock = this.mount && this.#mounts.clock(this.mount.name);
-    const wall = position === null ? null : clock?.wall(position);
-    return wall ?? Date.now();
+    return (clock && this.#delivery?.wall(clock, performance.now())) ?? Date.now();
   }
 
   /** @param {State} state */
@@ -152,7 +191,8 @@ export class Listening extends EventTarget {
      */
     const on = (type, work) =>
       element.addEventListener(type, () => {
-        if (this.#session) work(this.#session);
+        // What WebRTC receives is not played by this element.
+        if (this.#session && this.#delivery?.kind !== "webrtc") work(this.#session);
       });
     on("playing", (session) => {
       session.heard = true;
@@ -186,7 +226,7 @@ export class Listening extends EventTarget {
           this.#end(end.reason);
           return;
         case "foreign":
-          this.plain = true;
+          session.isForeign = true;
           break;
         case "password":
         case "token":
@@ -229,60 +269,65 @@ export class Listening extends EventTarget {
    */
   async #attempt(session) {
     try {
-      if (this.plain) await this.#playPlainly(session);
-      else await this.#playLive(session);
-    } catch (error) {
-      if (error instanceof NoSound) return error;
-      throw error;
-    }
-    return new NoSound("lost");
-  }
-
-  /** @param {Session} session */
-  async #playLive(session) {
-    const { mount, sound } = session;
-    // The element goes on where it was when a connection breaks.
-    if (!this.#player || sound.element.error) {
-      this.#release();
-      this.#player = new Player(sound.element);
+      const delivery = this.#choose(session);
+      const played = delivery.play(session, this.#request(session.mount), () => this.#heard(session, delivery));
       this.#start(session);
-    }
-    const player = this.#player;
-    const { headers, query } = this.#credentials(mount);
-    // With credentials of its own, the browser would open its own login dialog before the page's.
-    const credentials = mount.access === "public" ? "same-origin" : "omit";
-    const url = address(mount.name, `?burst=0ms${query}`);
-    const attempt = new AbortController();
-    session.signal.addEventListener("abort", () => attempt.abort(), { signal: attempt.signal });
-    const received = receive(url, { headers, credentials }, attempt.signal, {
-      head: (head) => player.head(head),
-      packets: (packets, granule) => {
-        player.packets(packets, granule);
-        this.#resumed(session);
-      },
-    });
-    try {
-      await Promise.race([session.failed(), received]);
-    } finally {
-      attempt.abort();
+      return await played;
+    } catch (error) {
+      if (error instanceof NoWebRtc) return this.#doWithout(error.obstacle, session);
+      if (!(error instanceof NoSound)) throw error;
+      // WebRTC was possible before that, and may be again.
+      if (session.obstacle === "silent") session.obstacle = null;
+      return error;
     }
   }
 
-  // When a connection is back, the element may never have stopped, and then it dispatches nothing.
-  /** @param {Session} session */
-  #resumed({ sound }) {
-    if (!STATES[this.state].retries) return;
-    this.#enter(sound.element.readyState > 2 ? "playing" : "waiting");
+  /**
+   * Plays by another way than WebRTC.
+   *
+   * @param {import("../media/whep.js").Obstacle} obstacle
+   * @param {Session} session
+   * @returns {Promise<NoSound>}
+   */
+  async #doWithout(obstacle, session) {
+    session.obstacle = obstacle;
+    return session.over ? new NoSound("lost") : this.#attempt(session);
   }
 
-  /** @param {Session} session */
-  async #playPlainly(session) {
+  /**
+   * What this session is played by.
+   *
+   * @param {Session} session
+   * @returns {Delivery}
+   */
+  #choose(session) {
+    const { mount, sound, obstacle, isForeign } = session;
+    const { webrtc } = this.#mounts.all.get(mount.name) ?? mount;
+    const prefersWebRtc = webrtc && hasWebRtc && this.#preference === "sound" && !obstacle;
+    const kind = prefersWebRtc ? "webrtc" : isForeign ? "element" : "stream";
+    const present = this.#delivery;
+    // The element goes on where it was when a connection breaks.
+    if (kind === "stream" && present?.kind === "stream" && !sound.element.error) return present;
     this.#release();
-    const { mount, sound } = session;
-    const { query } = this.#credentials(mount);
-    sound.element.src = address(mount.name, query && `?${query.slice(1)}`);
-    this.#start(session);
-    await session.failed();
+    this.#delivery = deliver(kind, sound);
+    return this.#delivery;
+  }
+
+  /**
+   * Audio has arrived.
+   *
+   * @param {Session} session
+   * @param {Delivery} delivery
+   */
+  #heard(session, delivery) {
+    const { element } = session.sound;
+    if (delivery.kind === "webrtc") {
+      session.heard = true;
+      this.#enter("playing");
+    } else if (STATES[this.state].retries) {
+      // When a connection is back, the element may never have stopped, and then it dispatches nothing.
+      this.#enter(element.readyState > 2 ? "playing" : "waiting");
+    }
   }
 
   /** @param {Session} session */
@@ -290,6 +335,21 @@ export class Listening extends EventTarget {
     session.sound.play().catch((error) => {
       if (!session.over && error.name === "NotAllowedError") this.#end("blocked");
     });
+  }
+
+  /**
+   * @param {Mount} mount
+   * @returns {import("./delivery.js").MountRequest}
+   */
+  #request(mount) {
+    const { headers, query } = this.#credentials(mount);
+    const isPlain = this.#delivery?.kind === "element";
+    return {
+      stream: address(mount.name, isPlain ? query.replace("&", "?") : `?burst=0ms${query}`),
+      whep: address(`${mount.name}/whep`, query.replace("&", "?")),
+      // With credentials of its own, the browser would open its own login dialog before the page's.
+      options: { headers, credentials: mount.access === "public" ? "same-origin" : "omit" },
+    };
   }
 
   /**
@@ -320,81 +380,16 @@ export class Listening extends EventTarget {
   }
 
   #release() {
-    this.#player?.close();
-    this.#player = null;
+    this.#delivery?.close();
+    this.#delivery = null;
   }
 
   /** @param {State} state */
   #enter(state) {
-    if (this.state === state && state !== "connecting" && state !== "idle") return;
+    const told = JSON.stringify(this.how);
+    const isNew = this.state !== state || this.#told !== told || state === "connecting" || state === "idle";
     this.state = state;
-    this.dispatchEvent(new Event("change"));
-  }
-}
-
-/** From one click to the next. */
-class Session {
-  #abort = new AbortController();
-  /** @type {(error: NoSound) => void} */
-  #fail = () => {};
-  hurry = () => {};
-  /** Whether the microphone has been heard. */
-  heard = false;
-
-  /**
-   * @param {Mount} mount
-   * @param {Sound} sound
-   */
-  constructor(mount, sound) {
-    this.mount = mount;
-    this.sound = sound;
-  }
-
-  get signal() {
-    return this.#abort.signal;
-  }
-
-  get over() {
-    return this.signal.aborted;
-  }
-
-  end() {
-    this.#abort.abort();
-    this.fail(new NoSound("lost"));
-    this.hurry();
-  }
-
-  ended() {
-    return new Promise((resolve) => this.signal.addEventListener("abort", resolve, { once: true }));
-  }
-
-  /**
-   * Rejects when the element fails.
-   *
-   * @returns {Promise<never>}
-   */
-  failed() {
-    return new Promise((_, reject) => {
-      this.#fail = reject;
-    });
-  }
-
-  /** @param {NoSound} error */
-  fail(error) {
-    this.#fail(error);
-  }
-
-  /**
-   * @param {number} milliseconds
-   * @returns {Promise<void>}
-   */
-  pause(milliseconds) {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.hurry = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    this.#told = told;
+    if (isNew) this.dispatchEvent(new Event("change"));
   }
 }

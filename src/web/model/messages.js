@@ -6,9 +6,31 @@
 /** @type {Intl.DateTimeFormatOptions} */
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
 
-/** Where the page cannot take the stream apart itself. */
-export const PLAIN =
-  "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.";
+/** How a microphone is heard. */
+const DELIVERIES = {
+  stream: "Live",
+  // Where the page cannot take the stream apart itself.
+  element: "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.",
+  webrtc: "Live by WebRTC. The picture shows what the browser plays, which fills in what was lost.",
+};
+const SHOWS_PACKETS = "Live by WebRTC. The picture shows every packet that came, a moment after the sound.";
+/** Why it is not heard by WebRTC. */
+const OBSTACLES = {
+  refused: "Live by the stream: the server refused WebRTC.",
+  unconnected: "Live by the stream: WebRTC found no way to the server.",
+  silent: "Live by the stream: WebRTC brought no more audio.",
+};
+
+/**
+ * How a microphone is heard.
+ *
+ * @param {import("./listening.js").How} how
+ * @returns {string}
+ */
+export function delivery({ kind, showsPackets, obstacle }) {
+  if (showsPackets) return SHOWS_PACKETS;
+  return kind === "stream" && obstacle ? OBSTACLES[obstacle] : DELIVERIES[kind];
+}
 
 /**
  * @param {Mount} mount

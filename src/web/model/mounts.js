@@ -23,6 +23,7 @@ import { LiveClock, ServerTime } from "./clock.js";
  * @property {number} [channels]
  * @property {number} [listeners]
  * @property {Clock | null} [clock]
+ * @property {string | null} [webrtc] Path of its WHEP endpoint, without the path prefix.
  */
 
 /**

@@ -1,7 +1,8 @@
 // @ts-check
 // What the player panel says and offers. Pure, so that every order of events can be tried without a browser.
 
-import { gapMessage, overview, PLAIN } from "./messages.js";
+import { hasWebRtc } from "../media/whep.js";
+import { delivery, gapMessage, overview } from "./messages.js";
 import { title } from "./mounts.js";
 import { STATES } from "./states.js";
 
@@ -18,10 +19,11 @@ import { STATES } from "./states.js";
  * @property {import("./states.js").StateInfo["tone"]} tone
  * @property {import("./states.js").StateInfo["action"]} action
  * @property {boolean} enabled Whether the play button can be pressed.
+ * @property {boolean} offersWebRtc Whether a person can choose between WebRTC and the stream.
  */
 
 /**
- * @param {{ state: State, mount: Mount | null, plain: boolean }} listening
+ * @param {{ state: State, mount: Mount | null, how: import("./listening.js").How }} listening
  * @param {Mount | null} chosen
  * @param {{ all: ReadonlyMap<string, Mount>, online: boolean | null }} mounts
  * @returns {Panel}
@@ -31,7 +33,7 @@ export function describe(listening, chosen, mounts) {
   const mount = action === "listen" ? chosen : listening.mount;
   if (!mount) {
     // There is nothing to play: the message says why the button is disabled.
-    return { name: "Listening", about: "", message: overview(mounts), tone: "none", action, enabled: false };
+    return { name: "Listening", about: "", message: overview(mounts), tone: "none", action, enabled: false, offersWebRtc: false };
   }
   const known = mounts.all.get(mount.name) ?? mount;
   const panel = {
@@ -41,6 +43,7 @@ export function describe(listening, chosen, mounts) {
     tone,
     action,
     enabled: true,
+    offersWebRtc: hasWebRtc && Boolean(known.webrtc),
   };
   switch (listening.state) {
     case "idle":
@@ -49,7 +52,7 @@ export function describe(listening, chosen, mounts) {
       break;
     case "playing":
       if (known.state === "gap") return { ...panel, message: gapMessage(known), tone: "warning" };
-      if (listening.plain) panel.message = PLAIN;
+      panel.message = delivery(listening.how);
   }
   return panel;
 }

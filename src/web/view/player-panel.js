@@ -62,6 +62,7 @@ export class PlayerPanel {
     this.#spectrogram.kind = recall("kind", /** @type {string} */ ("linear"));
     this.#spectrogram.range = { floor: recall("floor", -105), ceiling: recall("ceiling", -35) };
     if (this.#has("kind")) this.#controlView();
+    this.#controlPreference();
     listening.addEventListener("change", () => this.show());
     mounts.addEventListener("change", () => this.show());
     this.show();
@@ -83,6 +84,7 @@ export class PlayerPanel {
     this.#play.disabled = !panel.enabled;
     setText(state, panel.message);
     state.dataset.tone = panel.tone;
+    if (this.#has("preference")) this.#part("preference", HTMLElement).hidden = !panel.offersWebRtc;
     const { silent, sound } = this.#listening;
     if (silent) this.#part("live", HTMLElement).hidden = true;
     if (sound && sound !== this.#sound) {
@@ -178,6 +180,20 @@ export class PlayerPanel {
       });
     }
     apply();
+  }
+
+  #controlPreference() {
+    const apply = () => {
+      this.#listening.preference = recall("prefer", /** @type {string} */ ("sound")) === "picture" ? "picture" : "sound";
+    };
+    apply();
+    if (!this.#has("prefer")) return;
+    const prefer = this.#part("prefer", HTMLSelectElement);
+    prefer.value = recall("prefer", "sound");
+    prefer.addEventListener("change", () => {
+      remember("prefer", prefer.value);
+      apply();
+    });
   }
 
   #controlView() {

@@ -1,0 +1,123 @@
+// @ts-check
+// What is shown while WebRTC is heard: the packets as they arrived.
+//
+// What WebRTC plays is stretched, shortened and filled in by the browser, so that it is as near to live as possible. Its
+// packets are decoded here once more, by the player of the stream: so the picture is the one that the stream would give,
+// and follows the sound by as much as that player has buffered.
+
+import { samples } from "./opus.js";
+import { canPlay, Player } from "./player.js";
+import { empty } from "./sound.js";
+
+// Whether this browser hands out the packets that WebRTC receives, and can decode them once more.
+const GIVES_PACKETS = canPlay && "RTCRtpScriptTransform" in globalThis;
+// How long sound may wait for it, in milliseconds.
+const PATIENCE = 500;
+
+/**
+ * The thread that gets the packets; null if there is none.
+ *
+ * @type {Promise<Worker | null> | null}
+ */
+let thread = null;
+
+/** Starts the thread, which takes a moment: Chromium gives packets only to one that exists before the connection. */
+export function prepare() {
+  thread ??= GIVES_PACKETS ? start() : Promise.resolve(null);
+  return thread;
+}
+
+/** @returns {Promise<Worker | null>} */
+function start() {
+  const worker = new Worker(new URL("packets-worker.js", import.meta.url), { type: "module" });
+  return new Promise((resolve) => {
+    worker.addEventListener("message", () => resolve(worker), { once: true });
+    worker.addEventListener("error", () => resolve(null), { once: true });
+  });
+}
+
+// A stream by RTP has at most two channels, and each decoder makes two out of one (RFC 7587).
+const HEAD = { channels: 2, preSkip: 0, inputRate: 48_000, gain: 0, family: 0, mapping: new Uint8Array(0) };
+
+export class PacketPicture {
+  /** What plays it; nobody hears that. */
+  element = new Audio();
+
+  #channel = new MessageChannel();
+  #player;
+  #timeline = new Timeline();
+
+  /**
+   * The picture of what is received, or null if this browser does not give the packets.
+   *
+   * @param {RTCRtpReceiver} receiver Of a connection that has not begun.
+   * @returns {Promise<PacketPicture | null>}
+   */
+  static async of(receiver) {
+    const late = new Promise((resolve) => setTimeout(resolve, PATIENCE, null));
+    const worker = await Promise.race([prepare(), late]);
+    return worker && new PacketPicture(receiver, worker);
+  }
+
+  /**
+   * @param {RTCRtpReceiver} receiver
+   * @param {Worker} worker
+   */
+  constructor(receiver, worker) {
+    this.element.preservesPitch = true;
+    this.#player = new Player(this.element);
+    this.#player.head(HEAD);
+    const { port1, port2 } = this.#channel;
+    port1.onmessage = ({ data }) => this.#add(new Uint8Array(data.data), data.time);
+    receiver.transform = new RTCRtpScriptTransform(worker, { port: port2 }, [port2]);
+    this.element.play().catch(() => {});
+  }
+
+  /**
+   * @param {import("./bytes.js").Bytes} data
+   * @param {number} time In RTP.
+   */
+  #add(data, time) {
+    const length = samples(data);
+    const begin = this.#timeline.place(time, length);
+    if (begin !== null) this.#player.packets([{ data, samples: length }], begin);
+  }
+
+  /** Seconds from the newest packet to what is shown, or null before anything is. */
+  get lag() {
+    return this.#player.lag;
+  }
+
+  close() {
+    this.#channel.port1.close();
+    this.#player.close();
+    empty(this.element);
+  }
+}
+
+/** Where packets belong whose times have 32 bits. */
+export class Timeline {
+  /**
+   * Where the next packet begins if none is missing.
+   *
+   * @type {number | null}
+   */
+  #next = null;
+
+  /**
+   * The sample with which a packet begins, or null if it cannot be used: it is no packet of Opus, or came too late.
+   *
+   * @param {number} time In RTP.
+   * @param {number} length In samples.
+   * @returns {number | null}
+   */
+  place(time, length) {
+    if (length === 0) return null;
+    const next = this.#next ?? time;
+    // The difference, as a signed number of 32 bits.
+    const begin = next + ((time - next) | 0);
+    if (begin < next) return null;
+    this.#next = begin + length;
+    return begin;
+  }
+}

@@ -1,0 +1,69 @@
+// @ts-check
+// Plays the stream: every packet, in order, from the player's buffer.
+
+import { linked } from "../media/linked.js";
+import { Player } from "../media/player.js";
+import { receive } from "../media/stream.js";
+
+const OPUS_RATE = 48_000;
+
+/** @typedef {import("./delivery.js").Delivery} Delivery */
+
+/** @implements {Delivery} */
+export class ByStream {
+  /** @type {"stream"} */
+  kind = "stream";
+
+  #player;
+
+  /** @param {import("../media/sound.js").Sound} sound */
+  constructor(sound) {
+    this.#player = new Player(sound.element);
+  }
+
+  /**
+   * @param {import("./session.js").Session} session
+   * @param {import("./delivery.js").MountRequest} request
+   * @param {() => void} heard
+   * @returns {Promise<never>}
+   */
+  async play(session, { stream, options }, heard) {
+    const attempt = linked(session.signal);
+    const received = receive(stream, options, attempt.signal, {
+      head: (head) => this.#player.head(head),
+      packets: (packets, granule) => {
+        this.#player.packets(packets, granule);
+        heard();
+      },
+    });
+    try {
+      return await Promise.race([session.failed(), received]);
+    } finally {
+      attempt.abort();
+    }
+  }
+
+  /**
+   * @param {import("./clock.js").LiveClock} clock
+   * @param {number} now
+   */
+  behind(clock, now) {
+    const { position } = this.#player;
+    const live = clock.live(now);
+    return position === null || live === null ? null : (live - position) / OPUS_RATE;
+  }
+
+  /** @param {import("./clock.js").LiveClock} clock */
+  wall(clock) {
+    const { position } = this.#player;
+    return position === null ? null : clock.wall(position);
+  }
+
+  toLive() {
+    this.#player.toLive();
+  }
+
+  close() {
+    this.#player.close();
+  }
+}

@@ -1,0 +1,179 @@
+// @ts-check
+// Plays by WebRTC: nearer to live than the stream, and what is lost on the way stays lost.
+//
+// UDP may be blocked, at the beginning or later. Then the stream is there, so this gives up as soon as it is sure. A
+// microphone that sends nothing is no reason for that, and looks the same from here: so after a second without a packet
+// the stream is asked, and whichever brings audio first is used.
+
+import { linked } from "../media/linked.js";
+import { NoSound } from "../media/no-sound.js";
+import { NoWebRtc, WhepConnection } from "../media/whep.js";
+import { PacketPicture } from "../media/packet-picture.js";
+import { receive } from "../media/stream.js";
+
+/**
+ * @typedef {import("../media/whep.js").Report} Report
+ * @typedef {import("./delivery.js").Delivery} Delivery
+ * @typedef {import("./delivery.js").MountRequest} MountRequest
+ * @typedef {import("./session.js").Session} Session
+ */
+
+// Between two looks at what has arrived, in milliseconds: until the first packet, and then.
+const FIRST_LOOKS = 50;
+const LOOKS = 250;
+// From when on it matters that nothing arrives.
+const SILENCE = 1_000;
+/** @type {Report} */
+const NOTHING = { packets: 0, buffered: 0, played: null };
+
+/** @implements {Delivery} */
+export class ByWebRtc {
+  /** @type {"webrtc"} */
+  kind = "webrtc";
+
+  #sound;
+  #connection = new WhepConnection();
+  /** @type {PacketPicture | null} */
+  #picture = null;
+  #closed = false;
+  #report = NOTHING;
+  /** When the report was made. */
+  #reported = 0;
+
+  /** @param {import("../media/sound.js").Sound} sound */
+  constructor(sound) {
+    this.#sound = sound;
+  }
+
+  /** Whether what is shown are the packets, and not what the browser plays. */
+  get showsPackets() {
+    return this.#picture !== null;
+  }
+
+  /**
+   * @param {Session} session
+   * @param {MountRequest} request
+   * @param {() => void} heard
+   * @returns {Promise<never>}
+   */
+  async play(session, request, heard) {
+    const close = () => this.close();
+    session.signal.addEventListener("abort", close, { once: true });
+    try {
+      this.#sound.receive(this.#connection.stream);
+      await this.#showPackets();
+      await this.#connection.open(request.whep, request.options, session.signal);
+      return await this.#watch(session, request, heard);
+    } finally {
+      session.signal.removeEventListener("abort", close);
+      this.close();
+    }
+  }
+
+  async #showPackets() {
+    const picture = await PacketPicture.of(this.#connection.receiver);
+    if (this.#closed) {
+      picture?.close();
+    } else if (picture) {
+      this.#picture = picture;
+      this.#sound.show(picture.element);
+    }
+  }
+
+  /**
+   * Follows what arrives until that ends.
+   *
+   * @param {Session} session
+   * @param {MountRequest} request
+   * @param {() => void} heard
+   * @returns {Promise<never>}
+   */
+  async #watch(session, request, heard) {
+    let since = performance.now();
+    for (;;) {
+      const { packets } = this.#report;
+      await session.pause(packets === 0 ? FIRST_LOOKS : LOOKS);
+      if (session.over) throw new NoSound("lost");
+      if (await this.#hasMoreThan(packets)) {
+        since = performance.now();
+        heard();
+      } else if (performance.now() - since > SILENCE) {
+        if (await this.#isOvertaken(session, request)) throw new NoWebRtc("silent");
+        since = performance.now();
+      }
+    }
+  }
+
+  /**
+   * Waits for the next audio. Returns whether the stream brought it, and this did not.
+   *
+   * @param {Session} session
+   * @param {MountRequest} request
+   */
+  async #isOvertaken(session, { stream, options }) {
+    const { packets } = this.#report;
+    const attempt = linked(session.signal);
+    let isStreaming = false;
+    const received = receive(stream, options, attempt.signal, {
+      head: () => {},
+      packets: () => {
+        isStreaming = true;
+      },
+    });
+    // Its end counts only below.
+    received.catch(() => {});
+    try {
+      for (;;) {
+        // The stream has to be earlier by a whole look.
+        const wasStreaming = isStreaming;
+        await Promise.race([received, session.pause(LOOKS)]);
+        if (await this.#hasMoreThan(packets)) return false;
+        if (wasStreaming) return true;
+      }
+    } finally {
+      attempt.abort();
+    }
+  }
+
+  /** @param {number} packets */
+  async #hasMoreThan(packets) {
+    this.#report = await this.#connection.report();
+    this.#reported = performance.now();
+    return this.#report.packets > packets;
+  }
+
+  /**
+   * @param {import("./clock.js").LiveClock} clock
+   * @param {number} now
+   */
+  behind(clock, now) {
+    const { packets, buffered, played } = this.#report;
+    if (packets === 0) return null;
+    const time = clock.time(now);
+    return played === null || time === null ? buffered : (time - played - (now - this.#reported)) / 1000;
+  }
+
+  /**
+   * @param {import("./clock.js").LiveClock} clock
+   * @param {number} now
+   */
+  wall(clock, now) {
+    const delay = this.#picture ? this.#picture.lag : this.behind(clock, now);
+    const time = clock.time(now);
+    return delay === null || time === null ? null : time - delay * 1000;
+  }
+
+  // Nothing is kept that could be skipped.
+  toLive() {}
+
+  close() {
+    // Something else may be played already.
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#report = NOTHING;
+    this.#connection.close();
+    this.#picture?.close();
+    this.#picture = null;
+    this.#sound.stop();
+  }
+}

@@ -1,0 +1,43 @@
+// @ts-check
+// How a microphone's audio comes to be heard: by the stream, by WebRTC, or by the browser's own player for URLs.
+
+import { ByElement } from "./by-element.js";
+import { ByStream } from "./by-stream.js";
+import { ByWebRtc } from "./by-webrtc.js";
+
+const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
+
+/** @typedef {keyof typeof DELIVERIES} Kind */
+
+/**
+ * Where the server has a microphone, and what it requires.
+ *
+ * @typedef {object} MountRequest
+ * @property {string} stream The URL of the stream.
+ * @property {string} whep That of its WHEP endpoint.
+ * @property {{ headers: Record<string, string>, credentials: RequestCredentials }} options
+ */
+
+/**
+ * One way to play a microphone.
+ *
+ * @typedef {object} Delivery
+ * @property {Kind} kind
+ * @property {(session: import("./session.js").Session, request: MountRequest, heard: () => void) => Promise<never>} play
+ *   Plays until it fails with what ended it. Calls `heard` when audio has arrived.
+ * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} behind Seconds from the
+ *   microphone's newest sample to the one that leaves the browser, or null if that is not known.
+ * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} wall The microphone's wall clock at
+ *   what is shown, as Unix time in milliseconds, or null if that is not known.
+ * @property {() => void} toLive Skips what has not been played yet.
+ * @property {() => void} close
+ */
+
+/**
+ * @param {Kind} kind
+ * @param {import("../media/sound.js").Sound} sound
+ * @returns {Delivery}
+ */
+export function deliver(kind, sound) {
+  return new DELIVERIES[kind](sound);
+}
