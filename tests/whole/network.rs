@@ -19,6 +19,8 @@ pub(crate) fn enter() -> bool {
         return false;
     }
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    // Its addresses come a second later, and Chromium ends all requests when the network changes.
+    std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
     for line in [
         "link set lo up",
         "link add here type veth peer name there",

@@ -56,6 +56,8 @@ export class WhepConnection {
 
   constructor() {
     this.receiver = this.#peer.addTransceiver("audio", { direction: "recvonly" }).receiver;
+    // As near to live as the network allows: the browser still adapts its buffer to that.
+    this.receiver.jitterBufferTarget = 0;
     this.stream = new MediaStream([this.receiver.track]);
   }
 
