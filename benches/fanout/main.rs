@@ -70,6 +70,7 @@ mod syscalls;
 mod table;
 mod tree;
 mod webrtc;
+mod webrtc_storm;
 mod workers;
 
 use std::env;
@@ -158,6 +159,7 @@ fn run(name: &str, effort: Effort, report: &mut Report) -> Outcome<()> {
         "hls-direct" => hls::direct(effort, report),
         "tree" => tree::run(effort, report),
         "webrtc" => webrtc::run(effort, report),
+        "webrtc-storm" => webrtc_storm::run(effort, report),
         _ => {
             let mut steady = steady::ALL.iter().filter(|steady| steady.name == name);
             steady.try_for_each(|steady| steady.run(effort, report))

@@ -17,7 +17,7 @@ pub(crate) struct Options {
 }
 
 /// The scenarios that are not steady.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "join",
     "stalled",
     "source",
@@ -29,6 +29,7 @@ const OTHERS: [&str; 11] = [
     "hls-direct",
     "tree",
     "webrtc",
+    "webrtc-storm",
 ];
 
 impl Options {

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use load_client::{Clients, LoadClient};
+pub(crate) use load_client::{Clients, LoadClient};
 
 use crate::contender::{Contender, WEBRTC_FLOOR};
 use crate::process::Process;
@@ -89,16 +89,16 @@ fn silvacast(mounts: usize, sessions: usize, window: Duration) -> Outcome<Cost> 
     let clients = Clients::new();
     // What the first session needs once is not its own.
     let mut all = vec![join(&clients, server.address, &path(0))?];
-    connect(&mut all, &mut sources, epoch)?;
+    connect(&mut all, || send(&mut sources, epoch))?;
     let before = server.process.memory()?.resident;
     for number in 1..mounts * sessions {
         all.push(join(&clients, server.address, &path(number % mounts))?);
         send(&mut sources, epoch)?;
         if all.len() % AT_ONCE == 0 {
-            connect(&mut all, &mut sources, epoch)?;
+            connect(&mut all, || send(&mut sources, epoch))?;
         }
     }
-    connect(&mut all, &mut sources, epoch)?;
+    connect(&mut all, || send(&mut sources, epoch))?;
     let more = server.process.memory()?.resident.saturating_sub(before);
     let (began, cpu) = (sources[0].sent(), server.process.cpu()?);
     let until = Instant::now() + window;
@@ -114,8 +114,11 @@ fn silvacast(mounts: usize, sessions: usize, window: Duration) -> Outcome<Cost> 
     })
 }
 
-/// Goes on with all clients until each has received audio.
-fn connect(clients: &mut [LoadClient], sources: &mut [Source], epoch: Instant) -> Outcome<()> {
+/// Goes on with all clients until each has received audio, and does this meanwhile.
+pub(crate) fn connect(
+    clients: &mut [LoadClient],
+    mut meanwhile: impl FnMut() -> Outcome<()>,
+) -> Outcome<()> {
     let (until, mut check_at) = (Instant::now() + BEGIN_TIMEOUT, Instant::now());
     while clients.iter().any(|client| client.packets == 0) {
         let now = Instant::now();
@@ -127,7 +130,7 @@ fn connect(clients: &mut [LoadClient], sources: &mut [Source], epoch: Instant) -
             check_at = now + CHECK_INTERVAL;
         }
         clients.iter_mut().for_each(LoadClient::step);
-        send(sources, epoch)?;
+        meanwhile()?;
     }
     Ok(())
 }
@@ -137,7 +140,7 @@ fn send(sources: &mut [Source], epoch: Instant) -> Outcome<()> {
 }
 
 /// Makes an offer to the server.
-fn join(clients: &Clients, server: SocketAddr, mount: &str) -> Outcome<LoadClient> {
+pub(crate) fn join(clients: &Clients, server: SocketAddr, mount: &str) -> Outcome<LoadClient> {
     let (mut socket, offer) = (TcpStream::connect(server)?, clients.offer());
     write!(
         socket,

@@ -21,6 +21,9 @@ name = "/locked.opus"
 access = "password"
 listeners_file = "FOLDER/listeners"
 [[mount]]
+name = "/single.opus"
+max_listeners = 1
+[[mount]]
 name = "/token.opus"
 access = "token"
 tokens_file = "FOLDER/tokens"
@@ -164,6 +167,80 @@ test("when UDP is blocked while it is played, the stream takes over", async () =
   await visitor.part("play").click();
   await hears(visitor, 1000);
   await visitor.says(BY_PACKETS);
+  await visitor.close();
+  await source.stop();
+});
+
+test("the only seat of a microphone goes from WebRTC to the stream", async () => {
+  const source = station.push("/single.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/single.opus").click();
+  await hears(visitor, 1000);
+  const unblock = blockUdp();
+  try {
+    await visitor.says(/^Live by the stream: WebRTC brought no more audio/);
+    await visitor.hears(1000);
+    await listeners("/single.opus", 1, 0);
+    // The same when it never comes about.
+    await visitor.part("play").click();
+    await visitor.part("play").click();
+    await visitor.says(/^Live by the stream: WebRTC found no way/);
+  } finally {
+    unblock();
+  }
+  await visitor.close();
+  await source.stop();
+});
+
+test("whoever stops before the server has answered leaves no session behind", async () => {
+  const source = station.push("/hasty.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  // The answer takes a moment, in which the button is pressed again.
+  let arrived;
+  const asked = new Promise((resolve) => (arrived = resolve));
+  await visitor.page.route("**/hasty.opus/whep", async (route) => {
+    const answer = await route.fetch();
+    arrived();
+    await stopped;
+    await route.fulfill({ response: answer });
+  });
+  let stop;
+  const stopped = new Promise((resolve) => (stop = resolve));
+  await visitor.microphone("/hasty.opus").click();
+  await asked;
+  await listeners("/hasty.opus", 1, 1);
+  await visitor.part("play").click();
+  const ended = visitor.page.waitForRequest((request) => request.method() === "DELETE");
+  stop();
+  await ended;
+  await listeners("/hasty.opus", 0, 0);
+  await visitor.close();
+  await source.stop();
+});
+
+test("a page that is left ends its session", async () => {
+  const source = station.push("/left.opus", tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone("/left.opus").click();
+  await hears(visitor, 1000);
+  await visitor.page.goto(station.url("embed?mount=/left.opus"));
+  await listeners("/left.opus", 0, 0);
+  await visitor.close();
+  await source.stop();
+});
+
+test("a browser that fails at WebRTC plays the stream", async () => {
+  const source = station.push("/old.opus", tone(1000));
+  // As Firefox did until 148 where the sound card has another rate.
+  const prepare = () => {
+    AudioContext.prototype.createMediaStreamSource = () => {
+      throw new DOMException("another sample rate", "NotSupportedError");
+    };
+  };
+  const visitor = await Visitor.open(browser, station.url(), { prepare });
+  await visitor.microphone("/old.opus").click();
+  await visitor.says(/^Live by the stream: this browser could not play WebRTC/);
+  await visitor.hears(1000);
   await visitor.close();
   await source.stop();
 });

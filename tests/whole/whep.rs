@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::client::{Answer, Server, admin, connect, get, get_with, login, read_head, request};
-use crate::daemon::{Daemon, PASSWORD};
+use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::players::{OPUS, ffmpeg_source};
-use crate::process::Running;
+use crate::process::{Run, Running};
 use crate::wait::{PATIENCE, until, when};
 
 /// What Chromium offers, without what is of no interest.
@@ -243,6 +243,33 @@ fn limits_access_and_kills_hold_as_for_any_listener() {
         "protocol=\"WebRTC\"",
         "an administrator disconnected",
     ]);
+}
+
+#[test]
+fn a_listener_that_came_by_a_link_leaves_when_it_expires() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let key = directory.path().join("key");
+    std::fs::write(&key, "of the station ".repeat(4)).unwrap();
+    let tokens = directory.path().join("tokens");
+    std::fs::write(&tokens, "anna:0123456789abcdef\n").unwrap();
+    let rules =
+        format!("[[mount]]\nname = \"/mic.opus\"\naccess = \"token\"\ntokens_file = {tokens:?}");
+    let sections = reachable_at("127.0.0.1", &rules);
+    let server = Daemon::with("", &format!("share_key_file = {key:?}\n{sections}"));
+    let _source = source(&server, &[]);
+    let share = ["share", "--mount", "/mic.opus", "--for", "3s", "--url", "http://x", "--config"];
+    let output = silvacast().args(share).arg(server.file()).run();
+    let link = String::from_utf8(output.stdout).unwrap();
+    let offered = link.trim().replace("http://x/mic.opus?", "/mic.opus/whep?");
+    // Without a connection, it has ten seconds.
+    assert_eq!(post(&server, &offered, "", OFFER).status, 201, "{offered}");
+    server.wait_for_line(&[
+        "listener-left",
+        "protocol=\"WebRTC\"",
+        "the listener's link has expired",
+    ]);
+    assert_eq!(post(&server, &offered, "", OFFER).status, 403);
 }
 
 #[test]

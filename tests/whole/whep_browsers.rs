@@ -82,6 +82,56 @@ fn the_stream_goes_on_for_a_browser_over_a_gap_and_a_source_that_comes_back() {
 }
 
 #[test]
+fn another_source_takes_over_for_the_browsers_that_listen() {
+    if !network::enter() {
+        return;
+    }
+    let server = server("");
+    let _first = source(&server, &[]);
+    let url = server.url("/mic.opus/whep");
+    let browsers = Kind::ALL.map(|kind| Browser::by_webrtc(kind, &url));
+    for browser in &browsers {
+        browser.wait_for(0, |said| said.is_tone(997.0));
+    }
+    let push = server.push_url("/mic.opus");
+    let _second = ffmpeg(
+        &["-re", "-f", "lavfi", "-i", "sine=2000:r=48000"],
+        &[&OPUS[..], &["-content_type", "audio/ogg", "-f", "ogg", &push]].concat(),
+    );
+    for browser in &browsers {
+        browser.wait_for(0, |said| said.is_tone(2000.0));
+    }
+    assert_eq!(mount(&server, "/mic.opus")["webrtc_listeners"], 2);
+}
+
+#[test]
+fn a_browser_hears_a_source_that_sends_less_during_silence() {
+    if !network::enter() {
+        return;
+    }
+    let server = server("");
+    let push = server.push_url("/mic.opus");
+    // DTX: packets of one or two bytes while it is silent.
+    let calls = "aevalsrc='if(lt(mod(t,3),1.5),0.3*sin(2*PI*997*t),0)':s=48000";
+    let dtx = ["-c:a", "libopus", "-b:a", "32k", "-application", "voip", "-dtx", "1"];
+    let _source = ffmpeg(
+        &["-re", "-f", "lavfi", "-i", calls],
+        &[&dtx[..], &["-content_type", "audio/ogg", "-f", "ogg", &push]].concat(),
+    );
+    server.wait_for_line(&["stream-began"]);
+    let url = server.url("/mic.opus/whep");
+    let browsers = Kind::ALL.map(|kind| Browser::by_webrtc(kind, &url));
+    for browser in &browsers {
+        let mut since = 0;
+        for _ in 0..2 {
+            since = browser.wait_for(since, |said| said.is_tone(997.0));
+            since = browser.wait_for(since, |said| said.loudness < 0.005);
+        }
+    }
+    assert_eq!(mount(&server, "/mic.opus")["webrtc_listeners"], 2);
+}
+
+#[test]
 fn a_browser_hears_packets_and_pages_of_any_usual_length() {
     if !network::enter() {
         return;

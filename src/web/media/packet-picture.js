@@ -7,7 +7,6 @@
 
 import { samples } from "./opus.js";
 import { canPlay, Player } from "./player.js";
-import { empty } from "./sound.js";
 
 // Whether this browser hands out the packets that WebRTC receives, and can decode them once more.
 const GIVES_PACKETS = canPlay && "RTCRtpScriptTransform" in globalThis;
@@ -40,37 +39,42 @@ function start() {
 const HEAD = { channels: 2, preSkip: 0, inputRate: 48_000, gain: 0, family: 0, mapping: new Uint8Array(0) };
 
 export class PacketPicture {
-  /** What plays it; nobody hears that. */
-  element = new Audio();
-
   #channel = new MessageChannel();
   #player;
   #timeline = new Timeline();
+  #closed = new AbortController();
 
   /**
    * The picture of what is received, or null if this browser does not give the packets.
    *
    * @param {RTCRtpReceiver} receiver Of a connection that has not begun.
+   * @param {HTMLMediaElement} element What plays it; nobody hears that.
+   * @param {() => void} failed Called if the element cannot play it.
    * @returns {Promise<PacketPicture | null>}
    */
-  static async of(receiver) {
+  static async of(receiver, element, failed) {
     const late = new Promise((resolve) => setTimeout(resolve, PATIENCE, null));
     const worker = await Promise.race([prepare(), late]);
-    return worker && new PacketPicture(receiver, worker);
+    return worker && new PacketPicture(receiver, worker, element, failed);
   }
 
   /**
    * @param {RTCRtpReceiver} receiver
    * @param {Worker} worker
+   * @param {HTMLMediaElement} element
+   * @param {() => void} failed
    */
-  constructor(receiver, worker) {
-    this.element.preservesPitch = true;
-    this.#player = new Player(this.element);
+  constructor(receiver, worker, element, failed) {
+    this.#player = new Player(element);
     this.#player.head(HEAD);
     const { port1, port2 } = this.#channel;
     port1.onmessage = ({ data }) => this.#add(new Uint8Array(data.data), data.time);
     receiver.transform = new RTCRtpScriptTransform(worker, { port: port2 }, [port2]);
-    this.element.play().catch(() => {});
+    const { signal } = this.#closed;
+    for (const type of ["error", "unplayable"]) element.addEventListener(type, failed, { signal });
+    element.play().catch(() => {
+      if (!signal.aborted) failed();
+    });
   }
 
   /**
@@ -89,9 +93,9 @@ export class PacketPicture {
   }
 
   close() {
+    this.#closed.abort();
     this.#channel.port1.close();
     this.#player.close();
-    empty(this.element);
   }
 }
 

@@ -3,8 +3,8 @@
 //
 //   element ─► analyser (what is shown) ─► volume ─► loudspeaker
 //
-// By WebRTC, the audio comes from a MediaStream. It takes the place of the element, or goes to the volume beside it
-// while the analyser gets something else, which is shown and not heard.
+// By WebRTC, the audio comes from a MediaStream. It takes the place of the element, or goes to the volume while the
+// analyser gets what another element plays, the picture, which is not heard.
 //
 // What is shown does not depend on the volume. The page has one graph, so two microphones are never heard at once. It
 // is created at the first click, as browsers allow no sound before, and again only for another sample rate.
@@ -17,12 +17,8 @@ export class Sound {
   #receiver = new Audio();
   /** @type {MediaStreamAudioSourceNode | null} */
   #received = null;
-  /**
-   * What is shown instead of what is heard.
-   *
-   * @type {AudioNode | null}
-   */
-  #shown = null;
+  /** What the picture's element plays. */
+  #shown;
 
   /**
    * @param {number} rate
@@ -44,6 +40,10 @@ export class Sound {
       .connect(this.#volume)
       .connect(this.context.destination);
     this.#receiver.muted = true;
+    this.picture = new Audio();
+    this.picture.preload = "none";
+    this.picture.preservesPitch = true;
+    this.#shown = this.context.createMediaElementSource(this.picture);
     // Otherwise a phone treats this as sound effects and mutes it with its screen.
     if (navigator.audioSession) navigator.audioSession.type = "playback";
   }
@@ -75,16 +75,18 @@ export class Sound {
   }
 
   /**
-   * Shows this while the MediaStream is heard.
+   * Shows what `picture` plays while the MediaStream is heard, and later what is heard again.
    *
-   * @param {HTMLMediaElement} element
+   * @param {boolean} isShown
    */
-  show(element) {
-    this.#received?.disconnect(this.analyser);
-    this.#received?.connect(this.#volume);
+  set showsPicture(isShown) {
+    const received = this.#received;
     this.analyser.disconnect();
-    this.#shown = this.context.createMediaElementSource(element);
-    this.#shown.connect(this.analyser);
+    this.#shown.disconnect();
+    received?.disconnect(isShown ? this.analyser : this.#volume);
+    received?.connect(isShown ? this.#volume : this.analyser);
+    if (isShown) this.#shown.connect(this.analyser);
+    else this.analyser.connect(this.#volume);
   }
 
   /** Starts playback. Must be called from a click. */
@@ -97,11 +99,13 @@ export class Sound {
   /** Stops playback, of either. */
   stop() {
     this.#received?.disconnect();
-    this.#shown?.disconnect();
-    this.#received = this.#shown = null;
+    this.#received = null;
     this.#receiver.srcObject = null;
+    this.#shown.disconnect();
     this.analyser.connect(this.#volume);
+    // In a click, this also permits the elements to play later: Safari requires that of each.
     empty(this.element);
+    empty(this.picture);
   }
 
   close() {
@@ -111,7 +115,7 @@ export class Sound {
 }
 
 /** @param {HTMLMediaElement} element */
-export function empty(element) {
+function empty(element) {
   element.pause();
   element.removeAttribute("src");
   element.load();

@@ -4,14 +4,13 @@
 // The server has one answer to one offer: candidates are not exchanged later, and what breaks is asked for again. It
 // needs no secure context, since nothing is captured here.
 
-import { linked } from "./linked.js";
 import { NoSound, refusal } from "./no-sound.js";
 
 /**
- * Why WebRTC is not possible although the stream may be: it was refused, it never connected, or it delivers nothing
- * while the stream does.
+ * Why WebRTC is not possible although the stream may be: it was refused, it was not answered, this browser failed, it
+ * never connected, or it delivers nothing while the stream does.
  *
- * @typedef {"refused" | "unconnected" | "silent"} Obstacle
+ * @typedef {"refused" | "unanswered" | "unsupported" | "unconnected" | "silent"} Obstacle
  */
 
 /**
@@ -28,6 +27,8 @@ import { NoSound, refusal } from "./no-sound.js";
 const CONNECT = 2_000;
 // How long the server may take for its answer. A microphone that is switched on for a listener needs some seconds.
 const ANSWER = 15_000;
+// The same once nobody wants it any more. If it comes, the session can be ended.
+const UNWANTED = 2_000;
 // From 1900, where the time of RTCP begins, to 1970, in milliseconds.
 const NTP_TO_UNIX = 2_208_988_800_000;
 // Refusals that say nothing about WebRTC: the stream would be refused as well.
@@ -51,6 +52,8 @@ export class WhepConnection {
    * @type {string | null}
    */
   #resource = null;
+  /** @type {RequestCredentials} */
+  #credentials = "omit";
   #delay = new BufferDelay();
   #closed = false;
 
@@ -72,13 +75,7 @@ export class WhepConnection {
     const offer = await this.#peer.createOffer();
     await this.#peer.setLocalDescription({ type: "offer", sdp: withStereo(offer.sdp ?? "") });
     const answer = await this.#ask(url, options, signal);
-    // Meanwhile it may have been closed, when there was nothing to end yet.
-    if (this.#closed) this.close();
-    try {
-      await this.#peer.setRemoteDescription({ type: "answer", sdp: answer });
-    } catch {
-      throw new NoWebRtc("refused");
-    }
+    await this.#peer.setRemoteDescription({ type: "answer", sdp: answer });
     await this.#connected();
   }
 
@@ -90,23 +87,34 @@ export class WhepConnection {
    * @param {AbortSignal} signal
    */
   async #ask(url, options, signal) {
-    const attempt = linked(signal);
-    const timer = setTimeout(() => attempt.abort(), ANSWER);
+    const attempt = new AbortController();
+    const abort = () => attempt.abort();
+    let timer = setTimeout(abort, ANSWER);
+    const unwanted = () => {
+      clearTimeout(timer);
+      timer = setTimeout(abort, UNWANTED);
+    };
+    signal.addEventListener("abort", unwanted, { once: true });
+    this.#credentials = options.credentials ?? "same-origin";
     const headers = { ...options.headers, "Content-Type": "application/sdp" };
     const body = this.#peer.localDescription?.sdp;
     try {
       const response = await fetch(url, { ...options, method: "POST", headers, body, signal: attempt.signal });
       if (COMMON.includes(response.status)) throw refusal(response);
       const location = response.headers.get("Location");
+      // Other errors than this are of something between the server and this browser.
+      if (response.status > 503 || response.status === 502) throw new NoWebRtc("unanswered");
       if (!response.ok || !location) throw new NoWebRtc("refused");
       this.#resource = new URL(location, response.url).href;
+      // Meanwhile it may have been closed, when there was nothing to end yet.
+      if (this.#closed) this.close();
       return await response.text();
     } catch (error) {
       if (error instanceof NoSound || error instanceof NoWebRtc) throw error;
-      // The network: the stream will tell.
-      throw new NoWebRtc("refused");
+      throw new NoWebRtc("unanswered");
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener("abort", unwanted);
     }
   }
 
@@ -141,14 +149,15 @@ export class WhepConnection {
     };
   }
 
-  /** Ends it here and at the server. */
-  close() {
+  /** Ends it here and at the server, and returns when that has answered. */
+  async close() {
     this.#closed = true;
     this.#peer.close();
-    if (!this.#resource) return;
-    // The server notices by itself that a listener has vanished, only later.
-    fetch(this.#resource, { method: "DELETE", credentials: "omit", keepalive: true }).catch(() => {});
+    const resource = this.#resource;
     this.#resource = null;
+    if (!resource) return;
+    // The server notices by itself that a listener has vanished, only later.
+    await fetch(resource, { method: "DELETE", credentials: this.#credentials, keepalive: true }).catch(() => {});
   }
 }
 

@@ -24,7 +24,7 @@ export class ByStream {
   /**
    * @param {import("./session.js").Session} session
    * @param {import("./delivery.js").MountRequest} request
-   * @param {() => void} heard
+   * @param {(isHeard: boolean) => void} heard
    * @returns {Promise<never>}
    */
   async play(session, { stream, options }, heard) {
@@ -33,7 +33,7 @@ export class ByStream {
       head: (head) => this.#player.head(head),
       packets: (packets, granule) => {
         this.#player.packets(packets, granule);
-        heard();
+        heard(true);
       },
     });
     try {

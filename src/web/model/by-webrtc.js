@@ -21,6 +21,8 @@ import { receive } from "../media/stream.js";
 // Between two looks at what has arrived, in milliseconds: until the first packet, and then.
 const FIRST_LOOKS = 50;
 const LOOKS = 250;
+// How long the end of a session at the server is waited for.
+const FAREWELL = 500;
 // From when on it matters that nothing arrives.
 const SILENCE = 1_000;
 /** @type {Report} */
@@ -32,13 +34,16 @@ export class ByWebRtc {
   kind = "webrtc";
 
   #sound;
-  #connection = new WhepConnection();
+  /** @type {WhepConnection | null} */
+  #connection = null;
   /** @type {PacketPicture | null} */
   #picture = null;
   #closed = false;
   #report = NOTHING;
   /** When the report was made. */
   #reported = 0;
+  /** Whether packets come. */
+  #isHeard = false;
 
   /** @param {import("../media/sound.js").Sound} sound */
   constructor(sound) {
@@ -53,52 +58,72 @@ export class ByWebRtc {
   /**
    * @param {Session} session
    * @param {MountRequest} request
-   * @param {() => void} heard
+   * @param {(isHeard: boolean) => void} heard
    * @returns {Promise<never>}
    */
   async play(session, request, heard) {
     const close = () => this.close();
     session.signal.addEventListener("abort", close, { once: true });
+    addEventListener("pagehide", close, { once: true });
     try {
-      this.#sound.receive(this.#connection.stream);
-      await this.#showPackets();
-      await this.#connection.open(request.whep, request.options, session.signal);
-      return await this.#watch(session, request, heard);
+      const connection = new WhepConnection();
+      this.#connection = connection;
+      this.#sound.receive(connection.stream);
+      await this.#showPackets(connection);
+      await connection.open(request.whep, request.options, session.signal);
+      return await this.#watch(connection, session, request, heard);
+    } catch (error) {
+      if (error instanceof NoSound || error instanceof NoWebRtc || session.over) throw error;
+      // Some browsers have only parts of it.
+      console.warn(error);
+      throw new NoWebRtc("unsupported");
     } finally {
       session.signal.removeEventListener("abort", close);
-      this.close();
+      removeEventListener("pagehide", close);
+      // What follows needs the seat of this listener.
+      await Promise.race([this.close(), session.pause(FAREWELL)]);
     }
   }
 
-  async #showPackets() {
-    const picture = await PacketPicture.of(this.#connection.receiver);
+  /** @param {WhepConnection} connection */
+  async #showPackets({ receiver }) {
+    const sound = this.#sound;
+    const picture = await PacketPicture.of(receiver, sound.picture, () => {
+      if (!this.#picture) return;
+      this.#picture.close();
+      this.#picture = null;
+      sound.showsPicture = false;
+    });
     if (this.#closed) {
       picture?.close();
     } else if (picture) {
       this.#picture = picture;
-      this.#sound.show(picture.element);
+      sound.showsPicture = true;
     }
   }
 
   /**
    * Follows what arrives until that ends.
    *
+   * @param {WhepConnection} connection
    * @param {Session} session
    * @param {MountRequest} request
-   * @param {() => void} heard
+   * @param {(isHeard: boolean) => void} heard
    * @returns {Promise<never>}
    */
-  async #watch(session, request, heard) {
+  async #watch(connection, session, request, heard) {
     let since = performance.now();
     for (;;) {
       const { packets } = this.#report;
       await session.pause(packets === 0 ? FIRST_LOOKS : LOOKS);
       if (session.over) throw new NoSound("lost");
-      if (await this.#hasMoreThan(packets)) {
+      this.#isHeard = await this.#hasMoreThan(packets, connection);
+      if (this.#isHeard) {
         since = performance.now();
-        heard();
+        heard(true);
       } else if (performance.now() - since > SILENCE) {
-        if (await this.#isOvertaken(session, request)) throw new NoWebRtc("silent");
+        heard(false);
+        if (await this.#isOvertaken(connection, session, request)) throw new NoWebRtc("silent");
         since = performance.now();
       }
     }
@@ -107,10 +132,11 @@ export class ByWebRtc {
   /**
    * Waits for the next audio. Returns whether the stream brought it, and this did not.
    *
+   * @param {WhepConnection} connection
    * @param {Session} session
    * @param {MountRequest} request
    */
-  async #isOvertaken(session, { stream, options }) {
+  async #isOvertaken(connection, session, { stream, options }) {
     const { packets } = this.#report;
     const attempt = linked(session.signal);
     let isStreaming = false;
@@ -127,17 +153,24 @@ export class ByWebRtc {
         // The stream has to be earlier by a whole look.
         const wasStreaming = isStreaming;
         await Promise.race([received, session.pause(LOOKS)]);
-        if (await this.#hasMoreThan(packets)) return false;
+        if (await this.#hasMoreThan(packets, connection)) return false;
         if (wasStreaming) return true;
       }
+    } catch (error) {
+      // The stream gets the seat that this one has.
+      if (error instanceof NoSound && (error.reason === "full" || error.reason === "rate-limited")) return true;
+      throw error;
     } finally {
       attempt.abort();
     }
   }
 
-  /** @param {number} packets */
-  async #hasMoreThan(packets) {
-    this.#report = await this.#connection.report();
+  /**
+   * @param {number} packets
+   * @param {WhepConnection} connection
+   */
+  async #hasMoreThan(packets, connection) {
+    this.#report = await connection.report();
     this.#reported = performance.now();
     return this.#report.packets > packets;
   }
@@ -147,8 +180,8 @@ export class ByWebRtc {
    * @param {number} now
    */
   behind(clock, now) {
-    const { packets, buffered, played } = this.#report;
-    if (packets === 0) return null;
+    const { buffered, played } = this.#report;
+    if (!this.#isHeard) return null;
     const time = clock.time(now);
     return played === null || time === null ? buffered : (time - played - (now - this.#reported)) / 1000;
   }
@@ -166,14 +199,15 @@ export class ByWebRtc {
   // Nothing is kept that could be skipped.
   toLive() {}
 
-  close() {
+  async close() {
     // Something else may be played already.
     if (this.#closed) return;
     this.#closed = true;
+    this.#isHeard = false;
     this.#report = NOTHING;
-    this.#connection.close();
     this.#picture?.close();
     this.#picture = null;
     this.#sound.stop();
+    await this.#connection?.close();
   }
 }

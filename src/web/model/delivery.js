@@ -23,14 +23,30 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  *
  * @typedef {object} Delivery
  * @property {Kind} kind
- * @property {(session: import("./session.js").Session, request: MountRequest, heard: () => void) => Promise<never>} play
- *   Plays until it fails with what ended it. Calls `heard` when audio has arrived.
+ * @property {(session: import("./session.js").Session, request: MountRequest, heard: (isHeard: boolean) => void)
+ *   => Promise<never>} play Plays until it fails with what ended it. Calls `heard` when audio has arrived, and when that
+ *   fails to come.
  * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} behind Seconds from the
  *   microphone's newest sample to the one that leaves the browser, or null if that is not known.
  * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} wall The microphone's wall clock at
  *   what is shown, as Unix time in milliseconds, or null if that is not known.
  * @property {() => void} toLive Skips what has not been played yet.
- * @property {() => void} close
+ * @property {() => unknown} close
+ */
+
+/**
+ * What matters more to a person: that the sound is as near to live as possible, or that the picture shows every packet.
+ *
+ * @typedef {"sound" | "picture"} Preference
+ */
+
+/**
+ * How the microphone is heard.
+ *
+ * @typedef {object} How
+ * @property {Kind} kind
+ * @property {boolean} showsPackets Whether the picture is made of the packets, and not of what a browser made of them.
+ * @property {import("../media/whep.js").Obstacle | null} obstacle Why it is not WebRTC although that is preferred.
  */
 
 /**

@@ -18,25 +18,11 @@ import { STATES } from "./states.js";
 
 /**
  * @typedef {import("./delivery.js").Delivery} Delivery
- * @typedef {import("./delivery.js").Kind} Kind
+ * @typedef {import("./delivery.js").How} How
+ * @typedef {import("./delivery.js").Preference} Preference
  * @typedef {import("./mounts.js").Mount} Mount
  * @typedef {import("./mounts.js").Mounts} Mounts
  * @typedef {import("./states.js").State} State
- */
-
-/**
- * What matters more to a person: that the sound is as near to live as possible, or that the picture shows every packet.
- *
- * @typedef {"sound" | "picture"} Preference
- */
-
-/**
- * How the microphone is heard.
- *
- * @typedef {object} How
- * @property {Kind} kind
- * @property {boolean} showsPackets Whether the picture is made of the packets, and not of what a browser made of them.
- * @property {import("../media/whep.js").Obstacle | null} obstacle Why it is not WebRTC although that is preferred.
  */
 
 /**
@@ -208,6 +194,16 @@ export class Listening extends EventTarget {
     on("ended", (session) => session.fail(new NoSound("lost")));
     on("error", (session) => session.fail(new NoSound("lost")));
     on("unplayable", (session) => session.fail(new NoSound("lost")));
+    // The system has paused what WebRTC receives.
+    const stopWebRtc = () => {
+      if (this.#session && this.#delivery?.kind === "webrtc") this.stop();
+    };
+    sound.picture.addEventListener("pause", () => {
+      if (sound.picture.paused && this.how.showsPackets) stopWebRtc();
+    });
+    sound.context.addEventListener("statechange", () => {
+      if (this.sound === sound && sound.context.state !== "running") stopWebRtc();
+    });
     return sound;
   }
 
@@ -270,14 +266,14 @@ export class Listening extends EventTarget {
   async #attempt(session) {
     try {
       const delivery = this.#choose(session);
-      const played = delivery.play(session, this.#request(session.mount), () => this.#heard(session, delivery));
+      const played = delivery.play(session, this.#request(session.mount), (isHeard) => this.#heard(isHeard, session, delivery));
       this.#start(session);
       return await played;
     } catch (error) {
       if (error instanceof NoWebRtc) return this.#doWithout(error.obstacle, session);
       if (!(error instanceof NoSound)) throw error;
-      // WebRTC was possible before that, and may be again.
-      if (session.obstacle === "silent") session.obstacle = null;
+      // WebRTC may be possible again, and the next attempt finds out.
+      if (session.obstacle !== "unsupported" && session.obstacle !== "unconnected") session.obstacle = null;
       return error;
     }
   }
@@ -291,6 +287,7 @@ export class Listening extends EventTarget {
    */
   async #doWithout(obstacle, session) {
     session.obstacle = obstacle;
+    if (this.state === "playing") this.#enter("waiting");
     return session.over ? new NoSound("lost") : this.#attempt(session);
   }
 
@@ -314,14 +311,17 @@ export class Listening extends EventTarget {
   }
 
   /**
-   * Audio has arrived.
+   * Audio has arrived, or is missing.
    *
+   * @param {boolean} isHeard
    * @param {Session} session
    * @param {Delivery} delivery
    */
-  #heard(session, delivery) {
+  #heard(isHeard, session, delivery) {
     const { element } = session.sound;
-    if (delivery.kind === "webrtc") {
+    if (!isHeard) {
+      if (this.state === "playing") this.#enter("waiting");
+    } else if (delivery.kind === "webrtc") {
       session.heard = true;
       this.#enter("playing");
     } else if (STATES[this.state].retries) {

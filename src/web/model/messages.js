@@ -17,6 +17,8 @@ const SHOWS_PACKETS = "Live by WebRTC. The picture shows every packet that came,
 /** Why it is not heard by WebRTC. */
 const OBSTACLES = {
   refused: "Live by the stream: the server refused WebRTC.",
+  unanswered: "Live by the stream: the server did not answer about WebRTC.",
+  unsupported: "Live by the stream: this browser could not play WebRTC.",
   unconnected: "Live by the stream: WebRTC found no way to the server.",
   silent: "Live by the stream: WebRTC brought no more audio.",
 };
@@ -24,7 +26,7 @@ const OBSTACLES = {
 /**
  * How a microphone is heard.
  *
- * @param {import("./listening.js").How} how
+ * @param {import("./delivery.js").How} how
  * @returns {string}
  */
 export function delivery({ kind, showsPackets, obstacle }) {

@@ -23,7 +23,7 @@ import { STATES } from "./states.js";
  */
 
 /**
- * @param {{ state: State, mount: Mount | null, how: import("./listening.js").How }} listening
+ * @param {{ state: State, mount: Mount | null, how: import("./delivery.js").How }} listening
  * @param {Mount | null} chosen
  * @param {{ all: ReadonlyMap<string, Mount>, online: boolean | null }} mounts
  * @returns {Panel}

@@ -145,9 +145,11 @@ export class PlayerPanel {
     if (seconds === null) return;
     setText(this.#part("behind", HTMLElement), messages.behind(seconds));
     live.classList.toggle("late", seconds > LATE);
+    // WebRTC keeps nothing that could be skipped.
+    const canSkip = seconds > LATE && this.#listening.how.kind !== "webrtc";
     // The button vanishes: the keyboard's focus must not.
-    if (seconds <= LATE && document.activeElement === toLive) this.#play.focus();
-    toLive.hidden = seconds <= LATE;
+    if (!canSkip && document.activeElement === toLive) this.#play.focus();
+    toLive.hidden = !canSkip;
   }
 
   #controlPlayback() {
