@@ -70,6 +70,15 @@ async function hears(visitor, frequency) {
   await visitor.hears(frequency);
 }
 
+/** A visitor who hears a microphone by WebRTC: a tone of 1000 Hz. */
+async function listenTo(mount) {
+  const source = station.push(mount, tone(1000));
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.microphone(mount).click();
+  await hears(visitor, 1000);
+  return { source, visitor };
+}
+
 /** Until the returned function is called, no UDP arrives. */
 function blockUdp() {
   const rule = (action) => execFileSync("iptables", [action, "INPUT", "-p", "udp", "-j", "DROP"]);
@@ -112,10 +121,7 @@ test("in Firefox, a click plays by WebRTC, with a picture of the packets", async
 });
 
 test("a person chooses the stream for its picture, and that is remembered", async () => {
-  const source = station.push("/choice.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/choice.opus").click();
-  await hears(visitor, 1000);
+  const { source, visitor } = await listenTo("/choice.opus");
   await visitor.part("prefer").selectOption("picture");
   await visitor.says(/^Live$/);
   await visitor.hears(1000);
@@ -150,10 +156,7 @@ test("where UDP is blocked, the stream is played", async () => {
 });
 
 test("when UDP is blocked while it is played, the stream takes over", async () => {
-  const source = station.push("/cut.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/cut.opus").click();
-  await hears(visitor, 1000);
+  const { source, visitor } = await listenTo("/cut.opus");
   const unblock = blockUdp();
   try {
     await visitor.says(/^Live by the stream: WebRTC brought no more audio/);
@@ -172,10 +175,7 @@ test("when UDP is blocked while it is played, the stream takes over", async () =
 });
 
 test("the only seat of a microphone goes from WebRTC to the stream", async () => {
-  const source = station.push("/single.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/single.opus").click();
-  await hears(visitor, 1000);
+  const { source, visitor } = await listenTo("/single.opus");
   const unblock = blockUdp();
   try {
     await visitor.says(/^Live by the stream: WebRTC/);
@@ -220,10 +220,7 @@ test("whoever stops before the server has answered leaves no session behind", as
 });
 
 test("a page that is left ends its session", async () => {
-  const source = station.push("/left.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/left.opus").click();
-  await hears(visitor, 1000);
+  const { source, visitor } = await listenTo("/left.opus");
   await visitor.page.goto(station.url("embed?mount=/left.opus"));
   await listeners("/left.opus", 0, 0);
   await visitor.close();
@@ -247,10 +244,7 @@ test("a browser that fails at WebRTC plays the stream", async () => {
 });
 
 test("WebRTC goes on when the recorder restarts", async () => {
-  const first = station.push("/restart.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/restart.opus").click();
-  await hears(visitor, 1000);
+  const { source: first, visitor } = await listenTo("/restart.opus");
   await first.stop();
   await visitor.says("No signal from the recorder");
   const second = station.push("/restart.opus", tone(2000));
@@ -263,10 +257,7 @@ test("WebRTC goes on when the recorder restarts", async () => {
 });
 
 test("a microphone that was off is heard by WebRTC again", async () => {
-  const first = station.push("/brief.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/brief.opus").click();
-  await hears(visitor, 1000);
+  const { source: first, visitor } = await listenTo("/brief.opus");
   await first.stop();
   await visitor.says("brief is not on the air");
   const second = station.push("/brief.opus", tone(2000));
@@ -277,10 +268,7 @@ test("a microphone that was off is heard by WebRTC again", async () => {
 });
 
 test("a listener that an administrator disconnects is told so", async () => {
-  const source = station.push("/killed.opus", tone(1000));
-  const visitor = await Visitor.open(browser, station.url());
-  await visitor.microphone("/killed.opus").click();
-  await hears(visitor, 1000);
+  const { source, visitor } = await listenTo("/killed.opus");
   await station.disconnectAll();
   await visitor.says("An administrator has disconnected you");
   await visitor.close();

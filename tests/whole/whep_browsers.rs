@@ -12,6 +12,16 @@ fn server(sections: &str) -> Daemon {
     server_at(ADDRESS, "", sections)
 }
 
+/// Each browser, once it hears the source.
+fn hearing(server: &Daemon) -> [Browser; Kind::ALL.len()] {
+    let url = server.url("/mic.opus/whep");
+    let browsers = Kind::ALL.map(|kind| Browser::by_webrtc(kind, &url));
+    for browser in &browsers {
+        browser.wait_for(0, |said| said.is_tone(997.0));
+    }
+    browsers
+}
+
 #[test]
 fn browsers_hear_a_mount_and_leave() {
     if !network::enter() {
@@ -64,11 +74,7 @@ fn the_stream_goes_on_for_a_browser_over_a_gap_and_a_source_that_comes_back() {
     }
     let server = server("[mount-defaults]\ngap_after = \"500ms\"\n");
     let first = source(&server, &[]);
-    let url = server.url("/mic.opus/whep");
-    let browsers = Kind::ALL.map(|kind| Browser::by_webrtc(kind, &url));
-    for browser in &browsers {
-        browser.wait_for(0, |said| said.is_tone(997.0));
-    }
+    let browsers = hearing(&server);
     drop(first);
     let quiet = browsers.each_ref().map(|browser| {
         let since = browser.said().len();
@@ -88,11 +94,7 @@ fn another_source_takes_over_for_the_browsers_that_listen() {
     }
     let server = server("");
     let _first = source(&server, &[]);
-    let url = server.url("/mic.opus/whep");
-    let browsers = Kind::ALL.map(|kind| Browser::by_webrtc(kind, &url));
-    for browser in &browsers {
-        browser.wait_for(0, |said| said.is_tone(997.0));
-    }
+    let browsers = hearing(&server);
     let push = server.push_url("/mic.opus");
     let _second = ffmpeg(
         &["-re", "-f", "lavfi", "-i", "sine=2000:r=48000"],

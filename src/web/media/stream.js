@@ -4,6 +4,7 @@
 // The stream is fetched, not given to an `<audio>` element: an element takes data in steps of 32 KiB, which is four
 // seconds. Every end of a connection is a `NoSound` with a reason, from which `Listening` decides what to do next.
 
+import { linked } from "./linked.js";
 import { NoSound, refusal } from "./no-sound.js";
 import { Pages } from "./ogg.js";
 import { readHead, samples } from "./opus.js";
@@ -35,14 +36,12 @@ const TIMEOUT = 12_000;
  * @returns {Promise<never>}
  */
 export async function receive(url, options, signal, sink) {
-  const ended = new AbortController();
-  const stop = () => ended.abort();
-  signal.addEventListener("abort", stop, { once: true });
+  const ended = linked(signal);
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let watch;
   const heard = () => {
     clearTimeout(watch);
-    watch = setTimeout(stop, TIMEOUT);
+    watch = setTimeout(() => ended.abort(), TIMEOUT);
   };
   try {
     heard();
@@ -59,7 +58,6 @@ export async function receive(url, options, signal, sink) {
     if (error instanceof NoSound) throw error;
   } finally {
     clearTimeout(watch);
-    signal.removeEventListener("abort", stop);
     ended.abort();
   }
   throw new NoSound("lost");

@@ -117,7 +117,7 @@ export class Listening extends EventTarget {
     if (this.sound) this.sound.volume = volume;
   }
 
-  /** @param {Preference} preference What is played is played anew by the other way. */
+  /** @param {Preference} preference A change restarts playback. */
   set preference(preference) {
     if (this.#preference === preference) return;
     this.#preference = preference;

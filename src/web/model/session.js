@@ -12,7 +12,7 @@ export class Session {
   hurry = () => {};
   /** Whether the microphone has been heard. */
   heard = false;
-  /** Whether the stream is none that this page can take apart. */
+  /** Whether only the browser's own player can play the stream. */
   isForeign = false;
   /**
    * Why the stream is used although WebRTC is preferred.
