@@ -1,10 +1,9 @@
 // @ts-check
 // The audio graph.
 //
-//   element ─► analyser (what is shown) ─► volume ─► loudspeaker
+//   element ─► analyser (for where packets are not at hand) ─► volume ─► loudspeaker
 //
-// By WebRTC, the audio comes from a MediaStream. It takes the place of the element, or goes to the volume while the
-// analyser gets what another element plays, the picture, which is not heard.
+// By WebRTC, the audio comes from a MediaStream, which takes the place of the element.
 //
 // What is shown does not depend on the volume. The page has one graph, so two microphones are never heard at once. It
 // is created at the first click, as browsers allow no sound before, and again only for another sample rate.
@@ -17,8 +16,6 @@ export class Sound {
   #receiver = new Audio();
   /** @type {MediaStreamAudioSourceNode | null} */
   #received = null;
-  /** What the picture's element plays. */
-  #shown;
 
   /**
    * @param {number} rate
@@ -40,10 +37,6 @@ export class Sound {
       .connect(this.#volume)
       .connect(this.context.destination);
     this.#receiver.muted = true;
-    this.picture = new Audio();
-    this.picture.preload = "none";
-    this.picture.preservesPitch = true;
-    this.#shown = this.context.createMediaElementSource(this.picture);
     // Otherwise a phone treats this as sound effects and mutes it with its screen.
     if (navigator.audioSession) navigator.audioSession.type = "playback";
   }
@@ -74,21 +67,6 @@ export class Sound {
     this.#receiver.srcObject = stream;
   }
 
-  /**
-   * Shows what `picture` plays while the MediaStream is heard, and later what is heard again.
-   *
-   * @param {boolean} isShown
-   */
-  set showsPicture(isShown) {
-    const received = this.#received;
-    this.analyser.disconnect();
-    this.#shown.disconnect();
-    received?.disconnect(isShown ? this.analyser : this.#volume);
-    received?.connect(isShown ? this.#volume : this.analyser);
-    if (isShown) this.#shown.connect(this.analyser);
-    else this.analyser.connect(this.#volume);
-  }
-
   /** Starts playback. Must be called from a click. */
   async play() {
     // Not awaited: without a sound card, a context never starts.
@@ -101,11 +79,8 @@ export class Sound {
     this.#received?.disconnect();
     this.#received = null;
     this.#receiver.srcObject = null;
-    this.#shown.disconnect();
-    this.analyser.connect(this.#volume);
-    // In a click, this also permits the elements to play later: Safari requires that of each.
+    // In a click, this also permits the element to play later, which Safari requires.
     empty(this.element);
-    empty(this.picture);
   }
 
   close() {

@@ -1,6 +1,8 @@
 // @ts-check
 // Gives the stream's URL to the browser, where this page cannot take the stream apart: seconds behind live.
 
+import { PlaybackPicture } from "./playback-picture.js";
+
 /** @typedef {import("./delivery.js").Delivery} Delivery */
 
 /** @implements {Delivery} */
@@ -9,10 +11,12 @@ export class ByElement {
   kind = "element";
 
   #element;
+  #picture;
 
   /** @param {import("../media/sound.js").Sound} sound */
   constructor(sound) {
     this.#element = sound.element;
+    this.#picture = new PlaybackPicture(sound.analyser);
   }
 
   /**
@@ -31,6 +35,11 @@ export class ByElement {
 
   wall() {
     return null;
+  }
+
+  /** @param {number} now */
+  see(now) {
+    return this.#picture.see(now);
   }
 
   toLive() {}

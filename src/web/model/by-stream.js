@@ -4,6 +4,7 @@
 import { linked } from "../media/linked.js";
 import { Player } from "../media/player.js";
 import { receive } from "../media/stream.js";
+import { STEP, StreamPicture } from "./stream-picture.js";
 
 const OPUS_RATE = 48_000;
 
@@ -15,6 +16,7 @@ export class ByStream {
   kind = "stream";
 
   #player;
+  #picture = new StreamPicture();
 
   /** @param {import("../media/sound.js").Sound} sound */
   constructor(sound) {
@@ -30,9 +32,13 @@ export class ByStream {
   async play(session, { stream, options }, heard) {
     const attempt = linked(session.signal);
     const received = receive(stream, options, attempt.signal, {
-      head: (head) => this.#player.head(head),
+      head: (head) => {
+        this.#player.head(head);
+        this.#picture.head(head);
+      },
       packets: (packets, granule) => {
         this.#player.packets(packets, granule);
+        this.#picture.packets(packets, granule);
         heard(true);
       },
     });
@@ -59,11 +65,17 @@ export class ByStream {
     return position === null ? null : clock.wall(position);
   }
 
+  see() {
+    const { position } = this.#player;
+    return { columns: this.#picture.columns, edge: position === null ? null : position / STEP };
+  }
+
   toLive() {
     this.#player.toLive();
   }
 
   close() {
     this.#player.close();
+    this.#picture.close();
   }
 }

@@ -8,8 +8,10 @@
 import { linked } from "../media/linked.js";
 import { NoSound } from "../media/no-sound.js";
 import { NoWebRtc, WhepConnection } from "../media/whep.js";
-import { PacketPicture } from "../media/packet-picture.js";
+import { HEAD, handOut } from "../media/received-packets.js";
 import { receive } from "../media/stream.js";
+import { PlaybackPicture } from "./playback-picture.js";
+import { STEP, StreamPicture } from "./stream-picture.js";
 
 /**
  * @typedef {import("../media/whep.js").Report} Report
@@ -18,6 +20,7 @@ import { receive } from "../media/stream.js";
  * @typedef {import("./session.js").Session} Session
  */
 
+const OPUS_RATE = 48_000;
 // Between two looks at what has arrived, in milliseconds: until the first packet, and then.
 const FIRST_LOOKS = 50;
 const LOOKS = 250;
@@ -36,8 +39,15 @@ export class ByWebRtc {
   #sound;
   /** @type {WhepConnection | null} */
   #connection = null;
-  /** @type {PacketPicture | null} */
-  #picture = null;
+  /**
+   * The picture of the packets, and what ends it; null if there are none.
+   *
+   * @type {{ picture: StreamPicture, end: () => void } | null}
+   */
+  #packets = null;
+  #newest = 0; // where the newest packet ends
+  /** The picture of what is played, where there are no packets. */
+  #playback;
   #closed = false;
   #report = NOTHING;
   /** When the report was made. */
@@ -48,11 +58,12 @@ export class ByWebRtc {
   /** @param {import("../media/sound.js").Sound} sound */
   constructor(sound) {
     this.#sound = sound;
+    this.#playback = new PlaybackPicture(sound.analyser);
   }
 
   /** Whether what is shown are the packets, and not what the browser plays. */
   get showsPackets() {
-    return this.#picture !== null;
+    return this.#packets !== null;
   }
 
   /**
@@ -87,19 +98,18 @@ export class ByWebRtc {
 
   /** @param {WhepConnection} connection */
   async #showPackets({ receiver }) {
-    const sound = this.#sound;
-    const picture = await PacketPicture.of(receiver, sound.picture, () => {
-      if (!this.#picture) return;
-      this.#picture.close();
-      this.#picture = null;
-      sound.showsPicture = false;
+    const picture = new StreamPicture();
+    picture.head(HEAD);
+    const end = await handOut(receiver, (packet, begin) => {
+      this.#newest = begin + packet.samples;
+      picture.packets([packet], begin);
     });
-    if (this.#closed) {
-      picture?.close();
-    } else if (picture) {
-      this.#picture = picture;
-      sound.showsPicture = true;
+    if (!end || this.#closed) {
+      end?.();
+      picture.close();
+      return;
     }
+    this.#packets = { picture, end };
   }
 
   /**
@@ -191,9 +201,21 @@ export class ByWebRtc {
    * @param {number} now
    */
   wall(clock, now) {
-    const delay = this.#picture ? this.#picture.lag : this.behind(clock, now);
+    const delay = this.behind(clock, now);
     const time = clock.time(now);
     return delay === null || time === null ? null : time - delay * 1000;
+  }
+
+  /**
+   * What is to be seen at `now`.
+   *
+   * @param {number} now
+   */
+  see(now) {
+    if (!this.#packets) return this.#playback.see(now);
+    // What is heard is as much older than the newest packet as the browser buffers.
+    const edge = this.#isHeard ? (this.#newest - this.#report.buffered * OPUS_RATE) / STEP : null;
+    return { columns: this.#packets.picture.columns, edge };
   }
 
   // Nothing is kept that could be skipped.
@@ -205,8 +227,8 @@ export class ByWebRtc {
     this.#closed = true;
     this.#isHeard = false;
     this.#report = NOTHING;
-    this.#picture?.close();
-    this.#picture = null;
+    this.#packets?.end();
+    this.#packets?.picture.close();
     this.#sound.stop();
     await this.#connection?.close();
   }

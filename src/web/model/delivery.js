@@ -19,6 +19,12 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  */
 
 /**
+ * What there is to be seen: columns, and the one that is heard, with its fraction; null if that is not known.
+ *
+ * @typedef {{ columns: import("./columns.js").Columns, edge: number | null }} View
+ */
+
+/**
  * One way to play a microphone.
  *
  * @typedef {object} Delivery
@@ -30,6 +36,7 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  *   microphone's newest sample to the one that leaves the browser, or null if that is not known.
  * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} wall The microphone's wall clock at
  *   what is shown, as Unix time in milliseconds, or null if that is not known.
+ * @property {(now: number) => View} see
  * @property {() => void} toLive Skips what has not been played yet.
  * @property {() => unknown} close
  */

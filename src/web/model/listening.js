@@ -6,7 +6,7 @@
 // the server's events say when it is back.
 
 import { NoSound } from "../media/no-sound.js";
-import { prepare } from "../media/packet-picture.js";
+import { prepare } from "../media/received-packets.js";
 import { canPlay } from "../media/player.js";
 import { Sound } from "../media/sound.js";
 import { hasWebRtc, NoWebRtc } from "../media/whep.js";
@@ -151,6 +151,15 @@ export class Listening extends EventTarget {
     return (clock && this.#delivery?.wall(clock, performance.now())) ?? Date.now();
   }
 
+  /**
+   * What there is to be seen at `now`; null before anything was heard.
+   *
+   * @param {number} now
+   */
+  see(now) {
+    return this.#delivery?.see(now) ?? null;
+  }
+
   /** @param {State} state */
   #end(state) {
     this.#session?.end();
@@ -198,9 +207,6 @@ export class Listening extends EventTarget {
     const stopWebRtc = () => {
       if (this.#session && this.#delivery?.kind === "webrtc") this.stop();
     };
-    sound.picture.addEventListener("pause", () => {
-      if (sound.picture.paused && this.how.showsPackets) stopWebRtc();
-    });
     sound.context.addEventListener("statechange", () => {
       if (this.sound === sound && sound.context.state !== "running") stopWebRtc();
     });

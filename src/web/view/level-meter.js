@@ -13,7 +13,6 @@ export class LevelMeter {
   #bar;
   #peak;
   #figure;
-  #samples = new Float32Array(0);
   #level = FLOOR;
   #held = FLOOR;
   #since = 0;
@@ -30,12 +29,12 @@ export class LevelMeter {
 
   /**
    * @param {number} now
-   * @param {AnalyserNode | null} analyser
+   * @param {number} peak The present amplitude.
    */
-  frame(now, analyser) {
+  frame(now, peak) {
     const fallen = (Math.min(500, now - this.#last) / 1000) * FALL;
     this.#last = now;
-    const level = analyser ? this.#measure(analyser) : FLOOR;
+    const level = peak > 0 ? Math.max(FLOOR, 20 * Math.log10(peak)) : FLOOR;
     this.#level = Math.max(level, this.#level - fallen);
     if (level >= this.#held) {
       this.#held = level;
@@ -59,16 +58,7 @@ export class LevelMeter {
   clear() {
     this.#level = this.#held = FLOOR;
     this.#said = 0;
-    this.frame(performance.now(), null);
-  }
-
-  /** @param {AnalyserNode} analyser */
-  #measure(analyser) {
-    if (this.#samples.length !== analyser.fftSize) this.#samples = new Float32Array(analyser.fftSize);
-    analyser.getFloatTimeDomainData(this.#samples);
-    let peak = 0;
-    for (const sample of this.#samples) peak = Math.max(peak, Math.abs(sample));
-    return peak > 0 ? Math.max(FLOOR, 20 * Math.log10(peak)) : FLOOR;
+    this.frame(performance.now(), 0);
   }
 }
 

@@ -23,3 +23,12 @@ export function palette(dark) {
     return (255 << 24) | (mix(0) << 16) | (mix(8) << 8) | mix(16);
   });
 }
+
+/**
+ * The colour of what was not received, as a pixel: of a hue that no loudness has.
+ *
+ * @param {boolean} dark Whether the page is.
+ */
+export function missing(dark) {
+  return dark ? 0xff4a2f3a : 0xffe8d4dd;
+}

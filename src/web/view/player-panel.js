@@ -5,6 +5,7 @@
 // may be heard, and not otherwise.
 
 import * as messages from "../model/messages.js";
+import { RATE } from "../model/columns.js";
 import { describe } from "../model/panel.js";
 import { recall, remember } from "../model/preferences.js";
 import { STATES } from "../model/states.js";
@@ -22,6 +23,8 @@ import { Spectrogram } from "./spectrogram.js";
 
 // From this many seconds on, the way back to live is offered.
 const LATE = 1;
+// By how many columns the picture may be off.
+const EVEN = 6;
 // Milliseconds between two updates of the figure.
 const FIGURE = 500;
 
@@ -38,8 +41,14 @@ export class PlayerPanel {
    * @type {Mount | null}
    */
   #chosen = null;
-  /** @type {import("../media/sound.js").Sound | null} */
-  #sound = null;
+  /**
+   * What the spectrogram shows.
+   *
+   * @type {import("../model/columns.js").Columns | null}
+   */
+  #columns = null;
+  /** @type {number | null} */
+  #edge = null;
   /** @type {number | null} */
   #wall = null;
   #figured = 0;
@@ -85,12 +94,8 @@ export class PlayerPanel {
     setText(state, panel.message);
     state.dataset.tone = panel.tone;
     if (this.#has("preference")) this.#part("preference", HTMLElement).hidden = !panel.offersWebRtc;
-    const { silent, sound } = this.#listening;
+    const { silent } = this.#listening;
     if (silent) this.#part("live", HTMLElement).hidden = true;
-    if (sound && sound !== this.#sound) {
-      this.#sound = sound;
-      this.#spectrogram.begin(sound.rate / 2, sound.analyser.frequencyBinCount);
-    }
     if (!silent) this.#run();
   }
 
@@ -112,9 +117,9 @@ export class PlayerPanel {
     if (this.#running) return;
     this.#running = true;
     const frame = (/** @type {number} */ now) => {
-      const analyser = STATES[this.#listening.state].sounds ? (this.#sound?.analyser ?? null) : null;
-      this.#spectrogram.frame(now, analyser, this.#time(now));
-      this.#meter.frame(now, analyser);
+      const view = STATES[this.#listening.state].sounds ? this.#listening.see(now) : null;
+      if (view) this.#show(view, now);
+      else this.#meter.frame(now, 0);
       if (now - this.#figured > FIGURE) {
         this.#figured = now;
         this.#showFigure();
@@ -124,6 +129,25 @@ export class PlayerPanel {
       else this.#meter.clear();
     };
     requestAnimationFrame(frame);
+  }
+
+  /**
+   * @param {import("../model/delivery.js").View} view
+   * @param {number} now
+   */
+  #show({ columns, edge }, now) {
+    if (columns !== this.#columns) {
+      this.#columns = columns;
+      this.#edge = null;
+      this.#spectrogram.begin(columns, (this.#listening.sound?.rate ?? 48_000) / 2);
+    }
+    if (edge === null) return;
+    const exact = edge - (now * RATE) / 1000;
+    // It moves evenly, and is corrected when it is off.
+    if (this.#edge === null || Math.abs(this.#edge - exact) > EVEN) this.#edge = exact;
+    const step = this.#edge + (now * RATE) / 1000;
+    this.#spectrogram.frame(now, step, this.#time(now));
+    this.#meter.frame(now, columns.peak(Math.min(Math.floor(step), columns.end) - 1));
   }
 
   /**

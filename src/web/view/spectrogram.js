@@ -1,11 +1,13 @@
 // @ts-check
-// The live spectrogram: what is heard, moving with time.
+// The live spectrogram, moving with what is heard.
 //
-// The newest column is at the right. All columns are drawn again from `History` when the view changes, so the axis, the
-// range and the colours can be chosen afterwards. Where reduced motion is preferred, it moves once per second.
+// What is heard is at the right edge. All columns are drawn again when the view changes, so the axis, the range and the
+// colours can be chosen afterwards. What was not received has a colour of its own, which is neither that of silence nor
+// that of a sound. Where reduced motion is preferred, it moves once per second.
 
-import { History, LOUDEST, QUIETEST, RATE } from "../model/history.js";
-import { palette } from "./palette.js";
+import { LOUDEST, QUIETEST } from "../media/spectrum.js";
+import { MISSING, RATE, RECEIVED } from "../model/columns.js";
+import { missing, palette } from "./palette.js";
 import { Scale, hertz, look, rows } from "./scale.js";
 import { clock } from "../model/messages.js";
 
@@ -30,12 +32,14 @@ export class Spectrogram {
   #strip = document.createElement("canvas");
   #stripContext;
   #column = new ImageData(1, 1);
-  /** @type {History | null} */
-  #history = null;
+  /** @type {import("../model/columns.js").Columns | null} */
+  #columns = null;
+  #edge = 0; // the column at the right edge
   #scale = new Scale("linear", 24_000);
   /** @type {import("./scale.js").Row[]} */
   #rows = [];
   #colours = palette(true);
+  #missing = missing(true);
   #range = { floor: -110, ceiling: -40 };
   /**
    * Where it ends while it is paused: the column and its time.
@@ -43,7 +47,7 @@ export class Spectrogram {
    * @type {{ column: number, wall: number | null } | null}
    */
   #held = null;
-  #drawn = 0; // columns that are in the strip
+  #drawn = 0; // columns before this one are in the strip, as they will stay
   #next = 0; // when it may be drawn again
   #size = { width: 0, height: 0, ratio: 1 };
 
@@ -59,14 +63,15 @@ export class Spectrogram {
   }
 
   /**
-   * Starts with an empty history.
+   * Shows these from now on.
    *
+   * @param {import("../model/columns.js").Columns} columns
    * @param {number} nyquist
-   * @param {number} bins Of each spectrum.
    */
-  begin(nyquist, bins) {
-    this.#history = new History(bins);
+  begin(columns, nyquist) {
+    this.#columns = columns;
     this.#held = null;
+    this.#edge = columns.end;
     this.#scale = new Scale(this.#scale.kind, nyquist);
     this.#redraw();
   }
@@ -95,27 +100,19 @@ export class Spectrogram {
   }
 
   set paused(paused) {
-    this.#held = paused ? { column: this.#history?.count ?? 0, wall: this.wall } : null;
+    this.#held = paused ? this.#hold() : null;
     this.#redraw();
   }
 
   /**
-   * Adds the present spectrum and draws it.
+   * Moves to this column, and draws.
    *
    * @param {number} now
-   * @param {AnalyserNode | null} analyser `null` while nothing is played.
+   * @param {number} edge
    * @param {number} wall Unix time of what is heard.
    */
-  frame(now, analyser, wall) {
-    if (!analyser || !this.#history) {
-      this.#history?.rest();
-      return;
-    }
-    this.#history.take(now, (column) => {
-      analyser.minDecibels = QUIETEST;
-      analyser.maxDecibels = LOUDEST;
-      analyser.getByteFrequencyData(column);
-    });
+  frame(now, edge, wall) {
+    this.#edge = Math.floor(edge);
     this.wall = wall;
     if (this.paused || now < this.#next) return;
     this.#show();
@@ -141,6 +138,13 @@ export class Spectrogram {
     };
   }
 
+  // What is not decoded yet would come later, while nothing may move.
+  #hold() {
+    const column = Math.min(this.#edge, this.#columns?.end ?? 0);
+    const wall = this.wall === null ? null : this.wall - ((this.#edge - column) * 1000) / RATE;
+    return { column, wall };
+  }
+
   #plot() {
     return {
       width: Math.max(1, Math.floor(this.#size.width - MARGIN.left - MARGIN.right)),
@@ -149,7 +153,7 @@ export class Spectrogram {
   }
 
   #end() {
-    return this.#held ?? { column: this.#history?.count ?? 0, wall: this.wall };
+    return this.#held ?? { column: this.#edge, wall: this.wall };
   }
 
   #fit() {
@@ -163,6 +167,7 @@ export class Spectrogram {
 
   #restyle() {
     this.#colours = palette(dark.matches);
+    this.#missing = missing(dark.matches);
     this.#redraw();
   }
 
@@ -171,7 +176,7 @@ export class Spectrogram {
     this.#strip.width = width;
     this.#strip.height = Math.round(height * this.#size.ratio);
     this.#column = new ImageData(1, this.#strip.height);
-    this.#rows = rows(this.#scale, this.#strip.height, this.#history?.column(0).length ?? 1024);
+    this.#rows = rows(this.#scale, this.#strip.height, this.#columns?.bins ?? 1024);
     this.#drawn = this.#end().column - width;
     this.#show();
   }
@@ -179,11 +184,14 @@ export class Spectrogram {
   #show() {
     const { width, height } = this.#plot();
     const end = this.#end().column;
+    // After a jump back, the strip has columns of another time.
+    if (this.#drawn > end) this.#drawn = end - width;
     for (let number = Math.max(this.#drawn, end - width); number < end; number += 1) {
       this.#paint(number);
       this.#stripContext.putImageData(this.#column, ((number % width) + width) % width, 0);
     }
-    this.#drawn = end;
+    // What is not decoded yet comes later.
+    this.#drawn = Math.min(end, Math.max(this.#columns?.end ?? 0, end - width));
 
     const context = this.#context;
     context.setTransform(this.#size.ratio, 0, 0, this.#size.ratio, 0, 0);
@@ -205,11 +213,12 @@ export class Spectrogram {
   /** @param {number} number */
   #paint(number) {
     const pixels = new Uint32Array(this.#column.data.buffer);
-    if (!this.#history?.has(number)) {
-      pixels.fill(this.#colours[0]);
+    const state = this.#columns?.state(number);
+    if (!this.#columns || state !== RECEIVED) {
+      pixels.fill(state === MISSING ? this.#missing : this.#colours[0]);
       return;
     }
-    const spectrum = this.#history.column(number);
+    const spectrum = this.#columns.column(number);
     const { floor, ceiling } = this.#range;
     const perByte = (LOUDEST - QUIETEST) / 255;
     for (let row = 0; row < pixels.length; row += 1) {
