@@ -5,13 +5,15 @@ import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { LiveClock, ServerTime } from "../../src/web/model/clock.js";
-import { History } from "../../src/web/model/history.js";
+import { Columns, MISSING, RECEIVED, UNKNOWN } from "../../src/web/model/columns.js";
+import { Steps, STEP } from "../../src/web/model/stream-picture.js";
+import { LOUDEST, QUIETEST, Spectrum } from "../../src/web/media/spectrum.js";
 import { recall, remember } from "../../src/web/model/preferences.js";
 import * as mp4 from "../../src/web/media/mp4.js";
 import { join } from "../../src/web/media/bytes.js";
 import { Pages } from "../../src/web/media/ogg.js";
 import { readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
-import { Timeline } from "../../src/web/media/packet-picture.js";
+import { Timeline } from "../../src/web/media/received-packets.js";
 import { withStereo } from "../../src/web/media/whep.js";
 import { CatchUp } from "../../src/web/media/catch-up.js";
 import { palette } from "../../src/web/view/palette.js";
@@ -200,20 +202,59 @@ test("louder is steadily brighter on a dark page and darker on a bright one", ()
   }
 });
 
-test("in the history, short delays are filled and long ones left empty", () => {
-  const history = new History(4);
-  const read = (column) => column.fill(9);
-  history.take(1000, read);
-  history.take(1100, read);
-  assert.equal(history.count, 6);
-  assert.deepEqual([...history.column(2)], [9, 9, 9, 9]);
-  history.take(3100, read);
-  assert.equal(history.count, 126);
-  assert.deepEqual([...history.column(60)], [0, 0, 0, 0]);
-  history.rest();
-  history.take(90_000, read);
-  assert.equal(history.count, 126, "time stood still meanwhile");
-  assert.ok(history.has(125) && !history.has(126) && !history.has(-1));
+test("a spectrum is that of its samples", () => {
+  const size = 256;
+  const spectrum = new Spectrum(size);
+  let seed = 1;
+  const noise = () => ((seed = (seed * 48_271) % 0x7fffffff) / 0x7fffffff - 0.5) * 0.01;
+  const audio = Float32Array.from({ length: 2 * size }, (_, i) => 0.5 * Math.sin(i / 3) + 0.05 * Math.cos(2 * i) + noise());
+  const column = new Uint8Array(spectrum.bins);
+  spectrum.write(audio, 77, column);
+  for (let bin = 0; bin < spectrum.bins; bin += 1) {
+    let [real, imaginary] = [0, 0];
+    for (let i = 0; i < size; i += 1) {
+      const phase = (2 * Math.PI * i) / size;
+      const value = audio[77 + i] * (0.42 - 0.5 * Math.cos(phase) + 0.08 * Math.cos(2 * phase));
+      real += value * Math.cos(bin * phase);
+      imaginary -= value * Math.sin(bin * phase);
+    }
+    const truth = 20 * Math.log10(Math.hypot(real, imaginary) / size);
+    const said = QUIETEST + (column[bin] * (LOUDEST - QUIETEST)) / 255;
+    assert.ok(Math.abs(said - truth) < 0.5, `bin ${bin}: ${said} dB, not ${truth}`);
+  }
+});
+
+test("steps have the spectrum of their place, in whatever pieces samples come", () => {
+  const begin = 10_000_000;
+  // One click in each second, and the tone of its number.
+  const sample = (granule) => (granule % 48_000 < 800 ? Math.sin((2 * Math.PI * 6000 * granule) / 48_000) : 0);
+  const all = Float32Array.from({ length: 5 * 48_000 }, (_, i) => sample(begin + i));
+  for (const piece of [120, 960, 2880, 50_000]) {
+    const columns = new Columns(1024);
+    const steps = new Steps(columns);
+    for (let at = 0; at < all.length; at += piece) steps.add(all.subarray(at, at + piece), begin + at);
+    for (let number = Math.ceil(begin / STEP) + 2; number < columns.end; number += 1) {
+      assert.equal(columns.state(number), RECEIVED);
+      const isClick = (number * STEP) % 48_000 === 0;
+      assert.equal(columns.peak(number) > 0.5, isClick, `${number}, in pieces of ${piece}`);
+      if (isClick) assert.equal(columns.column(number).indexOf(Math.max(...columns.column(number))), 256);
+    }
+  }
+});
+
+test("what was not received has no spectrum, and is no silence", () => {
+  const columns = new Columns(1024);
+  const steps = new Steps(columns);
+  steps.add(new Float32Array(48_000), 0);
+  steps.add(new Float32Array(48_000), 96_000);
+  // What comes again changes nothing.
+  steps.add(new Float32Array(960).fill(1), 100_000);
+  assert.deepEqual([30, 90, 150, 400].map((number) => columns.state(number)), [RECEIVED, MISSING, RECEIVED, UNKNOWN]);
+  assert.equal(columns.peak(125), 0);
+  // Another stream begins elsewhere: nothing is known of what was before.
+  steps.add(new Float32Array(48_000), 480_000_000);
+  assert.equal(columns.state(600_030), RECEIVED);
+  assert.equal(columns.state(30), UNKNOWN);
 });
 
 test("an independent reader can read the QR codes", () => {

@@ -13,7 +13,7 @@ const DELIVERIES = {
   element: "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.",
   webrtc: "Live by WebRTC. The picture shows what the browser plays, which fills in what was lost.",
 };
-const SHOWS_PACKETS = "Live by WebRTC. The picture shows every packet that came, a moment after the sound.";
+const SHOWS_PACKETS = "Live by WebRTC. The picture shows every packet that came.";
 /** Why it is not heard by WebRTC. */
 const OBSTACLES = {
   refused: "Live by the stream: the server refused WebRTC.",
