@@ -207,14 +207,14 @@ test("a spectrum is that of its samples", () => {
   const spectrum = new Spectrum(size);
   let seed = 1;
   const noise = () => ((seed = (seed * 48_271) % 0x7fffffff) / 0x7fffffff - 0.5) * 0.01;
-  const audio = Float32Array.from({ length: 2 * size }, (_, i) => 0.5 * Math.sin(i / 3) + 0.05 * Math.cos(2 * i) + noise());
+  const signal = Float32Array.from({ length: 2 * size }, (_, i) => 0.5 * Math.sin(i / 3) + 0.05 * Math.cos(2 * i) + noise());
   const column = new Uint8Array(spectrum.bins);
-  spectrum.write(audio, 77, column);
+  spectrum.write(signal, 77, column);
   for (let bin = 0; bin < spectrum.bins; bin += 1) {
     let [real, imaginary] = [0, 0];
     for (let i = 0; i < size; i += 1) {
       const phase = (2 * Math.PI * i) / size;
-      const value = audio[77 + i] * (0.42 - 0.5 * Math.cos(phase) + 0.08 * Math.cos(2 * phase));
+      const value = signal[77 + i] * (0.42 - 0.5 * Math.cos(phase) + 0.08 * Math.cos(2 * phase));
       real += value * Math.cos(bin * phase);
       imaginary -= value * Math.sin(bin * phase);
     }
