@@ -102,6 +102,27 @@ async function sweep(preference) {
   await source.stop();
 }
 
+test("on opening, the picture has what was before", async () => {
+  const source = station.push("/past.opus", SWEEP);
+  const held = async () => {
+    const answer = await fetch(`http://${NETWORK}:${station.port}/api/v1/mounts/past.opus/clock`);
+    const { clip } = answer.ok ? await answer.json() : {};
+    return clip ? Date.parse(clip.to) - Date.parse(clip.from) : 0;
+  };
+  await until(async () => (await held()) > 8_000, "some seconds in memory");
+  const visitor = await Visitor.open(browser, station.url(), { viewport: DESKTOP, colorScheme: "dark" });
+  await visitor.part("prefer").selectOption("picture");
+  await visitor.microphone("/past.opus").click();
+  const clicked = performance.now();
+  await until(async () => {
+    const columns = rising(await visitor.page.evaluate(brightest, "linear"), 60);
+    // More than there were since.
+    return columns > 240 + ((performance.now() - clicked) * 60) / 1000;
+  }, "what was before", 10_000);
+  await visitor.close();
+  await source.stop();
+});
+
 test("the spectrogram can be saved", async () => {
   const source = station.push("/keep.opus", tone(3000), { name: "Old oak" });
   const visitor = await Visitor.open(browser, station.url());

@@ -25,6 +25,7 @@ import * as webm from "./webm.js";
  * @typedef {object} Decoder
  * @property {(packets: Packet[], granule: number) => void} packets Packets that follow each other; the first begins at
  *   this granule.
+ * @property {() => void} flush No more packets follow.
  * @property {() => void} close
  */
 
@@ -73,6 +74,10 @@ class PacketDecoder {
       this.#decoder.decode(new EncodedAudioChunk({ type: "key", timestamp: (granule * 1e6) / RATE, data }));
       granule += samples;
     }
+  }
+
+  flush() {
+    this.#decoder.flush().catch(() => {});
   }
 
   close() {
@@ -137,6 +142,10 @@ class FileDecoder {
     this.#waiting.push(...packets);
     this.#new += packets.reduce((sum, packet) => sum + packet.samples, 0);
     if (this.#new >= PORTION) this.#decode();
+  }
+
+  flush() {
+    this.#decode();
   }
 
   #decode() {

@@ -1,6 +1,7 @@
 // @ts-check
 // Plays the stream: every packet, in order, from the player's buffer.
 
+import { fetchClip } from "../media/clip.js";
 import { linked } from "../media/linked.js";
 import { Player } from "../media/player.js";
 import { receive } from "../media/stream.js";
@@ -18,9 +19,16 @@ export class ByStream {
   #player;
   #picture = new StreamPicture();
 
-  /** @param {import("../media/sound.js").Sound} sound */
-  constructor(sound) {
+  #clock;
+  #hasPast = false;
+
+  /**
+   * @param {import("../media/sound.js").Sound} sound
+   * @param {import("./clock.js").LiveClock} clock
+   */
+  constructor(sound, clock) {
     this.#player = new Player(sound.element);
+    this.#clock = clock;
   }
 
   /**
@@ -29,7 +37,8 @@ export class ByStream {
    * @param {(isHeard: boolean) => void} heard
    * @returns {Promise<never>}
    */
-  async play(session, { stream, options }, heard) {
+  async play(session, request, heard) {
+    const { stream, options } = request;
     const attempt = linked(session.signal);
     const received = receive(stream, options, attempt.signal, {
       head: (head) => {
@@ -39,6 +48,7 @@ export class ByStream {
       packets: (packets, granule) => {
         this.#player.packets(packets, granule);
         this.#picture.packets(packets, granule);
+        this.#showPast(request);
         heard(true);
       },
     });
@@ -47,6 +57,19 @@ export class ByStream {
     } finally {
       attempt.abort();
     }
+  }
+
+  /**
+   * Shows what was before, once.
+   *
+   * @param {import("./delivery.js").MountRequest} request
+   */
+  async #showPast({ clip: url, options }) {
+    if (this.#hasPast) return;
+    this.#hasPast = true;
+    const clip = await fetchClip(url, options).catch(() => null);
+    const granule = clip && this.#clock.granule(clip.date);
+    if (clip && granule !== null) this.#picture.fill(clip, granule);
   }
 
   /**

@@ -83,6 +83,15 @@ export class LiveClock {
   }
 
   /**
+   * The sample that was live at a Unix time, or null before that is known.
+   *
+   * @param {number} unix
+   */
+  granule(unix) {
+    return this.#origin === null ? null : Math.round((unix - this.#origin) * PER_MS);
+  }
+
+  /**
    * The Unix time at which a sample was live.
    *
    * @param {number} granule

@@ -20,6 +20,7 @@ export class Columns {
   end = 0;
 
   #begin = Infinity; // the first step that was ever put
+  #changed = Infinity; // the first step before the newest ones that was put late
   #bytes;
   #states = new Uint8Array(KEPT);
   #peaks = new Float32Array(KEPT);
@@ -42,6 +43,7 @@ export class Columns {
     for (let missing = Math.max(this.end, number - KEPT, this.#begin); missing < number; missing += 1) {
       this.#states[missing % KEPT] = MISSING;
     }
+    if (number < this.end) this.#changed = Math.min(this.#changed, number);
     this.#states[number % KEPT] = RECEIVED;
     this.#peaks[number % KEPT] = peak;
     this.end = Math.max(this.end, number + 1);
@@ -51,6 +53,13 @@ export class Columns {
   /** @param {number} number */
   state(number) {
     return number < this.end && number >= Math.max(this.#begin, this.end - KEPT) ? this.#states[number % KEPT] : UNKNOWN;
+  }
+
+  /** The first step that has come after later ones since the last call; Infinity if none has. */
+  takeChanged() {
+    const changed = this.#changed;
+    this.#changed = Infinity;
+    return changed;
   }
 
   /**

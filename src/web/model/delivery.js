@@ -14,6 +14,7 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  *
  * @typedef {object} MountRequest
  * @property {string} stream The URL of the stream.
+ * @property {string} clip That of what was before.
  * @property {string} whep That of its WHEP endpoint.
  * @property {{ headers: Record<string, string>, credentials: RequestCredentials }} options
  */
@@ -59,8 +60,9 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
 /**
  * @param {Kind} kind
  * @param {import("../media/sound.js").Sound} sound
+ * @param {import("./clock.js").LiveClock} clock The microphone's.
  * @returns {Delivery}
  */
-export function deliver(kind, sound) {
-  return new DELIVERIES[kind](sound);
+export function deliver(kind, sound, clock) {
+  return new DELIVERIES[kind](sound, clock);
 }

@@ -34,6 +34,8 @@ import { STATES } from "./states.js";
 const OPUS_RATE = 48_000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5_000;
+// How many seconds are shown that were before the first click.
+const PAST = 40;
 // Between requests for a microphone whose return no event would announce.
 const RARELY = 15_000;
 
@@ -312,7 +314,7 @@ export class Listening extends EventTarget {
     // The element goes on where it was when a connection breaks.
     if (kind === "stream" && present?.kind === "stream" && !sound.element.error) return present;
     this.#release();
-    this.#delivery = deliver(kind, sound);
+    this.#delivery = deliver(kind, sound, this.#mounts.clock(mount.name));
     return this.#delivery;
   }
 
@@ -352,6 +354,7 @@ export class Listening extends EventTarget {
     const isPlain = this.#delivery?.kind === "element";
     return {
       stream: address(mount.name, isPlain ? query.replace("&", "?") : `?burst=0ms${query}`),
+      clip: address(mount.name, `?clip=${PAST}s${query}`),
       whep: address(`${mount.name}/whep`, query.replace("&", "?")),
       // With credentials of its own, the browser would open its own login dialog before the page's.
       options: { headers, credentials: mount.access === "public" ? "same-origin" : "omit" },

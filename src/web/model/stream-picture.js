@@ -45,9 +45,35 @@ export class StreamPicture {
     this.#decoder?.packets(packets, granule);
   }
 
+  /**
+   * Adds what was before.
+   *
+   * @param {import("../media/clip.js").Clip} clip
+   * @param {number} granule Of its first sample that is heard.
+   */
+  fill({ head, packets }, granule) {
+    // What is newer goes on meanwhile.
+    const steps = new Steps(this.columns);
+    const first = granule - head.preSkip;
+    const past = decoder(head, (samples, begin) => steps.add(heardFrom(granule, samples, begin), Math.max(begin, granule)));
+    past.packets(packets, first);
+    past.flush();
+  }
+
   close() {
     this.#decoder?.close();
   }
+}
+
+/**
+ * Samples without those before this granule, which only prepare a decoder.
+ *
+ * @param {number} granule
+ * @param {Float32Array} samples
+ * @param {number} begin Where they begin.
+ */
+function heardFrom(granule, samples, begin) {
+  return begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));
 }
 
 /** Makes columns of samples. */

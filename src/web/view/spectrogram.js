@@ -186,6 +186,7 @@ export class Spectrogram {
     const end = this.#end().column;
     // After a jump back, the strip has columns of another time.
     if (this.#drawn > end) this.#drawn = end - width;
+    this.#drawn = Math.min(this.#drawn, this.#columns?.takeChanged() ?? this.#drawn);
     for (let number = Math.max(this.#drawn, end - width); number < end; number += 1) {
       this.#paint(number);
       this.#stripContext.putImageData(this.#column, ((number % width) + width) % width, 0);
