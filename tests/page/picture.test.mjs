@@ -104,12 +104,12 @@ async function sweep(preference) {
 
 test("on opening, the picture has what was before", async () => {
   const source = station.push("/past.opus", SWEEP);
-  const held = async () => {
+  const inMemory = async () => {
     const answer = await fetch(`http://${NETWORK}:${station.port}/api/v1/mounts/past.opus/clock`);
-    const { clip } = answer.ok ? await answer.json() : {};
-    return clip ? Date.parse(clip.to) - Date.parse(clip.from) : 0;
+    const { held } = answer.ok ? await answer.json() : {};
+    return held ? Date.parse(held.to) - Date.parse(held.from) : 0;
   };
-  await until(async () => (await held()) > 8_000, "some seconds in memory");
+  await until(async () => (await inMemory()) > 8_000, "some seconds in memory");
   const visitor = await Visitor.open(browser, station.url(), { viewport: DESKTOP, colorScheme: "dark" });
   await visitor.part("prefer").selectOption("picture");
   await visitor.microphone("/past.opus").click();
