@@ -69,7 +69,7 @@ test("playback continues when the recorder restarts", async () => {
   const second = station.push("/restart.opus", tone(2000));
   await visitor.hears(2000);
   await visitor.says(/^Live$/);
-  const asked = visitor.requests.filter((url) => url.includes("/restart.opus"));
+  const asked = visitor.requests.filter((url) => url.includes("/restart.opus?burst"));
   assert.equal(asked.length, 1, "it was never reconnected");
   await visitor.close();
   await second.stop();
