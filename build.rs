@@ -1,6 +1,7 @@
 //! Compresses the files of `src/web`, which `src/control/page/assets.rs` includes, once for each
-//! build instead of at each start of the server. Comments of scripts and styles stay behind: they are
-//! half of the text. The same files make the same bytes.
+//! build instead of at each start of the server. The modules become one file, so that a browser needs
+//! one request for all of them. Comments of scripts and styles stay behind: they are half of the
+//! text. The same files make the same bytes.
 
 use std::env;
 use std::fmt::Write as _;
@@ -12,6 +13,21 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, Crc};
 
 const FOLDER: &str = "src/web";
+/// What all modules become.
+const BUNDLE: &str = "scripts.js";
+/// The module that runs, and gets the others that it needs.
+const MAIN: &str = "main.js";
+/// Runs before the modules, as a script of its own.
+const START: &str = "start.js";
+/// Makes each module when it is needed for the first time.
+const NEED: &str = "\
+const made = new Map();
+export function need(name) {
+  let exported = made.get(name);
+  if (!exported) made.set(name, (exported = modules[name]()));
+  return exported;
+}
+";
 
 fn main() -> io::Result<()> {
     // Cargo looks into the folder and all below it.
@@ -19,29 +35,95 @@ fn main() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     let mut files = files_in(Path::new(FOLDER))?;
     files.sort();
+    let (mut modules, mut contents) = (Vec::new(), Vec::new());
+    for file in files {
+        let name = file.strip_prefix(FOLDER).ok().and_then(Path::to_str);
+        let name =
+            name.ok_or_else(|| io::Error::other("a file name that is not UTF-8"))?.to_owned();
+        let text = fs::read_to_string(&file)?;
+        match Path::new(&name).extension().and_then(|extension| extension.to_str()) {
+            Some("js") if name != START => modules.push((name, text)),
+            Some("js" | "css") => contents.push((name, without_comments(&text))),
+            _ => contents.push((name, text)),
+        }
+    }
+    contents.push((BUNDLE.to_owned(), bundle(&modules)?));
+    contents.sort();
     let mut all = Crc::new();
     let mut list = String::new();
-    for (number, file) in files.iter().enumerate() {
-        let plain = match file.extension().and_then(|extension| extension.to_str()) {
-            Some("js" | "css") => without_comments(&fs::read_to_string(file)?).into_bytes(),
-            _ => fs::read(file)?,
-        };
-        all.update(&plain);
+    for (number, (name, text)) in contents.iter().enumerate() {
+        all.update(text.as_bytes());
         let compressed = format!("{number}.gz");
-        fs::write(out.join(&compressed), gzip(&plain)?)?;
-        let name = file.strip_prefix(FOLDER).ok().and_then(Path::to_str);
-        let name = name.ok_or_else(|| io::Error::other("a file name that is not UTF-8"))?;
-        let length = plain.len();
-        _ = writeln!(
-            list,
-            "Asset {{ name: {name:?}, length: {length}, gzip: include_bytes!({compressed:?}) }},"
-        );
+        fs::write(out.join(&compressed), gzip(text.as_bytes())?)?;
+        _ = writeln!(list, "Asset {{ name: {name:?}, gzip: include_bytes!({compressed:?}) }},");
     }
     let version = all.sum();
     fs::write(
         out.join("assets.rs"),
         format!("Assets {{ all: &[\n{list}], version: \"{version:08x}\" }}\n"),
     )
+}
+
+/// All modules as one. Each is a function, by its name, that returns what it exports.
+fn bundle(modules: &[(String, String)]) -> io::Result<String> {
+    let mut bundle = String::from("const modules = {\n");
+    for (name, text) in modules {
+        _ = writeln!(bundle, "{name:?}() {{");
+        let (mut exported, mut statement) = (Vec::new(), String::new());
+        for line in without_comments(text).lines().filter(|line| !line.trim().is_empty()) {
+            // A statement may extend over lines.
+            statement.push_str(line);
+            let is_import = statement.starts_with("import ");
+            if is_import && !statement.ends_with(';') {
+                continue;
+            }
+            let unknown = || io::Error::other(format!("{name}: not understood: {statement}"));
+            let line = if is_import {
+                required(&statement, name).ok_or_else(unknown)?
+            } else if let Some(declaration) = statement.strip_prefix("export ") {
+                exported.extend(names_of(declaration).ok_or_else(unknown)?);
+                declaration.to_owned()
+            } else {
+                statement.replace("import(\"./", "need(\"")
+            };
+            _ = writeln!(bundle, "{line}");
+            statement.clear();
+        }
+        _ = writeln!(bundle, "return {{ {} }};\n}},", exported.join(", "));
+    }
+    _ = writeln!(bundle, "}};\n{NEED}need({MAIN:?});");
+    Ok(bundle)
+}
+
+/// A declaration in place of an import of a module.
+fn required(statement: &str, module: &str) -> Option<String> {
+    let (what, from) = statement.strip_prefix("import ")?.split_once(" from ")?;
+    let path = from.strip_prefix('"')?.strip_suffix("\";")?;
+    let folder = module.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let other = if let Some(below) = path.strip_prefix("../") {
+        below.to_owned()
+    } else {
+        format!("{folder}/{}", path.strip_prefix("./")?).trim_start_matches('/').to_owned()
+    };
+    let what = match what.strip_prefix("* as ") {
+        Some(name) => name.to_owned(),
+        None => what.replace(" as ", ": "),
+    };
+    Some(format!("const {what} = need({other:?});"))
+}
+
+/// The names that a declaration after `export` makes.
+fn names_of(declaration: &str) -> Option<Vec<String>> {
+    let rest = ["const ", "class ", "function ", "async function "]
+        .into_iter()
+        .find_map(|kind| declaration.strip_prefix(kind))?;
+    if let Some(pattern) = rest.strip_prefix('{') {
+        let (pattern, _) = pattern.split_once('}')?;
+        let name = |part: &str| part.rsplit(':').next().map(|name| name.trim().to_owned());
+        return pattern.split(',').map(name).collect();
+    }
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')?;
+    Some(vec![rest[..end].to_owned()])
 }
 
 fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -57,8 +139,7 @@ fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Empties the lines that are comments and nothing else. All others keep their numbers, so that a
-/// browser names the place of an error as it is in the source.
+/// Leaves out the lines that are comments and nothing else.
 fn without_comments(text: &str) -> String {
     let mut is_inside = false;
     let mut kept = String::with_capacity(text.len());
@@ -70,10 +151,10 @@ fn without_comments(text: &str) -> String {
         let has_code = !is_inside && bare.starts_with("/*") && bare.contains("*/") && !ends;
         if !is_comment || has_code {
             kept.push_str(line);
+            kept.push('\n');
         } else if !bare.starts_with("//") || is_inside {
             is_inside = !ends;
         }
-        kept.push('\n');
     }
     kept
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http_body_util::Either;
 
 use super::admin::Administration;
 use super::api::{
@@ -294,8 +293,7 @@ impl Control {
             .collect();
         let settings = self.settings.load();
         let shown = page::Shown { station: settings.name.as_deref(), microphones: &microphones };
-        let asset = page::asset(path, &request.fields, shown).ok_or_else(not_found)?;
-        Ok(asset.map(Either::Left))
+        page::asset(path, &request.fields, shown).ok_or_else(not_found)
     }
 
     /// The status of the mount that the path names.

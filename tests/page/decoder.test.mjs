@@ -28,13 +28,16 @@ after(() => station?.stop());
 
 /** In the page: the columns of a file, each with its number, its loudest bin and how loud its highest bins are. */
 async function columnsOf(base64) {
-  const load = (path) => import(new URL(`web/${path}`, location.href).href);
-  const [{ StreamPicture }, { RECEIVED }, { Pages }, { readHead, samples }] = await Promise.all(
-    ["model/stream-picture.js", "model/columns.js", "media/ogg.js", "media/opus.js"].map(load),
-  );
+  const { need } = await import(document.querySelector("script[type=module]").src);
+  const { StreamPicture } = need("model/stream-picture.js");
+  const { RECEIVED } = need("model/columns.js");
+  const { Pages } = need("media/ogg.js");
+  const { readHead, samples } = need("media/opus.js");
+  const { LiveClock, ServerTime } = need("model/clock.js");
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   const pages = new Pages().push(bytes);
-  const picture = new StreamPicture();
+  const nothing = { clip: async () => null, file: async () => null, begin: async () => null };
+  const picture = new StreamPicture(nothing, new LiveClock(new ServerTime()));
   picture.head(readHead(pages[0].packets[0]));
   let end = 0;
   for (const page of pages.slice(2, -1)) {

@@ -81,7 +81,7 @@ test("a microphone that vanishes is listed as off, and playback resumes when it 
   const visitor = await Visitor.open(browser, station.url());
   const statuses = [];
   visitor.page.on("response", (answer) => {
-    if (answer.url().includes("/brief.opus")) statuses.push(answer.status());
+    if (answer.url().includes("/brief.opus?burst")) statuses.push(answer.status());
   });
   await visitor.microphone("/brief.opus").click();
   await visitor.hears(1000);
@@ -204,7 +204,7 @@ test("the only microphone can be played again after it was stopped, vanished and
 test("a file that the server refuses at first is loaded later, and the page says so", async () => {
   const source = station.push("/files.opus", tone(1000));
   const visitor = await Visitor.open(browser, station.url(), {
-    refuse: { "/web/*/page.js": 1, "/web/*/view/palette.js": 2, "/web/*/style.css": 1 },
+    refuse: { "/web/*/scripts.js": 2, "/web/*/style.css": 1 },
   });
   assert.ok(await visitor.part("play").isDisabled());
   await visitor.says("could not be loaded");

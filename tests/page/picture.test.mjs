@@ -1,6 +1,7 @@
 // What is shown: the spectrogram is correct, the page is accessible, and the layout fits.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -20,6 +21,8 @@ listen = "${NETWORK}:0"
 gap_after = "2s"
 hold = "100ms"
 `;
+// Of the plot, as in src/web/view/axes.js.
+const MARGIN = { left: 58, bottom: 24, top: 8, right: 46 };
 const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
@@ -35,21 +38,23 @@ after(async () => {
   await station?.stop();
 });
 
-/** In the page: the most prominent frequency of each column of the spectrogram, from the left, or null. */
+/** In the page: the most prominent frequency of each column of the spectrogram, which is grey, from the left, or null. */
 async function brightest(kind) {
-  const { MARGIN } = await import(new URL("web/view/spectrogram.js", location.href).href);
-  const { Scale } = await import(new URL("web/view/scale.js", location.href).href);
+  const { need } = await import(document.querySelector("script[type=module]").src);
+  const [{ MARGIN: margin }, { Scale }] = ["view/axes.js", "view/scale.js"].map(need);
   const canvas = document.querySelector("canvas");
   const ratio = canvas.width / canvas.clientWidth;
-  const width = Math.floor(canvas.clientWidth - MARGIN.left - MARGIN.right);
-  const height = Math.floor((canvas.clientHeight - MARGIN.top - MARGIN.bottom) * ratio);
-  const scale = new Scale(kind, 24_000);
+  const width = Math.floor(canvas.clientWidth - margin.left - margin.right);
+  const height = Math.floor((canvas.clientHeight - margin.top - margin.bottom) * ratio);
+  const scale = new Scale(kind, 0, 24_000);
   const night = matchMedia("(prefers-color-scheme: dark)").matches;
-  const image = canvas.getContext("2d").getImageData(MARGIN.left * ratio, MARGIN.top * ratio, width * ratio, height);
+  const image = canvas.getContext("2d").getImageData(margin.left * ratio, margin.top * ratio, width * ratio, height);
   return Array.from({ length: width }, (_, x) => {
     let [row, most] = [0, 0];
     for (let y = 0; y < height; y += 1) {
       const at = (y * image.width + Math.floor(x * ratio)) * 4;
+      // What is not known is transparent.
+      if (image.data[at + 3] === 0) continue;
       const sum = image.data[at] + image.data[at + 1] + image.data[at + 2];
       const light = night ? sum : 765 - sum;
       if (light > most) [row, most] = [y, light];
@@ -58,15 +63,19 @@ async function brightest(kind) {
   });
 }
 
-/** How many columns rise as the sweep does, by 2 kHz per second, at `rate` columns per second. */
-function rising(columns, rate) {
+// What is shown, in seconds, unless a person has chosen otherwise.
+const SPAN = 20;
+
+/** How many seconds of the columns rise as the sweep does, by 2 kHz per second. */
+function rising(columns, span = SPAN) {
+  const rate = columns.length / span;
+  const step = Math.round(rate / 2);
   let count = 0;
-  const span = 30;
-  for (let i = span; i < columns.length; i += 1) {
-    if (columns[i] === null || columns[i - span] === null) continue;
-    if (Math.abs(columns[i] - columns[i - span] - (2000 * span) / rate) < 200) count += 1;
+  for (let i = step; i < columns.length; i += 1) {
+    if (columns[i] === null || columns[i - step] === null) continue;
+    if (Math.abs(columns[i] - columns[i - step] - (2000 * step) / rate) < 200) count += 1;
   }
-  return count;
+  return count / rate;
 }
 
 for (const [preference, how] of Object.entries({ sound: "packets of WebRTC", picture: "the stream" })) {
@@ -79,7 +88,8 @@ async function sweep(preference) {
   await visitor.part("prefer").selectOption(preference);
   await visitor.microphone("/sweep.opus").click();
   const seen = (kind) => visitor.page.evaluate(brightest, kind);
-  const enough = (columns) => rising(columns, 60) > 400;
+  await visitor.part("palette").selectOption("grey");
+  const enough = (columns) => rising(columns) > 7;
   await until(async () => enough(await seen("linear")), "a sweep on the linear axis");
   await visitor.part("hold").click();
   const columns = (await seen("linear")).filter((frequency) => frequency !== null);
@@ -89,50 +99,169 @@ async function sweep(preference) {
   const paused = await seen("linear");
   await visitor.part("kind").selectOption("log");
   const redrawn = await seen("log");
-  assert.ok(enough(redrawn), `${rising(redrawn, 60)} columns rise`);
+  assert.ok(enough(redrawn), `${rising(redrawn)} s rise`);
   await visitor.part("kind").selectOption("linear");
   assert.deepEqual(await seen("linear"), paused);
   await visitor.part("hold").click();
   await until(async () => (await seen("linear")).join() !== paused.join(), "it goes on");
   // The range: with a floor above everything, the spectrogram is dark.
+  await visitor.part("contrast").selectOption("manual");
   await visitor.part("ceiling").fill("0");
   await visitor.part("floor").fill("-60");
-  await until(async () => (await seen("linear")).filter((frequency) => frequency !== null).length < 400, "a darker spectrogram");
+  await until(async () => rising(await seen("linear")) < 7, "a darker spectrogram");
   await visitor.close();
   await source.stop();
 }
 
+/** How much the server has in memory, in milliseconds. */
+async function inMemory(mount) {
+  const answer = await fetch(`http://${NETWORK}:${station.port}/api/v1/mounts${mount}/clock`);
+  const { held } = answer.ok ? await answer.json() : {};
+  return held ? Date.parse(held.to) - Date.parse(held.from) : 0;
+}
+
 test("on opening, the picture has what was before", async () => {
   const source = station.push("/past.opus", SWEEP);
-  const inMemory = async () => {
-    const answer = await fetch(`http://${NETWORK}:${station.port}/api/v1/mounts/past.opus/clock`);
-    const { held } = answer.ok ? await answer.json() : {};
-    return held ? Date.parse(held.to) - Date.parse(held.from) : 0;
-  };
-  await until(async () => (await inMemory()) > 8_000, "some seconds in memory");
+  await until(async () => (await inMemory("/past.opus")) > 8_000, "some seconds in memory");
   const visitor = await Visitor.open(browser, station.url(), { viewport: DESKTOP, colorScheme: "dark" });
   await visitor.part("prefer").selectOption("picture");
+  await visitor.part("palette").selectOption("grey");
   await visitor.microphone("/past.opus").click();
   const clicked = performance.now();
   await until(async () => {
-    const columns = rising(await visitor.page.evaluate(brightest, "linear"), 60);
+    const seconds = rising(await visitor.page.evaluate(brightest, "linear"));
     // More than there were since.
-    return columns > 240 + ((performance.now() - clicked) * 60) / 1000;
+    return seconds > 4 + (performance.now() - clicked) / 1000;
   }, "what was before", 10_000);
   await visitor.close();
   await source.stop();
 });
 
-test("the spectrogram can be saved", async () => {
-  const source = station.push("/keep.opus", tone(3000), { name: "Old oak" });
+/** In the page: whether anything but the axes is drawn in the plot. */
+async function hasPicture() {
+  const { need } = await import(document.querySelector("script[type=module]").src);
+  const { MARGIN: margin } = need("view/axes.js");
+  const canvas = document.querySelector("canvas");
+  const ratio = canvas.width / canvas.clientWidth;
+  const [width, height] = [canvas.clientWidth - margin.left - margin.right, canvas.clientHeight - margin.top - margin.bottom];
+  const area = [margin.left, margin.top, width, height].map((length) => Math.floor(length * ratio));
+  return canvas.getContext("2d").getImageData(...area).data.some((part, i) => i % 4 === 3 && part > 0);
+}
+
+/** The sound of a file, at 48 kHz. */
+function decoded(path) {
+  const { buffer, byteOffset, length } = execFileSync("ffmpeg", ["-v", "error", "-i", path, "-f", "f32le", "-ac", "1", "pipe:1"]);
+  return new Float32Array(buffer, byteOffset, length / 4);
+}
+
+/** The frequency of a tone, by its periods. */
+function frequencyOf(sound) {
+  let count = 0;
+  for (let i = 1; i < sound.length; i += 1) if (sound[i - 1] < 0 && sound[i] >= 0) count += 1;
+  return (count * 48_000) / sound.length;
+}
+
+test("a person goes back, selects a part, hears it again, and saves its sound and the picture", async () => {
+  // 10 s of a tone of 1 kHz, then one of 3 kHz, and so on: what is heard again has another frequency than what is live.
+  const sound = "aevalsrc='0.2*sin(2*PI*(1000+1000*floor(mod(t/6,3)))*t)':s=48000";
+  const source = station.push("/keep.opus", sound, { name: "Old oak" });
   const visitor = await Visitor.open(browser, station.url());
+  await visitor.part("prefer").selectOption("picture");
   await visitor.microphone("/keep.opus").click();
+  await visitor.hears(2000);
+  // As long as it is live, nothing is to be moved.
+  await visitor.part("scroll-line").waitFor({ state: "hidden" });
+  await visitor.part("span").selectOption("5");
   await visitor.hears(3000);
-  const download = visitor.page.waitForEvent("download");
+  await visitor.part("hold").click();
+  await visitor.part("scroll-line").waitFor();
+  await visitor.part("scroll").fill("-2");
+  assert.match(await visitor.part("scroll").getAttribute("aria-valuetext"), /^2\.0 s ago$/);
+
+  // Two of the five seconds, from 500 Hz to 4 kHz.
+  await visitor.part("band").selectOption("low");
+  await visitor.part("band").selectOption("birds");
+  const { x, y, width, height } = await visitor.part("spectrogram").boundingBox();
+  const plot = { left: x + MARGIN.left, width: Math.floor(width - MARGIN.left - MARGIN.right), top: y + MARGIN.top };
+  const up = (frequency) => plot.top + (height - MARGIN.top - MARGIN.bottom) * (1 - frequency / 12_000);
+  await visitor.page.mouse.move(plot.left + 0.2 * plot.width, up(4_000));
+  await visitor.page.mouse.down();
+  await visitor.page.mouse.move(plot.left + 0.6 * plot.width, up(500), { steps: 8 });
+  await visitor.page.mouse.up();
+  const figure = await visitor.part("selected-figure").textContent();
+  assert.match(figure, /^2\.0 s · (49\d|50\d) Hz – (3\.9|4|4\.1) kHz$/);
+
+  let download = visitor.page.waitForEvent("download");
+  await visitor.part("save-selected").click();
+  let file = await download;
+  assert.match(file.suggestedFilename(), /^Old-oak-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.opus$/);
+  const path = join(SCREENSHOTS, "kept.opus");
+  await file.saveAs(path);
+  const saved = decoded(path);
+  assert.ok(Math.abs(saved.length / 48_000 - 2) < 0.05, `${saved.length / 48_000} s`);
+  // The cursor's time is that of the file: its tone is the one that is shown there.
+  const begin = frequencyOf(saved.subarray(0, 4800));
+  assert.ok([1000, 2000, 3000].some((one) => Math.abs(begin - one) < 30), `${begin} Hz`);
+
+  await visitor.part("play-selected").click();
+  const figureOf = () => visitor.part("behind").textContent();
+  await until(async () => parseFloat(await figureOf()) > 3, "what is heard is seconds old");
+  await until(async () => parseFloat(await figureOf()) < 1.5, "then it is live again");
+  assert.equal(await visitor.part("hold").getAttribute("aria-pressed"), "true", "the picture stays");
+
+  download = visitor.page.waitForEvent("download");
   await visitor.part("save").click();
-  const file = await download;
+  file = await download;
   assert.match(file.suggestedFilename(), /^Old-oak-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.png$/);
   await file.saveAs(join(SCREENSHOTS, "kept.png"));
+
+  await visitor.part("unselect").click();
+  await visitor.part("selected").waitFor({ state: "hidden" });
+  await visitor.part("hold").click();
+  await visitor.part("scroll-line").waitFor({ state: "hidden" });
+  // The last seconds again, and back to live before they end.
+  await visitor.part("again").click();
+  await until(async () => parseFloat(await figureOf()) > 5, "the last seconds again");
+  await visitor.part("to-live").click();
+  await until(async () => parseFloat(await figureOf()) < 1.5, "live again");
+  await visitor.close();
+  await source.stop();
+});
+
+test("a picture never has another microphone's name", async () => {
+  const sources = [station.push("/loud.opus", SWEEP, { name: "Loud" }), station.push("/soft.opus", tone(1000), { name: "Soft" })];
+  const visitor = await Visitor.open(browser, station.url());
+  await visitor.part("prefer").selectOption("picture");
+  await visitor.microphone("/loud.opus").click();
+  await until(() => visitor.page.evaluate(hasPicture), "a picture");
+  // No answer of the server about the other one.
+  await visitor.page.route("**/soft.opus?**", () => {});
+  await visitor.microphone("/soft.opus").click();
+  await visitor.page.locator("h1", { hasText: "Soft" }).waitFor();
+  assert.equal(await visitor.page.evaluate(hasPicture), false);
+  await visitor.part("play").click();
+  // It was stopped, and the first one begins again: its picture goes on.
+  await visitor.microphone("/loud.opus").click();
+  await until(() => visitor.page.evaluate(hasPicture), "the picture");
+  await visitor.part("play").click();
+  assert.equal(await visitor.page.evaluate(hasPicture), true, "what was heard is still shown");
+  await visitor.close();
+  await Promise.all(sources.map((source) => source.stop()));
+});
+
+test("all that the server has in memory can be seen", async () => {
+  const source = station.push("/long.opus", SWEEP);
+  await until(async () => (await inMemory("/long.opus")) > 12_000, "some seconds in memory");
+  const visitor = await Visitor.open(browser, station.url(), { viewport: DESKTOP, colorScheme: "dark" });
+  await visitor.part("prefer").selectOption("picture");
+  await visitor.part("palette").selectOption("grey");
+  await visitor.part("span").selectOption("40");
+  await visitor.microphone("/long.opus").click();
+  const seconds = async (span) => rising(await visitor.page.evaluate(brightest, "linear"), span);
+  await until(async () => (await seconds(40)) > 8, "what was before");
+  await visitor.part("span").selectOption("all");
+  // At least 20 s are shown.
+  await until(async () => (await seconds(20)) > 8, "all of it");
   await visitor.close();
   await source.stop();
 });
@@ -215,8 +344,9 @@ for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
         station.push("/mic-b.opus", tone(1000)),
       ];
       const visitor = await Visitor.open(browser, station.url(), { viewport, colorScheme });
+      await visitor.part("palette").selectOption("grey");
       await visitor.microphone("/mic-a.opus").click();
-      await until(async () => rising(await visitor.page.evaluate(brightest, "linear"), 60) > 100, "a spectrogram");
+      await until(async () => rising(await visitor.page.evaluate(brightest, "linear")) > 2, "a spectrogram");
       const wide = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.equal(wide, 0, "it scrolls sideways");
       // The play button is visible without scrolling.

@@ -1,13 +1,10 @@
-// The parts of the page that do not need a browser: containers, catch-up, clock, scale and QR code.
+// The parts of the page that do not need a browser: containers, catch-up, clock and QR code.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { LiveClock, ServerTime } from "../../src/web/model/clock.js";
-import { Columns, MISSING, RECEIVED, UNKNOWN } from "../../src/web/model/columns.js";
-import { Steps, STEP } from "../../src/web/model/stream-picture.js";
-import { LOUDEST, QUIETEST, Spectrum } from "../../src/web/media/spectrum.js";
 import { recall, remember } from "../../src/web/model/preferences.js";
 import * as mp4 from "../../src/web/media/mp4.js";
 import { join } from "../../src/web/media/bytes.js";
@@ -16,10 +13,8 @@ import { readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
 import { Timeline } from "../../src/web/media/received-packets.js";
 import { withStereo } from "../../src/web/media/whep.js";
 import { CatchUp } from "../../src/web/media/catch-up.js";
-import { palette } from "../../src/web/view/palette.js";
 import { encode } from "../../src/web/view/qr.js";
 import * as webm from "../../src/web/media/webm.js";
-import { hertz, look, rows, Scale } from "../../src/web/view/scale.js";
 
 const readCode = createRequire(import.meta.url)("jsqr");
 
@@ -173,88 +168,6 @@ test("the clock uses the promptest event, and starts again when the server's clo
   assert.equal(clock.live(8_000), 9_600_000);
   time.heard(2_000_000, 9_000);
   assert.equal(time.at(9_000), 2_000_000);
-});
-
-test("frequencies and labels agree on both axes", () => {
-  for (const kind of ["linear", "log"]) {
-    const scale = new Scale(kind, 24_000);
-    for (const tick of scale.ticks(10)) {
-      if (tick === 0) continue;
-      assert.ok(Math.abs(scale.frequency(scale.position(tick)) - tick) < 1e-6);
-    }
-    assert.equal(scale.position(24_000), 1);
-    const spectrum = new Uint8Array(1024);
-    spectrum[Math.round((5_000 / 24_000) * 1024)] = 255;
-    const bright = rows(scale, 400, 1024).map((row) => look(spectrum, row));
-    const row = bright.indexOf(Math.max(...bright));
-    const found = scale.frequency(1 - (row + 0.5) / 400);
-    assert.ok(Math.abs(found - 5_000) < 100, `${kind}: ${found}`);
-  }
-  assert.deepEqual([0, 500, 1000, 12_500].map(hertz), ["0 Hz", "500 Hz", "1 kHz", "12.5 kHz"]);
-});
-
-test("louder is steadily brighter on a dark page and darker on a bright one", () => {
-  const light = (pixel) => 0.2126 * (pixel & 255) + 0.7152 * ((pixel >> 8) & 255) + 0.0722 * ((pixel >> 16) & 255);
-  for (const dark of [true, false]) {
-    const steps = [...palette(dark)].map(light);
-    assert.ok(steps.every((value, i) => i === 0 || (dark ? value >= steps[i - 1] : value <= steps[i - 1])));
-    assert.ok(Math.abs(steps[255] - steps[0]) > 180);
-  }
-});
-
-test("a spectrum is that of its samples", () => {
-  const size = 256;
-  const spectrum = new Spectrum(size);
-  let seed = 1;
-  const noise = () => ((seed = (seed * 48_271) % 0x7fffffff) / 0x7fffffff - 0.5) * 0.01;
-  const signal = Float32Array.from({ length: 2 * size }, (_, i) => 0.5 * Math.sin(i / 3) + 0.05 * Math.cos(2 * i) + noise());
-  const column = new Uint8Array(spectrum.bins);
-  spectrum.write(signal, 77, column);
-  for (let bin = 0; bin < spectrum.bins; bin += 1) {
-    let [real, imaginary] = [0, 0];
-    for (let i = 0; i < size; i += 1) {
-      const phase = (2 * Math.PI * i) / size;
-      const value = signal[77 + i] * (0.42 - 0.5 * Math.cos(phase) + 0.08 * Math.cos(2 * phase));
-      real += value * Math.cos(bin * phase);
-      imaginary -= value * Math.sin(bin * phase);
-    }
-    const truth = 20 * Math.log10(Math.hypot(real, imaginary) / size);
-    const said = QUIETEST + (column[bin] * (LOUDEST - QUIETEST)) / 255;
-    assert.ok(Math.abs(said - truth) < 0.5, `bin ${bin}: ${said} dB, not ${truth}`);
-  }
-});
-
-test("steps have the spectrum of their place, in whatever pieces samples come", () => {
-  const begin = 10_000_000;
-  // One click in each second, and the tone of its number.
-  const sample = (granule) => (granule % 48_000 < 800 ? Math.sin((2 * Math.PI * 6000 * granule) / 48_000) : 0);
-  const all = Float32Array.from({ length: 5 * 48_000 }, (_, i) => sample(begin + i));
-  for (const piece of [120, 960, 2880, 50_000]) {
-    const columns = new Columns(1024);
-    const steps = new Steps(columns);
-    for (let at = 0; at < all.length; at += piece) steps.add(all.subarray(at, at + piece), begin + at);
-    for (let number = Math.ceil(begin / STEP) + 2; number < columns.end; number += 1) {
-      assert.equal(columns.state(number), RECEIVED);
-      const isClick = (number * STEP) % 48_000 === 0;
-      assert.equal(columns.peak(number) > 0.5, isClick, `${number}, in pieces of ${piece}`);
-      if (isClick) assert.equal(columns.column(number).indexOf(Math.max(...columns.column(number))), 256);
-    }
-  }
-});
-
-test("what was not received has no spectrum, and is no silence", () => {
-  const columns = new Columns(1024);
-  const steps = new Steps(columns);
-  steps.add(new Float32Array(48_000), 0);
-  steps.add(new Float32Array(48_000), 96_000);
-  // What comes again changes nothing.
-  steps.add(new Float32Array(960).fill(1), 100_000);
-  assert.deepEqual([30, 90, 150, 400].map((number) => columns.state(number)), [RECEIVED, MISSING, RECEIVED, UNKNOWN]);
-  assert.equal(columns.peak(125), 0);
-  // Another stream begins elsewhere: nothing is known of what was before.
-  steps.add(new Float32Array(48_000), 480_000_000);
-  assert.equal(columns.state(600_030), RECEIVED);
-  assert.equal(columns.state(30), UNKNOWN);
 });
 
 test("an independent reader can read the QR codes", () => {

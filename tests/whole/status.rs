@@ -116,7 +116,7 @@ fn a_client_that_shuts_down_its_side_after_the_request_is_answered() {
     let server = Daemon::start();
     let _source = Source::connect(&server, "/m", 1);
     for path in
-        ["/healthz", "/metrics", "/status-json.xsl", "/", "/web/page.js", "/nothing", "/x%00"]
+        ["/healthz", "/metrics", "/status-json.xsl", "/", "/web/scripts.js", "/nothing", "/x%00"]
     {
         for _ in 0..10 {
             let mut socket = connect(&server);

@@ -7,7 +7,6 @@
 mod assets;
 mod document;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
@@ -16,6 +15,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 use super::negotiation::{accepts_gzip, is_known, tag};
+use super::response::{HttpResponse, streamed, whole};
 use assets::{ASSETS, content_type, gzip};
 pub(crate) use document::{Microphone, Shown};
 
@@ -45,13 +45,9 @@ pub(crate) fn is_document(path: &str) -> bool {
 /// The response to a request for `path` (without any prefix), or `None` if the page has nothing there.
 ///
 /// Documents show the station's name, and its microphones for browsers without scripts.
-pub(crate) fn asset(
-    path: &str,
-    fields: &HeaderMap,
-    shown: Shown<'_>,
-) -> Option<Response<Full<Bytes>>> {
+pub(crate) fn asset(path: &str, fields: &HeaderMap, shown: Shown<'_>) -> Option<HttpResponse> {
     let compressed = accepts_gzip(fields);
-    let (body, content_type, cache, policy) = match path {
+    let (body, tag, content_type, cache, policy) = match path {
         "/" | "/embed" => {
             let (name, policy) = if path == "/" {
                 ("index.html", policy!("'self'"))
@@ -60,7 +56,8 @@ pub(crate) fn asset(
             };
             let text = document::render(name, shown)?;
             let body = if compressed { gzip(text.as_bytes()) } else { text.into() };
-            (body, content_type(name), ASK_AGAIN, policy)
+            let tag = tag(&body, compressed);
+            (whole(body), tag, content_type(name), ASK_AGAIN, policy)
         }
         _ => {
             let is_favicon = path == "/favicon.ico";
@@ -69,19 +66,21 @@ pub(crate) fn asset(
             // A request for another version gets the current file. Documents have paths of their own.
             let content_type = content_type(name);
             let asset = ASSETS.find(name).filter(|_| !content_type.starts_with("text/html"))?;
-            let body =
-                if compressed { Bytes::from_static(asset.gzip) } else { asset.plain().into() };
+            let body = if compressed {
+                whole(Bytes::from_static(asset.gzip))
+            } else {
+                streamed(asset.pieces())
+            };
             let cache = match version {
                 Some(version) if version == ASSETS.version => FOR_EVER,
                 _ if is_favicon => FOR_A_DAY,
                 _ => ASK_AGAIN,
             };
-            (body, content_type, cache, policy!("'self'"))
+            (body, tag(asset.gzip, compressed), content_type, cache, policy!("'self'"))
         }
     };
-    let tag = tag(&body, compressed);
     let known = is_known(fields, &tag);
-    let mut response = Response::new(Full::new(if known { Bytes::new() } else { body }));
+    let mut response = Response::new(if known { whole(Bytes::new()) } else { body });
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -143,10 +142,10 @@ mod tests {
         let script = body.split("src=\"").find_map(|rest| rest.split_once(".js\"")).unwrap().0;
         let (head, _) = get(&format!("/{script}.js"), &[]).unwrap();
         assert_eq!(head.headers()[CACHE_CONTROL], FOR_EVER);
-        let (head, _) = get("/web/00000000/page.js", &[]).unwrap();
+        let (head, _) = get("/web/00000000/scripts.js", &[]).unwrap();
         assert_eq!(head.headers()[CACHE_CONTROL], ASK_AGAIN, "of another version");
         for none in
-            ["/web/", "/web/none.js", "/web/index.html", "/web/a/b/page.js", "/embed/", "/x"]
+            ["/web/", "/web/none.js", "/web/index.html", "/web/a/b/scripts.js", "/embed/", "/x"]
         {
             assert!(get(none, &[]).is_none(), "{none}");
         }
@@ -162,7 +161,7 @@ mod tests {
 
     #[test]
     fn compressed_or_not_it_is_the_same() {
-        let (plain, content) = get("/web/page.js", &[]).unwrap();
+        let (plain, content) = get("/web/scripts.js", &[]).unwrap();
         assert!(!plain.headers().contains_key(CONTENT_ENCODING));
         for (accepted, compressed) in [
             ("gzip, deflate, br", true),
@@ -172,7 +171,7 @@ mod tests {
             ("gzip;q=0", false),
             ("gzip; q=0.0", false),
         ] {
-            let (head, body) = get("/web/page.js", &[(ACCEPT_ENCODING, accepted)]).unwrap();
+            let (head, body) = get("/web/scripts.js", &[(ACCEPT_ENCODING, accepted)]).unwrap();
             assert_eq!(head.headers().contains_key(CONTENT_ENCODING), compressed, "{accepted}");
             if compressed {
                 let mut decoder = flate2::write::GzDecoder::new(Vec::new());

@@ -11,18 +11,6 @@ import { readHead, samples } from "./opus.js";
  */
 
 /**
- * Fetches a clip, or returns null if there is none.
- *
- * @param {string} url
- * @param {RequestInit} options
- * @returns {Promise<Clip | null>}
- */
-export async function fetchClip(url, options) {
-  const response = await fetch(url, options);
-  return response.ok ? readClip(new Uint8Array(await response.arrayBuffer())) : null;
-}
-
-/**
  * @param {import("./bytes.js").Bytes} file
  * @returns {Clip | null}
  */

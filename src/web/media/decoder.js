@@ -25,7 +25,7 @@ import * as webm from "./webm.js";
  * @typedef {object} Decoder
  * @property {(packets: Packet[], granule: number) => void} packets Packets that follow each other; the first begins at
  *   this granule.
- * @property {() => void} flush No more packets follow.
+ * @property {() => Promise<void>} flush No more packets follow. Resolves when all were decoded.
  * @property {() => void} close
  */
 
@@ -76,8 +76,9 @@ class PacketDecoder {
     }
   }
 
-  flush() {
-    this.#decoder.flush().catch(() => {});
+  async flush() {
+    // What it cannot decode is not shown.
+    await this.#decoder.flush().catch(() => {});
   }
 
   close() {
@@ -146,6 +147,7 @@ class FileDecoder {
 
   flush() {
     this.#decode();
+    return this.#order;
   }
 
   #decode() {

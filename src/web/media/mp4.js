@@ -9,7 +9,8 @@ import { ascii, join } from "./bytes.js";
 
 /** @typedef {import("./bytes.js").Bytes} Bytes */
 
-export const TYPE = 'audio/mp4; codecs="opus"';
+/** Its names: Safari knows only the second one. */
+export const TYPES = ['audio/mp4; codecs="opus"', 'audio/mp4; codecs="Opus"'];
 
 const SCALE = 48_000;
 const u8 = (/** @type {number[]} */ ...bytes) => Uint8Array.from(bytes);

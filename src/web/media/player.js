@@ -7,23 +7,16 @@
 
 import { join } from "./bytes.js";
 import { CatchUp, LEAST } from "./catch-up.js";
-import * as mp4 from "./mp4.js";
-import * as webm from "./webm.js";
+import { container, Source, TYPE } from "./container.js";
 
 /** @typedef {import("./bytes.js").Bytes} Bytes */
 
-const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 const RATE = 48_000;
 // Seconds that are kept after they were played, and how many more there must be before they are removed.
 const KEPT = 5;
 const WORTH = 10;
 // From this far behind, in seconds, catching up by playing faster would take more than a minute.
 const HOPELESS = 6;
-
-const supported = [mp4, webm].find(({ TYPE }) => Source?.isTypeSupported(TYPE));
-const container = supported ?? mp4;
-
-export const canPlay = Boolean(supported);
 
 export class Player {
   #element;
@@ -63,7 +56,7 @@ export class Player {
   #open(source) {
     URL.revokeObjectURL(this.#url);
     if (this.#closed) return;
-    this.#buffer = source.addSourceBuffer(container.TYPE);
+    this.#buffer = source.addSourceBuffer(TYPE);
     this.#buffer.addEventListener("updateend", () => this.#pump());
     this.#pump();
   }

@@ -26,7 +26,8 @@ export function prepare() {
 
 /** @returns {Promise<Worker | null>} */
 function start() {
-  const worker = new Worker(new URL("packets-worker.js", import.meta.url), { type: "module" });
+  // The scripts are one file, and `main.js` runs what is for a worker.
+  const worker = new Worker(import.meta.url, { type: "module" });
   return new Promise((resolve) => {
     worker.addEventListener("message", () => resolve(worker), { once: true });
     worker.addEventListener("error", () => resolve(null), { once: true });

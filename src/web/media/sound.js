@@ -1,58 +1,78 @@
 // @ts-check
-// The audio graph.
+// What makes the sound: elements, through the audio graph or by themselves.
 //
-//   element ─► analyser (for where packets are not at hand) ─► volume ─► loudspeaker
-//
-// By WebRTC, the audio comes from a MediaStream, which takes the place of the element.
-//
-// What is shown does not depend on the volume. The page has one graph, so two microphones are never heard at once. It
-// is created at the first click, as browsers allow no sound before, and again only for another sample rate.
+// Without the graph there is neither gain nor filter. It is left out where it would hurt: some browsers give it nothing
+// but zeros of what an element plays, and Apple's systems stop it when the screen is locked. The page has one `Sound`,
+// so two microphones are never heard at once. It is created at the first click, as browsers allow no sound before, and
+// again only for another sample rate, or for the other way.
 
-const FFT = 2048;
+import { Graph } from "./graph.js";
 
 export class Sound {
-  #volume;
   /** Takes the MediaStream: Chromium decodes only what an element plays. */
   #receiver = new Audio();
-  /** @type {MediaStreamAudioSourceNode | null} */
-  #received = null;
+  /** Plays a part of the past. */
+  #past = new Audio();
+  /** @type {Graph | null} */
+  #graph;
+  /** What ends the part of the past. */
+  #endPast = () => {};
 
   /**
    * @param {number} rate
-   * @param {number} volume From 0 to 1.
+   * @param {boolean} isDirect Whether elements sound by themselves.
    */
-  constructor(rate, volume) {
+  constructor(rate, isDirect) {
     this.element = new Audio();
     this.element.preload = "none";
     this.element.preservesPitch = true;
-    this.context = context(rate);
-    this.analyser = this.context.createAnalyser();
-    this.analyser.fftSize = FFT;
-    this.analyser.smoothingTimeConstant = 0;
-    this.#volume = this.context.createGain();
-    this.#volume.gain.value = gain(volume);
-    this.context
-      .createMediaElementSource(this.element)
-      .connect(this.analyser)
-      .connect(this.#volume)
-      .connect(this.context.destination);
-    this.#receiver.muted = true;
+    this.#graph = isDirect ? null : new Graph(rate, this.element, this.#past);
+    this.#receiver.muted = this.#graph !== null;
+    this.rate = this.#graph?.context.sampleRate ?? rate;
     // Otherwise a phone treats this as sound effects and mutes it with its screen.
     if (navigator.audioSession) navigator.audioSession.type = "playback";
   }
 
-  get rate() {
-    return this.context.sampleRate;
+  get isDirect() {
+    return this.#graph === null;
   }
 
-  /** @param {number} volume From 0 to 1. A sudden change would be heard as a click. */
+  /** Gives samples of what is live; null if that is not possible. */
+  get analyser() {
+    return this.#graph?.analyser ?? null;
+  }
+
+  /** Whether the graph gets exactly zero at the moment. */
+  get isZero() {
+    return this.#graph?.isZero ?? false;
+  }
+
+  /** @param {number} volume From 0 to 1. */
   set volume(volume) {
-    this.#volume.gain.setTargetAtTime(gain(volume), this.context.currentTime, 0.015);
+    if (this.#graph) this.#graph.volume = gain(volume);
+    else for (const element of this.#all()) element.volume = gain(volume);
+  }
+
+  /** @param {import("./hearing.js").Settings} settings */
+  set hearing(settings) {
+    this.#graph?.hearing.set(settings);
   }
 
   /** Seconds from the element to the loudspeaker. */
   get delay() {
-    return this.context.outputLatency || this.context.baseLatency || 0;
+    return this.#graph?.delay ?? 0;
+  }
+
+  /**
+   * Calls `work` when the system stops what the graph plays.
+   *
+   * @param {() => void} work
+   */
+  onSuspended(work) {
+    const context = this.#graph?.context;
+    context?.addEventListener("statechange", () => {
+      if (context.state !== "running") work();
+    });
   }
 
   /**
@@ -62,30 +82,83 @@ export class Sound {
    */
   receive(stream) {
     this.stop();
-    this.#received = this.context.createMediaStreamSource(stream);
-    this.#received.connect(this.analyser);
+    this.#graph?.receive(stream);
     this.#receiver.srcObject = stream;
   }
 
   /** Starts playback. Must be called from a click. */
   async play() {
-    // Not awaited: without a sound card, a context never starts.
-    this.context.resume().catch(() => {});
+    this.#resume();
     await (this.#receiver.srcObject ? this.#receiver : this.element).play();
   }
 
-  /** Stops playback, of either. */
+  // Not awaited: without a sound card, a context never starts.
+  #resume() {
+    this.#graph?.context.resume().catch(() => {});
+  }
+
+  /**
+   * Plays a file in place of what is live, and then what is live again. Resolves at its end, or when `endPast` is called.
+   *
+   * @param {Blob} file
+   * @param {number} from Where it begins to be heard, in seconds.
+   * @param {{ low: number, high: number }} band The frequencies that are heard, in Hz.
+   */
+  async playPast(file, from, band) {
+    this.#endPast();
+    const url = URL.createObjectURL(file);
+    const past = this.#past;
+    this.#resume();
+    try {
+      await new Promise((resolve, reject) => {
+        this.#endPast = () => resolve(null);
+        past.onended = resolve;
+        past.onerror = reject;
+        past.onloadedmetadata = () => {
+          past.currentTime = from;
+          past.play().then(() => this.#again(band), reject);
+        };
+        past.src = url;
+      });
+    } finally {
+      this.#again(null);
+      past.pause();
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  /** Goes back to what is live. */
+  endPast() {
+    this.#endPast();
+  }
+
+  /** Where in the file the part of the past is, in seconds. */
+  get pastTime() {
+    return this.#past.currentTime;
+  }
+
+  /** @param {{ low: number, high: number } | null} band */
+  #again(band) {
+    if (this.#graph) this.#graph.again = band;
+    else this.element.muted = this.#receiver.muted = band !== null;
+  }
+
+  /** Stops playback of what is live. */
   stop() {
-    this.#received?.disconnect();
-    this.#received = null;
+    this.#graph?.disconnect();
     this.#receiver.srcObject = null;
     // In a click, this also permits the element to play later, which Safari requires.
     empty(this.element);
   }
 
   close() {
+    this.endPast();
     this.stop();
-    this.context.close().catch(() => {});
+    this.#graph?.close();
+  }
+
+  #all() {
+    return [this.element, this.#receiver, this.#past];
   }
 }
 
@@ -100,13 +173,4 @@ function empty(element) {
 /** @param {number} volume */
 function gain(volume) {
   return volume * volume;
-}
-
-/** @param {number} sampleRate */
-function context(sampleRate) {
-  try {
-    return new AudioContext({ sampleRate, latencyHint: "interactive" });
-  } catch {
-    return new AudioContext();
-  }
 }

@@ -11,7 +11,7 @@ import { ascii, join } from "./bytes.js";
  * @typedef {import("./opus.js").Head} Head
  */
 
-export const TYPE = 'audio/webm; codecs="opus"';
+export const TYPES = ['audio/webm; codecs="opus"'];
 
 const UNIT = 500_000; // nanoseconds
 const SAMPLES = 24; // per unit

@@ -10,13 +10,14 @@ export class ByElement {
   /** @type {"element"} */
   kind = "element";
 
-  #element;
-  #picture;
+  picture;
 
-  /** @param {import("../media/sound.js").Sound} sound */
-  constructor(sound) {
+  #element;
+
+  /** @param {import("./delivery.js").Means} means */
+  constructor({ sound }) {
     this.#element = sound.element;
-    this.#picture = new PlaybackPicture(sound.analyser);
+    this.picture = new PlaybackPicture(sound.analyser);
   }
 
   /**
@@ -33,13 +34,12 @@ export class ByElement {
     return null;
   }
 
-  wall() {
-    return null;
-  }
-
-  /** @param {number} now */
-  see(now) {
-    return this.#picture.see(now);
+  /**
+   * @param {import("./clock.js").LiveClock} _clock
+   * @param {number} now
+   */
+  edge(_clock, now) {
+    return this.picture.follow(now, null);
   }
 
   toLive() {}

@@ -1,11 +1,10 @@
 // @ts-check
 // Plays the stream: every packet, in order, from the player's buffer.
 
-import { fetchClip } from "../media/clip.js";
 import { linked } from "../media/linked.js";
 import { Player } from "../media/player.js";
 import { receive } from "../media/stream.js";
-import { STEP, StreamPicture } from "./stream-picture.js";
+import { STEP } from "./steps.js";
 
 const OPUS_RATE = 48_000;
 
@@ -16,19 +15,14 @@ export class ByStream {
   /** @type {"stream"} */
   kind = "stream";
 
+  picture;
+
   #player;
-  #picture = new StreamPicture();
 
-  #clock;
-  #hasPast = false;
-
-  /**
-   * @param {import("../media/sound.js").Sound} sound
-   * @param {import("./clock.js").LiveClock} clock
-   */
-  constructor(sound, clock) {
+  /** @param {import("./delivery.js").Means} means */
+  constructor({ sound, picture }) {
     this.#player = new Player(sound.element);
-    this.#clock = clock;
+    this.picture = picture;
   }
 
   /**
@@ -43,12 +37,11 @@ export class ByStream {
     const received = receive(stream, options, attempt.signal, {
       head: (head) => {
         this.#player.head(head);
-        this.#picture.head(head);
+        this.picture.head(head);
       },
       packets: (packets, granule) => {
         this.#player.packets(packets, granule);
-        this.#picture.packets(packets, granule);
-        this.#showPast(request);
+        this.picture.packets(packets, granule);
         heard(true);
       },
     });
@@ -57,19 +50,6 @@ export class ByStream {
     } finally {
       attempt.abort();
     }
-  }
-
-  /**
-   * Shows what was before, once.
-   *
-   * @param {import("./delivery.js").MountRequest} request
-   */
-  async #showPast({ clip: url, options }) {
-    if (this.#hasPast) return;
-    this.#hasPast = true;
-    const clip = await fetchClip(url, options).catch(() => null);
-    const granule = clip && this.#clock.granule(clip.date);
-    if (clip && granule !== null) this.#picture.fill(clip, granule);
   }
 
   /**
@@ -82,15 +62,9 @@ export class ByStream {
     return position === null || live === null ? null : (live - position) / OPUS_RATE;
   }
 
-  /** @param {import("./clock.js").LiveClock} clock */
-  wall(clock) {
+  edge() {
     const { position } = this.#player;
-    return position === null ? null : clock.wall(position);
-  }
-
-  see() {
-    const { position } = this.#player;
-    return { columns: this.#picture.columns, edge: position === null ? null : position / STEP };
+    return position === null ? null : position / STEP;
   }
 
   toLive() {
@@ -99,6 +73,5 @@ export class ByStream {
 
   close() {
     this.#player.close();
-    this.#picture.close();
   }
 }

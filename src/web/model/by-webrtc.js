@@ -11,7 +11,8 @@ import { NoWebRtc, WhepConnection } from "../media/whep.js";
 import { HEAD, handOut } from "../media/received-packets.js";
 import { receive } from "../media/stream.js";
 import { PlaybackPicture } from "./playback-picture.js";
-import { STEP, StreamPicture } from "./stream-picture.js";
+import { RtpPlaces } from "./rtp-places.js";
+import { STEP } from "./steps.js";
 
 /**
  * @typedef {import("../media/whep.js").Report} Report
@@ -36,16 +37,15 @@ export class ByWebRtc {
   /** @type {"webrtc"} */
   kind = "webrtc";
 
-  #sound;
+  #means;
   /** @type {WhepConnection | null} */
   #connection = null;
   /**
-   * The picture of the packets, and what ends it; null if there are none.
+   * Where the packets belong, and what ends them; null if there are none.
    *
-   * @type {{ picture: StreamPicture, end: () => void } | null}
+   * @type {{ places: RtpPlaces, end: () => void } | null}
    */
   #packets = null;
-  #newest = 0; // where the newest packet ends
   /** The picture of what is played, where there are no packets. */
   #playback;
   #closed = false;
@@ -55,10 +55,14 @@ export class ByWebRtc {
   /** Whether packets come. */
   #isHeard = false;
 
-  /** @param {import("../media/sound.js").Sound} sound */
-  constructor(sound) {
-    this.#sound = sound;
-    this.#playback = new PlaybackPicture(sound.analyser);
+  /** @param {import("./delivery.js").Means} means */
+  constructor(means) {
+    this.#means = means;
+    this.#playback = new PlaybackPicture(means.sound.analyser);
+  }
+
+  get picture() {
+    return this.#packets ? this.#means.picture : this.#playback;
   }
 
   /** Whether what is shown are the packets, and not what the browser plays. */
@@ -79,7 +83,7 @@ export class ByWebRtc {
     try {
       const connection = new WhepConnection();
       this.#connection = connection;
-      this.#sound.receive(connection.stream);
+      this.#means.sound.receive(connection.stream);
       await this.#showPackets(connection);
       await connection.open(request.whep, request.options, session.signal);
       return await this.#watch(connection, session, request, heard);
@@ -98,18 +102,13 @@ export class ByWebRtc {
 
   /** @param {WhepConnection} connection */
   async #showPackets({ receiver }) {
-    const picture = new StreamPicture();
+    const { picture, memory, clock } = this.#means;
+    const places = new RtpPlaces(picture, memory, clock);
     picture.head(HEAD);
-    const end = await handOut(receiver, (packet, begin) => {
-      this.#newest = begin + packet.samples;
-      picture.packets([packet], begin);
-    });
-    if (!end || this.#closed) {
-      end?.();
-      picture.close();
-      return;
-    }
-    this.#packets = { picture, end };
+    picture.past.begin();
+    const end = await handOut(receiver, (packet, begin) => places.add(packet, begin, performance.now()));
+    if (!end || this.#closed) end?.();
+    else this.#packets = { places, end };
   }
 
   /**
@@ -200,22 +199,21 @@ export class ByWebRtc {
    * @param {import("./clock.js").LiveClock} clock
    * @param {number} now
    */
-  wall(clock, now) {
-    const delay = this.behind(clock, now);
-    const time = clock.time(now);
-    return delay === null || time === null ? null : time - delay * 1000;
+  edge(clock, now) {
+    if (!this.#packets) return this.#playback.follow(now, this.#wall(clock, now));
+    // What is heard is as much older than the newest packet as the browser buffers.
+    const { newest } = this.#packets.places;
+    return this.#isHeard && newest > 0 ? (newest - this.#report.buffered * OPUS_RATE) / STEP : null;
   }
 
   /**
-   * What is to be seen at `now`.
-   *
+   * @param {import("./clock.js").LiveClock} clock
    * @param {number} now
    */
-  see(now) {
-    if (!this.#packets) return this.#playback.see(now);
-    // What is heard is as much older than the newest packet as the browser buffers.
-    const edge = this.#isHeard ? (this.#newest - this.#report.buffered * OPUS_RATE) / STEP : null;
-    return { columns: this.#packets.picture.columns, edge };
+  #wall(clock, now) {
+    const delay = this.behind(clock, now);
+    const time = clock.time(now);
+    return delay === null || time === null ? null : time - delay * 1000;
   }
 
   // Nothing is kept that could be skipped.
@@ -228,8 +226,7 @@ export class ByWebRtc {
     this.#isHeard = false;
     this.#report = NOTHING;
     this.#packets?.end();
-    this.#packets?.picture.close();
-    this.#sound.stop();
+    this.#means.sound.stop();
     await this.#connection?.close();
   }
 }

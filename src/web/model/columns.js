@@ -1,8 +1,8 @@
 // @ts-check
 // The columns of a spectrogram: for each step of time a spectrum and a level, or that there is nothing. Pure.
 //
-// A ring of fixed size. A spectrum is kept as bytes over the whole range of loudness, so the view can be chosen
-// afterwards. Steps are numbered from a beginning that the picture chooses.
+// A spectrum is kept as bytes over the whole range of loudness, so the view can be chosen afterwards. Steps are numbered
+// from a beginning that the picture chooses. Old ones are forgotten.
 
 /** Steps per second. */
 export const RATE = 60;
@@ -12,23 +12,43 @@ export const UNKNOWN = 0;
 export const MISSING = 1;
 export const RECEIVED = 2;
 
-// More than a minute, which is wider than any screen.
-const KEPT = 4096;
+// So many absences of the source are remembered.
+const ABSENCES = 50;
+// Next to an absence, what is as quiet as this (-100 dB, which no microphone is) belongs to it: in steps.
+const SILENCE = 1e-5;
+const BEFORE = 15 * RATE;
+const AFTER = 2 * RATE;
+// Memory is taken for so many columns at a time.
+const BLOCK = 512;
+
+/** @typedef {{ spectra: Uint8Array<ArrayBuffer>, states: Uint8Array, peaks: Float32Array }} Block */
 
 export class Columns {
   /** The number after that of the newest step that is known. */
   end = 0;
+  /** How many steps are kept. */
+  kept = 90 * RATE;
 
   #begin = Infinity; // the first step that was ever put
   #changed = Infinity; // the first step before the newest ones that was put late
-  #bytes;
-  #states = new Uint8Array(KEPT);
-  #peaks = new Float32Array(KEPT);
+  /** @type {Map<number, Block>} */
+  #blocks = new Map();
+  #forgotten = new Uint8Array(0);
+  /**
+   * When the source sent nothing.
+   *
+   * @type {{ from: number, to: number }[]}
+   */
+  #absences = [];
 
   /** @param {number} bins Of each spectrum. */
   constructor(bins) {
     this.bins = bins;
-    this.#bytes = new Uint8Array(KEPT * bins);
+  }
+
+  /** The first step that may be known. */
+  get begin() {
+    return Math.max(this.#begin, this.end - this.kept);
   }
 
   /**
@@ -39,20 +59,71 @@ export class Columns {
    * @returns {Uint8Array<ArrayBuffer>} Where its spectrum is to be written.
    */
   put(number, peak) {
+    if (number < this.end - this.kept) {
+      if (this.#forgotten.length === 0) this.#forgotten = new Uint8Array(this.bins);
+      return this.#forgotten;
+    }
     this.#begin = Math.min(this.#begin, number);
-    for (let missing = Math.max(this.end, number - KEPT, this.#begin); missing < number; missing += 1) {
-      this.#states[missing % KEPT] = MISSING;
+    for (let missing = Math.max(this.end, number - this.kept, this.#begin); missing < number; missing += 1) {
+      this.#block(missing).states[missing % BLOCK] = MISSING;
     }
     if (number < this.end) this.#changed = Math.min(this.#changed, number);
-    this.#states[number % KEPT] = RECEIVED;
-    this.#peaks[number % KEPT] = peak;
+    const { states, peaks } = this.#block(number);
+    states[number % BLOCK] = RECEIVED;
+    peaks[number % BLOCK] = peak;
     this.end = Math.max(this.end, number + 1);
     return this.column(number);
   }
 
   /** @param {number} number */
   state(number) {
-    return number < this.end && number >= Math.max(this.#begin, this.end - KEPT) ? this.#states[number % KEPT] : UNKNOWN;
+    if (number < this.begin || number >= this.end) return UNKNOWN;
+    return this.#blocks.get(Math.floor(number / BLOCK))?.states[number % BLOCK] ?? UNKNOWN;
+  }
+
+  /**
+   * The same, but what a source did not send is missing, although there is silence in its place.
+   *
+   * @param {number} number
+   */
+  shown(number) {
+    const state = this.state(number);
+    return state === RECEIVED && this.#isAbsent(number) ? MISSING : state;
+  }
+
+  /** @param {number} number */
+  #isAbsent(number) {
+    return this.#absences.some(({ from, to }) => {
+      if (number >= from && number < to) return true;
+      // That nothing comes is noticed some time later, and said some time after it has ended.
+      const isNear = number >= from - BEFORE && number < to + AFTER;
+      return isNear && this.peak(number) < SILENCE;
+    });
+  }
+
+  /**
+   * The source has sent nothing since this step.
+   *
+   * @param {number} from
+   */
+  absentFrom(from) {
+    const last = this.#absences.at(-1);
+    if (last && last.to > from) return;
+    this.#absences.push({ from, to: Infinity });
+    this.#absences.splice(0, this.#absences.length - ABSENCES);
+    this.#changed = Math.min(this.#changed, from - BEFORE);
+  }
+
+  /**
+   * The source sends again since this step.
+   *
+   * @param {number} to
+   */
+  absentUntil(to) {
+    const last = this.#absences.at(-1);
+    if (!last || last.to < Infinity) return;
+    last.to = to;
+    this.#changed = Math.min(this.#changed, to);
   }
 
   /** The first step that has come after later ones since the last call; Infinity if none has. */
@@ -68,8 +139,8 @@ export class Columns {
    * @param {number} number
    */
   column(number) {
-    const at = (number % KEPT) * this.bins;
-    return this.#bytes.subarray(at, at + this.bins);
+    const at = (number % BLOCK) * this.bins;
+    return this.#block(number).spectra.subarray(at, at + this.bins);
   }
 
   /**
@@ -78,6 +149,23 @@ export class Columns {
    * @param {number} number
    */
   peak(number) {
-    return this.state(number) === RECEIVED ? this.#peaks[number % KEPT] : 0;
+    return this.state(number) === RECEIVED ? this.#block(number).peaks[number % BLOCK] : 0;
+  }
+
+  /** @param {number} number */
+  #block(number) {
+    const index = Math.floor(number / BLOCK);
+    const known = this.#blocks.get(index);
+    if (known) return known;
+    for (const other of this.#blocks.keys()) {
+      if ((other + 1) * BLOCK <= this.end - this.kept) this.#blocks.delete(other);
+    }
+    const block = {
+      spectra: new Uint8Array(BLOCK * this.bins),
+      states: new Uint8Array(BLOCK),
+      peaks: new Float32Array(BLOCK),
+    };
+    this.#blocks.set(index, block);
+    return block;
   }
 }

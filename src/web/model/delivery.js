@@ -14,16 +14,21 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  *
  * @typedef {object} MountRequest
  * @property {string} stream The URL of the stream.
- * @property {string} clip That of what was before.
  * @property {string} whep That of its WHEP endpoint.
  * @property {{ headers: Record<string, string>, credentials: RequestCredentials }} options
  */
 
 /**
- * What there is to be seen: columns, and the one that is heard, with its fraction; null if that is not known.
+ * What a microphone is played with.
  *
- * @typedef {{ columns: import("./columns.js").Columns, edge: number | null }} View
+ * @typedef {object} Means
+ * @property {import("../media/sound.js").Sound} sound
+ * @property {import("./stream-picture.js").StreamPicture} picture Takes the packets, where there are some.
+ * @property {import("./past.js").Memory} memory
+ * @property {import("./clock.js").LiveClock} clock
  */
+
+/** @typedef {import("./stream-picture.js").StreamPicture | import("./playback-picture.js").PlaybackPicture} Picture */
 
 /**
  * One way to play a microphone.
@@ -35,9 +40,9 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  *   fails to come.
  * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} behind Seconds from the
  *   microphone's newest sample to the one that leaves the browser, or null if that is not known.
- * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} wall The microphone's wall clock at
- *   what is shown, as Unix time in milliseconds, or null if that is not known.
- * @property {(now: number) => View} see
+ * @property {Picture} picture
+ * @property {(clock: import("./clock.js").LiveClock, now: number) => number | null} edge The step of the picture that is
+ *   heard, with its fraction, or null if that is not known.
  * @property {() => void} toLive Skips what has not been played yet.
  * @property {() => unknown} close
  */
@@ -59,10 +64,9 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
 
 /**
  * @param {Kind} kind
- * @param {import("../media/sound.js").Sound} sound
- * @param {import("./clock.js").LiveClock} clock The microphone's.
+ * @param {Means} means
  * @returns {Delivery}
  */
-export function deliver(kind, sound, clock) {
-  return new DELIVERIES[kind](sound, clock);
+export function deliver(kind, means) {
+  return new DELIVERIES[kind](means);
 }

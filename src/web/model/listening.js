@@ -5,37 +5,36 @@
 // until it is stopped, or until the server refuses for good. A microphone that is not on the air is not asked for again:
 // the server's events say when it is back.
 
+import { canPlay } from "../media/container.js";
+import { isNeutral, NEUTRAL } from "../media/hearing.js";
 import { NoSound } from "../media/no-sound.js";
 import { prepare } from "../media/received-packets.js";
-import { canPlay } from "../media/player.js";
 import { Sound } from "../media/sound.js";
 import { hasWebRtc, NoWebRtc } from "../media/whep.js";
 import { ByWebRtc } from "./by-webrtc.js";
+import { Credentials } from "./credentials.js";
 import { deliver } from "./delivery.js";
-import { address } from "./mounts.js";
+import { GraphCheck } from "./graph-check.js";
+import { recall, remember } from "./preferences.js";
+import { Replay } from "./replay.js";
 import { Session } from "./session.js";
 import { STATES } from "./states.js";
+import { STEP } from "./steps.js";
+import { StreamPicture } from "./stream-picture.js";
 
 /**
  * @typedef {import("./delivery.js").Delivery} Delivery
  * @typedef {import("./delivery.js").How} How
  * @typedef {import("./delivery.js").Preference} Preference
+ * @typedef {import("../media/hearing.js").Settings} Settings
  * @typedef {import("./mounts.js").Mount} Mount
  * @typedef {import("./mounts.js").Mounts} Mounts
  * @typedef {import("./states.js").State} State
  */
 
-/**
- * What a person has entered for a protected microphone.
- *
- * @typedef {{ user: string, password: string } | { token: string }} Secret
- */
-
 const OPUS_RATE = 48_000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5_000;
-// How many seconds are shown that were before the first click.
-const PAST = 40;
 // Between requests for a microphone whose return no event would announce.
 const RARELY = 15_000;
 
@@ -50,17 +49,32 @@ export class Listening extends EventTarget {
   refused = false;
 
   #mounts;
+  #credentials = new Credentials();
   #volume = 1;
+  /** @type {Settings} */
+  #hearing = NEUTRAL;
   /** @type {Preference} */
   #preference = "sound";
+  /**
+   * The picture of the packets of a mount.
+   *
+   * @type {{ name: string, picture: StreamPicture } | null}
+   */
+  #packets = null;
   /** @type {Delivery | null} */
   #delivery = null;
   /** What was last told of how it is heard. */
   #told = "";
   /** @type {Session | null} */
   #session = null;
-  /** @type {Map<string, Secret>} */
-  #secrets = new Map();
+  /** @type {GraphCheck | null} */
+  #check = null;
+  /**
+   * What is heard again in place of what is live.
+   *
+   * @type {Replay | null}
+   */
+  #replay = null;
   #answered = () => {};
 
   /** @param {Mounts} mounts */
@@ -69,6 +83,8 @@ export class Listening extends EventTarget {
     this.#mounts = mounts;
     mounts.addEventListener("change", () => {
       if ([...mounts.all.values()].some(({ webrtc }) => webrtc)) prepare();
+      const known = this.mount && mounts.all.get(this.mount.name);
+      if (known?.state_since && this.#packets?.name === known.name) this.#packets.picture.source(known.state === "gap", Date.parse(known.state_since));
       // A microphone that is back is connected to at once.
       if (this.state === "absent" && this.mount && mounts.isOnAir(this.mount.name)) this.#session?.hurry();
     });
@@ -101,10 +117,10 @@ export class Listening extends EventTarget {
   /**
    * Continues with what the person entered in the state `password` or `token`.
    *
-   * @param {Secret} secret
+   * @param {import("./credentials.js").Secret} secret
    */
   answer(secret) {
-    if (this.mount) this.#secrets.set(this.mount.name, secret);
+    if (this.mount) this.#credentials.enter(this.mount, secret);
     this.#answered();
   }
 
@@ -117,6 +133,25 @@ export class Listening extends EventTarget {
   set volume(volume) {
     this.#volume = volume;
     if (this.sound) this.sound.volume = volume;
+  }
+
+  /** @param {Settings} settings What is done to the sound. */
+  set hearing(settings) {
+    this.#hearing = settings;
+    if (!this.sound) return;
+    this.sound.hearing = settings;
+    // Only the graph can do it.
+    if (!this.#isDirect && this.sound.isDirect && this.mount && !this.silent) this.listen(this.mount);
+  }
+
+  /** Whether gain and filters are possible in this browser. */
+  get canChangeSound() {
+    return !hasDeafGraph();
+  }
+
+  /** Whether elements are to sound by themselves. */
+  get #isDirect() {
+    return hasDeafGraph() || ("audioSession" in navigator && isNeutral(this.#hearing));
   }
 
   /** @param {Preference} preference A change restarts playback. */
@@ -137,29 +172,65 @@ export class Listening extends EventTarget {
   }
 
   toLive() {
-    this.#delivery?.toLive();
+    if (this.#replay) this.sound?.endPast();
+    else this.#delivery?.toLive();
+  }
+
+  /** What is heard again in place of what is live; null if nothing is. */
+  get replay() {
+    return this.#replay;
+  }
+
+  /**
+   * Plays a part of the past, and then what is live again. Returns whether there was that part.
+   *
+   * @param {number} from In steps of the picture.
+   * @param {number} to
+   * @param {{ low: number, high: number }} band The frequencies that are heard, in Hz.
+   * @returns {Promise<boolean>}
+   */
+  async playAgain(from, to, band) {
+    const { picture, sound } = this;
+    const clip = (await picture?.past?.cut(from, to)) ?? null;
+    const granule = clip ? (picture?.past?.place(clip) ?? null) : null;
+    if (!clip || granule === null || !sound || sound !== this.sound || picture !== this.picture) return false;
+    const replay = new Replay(sound, clip, granule);
+    this.#replay = replay;
+    const played = replay.play(band);
+    this.dispatchEvent(new Event("change"));
+    await played.catch(() => {});
+    // Another one may have taken its place.
+    if (this.#replay === replay) this.#replay = null;
+    this.dispatchEvent(new Event("change"));
+    return true;
   }
 
   /** Seconds from the microphone's newest sample to the one that is heard, or null if that is not known. */
   behind() {
     if (!this.sound || !this.mount || this.state === "idle") return null;
-    const seconds = this.#delivery?.behind(this.#mounts.clock(this.mount.name), performance.now()) ?? null;
+    // What the server does not have is not behind it.
+    if (!this.#mounts.online || this.#mounts.isOnAir(this.mount.name) === false) return null;
+    const [clock, now] = [this.#mounts.clock(this.mount.name), performance.now()];
+    const live = clock.live(now);
+    if (this.#replay) return live === null ? null : (live - this.#replay.step * STEP) / OPUS_RATE;
+    const seconds = this.#delivery?.behind(clock, now) ?? null;
     return seconds === null ? null : Math.max(0, seconds + this.sound.delay);
   }
 
-  /** The microphone's wall clock at what is shown, as Unix time in milliseconds. */
-  wall() {
-    const clock = this.mount && this.#mounts.clock(this.mount.name);
-    return (clock && this.#delivery?.wall(clock, performance.now())) ?? Date.now();
+  /** The picture of what is or was heard; null if there is none. */
+  get picture() {
+    return this.#delivery?.picture ?? (this.#packets?.name === this.mount?.name ? this.#packets?.picture : null) ?? null;
   }
 
   /**
-   * What there is to be seen at `now`; null before anything was heard.
+   * The step of the picture that is live at `now`, with its fraction; null if that is not known. Another one is heard
+   * while there is a `replay`.
    *
    * @param {number} now
    */
-  see(now) {
-    return this.#delivery?.see(now) ?? null;
+  edge(now) {
+    if (!this.mount || !STATES[this.state].sounds) return null;
+    return this.#delivery?.edge(this.#mounts.clock(this.mount.name), now) ?? null;
   }
 
   /** @param {State} state */
@@ -167,6 +238,7 @@ export class Listening extends EventTarget {
     this.#session?.end();
     this.#session = null;
     this.#release();
+    this.sound?.endPast();
     this.sound?.stop();
     this.#enter(state);
   }
@@ -177,9 +249,11 @@ export class Listening extends EventTarget {
    */
   #prepare(mount) {
     const rate = mount.codec === "Opus" ? OPUS_RATE : mount.sample_rate || OPUS_RATE;
-    if (this.sound?.rate === rate) return this.sound;
+    if (this.sound?.rate === rate && this.sound.isDirect === this.#isDirect) return this.sound;
     this.sound?.close();
-    const sound = new Sound(rate, this.#volume);
+    const sound = new Sound(rate, this.#isDirect);
+    sound.volume = this.#volume;
+    sound.hearing = this.#hearing;
     this.sound = sound;
     const { element } = sound;
     /**
@@ -206,11 +280,8 @@ export class Listening extends EventTarget {
     on("error", (session) => session.fail(new NoSound("lost")));
     on("unplayable", (session) => session.fail(new NoSound("lost")));
     // The system has paused what WebRTC receives.
-    const stopWebRtc = () => {
-      if (this.#session && this.#delivery?.kind === "webrtc") this.stop();
-    };
-    sound.context.addEventListener("statechange", () => {
-      if (this.sound === sound && sound.context.state !== "running") stopWebRtc();
+    sound.onSuspended(() => {
+      if (this.sound === sound && this.#delivery?.kind === "webrtc") this.stop();
     });
     return sound;
   }
@@ -314,8 +385,41 @@ export class Listening extends EventTarget {
     // The element goes on where it was when a connection breaks.
     if (kind === "stream" && present?.kind === "stream" && !sound.element.error) return present;
     this.#release();
-    this.#delivery = deliver(kind, sound, this.#mounts.clock(mount.name));
-    return this.#delivery;
+    const [picture, memory, clock] = [this.#pictureOf(mount), this.#credentials.memory(mount), this.#mounts.clock(mount.name)];
+    const delivery = deliver(kind, { sound, picture, memory, clock });
+    this.#delivery = delivery;
+    if (kind === "stream" && !sound.isDirect) this.#checkGraph(session, delivery);
+    return delivery;
+  }
+
+  /**
+   * The picture of a mount's packets. It goes on where it was if this mount was the last one.
+   *
+   * @param {Mount} mount
+   * @returns {StreamPicture}
+   */
+  #pictureOf(mount) {
+    if (this.#packets?.name !== mount.name) {
+      this.#packets?.picture.close();
+      const picture = new StreamPicture(this.#credentials.memory(mount), this.#mounts.clock(mount.name));
+      this.#packets = { name: mount.name, picture };
+    }
+    return this.#packets.picture;
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Delivery} delivery
+   */
+  #checkGraph(session, delivery) {
+    this.#check = new GraphCheck(
+      session.sound,
+      () => (this.state === "playing" ? delivery.picture.columns.peak(Math.floor(this.edge(performance.now()) ?? -1)) : null),
+      () => {
+        remember("graph", "zeros");
+        if (!session.over) this.listen(session.mount);
+      },
+    );
   }
 
   /**
@@ -350,27 +454,9 @@ export class Listening extends EventTarget {
    * @returns {import("./delivery.js").MountRequest}
    */
   #request(mount) {
-    const { headers, query } = this.#credentials(mount);
     const isPlain = this.#delivery?.kind === "element";
-    return {
-      stream: address(mount.name, isPlain ? query.replace("&", "?") : `?burst=0ms${query}`),
-      clip: address(mount.name, `?clip=${PAST}s${query}`),
-      whep: address(`${mount.name}/whep`, query.replace("&", "?")),
-      // With credentials of its own, the browser would open its own login dialog before the page's.
-      options: { headers, credentials: mount.access === "public" ? "same-origin" : "omit" },
-    };
-  }
-
-  /**
-   * @param {Mount} mount
-   * @returns {{ headers: Record<string, string>, query: string }}
-   */
-  #credentials(mount) {
-    const secret = this.#secrets.get(mount.name);
-    if (!secret) return { headers: {}, query: "" };
-    if ("token" in secret) return { headers: {}, query: `&token=${encodeURIComponent(secret.token)}` };
-    const bytes = new TextEncoder().encode(`${secret.user}:${secret.password}`);
-    return { headers: { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` }, query: "" };
+    const stream = this.#credentials.request(mount, "", isPlain ? "" : "burst=0ms");
+    return { stream: stream.url, whep: this.#credentials.request(mount, "/whep", "").url, options: stream.options };
   }
 
   /**
@@ -378,7 +464,7 @@ export class Listening extends EventTarget {
    * @param {Session} session
    */
   async #ask(kind, session) {
-    this.refused = this.#secrets.delete(session.mount.name);
+    this.refused = this.#credentials.forget(session.mount);
     /** @type {Promise<void>} */
     const answered = new Promise((resolve) => {
       this.#answered = resolve;
@@ -389,6 +475,8 @@ export class Listening extends EventTarget {
   }
 
   #release() {
+    this.#check?.end();
+    this.#check = null;
     this.#delivery?.close();
     this.#delivery = null;
   }
@@ -401,4 +489,9 @@ export class Listening extends EventTarget {
     this.#told = told;
     if (isNew) this.dispatchEvent(new Event("change"));
   }
+}
+
+// Whether the graph of this browser gets nothing but zeros.
+function hasDeafGraph() {
+  return recall("graph", /** @type {string} */ ("")) === "zeros";
 }

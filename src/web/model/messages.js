@@ -86,14 +86,39 @@ export function clock(time) {
 }
 
 /**
- * A time in the person's time zone, with its date unless it is less than half a day ago.
+ * The person's time zone at a time, as its difference from UTC.
  *
  * @param {number} time Unix time in milliseconds.
  * @returns {string}
  */
-export function moment(time) {
-  const day = new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short" });
-  return Date.now() - time < 43_200_000 ? clock(time) : `${day}, ${clock(time)}`;
+export function zone(time) {
+  const minutes = -new Date(time).getTimezoneOffset();
+  if (minutes === 0) return "UTC";
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `UTC${minutes < 0 ? "−" : "+"}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+}
+
+/**
+ * A time in the person's time zone, with its date unless it is less than half a day ago.
+ *
+ * @param {number} time Unix time in milliseconds.
+ * @param {boolean} isDated Whether the date is wanted in any case.
+ * @returns {string}
+ */
+export function moment(time, isDated = false) {
+  if (!isDated && Date.now() - time < 43_200_000) return clock(time);
+  const day = new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: isDated ? "numeric" : undefined });
+  return `${day}, ${clock(time)}`;
+}
+
+/**
+ * How long ago something was.
+ *
+ * @param {number} seconds
+ * @returns {string}
+ */
+export function ago(seconds) {
+  return seconds < 0.1 ? "live" : `${seconds.toFixed(1)} s ago`;
 }
 
 /**

@@ -165,7 +165,6 @@ export class Mounts extends EventTarget {
     });
     on("down", (/** @type {OffMount} */ mount) => {
       this.all.delete(mount.name);
-      this.#clocks.delete(mount.name);
       this.off.set(mount.name, mount);
       this.off = new Map([...this.off].sort(([a], [b]) => (a < b ? -1 : 1)));
       this.#changed();
@@ -173,7 +172,6 @@ export class Mounts extends EventTarget {
     on("gone", (/** @type {{ name: string }} */ { name }) => {
       this.all.delete(name);
       this.off.delete(name);
-      this.#clocks.delete(name);
       this.#changed();
     });
     for (const type of ["gap", "live", "listeners", "title"]) {

@@ -13,6 +13,7 @@ import { STATES } from "./states.js";
 
 /**
  * @typedef {object} Panel
+ * @property {Mount | null} mount The microphone that it is about.
  * @property {string} name
  * @property {string} about
  * @property {string} message
@@ -33,10 +34,11 @@ export function describe(listening, chosen, mounts) {
   const mount = action === "listen" ? chosen : listening.mount;
   if (!mount) {
     // There is nothing to play: the message says why the button is disabled.
-    return { name: "Listening", about: "", message: overview(mounts), tone: "none", action, enabled: false, offersWebRtc: false };
+    return { mount: null, name: "Listening", about: "", message: overview(mounts), tone: "none", action, enabled: false, offersWebRtc: false };
   }
   const known = mounts.all.get(mount.name) ?? mount;
   const panel = {
+    mount: known,
     name: title(known),
     about: [known.title, known.description].filter(Boolean).join(" · ") || known.name,
     message: message(listening.mount ? title(listening.mount) : ""),

@@ -8,7 +8,7 @@ const PREFIX = "silvacast.";
 const here = new Map();
 
 /**
- * @template {string | number} T
+ * @template {string | number | object} T
  * @param {string} key
  * @param {T} otherwise Where nothing is remembered.
  * @returns {T}
@@ -27,7 +27,7 @@ export function recall(key, otherwise) {
 
 /**
  * @param {string} key
- * @param {string | number} value
+ * @param {string | number | object} value
  */
 export function remember(key, value) {
   here.set(key, value);

@@ -2,23 +2,22 @@
 // The picture of a stream: its packets, decoded apart from playback, at their place in the stream.
 //
 // What is shown is a matter of where a sample is in the stream, and not of when it was played. So it is the same at any
-// speed of playback, in a tab that was hidden, and when it arrives late.
+// speed of playback, in a tab that was hidden, and when it arrives late. It goes on when the connection is another one.
 
 import { decoder } from "../media/decoder.js";
 import { sameDecoder } from "../media/opus.js";
-import { Spectrum } from "../media/spectrum.js";
-import { Columns, RATE } from "./columns.js";
+import { Columns } from "./columns.js";
+import { Past } from "./past.js";
+import { SIZE, STEP, Steps } from "./steps.js";
 
 /**
+ * @typedef {import("../media/clip.js").Clip} Clip
  * @typedef {import("../media/opus.js").Head} Head
  * @typedef {import("../media/opus.js").Packet} Packet
  */
 
-/** Samples of a step, at 48 kHz. */
-export const STEP = 48_000 / RATE;
-// Samples of a spectrum: those around the middle of its step.
-const SIZE = 2048;
-const BEFORE = (SIZE - STEP) / 2;
+// A packet so many samples before what has come belongs to another stream: the server was started again.
+const RESTART = 48_000;
 
 export class StreamPicture {
   columns = new Columns(SIZE / 2);
@@ -27,14 +26,31 @@ export class StreamPicture {
   #decoder = null;
   /** @type {Head | null} */
   #head = null;
-  #steps = new Steps(this.columns);
+  #newest = 0; // where the newest packet ends
+  #memory;
+  #clock;
+  #past;
+
+  /**
+   * @param {import("./past.js").Memory} memory
+   * @param {import("./clock.js").LiveClock} clock
+   */
+  constructor(memory, clock) {
+    this.#memory = memory;
+    this.#clock = clock;
+    this.#past = this.#begin();
+  }
+
+  /** What was before. */
+  get past() {
+    return this.#past;
+  }
 
   /** @param {Head} head Of the packets that follow. */
   head(head) {
     if (this.#head && sameDecoder(this.#head, head)) return;
     this.#head = head;
-    this.#decoder?.close();
-    this.#decoder = decoder(head, (samples, granule) => this.#steps.add(samples, granule));
+    this.#decode();
   }
 
   /**
@@ -42,95 +58,75 @@ export class StreamPicture {
    * @param {number} granule
    */
   packets(packets, granule) {
+    if (granule < this.#newest - RESTART) {
+      this.columns = new Columns(SIZE / 2);
+      this.#past = this.#begin();
+      this.#decode();
+    }
+    const isFirst = this.#newest === 0;
+    this.#newest = granule + packets.reduce((sum, packet) => sum + packet.samples, 0);
+    this.#past.live(packets, granule);
     this.#decoder?.packets(packets, granule);
+    if (isFirst) this.#past.begin();
   }
 
   /**
-   * Adds what was before.
+   * The microphone's wall clock at the beginning of a step, as Unix time in milliseconds, or null if that is not known.
    *
-   * @param {import("../media/clip.js").Clip} clip
-   * @param {number} granule Of its first sample that is heard.
+   * @param {number} step
    */
-  fill({ head, packets }, granule) {
-    // What is newer goes on meanwhile.
-    const steps = new Steps(this.columns);
-    const first = granule - head.preSkip;
-    const past = decoder(head, (samples, begin) => steps.add(heardFrom(granule, samples, begin), Math.max(begin, granule)));
-    past.packets(packets, first);
-    past.flush();
+  time(step) {
+    return this.#clock.wall(step * STEP - this.#past.error);
+  }
+
+  /**
+   * What is known of the source has changed.
+   *
+   * @param {boolean} isAbsent Whether it sends nothing.
+   * @param {number} since Unix time in milliseconds.
+   */
+  source(isAbsent, since) {
+    const granule = this.#clock.granule(since);
+    if (granule === null) return;
+    const step = Math.floor((granule + this.#past.error) / STEP);
+    if (isAbsent) this.columns.absentFrom(step);
+    else this.columns.absentUntil(step);
   }
 
   close() {
     this.#decoder?.close();
+    this.#decoder = null;
+    this.#head = null;
+  }
+
+  #decode() {
+    this.#decoder?.close();
+    const steps = new Steps(this.columns);
+    this.#decoder = this.#head && decoder(this.#head, (samples, granule) => steps.add(samples, granule));
+  }
+
+  #begin() {
+    this.#newest = 0;
+    const { columns } = this;
+    return new Past(this.#memory, this.#clock, columns, (clip, granule) => fill(columns, clip, granule));
   }
 }
 
 /**
- * Samples without those before this granule, which only prepare a decoder.
+ * Adds what was before.
  *
- * @param {number} granule
- * @param {Float32Array} samples
- * @param {number} begin Where they begin.
+ * @param {Columns} columns
+ * @param {Clip} clip
+ * @param {number} granule Of its first sample that is heard.
  */
-function heardFrom(granule, samples, begin) {
-  return begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));
-}
-
-/** Makes columns of samples. */
-export class Steps {
-  #columns;
-  #spectrum = new Spectrum(SIZE);
-  // The samples that a spectrum may still need, and the granule of the first of them.
-  #samples = new Float32Array(4 * SIZE);
-  #length = 0;
-  #begin = 0;
-
-  /** @param {Columns} columns */
-  constructor(columns) {
-    this.#columns = columns;
-  }
-
-  /**
-   * Adds samples, which usually follow each other. What comes again is left out.
-   *
-   * @param {Float32Array} samples
-   * @param {number} granule Of the first one.
-   */
-  add(samples, granule) {
-    const next = this.#begin + this.#length;
-    if (granule !== next) {
-      if (granule < next && granule + samples.length > this.#begin) return;
-      this.#begin = granule;
-      this.#length = 0;
-    }
-    for (let from = 0; from < samples.length;) {
-      const part = samples.subarray(from, from + this.#samples.length - this.#length);
-      this.#samples.set(part, this.#length);
-      this.#length += part.length;
-      from += part.length;
-      this.#analyse();
-    }
-  }
-
-  // Each step that has all its samples.
-  #analyse() {
-    let number = Math.max(0, Math.ceil((this.#begin + BEFORE) / STEP));
-    let at = number * STEP - BEFORE - this.#begin;
-    for (; at + SIZE <= this.#length; at += STEP) {
-      const step = this.#samples.subarray(at + BEFORE, at + BEFORE + STEP);
-      this.#spectrum.write(this.#samples, at, this.#columns.put(number, peak(step)));
-      number += 1;
-    }
-    const used = Math.min(at, this.#length);
-    this.#samples.copyWithin(0, used, this.#length);
-    this.#length -= used;
-    this.#begin += used;
-  }
-}
-
-/** @param {Float32Array} samples */
-function peak(samples) {
-  let most = 0;
-  for (const sample of samples) most = Math.max(most, Math.abs(sample));
-  return most;
+async function fill(columns, { head, packets }, granule) {
+  const steps = new Steps(columns);
+  const past = decoder(head, (samples, begin) => {
+    // What precedes only prepares the decoder.
+    const heard = begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));
+    steps.add(heard, Math.max(begin, granule));
+  });
+  past.packets(packets, granule - head.preSkip);
+  await past.flush();
+  past.close();
 }

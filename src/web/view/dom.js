@@ -25,3 +25,18 @@ export function find(root, selector, type) {
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/**
+ * Downloads a file.
+ *
+ * @param {Blob} file
+ * @param {string} name
+ */
+export function save(file, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(file);
+  link.download = name;
+  link.click();
+  // The browser reads the file some time after the click.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

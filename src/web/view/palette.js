@@ -1,34 +1,69 @@
 // @ts-check
-// Loudness as colour: bright on a dark page, and dark on a bright page, like a printed sonagram.
+// Loudness as colour.
 //
-// In both palettes lightness changes evenly, so they can be read without colour vision and in black and white.
+// In each colour map lightness changes evenly, so it can be read without colour vision and in black and white. Grey is
+// bright on a dark page, and dark on a bright page, like a printed sonagram.
 
-const NIGHT = ["#0b1210", "#0f2b2b", "#12504a", "#2f7d57", "#84a84f", "#e0c65a", "#fff6d8"];
-const PAPER = ["#fbfaf5", "#e3e6da", "#b9c9b8", "#7fa295", "#45746f", "#1f4249", "#0a1a22"];
+const VIRIDIS = ["#12081f", "#3a2a6b", "#2c6588", "#23958a", "#6cc45c", "#f6e74f"];
+const MAGMA = ["#06050f", "#33145f", "#7f2581", "#ca4070", "#f98a62", "#fdf4c4"];
+const NIGHT = ["#0a0a0a", "#fafafa"];
+const PAPER = ["#fdfdfb", "#0a0a0a"];
+
+/** What was not received: two colours that alternate, of a hue that no loudness has. */
+const MISSING = {
+  viridis: ["#5a1f24", "#7a2d30"],
+  magma: ["#0c3a3a", "#14504e"],
+  night: ["#4a2030", "#6e3048"],
+  paper: ["#f0c4d4", "#dba3b8"],
+};
+
+/** @typedef {"viridis" | "magma" | "grey"} PaletteName */
+
+/** @type {readonly PaletteName[]} */
+export const PALETTES = ["viridis", "magma", "grey"];
 
 /**
- * 256 colours, as pixels of a canvas.
+ * 256 colours, from the quietest to the loudest, and the two of what was not received, as pixels of a canvas.
  *
- * @param {boolean} dark Whether the page is.
+ * @param {PaletteName} name
+ * @param {boolean} isDark Whether the page is.
  */
-export function palette(dark) {
-  const stops = (dark ? NIGHT : PAPER).map((colour) => parseInt(colour.slice(1), 16));
-  return Uint32Array.from({ length: 256 }, (_, i) => {
-    const place = (i / 255) * (stops.length - 1);
-    const at = Math.min(Math.floor(place), stops.length - 2);
-    const mix = (/** @type {number} */ shift) => {
-      const [a, b] = [(stops[at] >> shift) & 255, (stops[at + 1] >> shift) & 255];
-      return Math.round(a + (b - a) * (place - at));
-    };
-    return (255 << 24) | (mix(0) << 16) | (mix(8) << 8) | mix(16);
-  });
+export function palette(name, isDark) {
+  const grey = isDark ? NIGHT : PAPER;
+  const stops = { viridis: VIRIDIS, magma: MAGMA, grey }[name].map(number);
+  const missing = MISSING[name === "grey" ? (isDark ? "night" : "paper") : name].map(number);
+  return {
+    loudness: Uint32Array.from({ length: 256 }, (_, i) => {
+      const place = (i / 255) * (stops.length - 1);
+      const at = Math.min(Math.floor(place), stops.length - 2);
+      return pixel((shift) => {
+        const [a, b] = [(stops[at] >> shift) & 255, (stops[at + 1] >> shift) & 255];
+        return Math.round(a + (b - a) * (place - at));
+      });
+    }),
+    missing: missing.map((colour) => pixel((shift) => (colour >> shift) & 255) >>> 0),
+  };
+}
+
+/** @param {string} colour */
+function number(colour) {
+  return parseInt(colour.slice(1), 16);
 }
 
 /**
- * The colour of what was not received, as a pixel: of a hue that no loudness has.
+ * Of a function that gives the part of a colour that is so many bits from the right.
  *
- * @param {boolean} dark Whether the page is.
+ * @param {(shift: number) => number} part
  */
-export function missing(dark) {
-  return dark ? 0xff4a2f3a : 0xffe8d4dd;
+function pixel(part) {
+  return (255 << 24) | (part(0) << 16) | (part(8) << 8) | part(16);
+}
+
+/**
+ * A pixel as a colour of CSS.
+ *
+ * @param {number} value
+ */
+export function css(value) {
+  return `rgb(${value & 255} ${(value >> 8) & 255} ${(value >> 16) & 255})`;
 }

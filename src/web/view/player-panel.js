@@ -8,11 +8,12 @@ import * as messages from "../model/messages.js";
 import { RATE } from "../model/columns.js";
 import { describe } from "../model/panel.js";
 import { recall, remember } from "../model/preferences.js";
-import { STATES } from "../model/states.js";
-import { find, setText } from "./dom.js";
+import { find, save, setText } from "./dom.js";
+import { HearingControls } from "./hearing-controls.js";
 import { LevelMeter } from "./level-meter.js";
-import { hertz } from "./scale.js";
-import { saveSnapshot } from "./snapshot.js";
+import { PictureControls } from "./picture-controls.js";
+import { Selection } from "./selection.js";
+import { fileName } from "./snapshot.js";
 import { Spectrogram } from "./spectrogram.js";
 
 /**
@@ -27,6 +28,9 @@ const LATE = 1;
 const EVEN = 6;
 // Milliseconds between two updates of the figure.
 const FIGURE = 500;
+// How many seconds are heard again.
+const AGAIN = 10;
+const ALL = { low: 0, high: Infinity };
 
 export class PlayerPanel {
   #root;
@@ -44,13 +48,17 @@ export class PlayerPanel {
   /**
    * What the spectrogram shows.
    *
-   * @type {import("../model/columns.js").Columns | null}
+   * @type {import("../model/delivery.js").Picture | null}
    */
-  #columns = null;
+  #picture = null;
   /** @type {number | null} */
   #edge = null;
-  /** @type {number | null} */
-  #wall = null;
+  /** @type {PictureControls | null} */
+  #pictureControls = null;
+  /** @type {HearingControls | null} */
+  #hearingControls = null;
+  /** @type {Selection | null} */
+  #selection = null;
   #figured = 0;
   #running = false;
 
@@ -60,6 +68,7 @@ export class PlayerPanel {
    * @param {Mounts} mounts
    */
   constructor(root, listening, mounts) {
+    const part = this.#part.bind(this);
     this.#root = root;
     this.#listening = listening;
     this.#mounts = mounts;
@@ -68,9 +77,8 @@ export class PlayerPanel {
     this.#meter = new LevelMeter(this.#part("meter", HTMLElement));
     this.#controlPlayback();
     this.#controlVolume();
-    this.#spectrogram.kind = recall("kind", /** @type {string} */ ("linear"));
-    this.#spectrogram.range = { floor: recall("floor", -105), ceiling: recall("ceiling", -35) };
     if (this.#has("kind")) this.#controlView();
+    if (this.#has("hearing")) this.#hearingControls = new HearingControls(part, listening);
     this.#controlPreference();
     listening.addEventListener("change", () => this.show());
     mounts.addEventListener("change", () => this.show());
@@ -95,8 +103,30 @@ export class PlayerPanel {
     state.dataset.tone = panel.tone;
     if (this.#has("preference")) this.#part("preference", HTMLElement).hidden = !panel.offersWebRtc;
     const { silent } = this.#listening;
+    const shown = panel.mount ? this.#pictureOf(panel.mount) : null;
+    if (shown !== this.#picture) this.#begin(shown);
+    if (panel.mount) this.#hearingControls?.show(panel.mount.name);
+    if (this.#has("again")) this.#part("again", HTMLButtonElement).disabled = !this.#picture?.past || silent;
     if (silent) this.#part("live", HTMLElement).hidden = true;
-    if (!silent) this.#run();
+    if (!silent || this.#listening.replay) this.#run();
+  }
+
+  /**
+   * The picture of a mount, if it is or was heard.
+   *
+   * @param {Mount} mount
+   */
+  #pictureOf(mount) {
+    return this.#listening.mount?.name === mount.name ? this.#listening.picture : null;
+  }
+
+  /** @param {import("../model/delivery.js").Picture | null} picture */
+  #begin(picture) {
+    this.#picture = picture;
+    this.#edge = null;
+    this.#spectrogram.begin(picture, (this.#listening.sound?.rate ?? 48_000) / 2);
+    this.#pictureControls?.begin();
+    this.#selection?.show();
   }
 
   /**
@@ -117,48 +147,45 @@ export class PlayerPanel {
     if (this.#running) return;
     this.#running = true;
     const frame = (/** @type {number} */ now) => {
-      const view = STATES[this.#listening.state].sounds ? this.#listening.see(now) : null;
-      if (view) this.#show(view, now);
-      else this.#meter.frame(now, 0);
+      this.#show(now);
       if (now - this.#figured > FIGURE) {
         this.#figured = now;
         this.#showFigure();
       }
-      this.#running = !this.#listening.silent;
+      this.#running = !this.#listening.silent || this.#listening.replay !== null;
       if (this.#running) requestAnimationFrame(frame);
       else this.#meter.clear();
     };
     requestAnimationFrame(frame);
   }
 
-  /**
-   * @param {import("../model/delivery.js").View} view
-   * @param {number} now
-   */
-  #show({ columns, edge }, now) {
-    if (columns !== this.#columns) {
-      this.#columns = columns;
-      this.#edge = null;
-      this.#spectrogram.begin(columns, (this.#listening.sound?.rate ?? 48_000) / 2);
+  /** @param {number} now */
+  #show(now) {
+    const { replay, picture } = this.#listening;
+    // WebRTC may have another one.
+    if (picture !== this.#picture) this.show();
+    const step = replay ? replay.step : this.#step(now);
+    const columns = this.#picture?.columns;
+    if (step === null || !columns) {
+      this.#meter.frame(now, 0);
+      return;
     }
-    if (edge === null) return;
-    const exact = edge - (now * RATE) / 1000;
-    // It moves evenly, and is corrected when it is off.
-    if (this.#edge === null || Math.abs(this.#edge - exact) > EVEN) this.#edge = exact;
-    const step = this.#edge + (now * RATE) / 1000;
-    this.#spectrogram.frame(now, step, this.#time(now));
+    this.#spectrogram.playhead = replay && this.#spectrogram.paused ? step : null;
+    this.#spectrogram.frame(now, step);
     this.#meter.frame(now, columns.peak(Math.min(Math.floor(step), columns.end) - 1));
   }
 
   /**
-   * The wall clock of what is heard. It runs evenly, and is corrected when it is off.
+   * What is live at `now`. It moves evenly, and is corrected when it is off.
    *
    * @param {number} now
    */
-  #time(now) {
-    const wall = this.#listening.wall();
-    if (this.#wall === null || Math.abs(this.#wall + now - wall) > 150) this.#wall = wall - now;
-    return this.#wall + now;
+  #step(now) {
+    const edge = this.#listening.edge(now);
+    if (edge === null) return null;
+    const exact = edge - (now * RATE) / 1000;
+    if (this.#edge === null || Math.abs(this.#edge - exact) > EVEN) this.#edge = exact;
+    return this.#edge + (now * RATE) / 1000;
   }
 
   #showFigure() {
@@ -170,7 +197,7 @@ export class PlayerPanel {
     setText(this.#part("behind", HTMLElement), messages.behind(seconds));
     live.classList.toggle("late", seconds > LATE);
     // WebRTC keeps nothing that could be skipped.
-    const canSkip = seconds > LATE && this.#listening.how.kind !== "webrtc";
+    const canSkip = seconds > LATE && (this.#listening.replay !== null || this.#listening.how.kind !== "webrtc");
     // The button vanishes: the keyboard's focus must not.
     if (!canSkip && document.activeElement === toLive) this.#play.focus();
     toLive.hidden = !canSkip;
@@ -182,6 +209,15 @@ export class PlayerPanel {
       else if (this.#chosen) this.#listening.listen(this.#chosen);
     });
     this.#part("to-live", HTMLButtonElement).addEventListener("click", () => this.#listening.toLive());
+    if (this.#has("again")) this.#part("again", HTMLButtonElement).addEventListener("click", () => this.again());
+  }
+
+  /** Plays the last seconds again. */
+  again() {
+    const step = this.#listening.edge(performance.now());
+    if (step === null) return;
+    this.#pictureControls?.pause(false);
+    this.#listening.playAgain(step - AGAIN * RATE, step, ALL);
   }
 
   #controlVolume() {
@@ -223,39 +259,20 @@ export class PlayerPanel {
   }
 
   #controlView() {
-    const spectrogram = this.#spectrogram;
-    const kind = this.#part("kind", HTMLSelectElement);
-    kind.value = spectrogram.kind;
-    kind.addEventListener("change", () => {
-      remember("kind", kind.value);
-      spectrogram.kind = kind.value;
+    const [part, spectrogram] = [this.#part.bind(this), this.#spectrogram];
+    const name = () => find(this.#root, "h1", HTMLElement).textContent ?? "";
+    const controls = new PictureControls(part, spectrogram, name);
+    this.#pictureControls = controls;
+    const selection = new Selection(part, spectrogram, {
+      pause: () => controls.pause(true),
+      play: ({ from, to, low, high }) => this.#listening.playAgain(from, to, { low, high }),
+      save: async ({ from, to }) => {
+        const sound = await this.#picture?.past?.file(from, to);
+        const time = this.#picture?.time(from) ?? null;
+        if (sound) save(sound, fileName(name(), time === null ? null : new Date(time), "opus"));
+      },
     });
-    for (const name of /** @type {const} */ (["floor", "ceiling"])) {
-      const slider = this.#part(name, HTMLInputElement);
-      const figure = this.#part(`${name}-figure`, HTMLElement);
-      slider.valueAsNumber = spectrogram.range[name];
-      setText(figure, `${slider.value} dB`);
-      slider.addEventListener("input", () => {
-        remember(name, slider.valueAsNumber);
-        spectrogram.range = { ...spectrogram.range, [name]: slider.valueAsNumber };
-        setText(figure, `${slider.value} dB`);
-      });
-    }
-    const hold = this.#part("hold", HTMLButtonElement);
-    hold.addEventListener("click", () => {
-      spectrogram.paused = !spectrogram.paused;
-      hold.setAttribute("aria-pressed", String(spectrogram.paused));
-    });
-    const canvas = this.#part("spectrogram", HTMLCanvasElement);
-    this.#part("save", HTMLButtonElement).addEventListener("click", () => {
-      saveSnapshot(canvas, find(this.#root, "h1", HTMLElement).textContent ?? "", spectrogram.wall);
-    });
-    const cursor = this.#part("cursor", HTMLElement);
-    canvas.addEventListener("pointermove", (event) => {
-      const place = spectrogram.at(event.offsetX, event.offsetY);
-      const parts = place ? [hertz(place.frequency), place.time && messages.clock(place.time)] : [];
-      setText(cursor, parts.filter(Boolean).join(" · "));
-    });
-    canvas.addEventListener("pointerleave", () => setText(cursor, ""));
+    this.#selection = selection;
+    part("hold", HTMLButtonElement).addEventListener("click", () => selection.show());
   }
 }

@@ -1,16 +1,20 @@
 // @ts-check
 // The frequency axis of the spectrogram. Pure.
 
-/** From 0, or from a positive frequency on a logarithmic axis, to the Nyquist frequency. */
+// The lowest frequency of a logarithmic axis.
+const LOWEST = 100;
+
+/** Frequencies from the lowest at the bottom to the highest at the top. */
 export class Scale {
   /**
    * @param {string} kind `linear` or `log`.
-   * @param {number} nyquist
+   * @param {number} lowest A logarithmic axis begins at a positive frequency.
+   * @param {number} highest
    */
-  constructor(kind, nyquist) {
+  constructor(kind, lowest, highest) {
     this.kind = kind;
-    this.nyquist = nyquist;
-    this.lowest = kind === "log" ? Math.min(100, nyquist / 8) : 0;
+    this.lowest = kind === "log" ? Math.max(lowest, Math.min(LOWEST, highest / 8)) : lowest;
+    this.highest = highest;
   }
 
   /**
@@ -20,9 +24,9 @@ export class Scale {
    */
   position(frequency) {
     if (this.kind === "log") {
-      return Math.log(Math.max(frequency, 1) / this.lowest) / Math.log(this.nyquist / this.lowest);
+      return Math.log(Math.max(frequency, 1) / this.lowest) / Math.log(this.highest / this.lowest);
     }
-    return frequency / this.nyquist;
+    return (frequency - this.lowest) / (this.highest - this.lowest);
   }
 
   /**
@@ -31,8 +35,8 @@ export class Scale {
    * @param {number} position
    */
   frequency(position) {
-    if (this.kind === "log") return this.lowest * (this.nyquist / this.lowest) ** position;
-    return position * this.nyquist;
+    if (this.kind === "log") return this.lowest * (this.highest / this.lowest) ** position;
+    return this.lowest + position * (this.highest - this.lowest);
   }
 
   /**
@@ -43,13 +47,26 @@ export class Scale {
   ticks(most) {
     if (this.kind === "log") {
       const all = [100, 200, 500, 1e3, 2e3, 5e3, 10e3, 20e3, 50e3, 100e3, 200e3];
-      const shown = all.filter((tick) => tick >= this.lowest && tick <= this.nyquist);
+      const shown = all.filter((tick) => tick >= this.lowest && tick <= this.highest);
       return shown.length > most ? shown.filter((tick) => !String(tick).startsWith("2")) : shown;
     }
-    const step = round(this.nyquist / most);
-    const count = Math.floor(this.nyquist / step);
-    return Array.from({ length: count + 1 }, (_, i) => i * step);
+    const step = round((this.highest - this.lowest) / most);
+    const first = Math.ceil(this.lowest / step);
+    return Array.from({ length: Math.floor(this.highest / step) - first + 1 }, (_, i) => (first + i) * step);
   }
+}
+
+/** Between two labels of time, in seconds. */
+const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300];
+
+/**
+ * The step between labels of time.
+ *
+ * @param {number} span What the axis has, in seconds.
+ * @param {number} most The largest number of labels.
+ */
+export function timeStep(span, most) {
+  return TIMES.find((step) => span / step <= most) ?? 600;
 }
 
 /**
@@ -82,12 +99,13 @@ export function hertz(frequency) {
  *
  * @param {Scale} scale
  * @param {number} height
- * @param {number} bins
+ * @param {number} bins Of a spectrum that ends at the Nyquist frequency.
+ * @param {number} nyquist
  * @returns {Row[]}
  */
-export function rows(scale, height, bins) {
+export function rows(scale, height, bins, nyquist) {
   const bin = (/** @type {number} */ position) =>
-    Math.max(0, Math.min(bins - 1, (scale.frequency(position) / scale.nyquist) * bins));
+    Math.max(0, Math.min(bins - 1, (scale.frequency(position) / nyquist) * bins));
   return Array.from({ length: height }, (_, row) => [
     bin(1 - (row + 1) / height),
     bin(1 - row / height),

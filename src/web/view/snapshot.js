@@ -1,16 +1,18 @@
 // @ts-check
 // The spectrogram as a file, with its axes, the microphone's name and the time.
 
+import { moment, zone } from "../model/messages.js";
+import { save } from "./dom.js";
+
 const HEAD = 34;
 
 /**
- * Downloads a PNG of `canvas`.
+ * Downloads a PNG of what is shown.
  *
- * @param {HTMLCanvasElement} canvas
+ * @param {import("./spectrogram.js").Spectrogram} spectrogram
  * @param {string} name The microphone's.
- * @param {number | null} wall Unix time at its right edge.
  */
-export async function saveSnapshot(canvas, name, wall) {
+export async function saveSnapshot({ canvas, wall, view }, name) {
   const style = getComputedStyle(canvas);
   const ratio = canvas.width / canvas.clientWidth;
   const picture = document.createElement("canvas");
@@ -25,20 +27,26 @@ export async function saveSnapshot(canvas, name, wall) {
   context.fillStyle = style.color;
   context.font = `600 14px ${style.fontFamily}`;
   context.textBaseline = "middle";
-  const time = new Date(wall ?? Date.now());
-  const when = time.toLocaleString(undefined, { dateStyle: "long", timeStyle: "medium" });
-  context.fillText(`${name} · ${when}`, 12, HEAD / 2 + 3);
+  // A picture whose time is not known has none.
+  const begin = wall === null ? null : new Date(wall - view.span * 1000);
+  const when = begin && wall !== null ? [moment(begin.getTime(), true), zone(wall), begin.toISOString()] : [];
+  context.fillText([name, ...when].join(" · "), 12, HEAD / 2 + 3);
 
   /** @type {Blob | null} */
   const blob = await new Promise((resolve) => {
     picture.toBlob(resolve, "image/png");
   });
-  if (!blob) return;
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  const stamp = time.toISOString().slice(0, 19).replaceAll(":", "-");
-  link.download = `${name.replace(/[^\w.-]+/g, "-")}-${stamp}Z.png`;
-  link.click();
-  // The browser reads the file some time after the click.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  if (blob) save(blob, fileName(name, begin, "png"));
+}
+
+/**
+ * The name of a file that begins at this time.
+ *
+ * @param {string} name The microphone's.
+ * @param {Date | null} begin
+ * @param {string} extension
+ */
+export function fileName(name, begin, extension) {
+  const stamp = begin ? `-${begin.toISOString().slice(0, 19).replaceAll(":", "-")}Z` : "";
+  return `${name.replace(/[^\p{L}\p{N}_.-]+/gu, "-")}${stamp}.${extension}`;
 }

@@ -1,98 +1,151 @@
 // @ts-check
 // The live spectrogram, moving with what is heard.
 //
-// What is heard is at the right edge. All columns are drawn again when the view changes, so the axis, the range and the
-// colours can be chosen afterwards. What was not received has a colour of its own, which is neither that of silence nor
-// that of a sound. Where reduced motion is preferred, it moves once per second.
+// What is heard is at the right edge, until it is paused; then it can be moved back as far as something is known. What is
+// shown of time and frequency, the colours and the contrast can be changed at any time. What was not received has
+// stripes, which are neither silence nor a sound. Where reduced motion is preferred, it moves once per second.
 
 import { LOUDEST, QUIETEST } from "../media/spectrum.js";
-import { MISSING, RATE, RECEIVED } from "../model/columns.js";
-import { missing, palette } from "./palette.js";
-import { Scale, hertz, look, rows } from "./scale.js";
-import { clock } from "../model/messages.js";
+import { RATE, RECEIVED } from "../model/columns.js";
+import { drawAxes, MARGIN } from "./axes.js";
+import { suited } from "./contrast.js";
+import { palette } from "./palette.js";
+import { Scale } from "./scale.js";
+import { Strip } from "./strip.js";
 
-/** Space for the labels, in CSS pixels. */
-export const MARGIN = { left: 58, bottom: 24, top: 8, right: 8 };
 // Milliseconds between two updates where reduced motion is preferred.
 const STILL = 1000;
+// Between two looks at the contrast.
+const CONTRAST = 1000;
+// Of these columns, one is looked at for the contrast.
+const SAMPLED = 8;
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
+/**
+ * What is marked: a time, as steps, and frequencies.
+ *
+ * @typedef {object} Mark
+ * @property {number} from
+ * @property {number} to
+ * @property {number} low In Hz.
+ * @property {number} high
+ * @property {string} [label]
+ */
+
+/** @typedef {import("../model/delivery.js").Picture} Picture */
+
+/** What is shown of a picture. */
+const VIEW = {
+  kind: "linear",
+  /** Seconds from the left to the right edge. */
+  span: 20,
+  /** Frequencies in Hz; those above the highest that there is do not count. */
+  band: { low: 0, high: Infinity },
+  /** @type {import("./palette.js").PaletteName} */
+  palette: "viridis",
+  /**
+   * The loudness of the first and the last colour; null to follow what is shown.
+   *
+   * @type {import("./contrast.js").Range | null}
+   */
+  range: null,
+};
+
+/** @typedef {typeof VIEW} View */
+
 export class Spectrogram {
   /**
-   * Unix time at the right edge; set with each frame.
+   * What a person has selected.
+   *
+   * @type {Mark | null}
+   */
+  selection = null;
+  /**
+   * What is marked besides.
+   *
+   * @type {Mark[]}
+   */
+  marks = [];
+  /**
+   * The step that is heard again while the picture is paused.
    *
    * @type {number | null}
    */
-  wall = null;
+  playhead = null;
 
-  #canvas;
   #context;
-  #strip = document.createElement("canvas");
-  #stripContext;
-  #column = new ImageData(1, 1);
+  #strip = new Strip();
+  /** @type {Picture | null} */
+  #picture = null;
   /** @type {import("../model/columns.js").Columns | null} */
   #columns = null;
-  #edge = 0; // the column at the right edge
-  #scale = new Scale("linear", 24_000);
-  /** @type {import("./scale.js").Row[]} */
-  #rows = [];
-  #colours = palette(true);
-  #missing = missing(true);
+  #nyquist = 24_000;
+  #view = VIEW;
   #range = { floor: -110, ceiling: -40 };
+  #scale = new Scale("linear", 0, 24_000);
+  #palette = palette("viridis", true);
+  #edge = 0; // the step at the right edge, with its fraction
   /**
-   * Where it ends while it is paused: the column and its time.
+   * The same while it is paused.
    *
-   * @type {{ column: number, wall: number | null } | null}
+   * @type {number | null}
    */
   #held = null;
-  #drawn = 0; // columns before this one are in the strip, as they will stay
   #next = 0; // when it may be drawn again
+  #judged = 0; // when the contrast was looked at
   #size = { width: 0, height: 0, ratio: 1 };
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
-    this.#canvas = canvas;
-    this.#context = context2d(canvas);
-    this.#stripContext = context2d(this.#strip);
+    const context = canvas.getContext("2d");
+    if (!context) throw new Error("this browser has no canvas");
+    /** What it is drawn on. */
+    this.canvas = canvas;
+    this.#context = context;
     new ResizeObserver(() => this.#fit()).observe(canvas);
     dark.addEventListener("change", () => this.#restyle());
-    this.#restyle();
     this.#fit();
   }
 
   /**
-   * Shows these from now on.
+   * Shows this picture from now on, or none.
    *
-   * @param {import("../model/columns.js").Columns} columns
+   * @param {Picture | null} picture
    * @param {number} nyquist
    */
-  begin(columns, nyquist) {
-    this.#columns = columns;
+  begin(picture, nyquist) {
+    this.#picture = picture;
+    this.#nyquist = nyquist;
     this.#held = null;
-    this.#edge = columns.end;
-    this.#scale = new Scale(this.#scale.kind, nyquist);
-    this.#redraw();
+    this.selection = null;
+    this.playhead = null;
+    this.#edge = picture?.columns.end ?? 0;
+    this.#judged = 0;
+    this.#restyle();
   }
 
-  get kind() {
-    return this.#scale.kind;
+  /** Asks the server how much it has. */
+  async measure() {
+    await this.#picture?.past?.measure();
   }
 
-  set kind(kind) {
-    this.#scale = new Scale(kind, this.#scale.nyquist);
-    this.#redraw();
+  get view() {
+    return this.#view;
   }
 
-  /** The loudness, in dB, of the first and the last colour. */
+  /** @param {Partial<View>} change */
+  set(change) {
+    this.#view = { ...this.#view, ...change };
+    if (change.range !== undefined) this.#judged = 0;
+    this.#restyle();
+    this.#reach();
+  }
+
+  /** The loudness of the first and the last colour, in dB. */
   get range() {
-    return this.#range;
-  }
-
-  set range(range) {
-    this.#range = range;
-    this.#redraw();
+    return this.#view.range ?? this.#range;
   }
 
   get paused() {
@@ -100,24 +153,54 @@ export class Spectrogram {
   }
 
   set paused(paused) {
-    this.#held = paused ? this.#hold() : null;
-    this.#redraw();
+    // What is not decoded yet would come later, while nothing may move.
+    this.#held = paused ? Math.min(this.#edge, this.#picture?.columns.end ?? 0) : null;
+    if (!paused) this.selection = null;
+    this.draw();
+  }
+
+  /** The step at the right edge. */
+  get end() {
+    return this.#held ?? this.#edge;
+  }
+
+  /** Moves to this step, while it is paused: not further than to what is heard, and to what there is. */
+  set end(end) {
+    const shown = this.#view.span * RATE;
+    const oldest = Math.max(0, this.#edge - this.length);
+    this.#held = Math.max(Math.min(end, this.#edge), Math.min(this.#edge, oldest + shown));
+    this.draw();
+    this.#reach();
+  }
+
+  /** How many steps there are before what is heard. */
+  get length() {
+    const columns = this.#picture?.columns;
+    return columns ? this.#picture?.past?.length ?? columns.end - columns.begin : 0;
+  }
+
+  /** Unix time at the right edge in milliseconds, or null if it is not known. */
+  get wall() {
+    return this.#picture?.time(this.end) ?? null;
   }
 
   /**
-   * Moves to this column, and draws.
+   * Moves to this step, and draws.
    *
    * @param {number} now
    * @param {number} edge
-   * @param {number} wall Unix time of what is heard.
    */
-  frame(now, edge, wall) {
-    this.#edge = Math.floor(edge);
-    this.wall = wall;
-    if (this.paused || now < this.#next) return;
-    this.#show();
+  frame(now, edge) {
+    this.#edge = edge;
+    if (now < this.#next || (this.paused && this.playhead === null && now < this.#judged + CONTRAST)) return;
+    const begun = performance.now();
+    if (now > this.#judged + CONTRAST) {
+      this.#judge(now);
+      this.#reach();
+    }
+    this.draw();
     // On a slow machine, most of the time is left to the audio.
-    const rest = (performance.now() - now) * 3;
+    const rest = (performance.now() - begun) * 3;
     this.#next = now + (still.matches ? STILL : rest > 12 ? rest : 0);
   }
 
@@ -131,163 +214,158 @@ export class Spectrogram {
     const { width, height } = this.#plot();
     const [column, row] = [x - MARGIN.left, y - MARGIN.top];
     if (column < 0 || column > width || row < 0 || row > height) return null;
-    const wall = this.#end().wall;
-    return {
-      frequency: this.#scale.frequency(1 - row / height),
-      time: wall === null ? null : wall - ((width - column) * 1000) / RATE,
-    };
+    return this.nearest(x, y);
   }
 
-  // What is not decoded yet would come later, while nothing may move.
-  #hold() {
-    const column = Math.min(this.#edge, this.#columns?.end ?? 0);
-    const wall = this.wall === null ? null : this.wall - ((this.#edge - column) * 1000) / RATE;
-    return { column, wall };
+  /**
+   * Time and frequency of the position in the plot that is nearest.
+   *
+   * @param {number} x
+   * @param {number} y
+   */
+  nearest(x, y) {
+    const { width, height } = this.#plot();
+    const across = Math.max(0, Math.min(1, (x - MARGIN.left) / width));
+    const up = 1 - Math.max(0, Math.min(1, (y - MARGIN.top) / height));
+    const step = this.end - (1 - across) * this.#view.span * RATE;
+    return { frequency: this.#scale.frequency(up), step, time: this.#picture?.time(step) ?? null };
   }
 
   #plot() {
     return {
+      left: MARGIN.left,
+      top: MARGIN.top,
       width: Math.max(1, Math.floor(this.#size.width - MARGIN.left - MARGIN.right)),
       height: Math.max(1, Math.floor(this.#size.height - MARGIN.top - MARGIN.bottom)),
     };
   }
 
-  #end() {
-    return this.#held ?? { column: this.#edge, wall: this.wall };
-  }
-
   #fit() {
-    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    const { clientWidth: width, clientHeight: height } = this.canvas;
     const ratio = Math.min(2, devicePixelRatio || 1);
     this.#size = { width, height, ratio };
-    this.#canvas.width = Math.max(1, Math.round(width * ratio));
-    this.#canvas.height = Math.max(1, Math.round(height * ratio));
-    this.#redraw();
+    this.canvas.width = Math.max(1, Math.round(width * ratio));
+    this.canvas.height = Math.max(1, Math.round(height * ratio));
+    this.#restyle();
   }
 
+  // Paints all columns again.
   #restyle() {
-    this.#colours = palette(dark.matches);
-    this.#missing = missing(dark.matches);
-    this.#redraw();
-  }
-
-  #redraw() {
+    const { kind, band, span } = this.#view;
     const { width, height } = this.#plot();
-    this.#strip.width = width;
-    this.#strip.height = Math.round(height * this.#size.ratio);
-    this.#column = new ImageData(1, this.#strip.height);
-    this.#rows = rows(this.#scale, this.#strip.height, this.#columns?.bins ?? 1024);
-    this.#drawn = this.#end().column - width;
-    this.#show();
+    this.#palette = palette(this.#view.palette, dark.matches);
+    const high = Math.min(this.#nyquist, band.high);
+    this.#scale = new Scale(kind, Math.min(band.low, high / 2), high);
+    this.#columns = this.#picture?.columns ?? null;
+    const look = { scale: this.#scale, nyquist: this.#nyquist, range: this.range, palette: this.#palette };
+    this.#strip.begin(this.#columns, span * RATE, width, Math.round(height * this.#size.ratio), look);
+    this.draw();
   }
 
-  #show() {
-    const { width, height } = this.#plot();
-    const end = this.#end().column;
-    // After a jump back, the strip has columns of another time.
-    if (this.#drawn > end) this.#drawn = end - width;
-    this.#drawn = Math.min(this.#drawn, this.#columns?.takeChanged() ?? this.#drawn);
-    for (let number = Math.max(this.#drawn, end - width); number < end; number += 1) {
-      this.#paint(number);
-      this.#stripContext.putImageData(this.#column, ((number % width) + width) % width, 0);
-    }
-    // What is not decoded yet comes later.
-    this.#drawn = Math.min(end, Math.max(this.#columns?.end ?? 0, end - width));
-
-    const context = this.#context;
-    context.setTransform(this.#size.ratio, 0, 0, this.#size.ratio, 0, 0);
-    context.clearRect(0, 0, this.#size.width, this.#size.height);
-    context.fillStyle = css(this.#colours[0]);
-    context.fillRect(MARGIN.left, MARGIN.top, width, height);
-    // The strip is a ring: the oldest column follows the newest.
-    const cut = ((end % width) + width) % width;
-    const part = (/** @type {number} */ from, /** @type {number} */ count, /** @type {number} */ x) => {
-      if (count <= 0) return;
-      context.drawImage(this.#strip, from, 0, count, this.#strip.height,
-        MARGIN.left + x, MARGIN.top, count, height);
-    };
-    part(cut, width - cut, 0);
-    part(0, cut, width - cut);
-    this.#label(width, height);
-  }
-
-  /** @param {number} number */
-  #paint(number) {
-    const pixels = new Uint32Array(this.#column.data.buffer);
-    const state = this.#columns?.state(number);
-    if (!this.#columns || state !== RECEIVED) {
-      pixels.fill(state === MISSING ? this.#missing : this.#colours[0]);
+  /** Draws it as it is to be seen now. */
+  draw() {
+    const picture = this.#picture;
+    // After a restart of the server, there are others.
+    if (picture && picture.columns !== this.#columns) {
+      this.#restyle();
       return;
     }
-    const spectrum = this.#columns.column(number);
-    const { floor, ceiling } = this.#range;
-    const perByte = (LOUDEST - QUIETEST) / 255;
-    for (let row = 0; row < pixels.length; row += 1) {
-      const loudness = QUIETEST + look(spectrum, this.#rows[row]) * perByte;
-      const place = (loudness - floor) / (ceiling - floor);
-      pixels[row] = this.#colours[Math.max(0, Math.min(255, Math.round(place * 255)))];
-    }
+    const [plot, shown, end, context] = [this.#plot(), this.#view.span * RATE, this.end, this.#context];
+    context.setTransform(this.#size.ratio, 0, 0, this.#size.ratio, 0, 0);
+    context.clearRect(0, 0, this.#size.width, this.#size.height);
+    if (picture) this.#strip.draw(context, plot, end, shown);
+    for (const mark of this.marks) this.#mark(mark, false);
+    if (this.selection) this.#mark(this.selection, true);
+    if (this.playhead !== null) this.#line(this.playhead);
+    const time = picture?.time(end) ?? null;
+    drawAxes(context, { ...plot, scale: this.#scale, span: this.#view.span, time, range: this.range, colours: this.#palette.loudness });
+  }
+
+  // Fetches what is not known of what is shown.
+  #reach() {
+    const reached = this.#picture?.past?.reach(this.end - this.#view.span * RATE, this.end);
+    reached?.then(() => {
+      // Otherwise the next frame shows it.
+      if (this.paused) this.draw();
+      this.#reach();
+    });
+  }
+
+  /** @param {number} step */
+  #x(step) {
+    const { left, width } = this.#plot();
+    return left + (1 - (this.end - step) / (this.#view.span * RATE)) * width;
   }
 
   /**
-   * @param {number} width
-   * @param {number} height
+   * @param {Mark} mark
+   * @param {boolean} isSelection
    */
-  #label(width, height) {
+  #mark({ from, to, low, high, label }, isSelection) {
+    const { left, top, width, height } = this.#plot();
     const context = this.#context;
-    const style = getComputedStyle(this.#canvas);
-    context.font = style.font;
-    context.fillStyle = style.color;
-    context.strokeStyle = style.color;
-    context.lineWidth = 1;
-    const right = MARGIN.left + width;
-    const bottom = MARGIN.top + height;
-
-    context.textAlign = "right";
-    context.textBaseline = "middle";
-    for (const tick of this.#scale.ticks(Math.max(2, Math.floor(height / 34)))) {
-      const y = Math.round(bottom - this.#scale.position(tick) * height) + 0.5;
-      line(context, MARGIN.left - 5, y, MARGIN.left - 1, y);
-      context.fillText(hertz(tick), MARGIN.left - 8, Math.max(MARGIN.top + 5, Math.min(y, bottom - 4)));
+    const y = (/** @type {number} */ frequency) =>
+      top + (1 - Math.max(0, Math.min(1, this.#scale.position(Math.max(frequency, 1))))) * height;
+    context.save();
+    context.beginPath();
+    context.rect(left, top, width, height);
+    context.clip();
+    const box = /** @type {const} */ ([this.#x(from), y(high), this.#x(to) - this.#x(from), y(low) - y(high)]);
+    context.fillStyle = "rgb(255 255 255 / 16%)";
+    if (isSelection) context.fillRect(...box);
+    // Light on dark, so that it is seen on any colour.
+    for (const [style, lineWidth] of /** @type {const} */ ([["rgb(0 0 0 / 70%)", 4], ["#fff", 1.5]])) {
+      context.strokeStyle = style;
+      context.lineWidth = lineWidth;
+      context.strokeRect(...box);
     }
-
-    const { wall } = this.#end();
-    if (wall === null) return;
-    context.textAlign = "center";
-    context.textBaseline = "top";
-    const step = width < 500 ? 2000 : 5000;
-    const first = wall - (width * 1000) / RATE;
-    for (let time = Math.ceil(first / step) * step; time <= wall; time += step) {
-      const x = right - ((wall - time) * RATE) / 1000;
-      line(context, x, bottom + 1, x, bottom + 5);
-      if (x - 28 < MARGIN.left - 20 || x + 28 > right + MARGIN.right) continue;
-      context.fillText(clock(time), x, bottom + 8);
-    }
+    if (label) this.#write(label, box[0] + 4, Math.max(top + 2, box[1] - 16));
+    context.restore();
   }
-}
 
-/** @param {HTMLCanvasElement} canvas */
-function context2d(canvas) {
-  const context = canvas.getContext("2d");
-  if (!context) throw new Error("this browser has no canvas");
-  return context;
-}
+  /**
+   * @param {string} label
+   * @param {number} x
+   * @param {number} y
+   */
+  #write(label, x, y) {
+    const context = this.#context;
+    context.font = getComputedStyle(this.canvas).font;
+    context.textBaseline = "top";
+    context.textAlign = "left";
+    context.fillStyle = "rgb(0 0 0 / 70%)";
+    context.fillRect(x - 3, y - 2, context.measureText(label).width + 6, 16);
+    context.fillStyle = "#fff";
+    context.fillText(label, x, y);
+  }
 
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {number} x1
- * @param {number} y1
- * @param {number} x2
- * @param {number} y2
- */
-function line(context, x1, y1, x2, y2) {
-  context.beginPath();
-  context.moveTo(x1, y1);
-  context.lineTo(x2, y2);
-  context.stroke();
-}
+  /** @param {number} step */
+  #line(step) {
+    const { top, height } = this.#plot();
+    this.#context.fillStyle = "#fff";
+    this.#context.fillRect(this.#x(step) - 1, top, 2, height);
+  }
 
-/** @param {number} pixel */
-function css(pixel) {
-  return `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
+  /**
+   * Follows what is shown with the contrast.
+   *
+   * @param {number} now
+   */
+  #judge(now) {
+    this.#judged = now;
+    const columns = this.#picture?.columns;
+    if (this.#view.range || !columns) return;
+    const counts = new Uint32Array(256);
+    const bin = (/** @type {number} */ frequency) => Math.round((frequency / this.#nyquist) * columns.bins);
+    const [low, high] = [bin(this.#scale.lowest), bin(this.#scale.highest)];
+    const first = Math.max(columns.begin, Math.floor(this.end - this.#view.span * RATE));
+    for (let number = first; number < Math.min(this.end, columns.end); number += SAMPLED) {
+      if (columns.state(number) !== RECEIVED) continue;
+      for (const value of columns.column(number).subarray(low, high)) counts[value] += 1;
+    }
+    const range = suited(counts, this.#range, (value) => QUIETEST + (value / 255) * (LOUDEST - QUIETEST));
+    if (range === this.#range) return;
+    this.#range = range;
+    this.#restyle();
+  }
 }

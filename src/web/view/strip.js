@@ -1,0 +1,181 @@
+// @ts-check
+// The painted columns of a spectrogram, which are painted once and then only moved.
+//
+// A ring: a pixel stands for one column, or for several where the view is wide, and has its place by its number. Of
+// several columns the loudest counts, so a click is seen at any width.
+
+import { LOUDEST, QUIETEST } from "../media/spectrum.js";
+import { MISSING, RECEIVED } from "../model/columns.js";
+import { look, rows } from "./scale.js";
+
+const PER_BYTE = (LOUDEST - QUIETEST) / 255;
+// The stripes of what was not received, in pixels.
+const STRIPE = 4;
+
+/**
+ * @typedef {object} Look How columns are painted.
+ * @property {import("./scale.js").Scale} scale
+ * @property {number} nyquist
+ * @property {import("./contrast.js").Range} range
+ * @property {ReturnType<typeof import("./palette.js").palette>} palette
+ */
+
+export class Strip {
+  #canvas = document.createElement("canvas");
+  #context;
+  /** @type {import("../model/columns.js").Columns | null} */
+  #columns = null;
+  /** @type {Look | null} */
+  #look = null;
+  /** @type {import("./scale.js").Row[]} */
+  #rows = [];
+  #image = new ImageData(1, 1);
+  #pixels = new Uint32Array(0);
+  /** The number of what each pixel shows; -1 for nothing that stays. */
+  #painted = new Int32Array(0);
+  #each = 1; // columns of a pixel
+  #loudest = new Uint8Array(0);
+
+  constructor() {
+    const context = this.#canvas.getContext("2d");
+    if (!context) throw new Error("this browser has no canvas");
+    this.#context = context;
+  }
+
+  /**
+   * Begins again.
+   *
+   * @param {import("../model/columns.js").Columns | null} columns
+   * @param {number} shown How many columns are to be seen.
+   * @param {number} width The pixels that they are to be seen in.
+   * @param {number} height
+   * @param {Look} paint
+   */
+  begin(columns, shown, width, height, paint) {
+    this.#columns = columns;
+    this.#look = paint;
+    this.#each = Math.max(1, Math.round(shown / width));
+    this.#canvas.width = Math.ceil(shown / this.#each) + 2;
+    this.#canvas.height = height;
+    this.#image = new ImageData(1, height);
+    this.#pixels = new Uint32Array(this.#image.data.buffer);
+    this.#painted = new Int32Array(this.#canvas.width).fill(-1);
+    this.#rows = rows(paint.scale, height, columns?.bins ?? 1024, paint.nyquist);
+    this.#loudest = new Uint8Array(columns?.bins ?? 0);
+  }
+
+  /**
+   * Draws the columns up to `end`, a fraction, into an area.
+   *
+   * @param {CanvasRenderingContext2D} context
+   * @param {{ left: number, top: number, width: number, height: number }} area
+   * @param {number} end
+   * @param {number} shown
+   */
+  draw(context, { left, top, width, height }, end, shown) {
+    const each = this.#each;
+    const [first, last] = [Math.floor((end - shown) / each), Math.floor(end / each)];
+    this.#paint(first, last);
+    context.save();
+    context.beginPath();
+    context.rect(left, top, width, height);
+    context.clip();
+    const size = this.#canvas.width;
+    const scale = width / shown;
+    const part = (/** @type {number} */ from, /** @type {number} */ to) => {
+      if (from > to) return;
+      const x = left + (from * each - (end - shown)) * scale;
+      const count = to - from + 1;
+      context.drawImage(this.#canvas, place(from, size), 0, count, this.#canvas.height, x, top, count * each * scale, height);
+    };
+    const cut = (Math.floor(first / size) + 1) * size;
+    part(first, Math.min(last, cut - 1));
+    part(cut, last);
+    context.restore();
+  }
+
+  /**
+   * Paints those that are not painted yet.
+   *
+   * @param {number} first
+   * @param {number} last
+   */
+  #paint(first, last) {
+    const changed = Math.floor((this.#columns?.takeChanged() ?? Infinity) / this.#each);
+    if (changed < Infinity) this.#painted = this.#painted.map((number) => (number < changed ? number : -1));
+    const known = this.#columns?.end ?? 0;
+    for (let number = first; number <= last; number += 1) {
+      const at = place(number, this.#painted.length);
+      if (this.#painted[at] === number) continue;
+      this.#paintOne(number);
+      this.#context.putImageData(this.#image, at, 0);
+      // What is not decoded yet comes later.
+      this.#painted[at] = (number + 1) * this.#each <= known ? number : -1;
+    }
+  }
+
+  /** @param {number} number */
+  #paintOne(number) {
+    const { missing, loudness } = this.#look?.palette ?? { missing: [], loudness: [] };
+    const { floor, ceiling } = this.#look?.range ?? { floor: 0, ceiling: 1 };
+    const spectrum = this.#spectrum(number * this.#each);
+    if (spectrum === MISSING) {
+      for (let row = 0; row < this.#pixels.length; row += 1) {
+        this.#pixels[row] = missing[Math.floor((row + number) / STRIPE) & 1];
+      }
+      return;
+    }
+    if (spectrum === null) {
+      this.#pixels.fill(0);
+      return;
+    }
+    for (let row = 0; row < this.#pixels.length; row += 1) {
+      const decibels = QUIETEST + look(spectrum, this.#rows[row]) * PER_BYTE;
+      const shade = Math.round(((decibels - floor) / (ceiling - floor)) * 255);
+      this.#pixels[row] = loudness[Math.max(0, Math.min(255, shade))];
+    }
+  }
+
+  /**
+   * The spectrum of a pixel; MISSING; or null for nothing.
+   *
+   * @param {number} first
+   */
+  #spectrum(first) {
+    const columns = this.#columns;
+    if (!columns) return null;
+    let isMissing = false;
+    let count = 0;
+    for (let number = first; number < first + this.#each; number += 1) {
+      const state = columns.shown(number);
+      if (state === MISSING) isMissing = true;
+      if (state !== RECEIVED) continue;
+      const column = columns.column(number);
+      if (this.#each === 1) return column;
+      if (count === 0) this.#loudest.set(column);
+      else louder(this.#loudest, column);
+      count += 1;
+    }
+    return count > 0 ? this.#loudest : isMissing ? MISSING : null;
+  }
+}
+
+/**
+ * Raises each value to that of another spectrum, where that is larger.
+ *
+ * @param {Uint8Array} values
+ * @param {Uint8Array} others
+ */
+function louder(values, others) {
+  for (let bin = 0; bin < values.length; bin += 1) if (others[bin] > values[bin]) values[bin] = others[bin];
+}
+
+/**
+ * Where a number has its place in a ring.
+ *
+ * @param {number} number
+ * @param {number} size
+ */
+function place(number, size) {
+  return ((number % size) + size) % size;
+}
