@@ -21,6 +21,7 @@ followMediaSession(listening, {
     if (choice.mount) listening.listen(choice.mount);
   },
   step: () => {},
+  again: () => panel.again(),
 });
 
 mounts.addEventListener("change", () => {

@@ -12,6 +12,7 @@ import { followMediaSession } from "./view/media-session.js";
 import { MicrophoneList } from "./view/microphone-list.js";
 import { PlayerPanel } from "./view/player-panel.js";
 import { ShareDialog } from "./view/share-dialog.js";
+import { Shortcuts } from "./view/shortcuts.js";
 
 /** @typedef {import("./model/mounts.js").Mount} Mount */
 
@@ -30,7 +31,21 @@ followMediaSession(listening, {
     if (choice.mount) play(choice.mount);
   },
   step,
+  again: () => panel.again(),
 });
+const shortcuts = new Shortcuts(find(document, "#keys", HTMLDialogElement), [
+  { keys: [" ", "k"], shown: "Space, K", does: "Listen or stop", work: () => panel.toggle() },
+  { keys: ["m"], shown: "M", does: "Mute", work: () => panel.toggleMute() },
+  { keys: ["n"], shown: "N", does: "Next microphone", work: () => step(1) },
+  { keys: ["p"], shown: "P", does: "Previous microphone", work: () => step(-1) },
+  { keys: ["r"], shown: "R", does: "Hear the last 10 seconds again", work: () => panel.again() },
+  { keys: ["l"], shown: "L", does: "Back to live", work: () => panel.toLive() },
+  { keys: ["h"], shown: "H", does: "Pause the picture", work: () => panel.togglePicture() },
+  { keys: ["ArrowLeft"], shown: "←", does: "Picture: a second back", work: () => panel.move(-1) },
+  { keys: ["ArrowRight"], shown: "→", does: "Picture: a second forward", work: () => panel.move(1) },
+  { keys: ["f"], shown: "F", does: "Full screen", work: () => panel.toggleFullScreen() },
+]);
+find(document, "#help", HTMLButtonElement).addEventListener("click", () => shortcuts.open());
 
 /** @param {Mount} mount */
 function play(mount) {

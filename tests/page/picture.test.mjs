@@ -176,7 +176,7 @@ test("a person goes back, selects a part, hears it again, and saves its sound an
   await visitor.part("hold").click();
   await visitor.part("scroll-line").waitFor();
   await visitor.part("scroll").fill("-2");
-  assert.match(await visitor.part("scroll").getAttribute("aria-valuetext"), /^2\.0 s ago$/);
+  assert.match(await visitor.part("scroll").getAttribute("aria-valuetext"), /^(1\.\d|2\.0) s ago$/);
 
   // Two of the five seconds, from 500 Hz to 4 kHz.
   await visitor.part("band").selectOption("low");

@@ -59,7 +59,7 @@ test("a spectrum is that of its samples", () => {
   let seed = 1;
   const noise = () => ((seed = (seed * 48_271) % 0x7fffffff) / 0x7fffffff - 0.5) * 0.01;
   const signal = Float32Array.from({ length: 2 * size }, (_, i) => 0.5 * Math.sin(i / 3) + 0.05 * Math.cos(2 * i) + noise());
-  const column = new Uint8Array(spectrum.bins);
+  const column = new Uint8ClampedArray(spectrum.bins);
   spectrum.write(signal, 77, column);
   for (let bin = 0; bin < spectrum.bins; bin += 1) {
     let [real, imaginary] = [0, 0];

@@ -7,9 +7,14 @@
 export const QUIETEST = -140;
 export const LOUDEST = 0;
 
-const BYTES_PER_DB = 255 / (LOUDEST - QUIETEST);
-// Decibels of a power, from its natural logarithm.
-const DB = 10 / Math.LN10;
+// By how much a column's value rises when the power doubles.
+const PER_OCTAVE = (10 * Math.log10(2) * 255) / (LOUDEST - QUIETEST);
+// The value for each mantissa of a number with the exponent 0 of 32-bit floating point, which stands for 2^-127. The
+// logarithm of each power would take longer than the rest.
+const LOGARITHMS = Float32Array.from({ length: 256 }, (_, i) => {
+  const quietest = (QUIETEST / 10) * Math.log2(10);
+  return (Math.log2(1 + (i + 0.5) / 256) - 127 - quietest) * PER_OCTAVE;
+});
 
 export class Spectrum {
   #size;
@@ -19,6 +24,8 @@ export class Spectrum {
   #reversed;
   #re;
   #im;
+  #power;
+  #bits;
 
   /** @param {number} size Samples of a moment: a power of two. */
   constructor(size) {
@@ -34,6 +41,8 @@ export class Spectrum {
     this.#reversed = reversed(half);
     this.#re = new Float32Array(half);
     this.#im = new Float32Array(half);
+    this.#power = new Float32Array(half);
+    this.#bits = new Int32Array(this.#power.buffer);
   }
 
   /** How many values a spectrum has, from 0 up to but not including the Nyquist frequency. */
@@ -46,10 +55,12 @@ export class Spectrum {
    *
    * @param {Float32Array} samples
    * @param {number} at Where the moment begins in them.
-   * @param {Uint8Array} column
+   * @param {Uint8ClampedArray} column
    */
   write(samples, at, column) {
-    const [re, im, half] = [this.#re, this.#im, this.bins];
+    const re = this.#re;
+    const im = this.#im;
+    const half = this.bins;
     for (let i = 0; i < half; i += 1) {
       const to = this.#reversed[i];
       re[to] = samples[at + 2 * i] * this.#window[2 * i];
@@ -58,26 +69,41 @@ export class Spectrum {
     this.#transform();
     for (let k = 0; k < half; k += 1) {
       // The spectra of the even and of the odd samples, and both together.
-      const mirror = (half - k) % half;
-      const [evenRe, evenIm] = [(re[k] + re[mirror]) / 2, (im[k] - im[mirror]) / 2];
-      const [oddRe, oddIm] = [(im[k] + im[mirror]) / 2, (re[mirror] - re[k]) / 2];
-      const real = evenRe + oddRe * this.#cos[k] - oddIm * this.#sin[k];
-      const imaginary = evenIm + oddRe * this.#sin[k] + oddIm * this.#cos[k];
-      const loudness = DB * Math.log(real * real + imaginary * imaginary + 1e-30);
-      column[k] = Math.max(0, Math.min(255, Math.round((loudness - QUIETEST) * BYTES_PER_DB)));
+      const mirror = (half - k) & (half - 1);
+      const evenRe = (re[k] + re[mirror]) / 2;
+      const evenIm = (im[k] - im[mirror]) / 2;
+      const oddRe = (im[k] + im[mirror]) / 2;
+      const oddIm = (re[mirror] - re[k]) / 2;
+      const cos = this.#cos[k];
+      const sin = this.#sin[k];
+      const real = evenRe + oddRe * cos - oddIm * sin;
+      const imaginary = evenIm + oddRe * sin + oddIm * cos;
+      this.#power[k] = real * real + imaginary * imaginary;
+    }
+    for (let k = 0; k < half; k += 1) {
+      const bits = this.#bits[k];
+      // It rounds and clamps.
+      column[k] = (bits >> 23) * PER_OCTAVE + LOGARITHMS[(bits >> 15) & 255];
     }
   }
 
-  // Of the complex numbers in bit-reversed order, in place.
+  // Of the complex numbers in bit-reversed order, in place. Without destructuring: it takes twice the time.
   #transform() {
-    const [re, im, half] = [this.#re, this.#im, this.bins];
+    const re = this.#re;
+    const im = this.#im;
+    const cosines = this.#cos;
+    const sines = this.#sin;
+    const half = this.bins;
     for (let length = 2; length <= half; length *= 2) {
       const step = this.#size / length;
       for (let begin = 0; begin < half; begin += length) {
         for (let i = 0; i < length / 2; i += 1) {
-          const [a, b] = [begin + i, begin + i + length / 2];
-          const [cos, sin] = [this.#cos[i * step], this.#sin[i * step]];
-          const [turnedRe, turnedIm] = [re[b] * cos - im[b] * sin, re[b] * sin + im[b] * cos];
+          const a = begin + i;
+          const b = a + length / 2;
+          const cos = cosines[i * step];
+          const sin = sines[i * step];
+          const turnedRe = re[b] * cos - im[b] * sin;
+          const turnedIm = re[b] * sin + im[b] * cos;
           re[b] = re[a] - turnedRe;
           im[b] = im[a] - turnedIm;
           re[a] += turnedRe;

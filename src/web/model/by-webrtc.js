@@ -226,7 +226,7 @@ export class ByWebRtc {
     this.#isHeard = false;
     this.#report = NOTHING;
     this.#packets?.end();
-    this.#means.sound.stop();
+    await this.#means.sound.endReceiving();
     await this.#connection?.close();
   }
 }

@@ -21,7 +21,7 @@ const AFTER = 2 * RATE;
 // Memory is taken for so many columns at a time.
 const BLOCK = 512;
 
-/** @typedef {{ spectra: Uint8Array<ArrayBuffer>, states: Uint8Array, peaks: Float32Array }} Block */
+/** @typedef {{ spectra: Uint8ClampedArray<ArrayBuffer>, states: Uint8Array, peaks: Float32Array }} Block */
 
 export class Columns {
   /** The number after that of the newest step that is known. */
@@ -33,7 +33,7 @@ export class Columns {
   #changed = Infinity; // the first step before the newest ones that was put late
   /** @type {Map<number, Block>} */
   #blocks = new Map();
-  #forgotten = new Uint8Array(0);
+  #forgotten = new Uint8ClampedArray(0);
   /**
    * When the source sent nothing.
    *
@@ -56,11 +56,11 @@ export class Columns {
    *
    * @param {number} number
    * @param {number} peak The largest amplitude within it.
-   * @returns {Uint8Array<ArrayBuffer>} Where its spectrum is to be written.
+   * @returns {Uint8ClampedArray<ArrayBuffer>} Where its spectrum is to be written.
    */
   put(number, peak) {
     if (number < this.end - this.kept) {
-      if (this.#forgotten.length === 0) this.#forgotten = new Uint8Array(this.bins);
+      if (this.#forgotten.length === 0) this.#forgotten = new Uint8ClampedArray(this.bins);
       return this.#forgotten;
     }
     this.#begin = Math.min(this.#begin, number);
@@ -161,7 +161,7 @@ export class Columns {
       if ((other + 1) * BLOCK <= this.end - this.kept) this.#blocks.delete(other);
     }
     const block = {
-      spectra: new Uint8Array(BLOCK * this.bins),
+      spectra: new Uint8ClampedArray(BLOCK * this.bins),
       states: new Uint8Array(BLOCK),
       peaks: new Float32Array(BLOCK),
     };

@@ -101,6 +101,7 @@ export class Listening extends EventTarget {
     const session = new Session(mount, this.#prepare(mount));
     session.isForeign = mount.codec !== "Opus" || !canPlay;
     this.#session = session;
+    this.#follow(session);
     this.refused = false;
     this.#enter("connecting");
     this.#run(session).catch((error) => {
@@ -249,41 +250,49 @@ export class Listening extends EventTarget {
    */
   #prepare(mount) {
     const rate = mount.codec === "Opus" ? OPUS_RATE : mount.sample_rate || OPUS_RATE;
-    if (this.sound?.rate === rate && this.sound.isDirect === this.#isDirect) return this.sound;
-    this.sound?.close();
+    const present = this.sound;
+    if (present?.rate === rate && present.isDirect === this.#isDirect) {
+      present.renew();
+      return present;
+    }
+    present?.close();
     const sound = new Sound(rate, this.#isDirect);
     sound.volume = this.#volume;
     sound.hearing = this.#hearing;
     this.sound = sound;
-    const { element } = sound;
-    /**
-     * @param {string} type
-     * @param {(session: Session) => void} work
-     */
-    const on = (type, work) =>
+    // The system has paused what WebRTC receives.
+    sound.onSuspended(() => {
+      if (this.sound === sound && this.#delivery?.kind === "webrtc") this.stop();
+    });
+    return sound;
+  }
+
+  /**
+   * Follows what the session's element does.
+   *
+   * @param {Session} session
+   */
+  #follow(session) {
+    const { element } = session.sound;
+    const on = (/** @type {string} */ type, /** @type {() => void} */ work) =>
       element.addEventListener(type, () => {
         // What WebRTC receives is not played by this element.
-        if (this.#session && this.#delivery?.kind !== "webrtc") work(this.#session);
+        if (!session.over && this.#delivery?.kind !== "webrtc") work();
       });
-    on("playing", (session) => {
+    on("playing", () => {
       session.heard = true;
       this.#enter("playing");
     });
     on("waiting", () => {
       if (this.state === "playing") this.#enter("waiting");
     });
-    // By headphones or the system. An event that is late, from the session before, does not count: the element plays.
+    // By headphones or the system.
     on("pause", () => {
       if (element.paused && !element.ended) this.stop();
     });
-    on("ended", (session) => session.fail(new NoSound("lost")));
-    on("error", (session) => session.fail(new NoSound("lost")));
-    on("unplayable", (session) => session.fail(new NoSound("lost")));
-    // The system has paused what WebRTC receives.
-    sound.onSuspended(() => {
-      if (this.sound === sound && this.#delivery?.kind === "webrtc") this.stop();
-    });
-    return sound;
+    on("ended", () => session.fail(new NoSound("lost")));
+    on("error", () => session.fail(new NoSound("lost")));
+    on("unplayable", () => session.fail(new NoSound("lost")));
   }
 
   /** @param {Session} session */
@@ -483,6 +492,7 @@ export class Listening extends EventTarget {
 
   /** @param {State} state */
   #enter(state) {
+    if (state === "playing") this.sound?.begin();
     const told = JSON.stringify(this.how);
     const isNew = this.state !== state || this.#told !== told || state === "connecting" || state === "idle";
     this.state = state;

@@ -86,8 +86,10 @@ export class Past {
   async begin() {
     if (this.#begun) return;
     this.#begun = true;
+    this.#busy = true;
     const clip = await this.#memory.clip(`clip=${FIRST}s`).catch(() => null);
     if (clip) await this.show(clip);
+    this.#busy = false;
   }
 
   /**
@@ -99,16 +101,17 @@ export class Past {
    * @returns {Promise<void> | null}
    */
   reach(from, to) {
-    const wanted = this.#busy ? null : this.#unknown(from, Math.min(to, this.#columns.end - RECENT));
+    if (this.#busy) return null;
+    const wanted = this.#unknown(Math.max(from, this.#oldest ?? 0), Math.min(to, this.#columns.end - RECENT));
     return wanted && this.#reach(wanted);
   }
 
   /** @param {{ from: number, to: number }} wanted */
-  async #reach(wanted) {
+  async #reach({ from, to }) {
     this.#busy = true;
-    this.#asked.push(wanted);
-    if (this.#oldest === null || wanted.from < this.#oldest) await this.measure();
-    const clip = await this.cut(Math.max(wanted.from, this.#oldest ?? 0), wanted.to);
+    this.#asked.push({ from, to });
+    if (this.#oldest === null) await this.measure();
+    const clip = await this.cut(from, to);
     if (clip) await this.show(clip);
     this.#busy = false;
   }
@@ -124,13 +127,24 @@ export class Past {
   }
 
   /**
-   * A clip of these steps, or null if there is none.
+   * A clip of these steps, or of those that the server still has. Null if it has none of them.
    *
    * @param {number} from
    * @param {number} to
    */
   async cut(from, to) {
-    const query = this.#query(from, to);
+    const clip = await this.#clip(from, to);
+    if (clip) return clip;
+    await this.measure();
+    return this.#clip(from, to);
+  }
+
+  /**
+   * @param {number} from
+   * @param {number} to
+   */
+  async #clip(from, to) {
+    const query = this.#query(Math.max(from, this.#oldest ?? from), to);
     return query && this.#memory.clip(query).catch(() => null);
   }
 

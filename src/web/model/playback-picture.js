@@ -54,7 +54,8 @@ export class PlaybackPicture {
     // A few that a busy machine missed look like the newest one.
     const first = due - columns.end > RATE / 2 ? due - 1 : columns.end;
     for (let number = first; number < due; number += 1) {
-      analyser.getByteFrequencyData(columns.put(number, peak));
+      const { buffer, byteOffset, length } = columns.put(number, peak);
+      analyser.getByteFrequencyData(new Uint8Array(buffer, byteOffset, length));
     }
   }
 

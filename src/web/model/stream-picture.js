@@ -18,6 +18,8 @@ import { SIZE, STEP, Steps } from "./steps.js";
 
 // A packet so many samples before what has come belongs to another stream: the server was started again.
 const RESTART = 48_000;
+// So many packets of the past are decoded at a time.
+const PORTION = 20;
 
 export class StreamPicture {
   columns = new Columns(SIZE / 2);
@@ -126,7 +128,14 @@ async function fill(columns, { head, packets }, granule) {
     const heard = begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));
     steps.add(heard, Math.max(begin, granule));
   });
-  past.packets(packets, granule - head.preSkip);
+  let at = granule - head.preSkip;
+  for (let first = 0; first < packets.length; first += PORTION) {
+    const portion = packets.slice(first, first + PORTION);
+    past.packets(portion, at);
+    at += portion.reduce((sum, packet) => sum + packet.samples, 0);
+    // What is heard comes first.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
   await past.flush();
   past.close();
 }

@@ -5,9 +5,10 @@ import { title } from "../model/mounts.js";
 
 /**
  * @param {import("../model/listening.js").Listening} listening
- * @param {{ play: () => void, step: (by: number) => void }} actions `step` switches to a microphone further down the list.
+ * @param {{ play: () => void, step: (by: number) => void, again: () => void }} actions `step` switches to a microphone further down
+ *   the list, and `again` plays the last seconds again.
  */
-export function followMediaSession(listening, { play, step }) {
+export function followMediaSession(listening, { play, step, again }) {
   const { mediaSession: session } = navigator;
   if (!session) return;
   /**
@@ -26,6 +27,8 @@ export function followMediaSession(listening, { play, step }) {
   on("stop", () => listening.stop());
   on("nexttrack", () => step(1));
   on("previoustrack", () => step(-1));
+  on("seekbackward", again);
+  on("seekforward", () => listening.toLive());
   listening.addEventListener("change", () => {
     const { mount, silent } = listening;
     session.playbackState = silent ? "paused" : "playing";

@@ -204,12 +204,41 @@ export class PlayerPanel {
   }
 
   #controlPlayback() {
-    this.#play.addEventListener("click", () => {
-      if (!this.#listening.silent) this.#listening.stop();
-      else if (this.#chosen) this.#listening.listen(this.#chosen);
-    });
+    this.#play.addEventListener("click", () => this.toggle());
     this.#part("to-live", HTMLButtonElement).addEventListener("click", () => this.#listening.toLive());
     if (this.#has("again")) this.#part("again", HTMLButtonElement).addEventListener("click", () => this.again());
+  }
+
+  /** Listens, or stops. */
+  toggle() {
+    if (!this.#listening.silent) this.#listening.stop();
+    else if (this.#chosen) this.#listening.listen(this.#chosen);
+  }
+
+  toggleMute() {
+    this.#part("mute", HTMLButtonElement).click();
+  }
+
+  toLive() {
+    this.#pictureControls?.pause(false);
+    this.#listening.toLive();
+  }
+
+  togglePicture() {
+    this.#part("hold", HTMLButtonElement).click();
+  }
+
+  /**
+   * Moves the picture, which is paused then.
+   *
+   * @param {number} seconds
+   */
+  move(seconds) {
+    this.#pictureControls?.move(seconds);
+  }
+
+  toggleFullScreen() {
+    this.#pictureControls?.toggleFullScreen();
   }
 
   /** Plays the last seconds again. */

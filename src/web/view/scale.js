@@ -115,7 +115,7 @@ export function rows(scale, height, bins, nyquist) {
 /**
  * A row's value: the loudest of its bins, or an interpolation between two.
  *
- * @param {Uint8Array} spectrum
+ * @param {Uint8ClampedArray} spectrum
  * @param {Row} row
  */
 export function look(spectrum, [from, to]) {

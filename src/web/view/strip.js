@@ -34,7 +34,7 @@ export class Strip {
   /** The number of what each pixel shows; -1 for nothing that stays. */
   #painted = new Int32Array(0);
   #each = 1; // columns of a pixel
-  #loudest = new Uint8Array(0);
+  #loudest = new Uint8ClampedArray(0);
 
   constructor() {
     const context = this.#canvas.getContext("2d");
@@ -61,7 +61,7 @@ export class Strip {
     this.#pixels = new Uint32Array(this.#image.data.buffer);
     this.#painted = new Int32Array(this.#canvas.width).fill(-1);
     this.#rows = rows(paint.scale, height, columns?.bins ?? 1024, paint.nyquist);
-    this.#loudest = new Uint8Array(columns?.bins ?? 0);
+    this.#loudest = new Uint8ClampedArray(columns?.bins ?? 0);
   }
 
   /**
@@ -163,8 +163,8 @@ export class Strip {
 /**
  * Raises each value to that of another spectrum, where that is larger.
  *
- * @param {Uint8Array} values
- * @param {Uint8Array} others
+ * @param {Uint8ClampedArray} values
+ * @param {Uint8ClampedArray} others
  */
 function louder(values, others) {
   for (let bin = 0; bin < values.length; bin += 1) if (others[bin] > values[bin]) values[bin] = others[bin];
