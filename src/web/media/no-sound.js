@@ -4,7 +4,8 @@
 /**
  * The state that follows, or `foreign` if the stream is not Opus.
  *
- * @typedef {"lost" | "absent" | "full" | "rate-limited" | "password" | "token" | "closed" | "removed" | "foreign"} Reason
+ * @typedef {"lost" | "absent" | "full" | "rate-limited" | "password" | "token" | "closed" | "removed" | "crowded" |
+ *   "foreign"} Reason
  */
 
 // A lockout after wrong passwords lasts for a minute.

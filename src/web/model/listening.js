@@ -14,6 +14,7 @@ import { hasWebRtc, NoWebRtc } from "../media/whep.js";
 import { ByWebRtc } from "./by-webrtc.js";
 import { Credentials } from "./credentials.js";
 import { deliver } from "./delivery.js";
+import { takePlace } from "./events.js";
 import { GraphCheck } from "./graph-check.js";
 import { recall, remember } from "./preferences.js";
 import { Replay } from "./replay.js";
@@ -35,6 +36,10 @@ import { StreamPicture } from "./stream-picture.js";
 const OPUS_RATE = 48_000;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5_000;
+// How long an answer may take until the page says something, in milliseconds.
+const LATE = 1_500;
+// Seconds until a place among the browser's connections is asked for again.
+const CROWDED = 1;
 // Between requests for a microphone whose return no event would announce.
 const RARELY = 15_000;
 
@@ -354,15 +359,37 @@ export class Listening extends EventTarget {
   async #attempt(session) {
     try {
       const delivery = this.#choose(session);
-      const played = delivery.play(session, this.#request(session.mount), (isHeard) => this.#heard(isHeard, session, delivery));
-      this.#start(session);
-      return await played;
+      return await this.#play(session, delivery);
     } catch (error) {
       if (error instanceof NoWebRtc) return this.#doWithout(error.obstacle, session);
       if (!(error instanceof NoSound)) throw error;
       // WebRTC may be possible again, and the next attempt finds out.
       if (session.obstacle !== "unsupported" && session.obstacle !== "unconnected") session.obstacle = null;
       return error;
+    }
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Delivery} delivery
+   * @returns {Promise<never>}
+   */
+  async #play(session, delivery) {
+    const heard = (/** @type {boolean} */ isHeard) => this.#heard(isHeard, session, delivery);
+    const late = setTimeout(() => {
+      if (!session.over && this.state === "connecting") this.#enter("unanswered");
+    }, LATE);
+    // WebRTC keeps no connection of the browser's.
+    const release = delivery.kind === "webrtc" ? () => {} : await takePlace();
+    try {
+      if (!release) throw new NoSound("crowded", CROWDED);
+      if (session.over) throw new NoSound("lost");
+      const played = delivery.play(session, this.#request(session.mount), heard);
+      this.#start(session);
+      return await played;
+    } finally {
+      clearTimeout(late);
+      release?.();
     }
   }
 

@@ -23,6 +23,10 @@ const OBSTACLES = {
   silent: "Live by the stream: WebRTC brought no more audio.",
 };
 
+/** What to think of when a request is not answered. */
+export const UNANSWERED =
+  "The server has not answered yet. A browser opens six connections to one server: other tabs may have all of them.";
+
 /**
  * How a microphone is heard.
  *
@@ -46,11 +50,11 @@ export function gapMessage(mount) {
 /**
  * The state of the server and of all microphones.
  *
- * @param {{ all: ReadonlyMap<string, Mount>, online: boolean | null }} mounts
+ * @param {{ all: ReadonlyMap<string, Mount>, online: boolean | null, isLate?: boolean }} mounts
  * @returns {string}
  */
 export function overview(mounts) {
-  if (mounts.online === null) return "Looking for microphones …";
+  if (mounts.online === null) return mounts.isLate ? UNANSWERED : "Looking for microphones …";
   if (!mounts.online) return "The server does not respond. Trying again …";
   const count = mounts.all.size;
   if (count === 0) return "No microphone is on the air. New ones appear here automatically.";

@@ -5,6 +5,7 @@
 // is dispatched whenever anything is different.
 
 import { LiveClock, ServerTime } from "./clock.js";
+import { follow } from "./events.js";
 
 /**
  * A microphone, as `/api/v1/mounts` describes it. One that is not on the air has only the required properties.
@@ -51,6 +52,7 @@ import { LiveClock, ServerTime } from "./clock.js";
 // The server's time comes every two seconds. A connection without it is dead, although it was never closed.
 const SILENCE = 8_000;
 const FIRST_WAIT = 500;
+const LATE = 1_500;
 const LONGEST_WAIT = 5_000;
 
 export class Mounts extends EventTarget {
@@ -72,6 +74,8 @@ export class Mounts extends EventTarget {
    * @type {boolean | null}
    */
   online = null;
+  /** Whether the first answer takes so long that a person wants to know why. */
+  isLate = false;
 
   #url;
   /**
@@ -83,7 +87,7 @@ export class Mounts extends EventTarget {
   /** @type {Map<string, LiveClock>} */
   #clocks = new Map();
   #time = new ServerTime();
-  /** @type {EventSource | null} */
+  /** @type {ReturnType<typeof follow> | null} */
   #source = null;
   #wait = FIRST_WAIT;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -94,6 +98,10 @@ export class Mounts extends EventTarget {
     super();
     this.#url = url;
     this.#connect();
+    setTimeout(() => {
+      this.isLate = this.online === null;
+      if (this.isLate) this.#changed();
+    }, LATE);
   }
 
   /**
@@ -136,7 +144,7 @@ export class Mounts extends EventTarget {
   }
 
   #connect() {
-    const source = new EventSource(this.#url);
+    const source = follow(this.#url);
     this.#source = source;
     /**
      * @template T
@@ -145,7 +153,7 @@ export class Mounts extends EventTarget {
      */
     const on = (type, work) =>
       source.addEventListener(type, (event) => {
-        work(JSON.parse(event.data));
+        work(JSON.parse(/** @type {MessageEvent} */ (event).data));
         this.#watchFor(source);
       });
     on("mounts", (/** @type {{ mounts: Mount[], off: OffMount[] }} */ { mounts, off }) => {
@@ -202,7 +210,7 @@ export class Mounts extends EventTarget {
   /**
    * Gives the connection up unless something comes in time.
    *
-   * @param {EventSource} source
+   * @param {ReturnType<typeof follow>} source
    */
   #watchFor(source) {
     clearTimeout(this.#watch);
@@ -210,7 +218,7 @@ export class Mounts extends EventTarget {
   }
 
   // After some responses, such as a proxy's 502, a browser does not reconnect by itself.
-  /** @param {EventSource} source */
+  /** @param {ReturnType<typeof follow>} source */
   #lost(source) {
     source.close();
     if (source !== this.#source) return;

@@ -1,6 +1,8 @@
 // @ts-check
 // The states of listening: what each of them says to a person, and what can be done in it.
 
+import { UNANSWERED } from "./messages.js";
+
 /**
  * @typedef {object} StateInfo
  * @property {(name: string) => string} message About the microphone of this name.
@@ -18,6 +20,14 @@ const QUIET = { sounds: false, retries: false, asks: null };
 const TABLE = /** @satisfies {Record<string, StateInfo>} */ ({
   idle: { ...QUIET, tone: "none", action: "listen", message: () => "" },
   connecting: { ...QUIET, tone: "neutral", action: "stop", message: (name) => `Connecting to ${name} …` },
+  // No answer has come for a while.
+  unanswered: { ...QUIET, tone: "warning", action: "stop", message: () => UNANSWERED },
+  // By pages of this browser.
+  crowded: {
+    ...QUIET, retries: true, tone: "warning", action: "stop",
+    message: () => "Five other tabs of this browser listen to this server, and a browser opens no more connections. " +
+      "Stop one of them, and this one begins.",
+  },
   playing: { ...QUIET, sounds: true, tone: "good", action: "stop", message: () => "Live" },
   // The buffer ran dry.
   waiting: { ...QUIET, sounds: true, tone: "warning", action: "stop", message: () => "Buffering …" },
