@@ -1,7 +1,7 @@
 // @ts-check
 // The player for other people's pages: one microphone, its spectrogram, and a link to the whole page.
 
-import { Choice } from "./model/choice.js";
+import { Choice, named } from "./model/choice.js";
 import { Listening } from "./model/listening.js";
 import { Mounts, title } from "./model/mounts.js";
 import { find } from "./view/dom.js";
@@ -14,7 +14,7 @@ const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts);
 const panel = new PlayerPanel(find(document, "#player", HTMLElement), listening, mounts);
 // Without a name it is the first microphone, so that an embedded player can be tried quickly.
-const choice = new Choice(new URLSearchParams(location.search).get("mount"), "");
+const choice = new Choice(named(location.search), "");
 new LoginDialog(listening);
 followMediaSession(listening, {
   play: () => {

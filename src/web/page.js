@@ -1,18 +1,19 @@
 // @ts-check
 // The listening page: the list of microphones, and the player panel for the one that is heard.
 
-import { Choice } from "./model/choice.js";
+import { Choice, named } from "./model/choice.js";
 import { Listening } from "./model/listening.js";
 import { overview } from "./model/messages.js";
-import { Mounts } from "./model/mounts.js";
+import { absent, Mounts, title } from "./model/mounts.js";
 import { recall, remember } from "./model/preferences.js";
 import { find, setText } from "./view/dom.js";
 import { LoginDialog } from "./view/login-dialog.js";
 import { followMediaSession } from "./view/media-session.js";
 import { MicrophoneList } from "./view/microphone-list.js";
 import { PlayerPanel } from "./view/player-panel.js";
-import { ShareDialog } from "./view/share-dialog.js";
+import { pageAddress, ShareDialog } from "./view/share-dialog.js";
 import { Shortcuts } from "./view/shortcuts.js";
+import { Thumbnails } from "./view/thumbnails.js";
 
 /** @typedef {import("./model/mounts.js").Mount} Mount */
 
@@ -21,8 +22,9 @@ const part = (/** @type {string} */ id) => find(document, `#${id}`, HTMLElement)
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts);
 const panel = new PlayerPanel(part("main"), listening, mounts);
-const list = new MicrophoneList(part("list"), part("empty"), mounts, listening, play);
-const choice = new Choice(new URLSearchParams(location.search).get("mount"), recall("mount", ""));
+const thumbnails = new Thumbnails(listening, mounts);
+const list = new MicrophoneList(part("list"), part("empty"), mounts, listening, play, thumbnails);
+const choice = new Choice(named(location.search), recall("mount", ""));
 const shareDialog = new ShareDialog(find(document, "#sharing", HTMLDialogElement));
 const share = find(document, "#share", HTMLButtonElement);
 new LoginDialog(listening);
@@ -49,11 +51,50 @@ find(document, "#help", HTMLButtonElement).addEventListener("click", () => short
 
 /** @param {Mount} mount */
 function play(mount) {
-  choice.pick(mount);
-  panel.choose(mount);
+  if (choice.mount?.name !== mount.name || !named(location.search)) {
+    history.pushState(null, "", pageAddress(mount) + location.hash);
+  }
+  choose(mount);
   remember("mount", mount.name);
   listening.listen(mount);
 }
+
+/** @param {Mount} mount */
+function choose(mount) {
+  choice.pick(mount);
+  panel.choose(mount);
+  list.show(mount);
+}
+
+const station = document.title.replace(/^.* · /, "");
+function showTitle() {
+  document.title = [choice.mount ? title(choice.mount) : "Listen", station].join(" · ");
+}
+
+// Back and forward change the microphone, and what is heard.
+addEventListener("popstate", () => {
+  const name = named(location.search);
+  const mount = name ? (mounts.choice(name) ?? absent(name)) : null;
+  if (!mount) return;
+  const { silent } = listening;
+  choose(mount);
+  if (!silent) listening.listen(mount);
+  showTitle();
+});
+
+const wall = find(document, "#wall", HTMLButtonElement);
+/** @param {boolean} on */
+function showWall(on) {
+  document.body.classList.toggle("wall", on);
+  wall.setAttribute("aria-pressed", String(on));
+  thumbnails.on = on;
+}
+showWall(location.hash === "#wall");
+wall.addEventListener("click", () => {
+  history.replaceState(null, "", location.pathname + location.search + (location.hash === "#wall" ? "" : "#wall"));
+  showWall(location.hash === "#wall");
+});
+addEventListener("hashchange", () => showWall(location.hash === "#wall"));
 
 /** @param {number} by */
 function step(by) {
@@ -67,9 +108,13 @@ mounts.addEventListener("change", () => {
   panel.choose(choice.mount);
   list.show(choice.mount);
   setText(part("overview"), overview(mounts));
+  showTitle();
   share.disabled = !choice.mount;
 });
-listening.addEventListener("change", () => list.show(choice.mount));
+listening.addEventListener("change", () => {
+  list.show(choice.mount);
+  showTitle();
+});
 share.addEventListener("click", () => {
   if (choice.mount) shareDialog.open(choice.mount);
 });

@@ -320,3 +320,40 @@ test("when playback is late, the page says so, and one click goes back to live",
   await visitor.close();
   await source.stop();
 });
+
+test("the address and the title follow the choice, and back works", async () => {
+  const alone = await (await Station.start(CONFIG)).up();
+  const sources = [alone.push("/a.opus", tone(1000), { name: "Pond" }), alone.push("/b.opus", tone(3000), { name: "Oak" })];
+  // Without its slash, too.
+  const visitor = await Visitor.open(browser, alone.url("?mount=b.opus"));
+  await visitor.page.locator("h1", { hasText: "Oak" }).waitFor();
+  await until(async () => (await visitor.page.title()) === "Oak · silvacast", "the title");
+  await visitor.part("play").click();
+  await visitor.hears(3000);
+  await visitor.microphone("/a.opus").click();
+  await visitor.hears(1000);
+  assert.equal(new URL(visitor.page.url()).search, "?mount=/a.opus");
+  assert.equal(await visitor.page.title(), "Pond · silvacast");
+  await visitor.page.goBack();
+  await visitor.hears(3000);
+  await until(async () => (await visitor.page.title()) === "Oak · silvacast", "the title of before");
+  await visitor.page.goForward();
+  await visitor.hears(1000);
+  await visitor.close();
+  await Promise.all(sources.map((source) => source.stop()));
+  await alone.stop();
+});
+
+test("the first choice is a microphone that can be heard", async () => {
+  const protection = "[[mount]]\nname = \"/a.opus\"\naccess = \"closed\"\n[[mount]]\nname = \"/b.opus\"\naccess = \"token\"\ntokens_file = \"FOLDER/tokens\"\n";
+  const alone = await Station.start(`${CONFIG}${protection}`);
+  await alone.file("tokens", "field:0123456789abcdef0123456789abcdef\n");
+  await alone.up();
+  const sources = ["a", "b", "c"].map((name) => alone.push(`/${name}.opus`, tone(1000)));
+  await until(async () => (await alone.mounts()).length === 3, "three microphones");
+  const visitor = await Visitor.open(browser, alone.url());
+  await visitor.page.locator("h1", { hasText: /^c$/ }).waitFor();
+  await visitor.close();
+  await Promise.all(sources.map((source) => source.stop()));
+  await alone.stop();
+});

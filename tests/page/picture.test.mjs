@@ -25,6 +25,7 @@ hold = "100ms"
 const MARGIN = { left: 58, bottom: 24, top: 8, right: 46 };
 const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
+const LANDSCAPE = { width: 844, height: 390 };
 
 let browser;
 let station;
@@ -336,7 +337,7 @@ for (const colorScheme of ["dark", "light"]) {
   });
 }
 
-for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE, landscape: LANDSCAPE })) {
   for (const colorScheme of ["dark", "light"]) {
     test(`everything fits: ${name}, ${colorScheme}`, async () => {
       const sources = [
@@ -364,4 +365,41 @@ for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE }
       await Promise.all(sources.map((source) => source.stop()));
     });
   }
+}
+
+for (const [name, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+  test(`thirteen microphones leave the controls in place, and their pictures are a wall: ${name}`, async () => {
+    const alone = await (await Station.start(`${CONFIG}[limits]\nsources = 16\nconnections_per_ip = 0\n`)).at(NETWORK).up();
+    const sources = Array.from({ length: 13 }, (_, i) => alone.push(`/mic-${i}.opus`, i % 2 ? SWEEP : tone(500 + 300 * i), { name: `Place ${i}` }));
+    const visitor = await Visitor.open(browser, alone.url(), { viewport, colorScheme: "dark" });
+    await visitor.microphone("/mic-12.opus").waitFor();
+    for (const part of ["play", "volume", "span", "gain"]) {
+      const { y } = await visitor.part(part).boundingBox();
+      assert.ok(y < 2 * viewport.height, `${part} is at ${y}`);
+    }
+    const play = await visitor.part("play").boundingBox();
+    assert.ok(play.y + play.height <= viewport.height, `${play.y}`);
+    await visitor.microphone("/mic-3.opus").click();
+    await visitor.says(/^Live/);
+    await visitor.page.screenshot({ path: join(SCREENSHOTS, `thirteen-${name}.png`) });
+
+    await visitor.page.click("#wall");
+    const levels = () => visitor.page.locator("#list .level").allTextContents();
+    const isShown = (text) => / dB$/.test(text);
+    const inView = name === "desktop" ? 13 : 2;
+    await until(async () => (await levels()).filter(isShown).length >= inView, "pictures of the microphones");
+    const bar = await visitor.part("play").boundingBox();
+    assert.ok(bar.y + bar.height <= viewport.height, `the player is at ${bar.y}`);
+    await visitor.page.screenshot({ path: join(SCREENSHOTS, `wall-${name}.png`) });
+    // Those that are not on the screen are not fetched.
+    if (name === "phone") assert.ok((await levels()).filter(isShown).length < 13);
+    // Another one sounds, and the first one does not any more.
+    await visitor.microphone("/mic-4.opus").click();
+    await visitor.hears(1700, "received");
+    const wide = await visitor.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.equal(wide, 0, "it scrolls sideways");
+    await visitor.close();
+    await alone.stop();
+    await Promise.all(sources.map((source) => source.stop()));
+  });
 }

@@ -42,10 +42,14 @@ async function watch() {
   Object.defineProperty(HTMLMediaElement.prototype, "playbackRate", {
     get,
     set(rate) {
-      globalThis.element = this;
       set.call(this, globalThis.rate ?? rate);
     },
   });
+  const { play } = HTMLMediaElement.prototype;
+  HTMLMediaElement.prototype.play = function () {
+    globalThis.element = this;
+    return play.call(this);
+  };
   // A hidden page gets no frames.
   const { requestAnimationFrame } = globalThis;
   globalThis.requestAnimationFrame = (work) =>

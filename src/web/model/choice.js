@@ -8,6 +8,16 @@ import { absent } from "./mounts.js";
 
 /** @typedef {import("./mounts.js").Mount} Mount */
 
+/**
+ * The name of the mount in the parameters of a page's address, with or without its first slash; null if there is none.
+ *
+ * @param {string} search
+ */
+export function named(search) {
+  const name = new URLSearchParams(search).get("mount");
+  return name && `/${name.replace(/^\/+/, "")}`;
+}
+
 export class Choice {
   /** @type {Mount | null} */
   mount = null;
@@ -17,11 +27,11 @@ export class Choice {
   #picked = false;
 
   /**
-   * @param {string | null} named What the page's address names; it is meant whether it is on the air or not.
+   * @param {string | null} wanted What the page's address names; it is meant whether it is on the air or not.
    * @param {string} suggested What was played last; it counts only while it is on the air.
    */
-  constructor(named, suggested) {
-    this.#named = named;
+  constructor(wanted, suggested) {
+    this.#named = wanted;
     this.#suggested = suggested;
   }
 
@@ -53,6 +63,14 @@ export class Choice {
    */
   #otherwise(all) {
     if (this.#named) return absent(this.#named);
-    return all.values().next().value ?? null;
+    const mounts = [...all.values()];
+    // One that can be heard at once, or with a password, or none.
+    const wanted = [
+      (/** @type {Mount} */ { access, state }) => access === "public" && state === "live",
+      (/** @type {Mount} */ { access }) => access === "public",
+      (/** @type {Mount} */ { access }) => access !== "closed",
+      () => true,
+    ];
+    return wanted.map((is) => mounts.find(is)).find(Boolean) ?? null;
   }
 }

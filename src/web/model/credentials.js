@@ -26,6 +26,11 @@ export class Credentials {
     this.#secrets.set(name, secret);
   }
 
+  /** @param {Mount} mount */
+  has({ name }) {
+    return this.#secrets.has(name);
+  }
+
   /**
    * Forgets what was wrong. Returns whether there was something.
    *

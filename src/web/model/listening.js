@@ -211,6 +211,24 @@ export class Listening extends EventTarget {
     return true;
   }
 
+  /**
+   * Whether a microphone can be heard without asking for anything.
+   *
+   * @param {Mount} mount
+   */
+  mayHear(mount) {
+    return mount.access === "public" || this.#credentials.has(mount);
+  }
+
+  /**
+   * The server's memory of a microphone.
+   *
+   * @param {Mount} mount
+   */
+  memory(mount) {
+    return this.#credentials.memory(mount);
+  }
+
   /** Seconds from the microphone's newest sample to the one that is heard, or null if that is not known. */
   behind() {
     if (!this.sound || !this.mount || this.state === "idle") return null;

@@ -8,19 +8,25 @@ import { RATE } from "./columns.js";
 export const STEP = 48_000 / RATE;
 /** Samples of a spectrum: those around the middle of its step. */
 export const SIZE = 2048;
-const BEFORE = (SIZE - STEP) / 2;
 
 export class Steps {
   #columns;
+  #step;
+  #before; // samples of a spectrum before its step
   #spectrum = new Spectrum(SIZE);
   // The samples that a spectrum may still need, and the granule of the first of them.
   #samples = new Float32Array(4 * SIZE);
   #length = 0;
   #begin = 0;
 
-  /** @param {import("./columns.js").Columns} columns */
-  constructor(columns) {
+  /**
+   * @param {import("./columns.js").Columns} columns
+   * @param {number} step Samples of a step.
+   */
+  constructor(columns, step = STEP) {
     this.#columns = columns;
+    this.#step = step;
+    this.#before = (SIZE - step) / 2;
   }
 
   /**
@@ -47,10 +53,11 @@ export class Steps {
 
   // Each step that has all its samples.
   #analyse() {
-    let number = Math.max(0, Math.ceil((this.#begin + BEFORE) / STEP));
-    let at = number * STEP - BEFORE - this.#begin;
-    for (; at + SIZE <= this.#length; at += STEP) {
-      const step = this.#samples.subarray(at + BEFORE, at + BEFORE + STEP);
+    const [length, before] = [this.#step, this.#before];
+    let number = Math.max(0, Math.ceil((this.#begin + before) / length));
+    let at = number * length - before - this.#begin;
+    for (; at + SIZE <= this.#length; at += length) {
+      const step = this.#samples.subarray(at + before, at + before + length);
       this.#spectrum.write(this.#samples, at, this.#columns.put(number, peak(step)));
       number += 1;
     }

@@ -6,20 +6,18 @@
 
 import { decoder } from "../media/decoder.js";
 import { sameDecoder } from "../media/opus.js";
+import { addClip } from "./add-clip.js";
 import { Columns } from "./columns.js";
 import { Past } from "./past.js";
 import { SIZE, STEP, Steps } from "./steps.js";
 
 /**
- * @typedef {import("../media/clip.js").Clip} Clip
  * @typedef {import("../media/opus.js").Head} Head
  * @typedef {import("../media/opus.js").Packet} Packet
  */
 
 // A packet so many samples before what has come belongs to another stream: the server was started again.
 const RESTART = 48_000;
-// So many packets of the past are decoded at a time.
-const PORTION = 20;
 
 export class StreamPicture {
   columns = new Columns(SIZE / 2);
@@ -110,32 +108,6 @@ export class StreamPicture {
   #begin() {
     this.#newest = 0;
     const { columns } = this;
-    return new Past(this.#memory, this.#clock, columns, (clip, granule) => fill(columns, clip, granule));
+    return new Past(this.#memory, this.#clock, columns, (clip, granule) => addClip(new Steps(columns), clip, granule));
   }
-}
-
-/**
- * Adds what was before.
- *
- * @param {Columns} columns
- * @param {Clip} clip
- * @param {number} granule Of its first sample that is heard.
- */
-async function fill(columns, { head, packets }, granule) {
-  const steps = new Steps(columns);
-  const past = decoder(head, (samples, begin) => {
-    // What precedes only prepares the decoder.
-    const heard = begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));
-    steps.add(heard, Math.max(begin, granule));
-  });
-  let at = granule - head.preSkip;
-  for (let first = 0; first < packets.length; first += PORTION) {
-    const portion = packets.slice(first, first + PORTION);
-    past.packets(portion, at);
-    at += portion.reduce((sum, packet) => sum + packet.samples, 0);
-    // What is heard comes first.
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-  await past.flush();
-  past.close();
 }

@@ -27,6 +27,7 @@ export class MicrophoneList {
   #mounts;
   #listening;
   #play;
+  #thumbnails;
   /** @type {Map<string, Item>} */
   #items = new Map();
 
@@ -36,13 +37,15 @@ export class MicrophoneList {
    * @param {Mounts} mounts
    * @param {Listening} listening
    * @param {(mount: Mount) => void} play
+   * @param {import("./thumbnails.js").Thumbnails} thumbnails
    */
-  constructor(root, empty, mounts, listening, play) {
+  constructor(root, empty, mounts, listening, play, thumbnails) {
     this.#root = root;
     this.#empty = empty;
     this.#mounts = mounts;
     this.#listening = listening;
     this.#play = play;
+    this.#thumbnails = thumbnails;
   }
 
   /** @param {Mount | null} chosen */
@@ -51,6 +54,7 @@ export class MicrophoneList {
       if (this.#mounts.all.has(name) || this.#mounts.off.has(name)) continue;
       item.remove();
       this.#items.delete(name);
+      this.#thumbnails.remove(name);
     }
     /** @type {HTMLElement | null} */
     let before = null;
@@ -87,6 +91,10 @@ export class MicrophoneList {
       return element;
     };
     const parts = { item, button, name: span("name"), status: span("status"), about: span("about") };
+    const picture = span("picture");
+    picture.append(document.createElement("canvas"), span("level"));
+    button.prepend(picture);
+    this.#thumbnails.add(name, button);
     button.addEventListener("click", () => {
       const mount = this.#mounts.choice(name);
       if (mount) this.#play(mount);
@@ -128,6 +136,6 @@ export class MicrophoneList {
     setText(name, title(mount));
     setText(status, mount.state);
     status.dataset.state = "off";
-    setText(about, idle ? "begins when somebody listens" : `since ${moment(Date.parse(mount.state_since))}`);
+    setText(about, idle ? "starts when you listen" : `since ${moment(Date.parse(mount.state_since))}`);
   }
 }

@@ -1,0 +1,31 @@
+// @ts-check
+// Adds a clip to a picture: decodes it in small parts, as what is heard comes first.
+
+import { decoder } from "../media/decoder.js";
+
+// So many packets are decoded at a time.
+const PORTION = 20;
+
+/**
+ * Resolves when all of it was added.
+ *
+ * @param {import("./steps.js").Steps} steps
+ * @param {import("../media/clip.js").Clip} clip
+ * @param {number} granule Of its first sample that is heard.
+ */
+export async function addClip(steps, { head, packets }, granule) {
+  const past = decoder(head, (samples, begin) => {
+    // What precedes only prepares the decoder.
+    const heard = begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));
+    steps.add(heard, Math.max(begin, granule));
+  });
+  let at = granule - head.preSkip;
+  for (let first = 0; first < packets.length; first += PORTION) {
+    const portion = packets.slice(first, first + PORTION);
+    past.packets(portion, at);
+    at += portion.reduce((sum, packet) => sum + packet.samples, 0);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  await past.flush();
+  past.close();
+}
