@@ -17,8 +17,8 @@ const FOLDER: &str = "src/web";
 const BUNDLE: &str = "scripts.js";
 /// The module that runs, and gets the others that it needs.
 const MAIN: &str = "main.js";
-/// Runs before the modules, as a script of its own.
-const START: &str = "start.js";
+/// Scripts of their own: one runs before the modules, and one in pages of other sites.
+const SCRIPTS: [&str; 2] = ["start.js", "player.js"];
 /// Makes each module when it is needed for the first time.
 const NEED: &str = "\
 const made = new Map();
@@ -42,7 +42,7 @@ fn main() -> io::Result<()> {
             name.ok_or_else(|| io::Error::other("a file name that is not UTF-8"))?.to_owned();
         let text = fs::read_to_string(&file)?;
         match Path::new(&name).extension().and_then(|extension| extension.to_str()) {
-            Some("js") if name != START => modules.push((name, text)),
+            Some("js") if !SCRIPTS.contains(&name.as_str()) => modules.push((name, text)),
             Some("js" | "css") => contents.push((name, without_comments(&text))),
             _ => contents.push((name, text)),
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::client::{Listener, Source, connect, get, login, read_head, read_to_end, request};
 use crate::daemon::{Daemon, PASSWORD};
+use crate::documents::Document;
 use crate::ogg;
 
 fn status(server: &Daemon) -> Value {
@@ -125,5 +126,20 @@ fn a_client_that_shuts_down_its_side_after_the_request_is_answered() {
             let answer = String::from_utf8_lossy(&read_to_end(&mut socket)).into_owned();
             assert!(answer.starts_with("HTTP/1.1 "), "{path}: {answer:?}");
         }
+    }
+}
+
+/// The tests of the page (tests/page/embed.test.mjs) try the same in a browser.
+#[test]
+fn the_addresses_for_pages_of_other_sites_are_as_documented() {
+    let server = Daemon::start();
+    let mut document = Document::open("docs/embedding.md");
+    let frame = document.take("html", "<iframe").text;
+    let element = document.take("html", "<silvacast-player").text;
+    for (block, content_type) in [(frame, "text/html"), (element, "text/javascript")] {
+        let (_, rest) = block.split_once("src=\"http://station:8080").unwrap();
+        let response = get(&server, rest.split('"').next().unwrap());
+        assert_eq!(response.status, 200, "{block}");
+        assert!(response.field("content-type").unwrap().starts_with(content_type), "{block}");
     }
 }

@@ -26,10 +26,33 @@ export class ShareDialog {
   constructor(dialog) {
     this.#dialog = dialog;
     find(dialog, ".close", HTMLButtonElement).addEventListener("click", () => dialog.close());
+    const preview = this.#preview;
+    preview.addEventListener("toggle", () => this.#showPreview());
+    dialog.addEventListener("close", () => {
+      preview.open = false;
+    });
     for (const name of ["page", "stream", "embed"]) {
       const button = find(dialog, `[data-copy=link-${name}]`, HTMLButtonElement);
       button.addEventListener("click", () => this.#copy(this.#link(name)));
     }
+  }
+
+  get #preview() {
+    return find(this.#dialog, "#preview", HTMLDetailsElement);
+  }
+
+  // The player as other sites have it, by the element for them.
+  #showPreview() {
+    this.#preview.querySelector("silvacast-player")?.remove();
+    if (!this.#preview.open) return;
+    if (!customElements.get("silvacast-player")) {
+      const script = document.createElement("script");
+      script.src = "web/player.js";
+      document.head.append(script);
+    }
+    const player = document.createElement("silvacast-player");
+    player.setAttribute("src", this.#link("stream").value);
+    this.#preview.append(player);
   }
 
   /** @param {Mount} mount */

@@ -12,6 +12,7 @@ import { suited } from "./contrast.js";
 import { palette } from "./palette.js";
 import { Scale } from "./scale.js";
 import { Strip } from "./strip.js";
+import { isDark, onThemeChange } from "./theme.js";
 
 // Milliseconds between two updates where reduced motion is preferred.
 const STILL = 1000;
@@ -21,7 +22,6 @@ const CONTRAST = 1000;
 const SAMPLED = 8;
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /**
  * What is marked: a time, as steps, and frequencies.
@@ -105,7 +105,7 @@ export class Spectrogram {
     this.canvas = canvas;
     this.#context = context;
     new ResizeObserver(() => this.#fit()).observe(canvas);
-    dark.addEventListener("change", () => this.#restyle());
+    onThemeChange(() => this.#restyle());
     this.#fit();
   }
 
@@ -253,7 +253,7 @@ export class Spectrogram {
   #restyle() {
     const { kind, band, span } = this.#view;
     const { width, height } = this.#plot();
-    this.#palette = palette(this.#view.palette, dark.matches);
+    this.#palette = palette(this.#view.palette, isDark());
     const high = Math.min(this.#nyquist, band.high);
     this.#scale = new Scale(kind, Math.min(band.low, high / 2), high);
     this.#columns = this.#picture?.columns ?? null;

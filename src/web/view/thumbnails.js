@@ -13,6 +13,7 @@ import { find, setText } from "./dom.js";
 import { palette } from "./palette.js";
 import { Scale } from "./scale.js";
 import { Strip } from "./strip.js";
+import { isDark } from "./theme.js";
 
 // Steps per second, and samples of a step.
 const RATE = 30;
@@ -23,7 +24,6 @@ const SPAN = 12;
 const INTERVAL = 4_000;
 const LOOKS = 250;
 const NYQUIST = 24_000;
-const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /** @typedef {import("../model/mounts.js").Mount} Mount */
 
@@ -157,7 +157,7 @@ class Thumbnail {
       if (number % 4 === 0) for (const value of columns.column(number)) counts[value] += 1;
     }
     this.#range = suited(counts, this.#range, (value) => QUIETEST + (value / 255) * (LOUDEST - QUIETEST));
-    const colours = palette("viridis", dark.matches);
+    const colours = palette("viridis", isDark());
     const look = { scale: new Scale("linear", 0, NYQUIST), nyquist: NYQUIST, range: this.#range, palette: colours };
     this.#strip.begin(columns, SPAN * RATE, canvas.width, canvas.height, look);
     this.#strip.draw(context, { left: 0, top: 0, width: canvas.width, height: canvas.height }, columns.end, SPAN * RATE);
