@@ -18,7 +18,7 @@ document.body.classList.toggle("bare", !controls);
 document.body.classList.toggle("blind", !spectrogram);
 
 const mounts = new Mounts("api/v1/events");
-const listening = new Listening(mounts);
+const listening = new Listening(mounts, location.search);
 const panel = new PlayerPanel(find(document, "#player", HTMLElement), listening, mounts);
 // Without a name it is the first microphone, so that an embedded player can be tried quickly.
 const choice = new Choice(named(location.search), "");

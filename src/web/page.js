@@ -20,7 +20,7 @@ import { Thumbnails } from "./view/thumbnails.js";
 const part = (/** @type {string} */ id) => find(document, `#${id}`, HTMLElement);
 
 const mounts = new Mounts("api/v1/events");
-const listening = new Listening(mounts);
+const listening = new Listening(mounts, location.search);
 const panel = new PlayerPanel(part("main"), listening, mounts);
 const thumbnails = new Thumbnails(listening, mounts);
 const list = new MicrophoneList(part("list"), part("empty"), mounts, listening, play, thumbnails);

@@ -23,7 +23,11 @@ name = "/password.opus"
 access = "password"
 listeners_file = "FOLDER/listeners"
 [[mount]]
-name = "/token.opus"
+name = "/password.flac"
+access = "password"
+listeners_file = "FOLDER/listeners"
+[[mount]]
+name = "/token*"
 access = "token"
 tokens_file = "FOLDER/tokens"
 [[mount]]
@@ -227,5 +231,40 @@ test("without scripts there are plain players with the names of the microphones"
   assert.match(html, /<a href="quiet\.opus">&lt;Reed&gt; &amp; bed<\/a><audio controls="" preload="none" src="quiet\.opus">/);
   await visitor.page.locator("audio[src='quiet.opus']").waitFor();
   await visitor.context.close();
+  await source.stop();
+});
+
+test("an address with a token opens the page, the stream and what was before, and nothing is asked", async () => {
+  const source = station.push("/token-link.opus", tone(1000));
+  for (const place of ["", "embed"]) {
+    const visitor = await Visitor.open(browser, station.url(`${place}?mount=/token-link.opus&token=${TOKEN}`));
+    await visitor.page.locator("h1", { hasText: "token-link" }).waitFor();
+    await visitor.part("play").click();
+    await visitor.hears(1000);
+    await until(() => visitor.requests.some((url) => url.includes("clip=40s")), "what was before");
+    for (const url of visitor.requests.filter((one) => one.includes("/token-link.opus?"))) {
+      if (!url.includes("embed?") && !url.includes("/?")) assert.ok(url.endsWith(`token=${TOKEN}`), url);
+    }
+    await visitor.close();
+  }
+  // A wrong one is asked for as always.
+  const visitor = await Visitor.open(browser, station.url("?mount=/token-link.opus&token=wrong"));
+  await visitor.page.locator("h1", { hasText: "token-link" }).waitFor();
+  await visitor.part("play").click();
+  await visitor.page.locator("#login[open]").waitFor();
+  await visitor.close();
+  await source.stop();
+});
+
+test("the browser's built-in player plays what a password protects", async () => {
+  const source = station.push("/password.flac", tone(1000), { codec: ["flac", "-ar", "48000"] });
+  const visitor = await Visitor.open(browser, station.url("?mount=/password.flac"));
+  await visitor.microphone("/password.flac").click();
+  await visitor.page.locator("#login[open]").waitFor();
+  await visitor.page.fill("#user", "ann");
+  await visitor.page.fill("#secret", "nightingale");
+  await visitor.page.keyboard.press("Enter");
+  await visitor.hears(1000);
+  await visitor.close();
   await source.stop();
 });

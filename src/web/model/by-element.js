@@ -1,6 +1,7 @@
 // @ts-check
 // Gives the stream's URL to the browser, where this page cannot take the stream apart: seconds behind live.
 
+import { NoSound, refusal } from "../media/no-sound.js";
 import { PlaybackPicture } from "./playback-picture.js";
 
 /** @typedef {import("./delivery.js").Delivery} Delivery */
@@ -23,10 +24,19 @@ export class ByElement {
   /**
    * @param {import("./session.js").Session} session
    * @param {import("./delivery.js").MountRequest} request
+   * @returns {Promise<never>}
    */
-  play(session, { stream }) {
+  async play(session, { stream, options, login }) {
+    const failed = session.failed();
+    // Why an element fails, it does not say.
+    const response = await fetch(stream, { ...options, method: "HEAD", signal: session.signal });
+    if (!response.ok) throw refusal(response);
+    if (login) await logIn(stream, login);
+    if (session.over) throw new NoSound("lost");
     this.#element.src = stream;
-    return session.failed();
+    // Only now there is something to play.
+    session.start();
+    return failed;
   }
 
   // The element does not say where in the stream it is.
@@ -45,4 +55,21 @@ export class ByElement {
   toLive() {}
 
   close() {}
+}
+
+/**
+ * Lets the browser know a password, which an element cannot be given: it sends it with all further requests for this
+ * station. No other request takes a password that the browser then remembers.
+ *
+ * @param {string} url
+ * @param {{ user: string, password: string }} login
+ * @returns {Promise<void>}
+ */
+function logIn(url, { user, password }) {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open("HEAD", url, true, user, password);
+    request.onloadend = () => resolve();
+    request.send();
+  });
 }

@@ -1,22 +1,34 @@
 // @ts-check
-// What a person has entered for protected microphones, and requests that carry it.
+// What opens protected microphones, and requests that carry it: what a person has entered, or what the page's address
+// has.
 //
 // It is kept while the page is open, and nowhere else.
 
 import { readClip } from "../media/clip.js";
+import { named } from "./choice.js";
 import { address } from "./mounts.js";
 
 /**
- * What a person has entered for a protected microphone.
+ * What opens a protected microphone: a password, or the parameters of an address, with a token or a signature.
  *
- * @typedef {{ user: string, password: string } | { token: string }} Secret
+ * @typedef {{ user: string, password: string } | { query: string }} Secret
  */
+
+// The parameters of an address that open a microphone.
+const OPENING = ["token", "expires", "signature"];
 
 /** @typedef {import("./mounts.js").Mount} Mount */
 
 export class Credentials {
   /** @type {Map<string, Secret>} */
   #secrets = new Map();
+
+  /** @param {string} search The parameters of the page's address. */
+  constructor(search) {
+    const [name, parameters] = [named(search), new URLSearchParams(search)];
+    const given = OPENING.filter((one) => parameters.has(one)).map((one) => [one, parameters.get(one) ?? ""]);
+    if (name && given.length > 0) this.#secrets.set(name, { query: new URLSearchParams(given).toString() });
+  }
 
   /**
    * @param {Mount} mount
@@ -46,17 +58,22 @@ export class Credentials {
    * @param {Mount} mount
    * @param {string} path What follows the microphone's.
    * @param {string} query Parameters.
-   * @returns {{ url: string, options: { headers: Record<string, string>, credentials: RequestCredentials } }}
+   * @returns {{
+   *   url: string,
+   *   options: { headers: Record<string, string>, credentials: RequestCredentials },
+   *   login: { user: string, password: string } | null,
+   * }} `login` is what `options` have, for requests that take none.
    */
   request(mount, path, query) {
     const secret = this.#secrets.get(mount.name);
     const parameters = query ? [query] : [];
     /** @type {Record<string, string>} */
     let headers = {};
-    if (secret && "token" in secret) {
-      parameters.push(`token=${encodeURIComponent(secret.token)}`);
-    } else if (secret) {
-      const bytes = new TextEncoder().encode(`${secret.user}:${secret.password}`);
+    const login = secret && "user" in secret ? secret : null;
+    if (secret && "query" in secret) {
+      parameters.push(secret.query);
+    } else if (login) {
+      const bytes = new TextEncoder().encode(`${login.user}:${login.password}`);
       headers = { Authorization: `Basic ${btoa(String.fromCharCode(...bytes))}` };
     }
     const suffix = parameters.length > 0 ? `?${parameters.join("&")}` : "";
@@ -64,6 +81,7 @@ export class Credentials {
       url: address(mount.name) + path + suffix,
       // With credentials of its own, the browser would open its own login dialog before the page's.
       options: { headers, credentials: mount.access === "public" ? "same-origin" : "omit" },
+      login,
     };
   }
 

@@ -16,6 +16,7 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  * @property {string} stream The URL of the stream.
  * @property {string} whep That of its WHEP endpoint.
  * @property {{ headers: Record<string, string>, credentials: RequestCredentials }} options
+ * @property {{ user: string, password: string } | null} login What `options` have, for a request that takes none.
  */
 
 /**

@@ -54,7 +54,7 @@ export class Listening extends EventTarget {
   refused = false;
 
   #mounts;
-  #credentials = new Credentials();
+  #credentials;
   #volume = 1;
   /** @type {Settings} */
   #hearing = NEUTRAL;
@@ -82,10 +82,14 @@ export class Listening extends EventTarget {
   #replay = null;
   #answered = () => {};
 
-  /** @param {Mounts} mounts */
-  constructor(mounts) {
+  /**
+   * @param {Mounts} mounts
+   * @param {string} search The parameters of the page's address, which may open a protected microphone.
+   */
+  constructor(mounts, search = "") {
     super();
     this.#mounts = mounts;
+    this.#credentials = new Credentials(search);
     mounts.addEventListener("change", () => {
       if ([...mounts.all.values()].some(({ webrtc }) => webrtc)) prepare();
       const known = this.mount && mounts.all.get(this.mount.name);
@@ -105,6 +109,11 @@ export class Listening extends EventTarget {
     this.mount = mount;
     const session = new Session(mount, this.#prepare(mount));
     session.isForeign = mount.codec !== "Opus" || !canPlay;
+    session.start = () => {
+      session.sound.play().catch((error) => {
+        if (!session.over && error.name === "NotAllowedError") this.#end("blocked");
+      });
+    };
     this.#session = session;
     this.#follow(session);
     this.refused = false;
@@ -403,7 +412,7 @@ export class Listening extends EventTarget {
       if (!release) throw new NoSound("crowded", CROWDED);
       if (session.over) throw new NoSound("lost");
       const played = delivery.play(session, this.#request(session.mount), heard);
-      this.#start(session);
+      session.start();
       return await played;
     } finally {
       clearTimeout(late);
@@ -496,13 +505,6 @@ export class Listening extends EventTarget {
     }
   }
 
-  /** @param {Session} session */
-  #start(session) {
-    session.sound.play().catch((error) => {
-      if (!session.over && error.name === "NotAllowedError") this.#end("blocked");
-    });
-  }
-
   /**
    * @param {Mount} mount
    * @returns {import("./delivery.js").MountRequest}
@@ -510,7 +512,8 @@ export class Listening extends EventTarget {
   #request(mount) {
     const isPlain = this.#delivery?.kind === "element";
     const stream = this.#credentials.request(mount, "", isPlain ? "" : "burst=0ms");
-    return { stream: stream.url, whep: this.#credentials.request(mount, "/whep", "").url, options: stream.options };
+    const whep = this.#credentials.request(mount, "/whep", "");
+    return { stream: stream.url, whep: whep.url, options: stream.options, login: stream.login };
   }
 
   /**

@@ -10,6 +10,8 @@ export class Session {
   /** @type {(error: NoSound) => void} */
   #fail = () => {};
   hurry = () => {};
+  /** Starts playback of what was given to the element. */
+  start = () => {};
   /** Whether the microphone has been heard. */
   heard = false;
   /** Whether only the browser's own player can play the stream. */

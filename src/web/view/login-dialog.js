@@ -63,7 +63,7 @@ export class LoginDialog {
   #submit() {
     const secret = this.#input("#secret").value;
     const { asks } = STATES[this.#listening.state];
-    if (asks === "token") this.#listening.answer({ token: secret });
+    if (asks === "token") this.#listening.answer({ query: `token=${encodeURIComponent(secret)}` });
     if (asks === "password") this.#listening.answer({ user: this.#input("#user").value, password: secret });
   }
 
