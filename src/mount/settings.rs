@@ -204,6 +204,11 @@ impl MountRules {
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
     }
 
+    /// Whether there is a rule for a mount of this name, besides the defaults.
+    pub fn has_rule_for(&self, name: &Name) -> bool {
+        self.rules.iter().any(|(pattern, _)| pattern.matches(name))
+    }
+
     /// The settings of all rules with what their section is for, and the defaults.
     pub fn named(&self) -> impl Iterator<Item = (&str, &MountSettings)> {
         let rules = self.rules.iter().map(|(pattern, settings)| (pattern.as_str(), &**settings));

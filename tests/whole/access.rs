@@ -160,11 +160,27 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
             silvacast().arg("share").arg("--config").arg(server.file()).args(arguments).run();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     };
-    let (code, url) =
+    let (code, said) =
         share(&["--mount", "/token", "--for", "2h", "--url", "https://birds.example/stream/"]);
-    assert_eq!(code, Some(0), "{url}");
-    let link = url.trim().strip_prefix("https://birds.example/stream").unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let of = |said: &str, form: &str, base: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(form)).expect(form);
+        line.trim().strip_prefix(base).expect(base).to_owned()
+    };
+    let base = "https://birds.example/stream";
+    let link = &*of(&said, "stream ", base);
     assert_eq!(status(&server, link, ""), 200);
+    // The page has the link in its address, and the playlist too.
+    let query = link.strip_prefix("/token?").unwrap();
+    assert_eq!(of(&said, "page ", base), format!("/?mount=/token&{query}"));
+    assert_eq!(of(&said, "playlist ", base), format!("/token.m3u?{query}"));
+    for (mount, warning) in
+        [("/open", "is open to everybody"), ("/closed", "no link opens it"), ("/token", "")]
+    {
+        let (code, said) = share(&["--mount", mount, "--for", "2h"]);
+        assert_eq!((code, said.contains("silvacast: /")), (Some(0), !warning.is_empty()), "{said}");
+        assert!(said.contains(warning), "{said}");
+    }
     // A playlist for the link has the link.
     let playlist = get(&server, &link.replace("/token?", "/token.m3u?")).text();
     let listed = playlist.lines().last().unwrap().strip_prefix("http://x").unwrap();
@@ -181,7 +197,7 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     }
     // A listener that came by a link is disconnected when the link expires.
     let (_, short) = share(&["--mount", "/token", "--for", "2s", "--url", "http://x"]);
-    let mut listener = Listener::join(&server, short.trim().strip_prefix("http://x").unwrap());
+    let mut listener = Listener::join(&server, &of(&short, "stream ", "http://x"));
     listener.headers();
     assert_eq!(listener.page(), None);
     server.wait_for_line(&["listener-left", "the listener's link has expired"]);

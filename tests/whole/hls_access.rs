@@ -145,7 +145,8 @@ fn share(server: &Daemon, time: &str) -> String {
     command.args(["--mount", "/token", "--for", time, "--url", "http://x"]);
     let output = command.run();
     let said = String::from_utf8(output.stdout).unwrap();
-    said.trim().strip_prefix("http://x").unwrap().to_owned()
+    let stream = said.lines().find_map(|line| line.strip_prefix("stream "));
+    stream.unwrap().trim().strip_prefix("http://x").unwrap().to_owned()
 }
 
 #[test]

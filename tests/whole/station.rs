@@ -20,7 +20,7 @@ const BUILD: &[u8] = b"#!/bin/sh
 echo target/debian/silvacast_0.1.0-1_arm64.deb
 ";
 const PASSWORD_OF_ANNA: &str = "The password of anna is ";
-const LINK: &str = "https://station.local/mic-ULTRAMIC.opus?";
+const LINK: &str = "stream    https://station.local/mic-ULTRAMIC.opus?";
 const ULTRAMIC: &str = "http://127.0.0.1:8080/mic-ULTRAMIC.opus";
 const OTHER: &str = "http://127.0.0.1:8080/mic-other.opus";
 
@@ -81,7 +81,7 @@ fn restrict_access(pen: &Pen, document: &mut Document) {
     pen.put("/etc/silvacast/silvacast.toml", configuration.as_bytes(), 0o644);
     pen.script("/root", &document.take("sh", "systemctl restart").text);
     let link = pen.script("/root", &document.take("sh", "silvacast share").text);
-    let link = link.trim().strip_prefix(LINK).expect("a link");
+    let link = link.lines().find_map(|line| line.strip_prefix(LINK)).expect("a link");
 
     pen.put("/root/dawn.opus", include_bytes!("../../src/demo/dawn.opus"), 0o644);
     let push = ["push", "--loop", "--password-file", "/etc/silvacast/source-password"];
