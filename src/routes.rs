@@ -34,6 +34,8 @@ pub(crate) enum Endpoint {
     Demand,
     /// How the granule positions of a mount relate to UTC, as JSON.
     Clock,
+    /// A link that opens a mount for a limited time, as JSON.
+    Link,
     /// The detections of a mount, as JSON, and new ones.
     Detections,
     /// One mount, as JSON. The mount's name follows in the path.
@@ -113,7 +115,7 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 34] = [
+pub(crate) const ROUTES: [Route; 35] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
@@ -129,6 +131,7 @@ pub(crate) const ROUTES: [Route; 34] = [
     read("/api/v1/mounts", Endpoint::Mounts),
     read("/api/v1/mounts/*/demand", Endpoint::Demand),
     read("/api/v1/mounts/*/clock", Endpoint::Clock),
+    administrator("/api/v1/mounts/*/link", Methods::Read, Endpoint::Link),
     Route { methods: Methods::Submit, ..read("/api/v1/mounts/*/detections", Endpoint::Detections) },
     read("/api/v1/mounts/*", Endpoint::Mount),
     administrator("/api/v1/listeners", Methods::Read, Endpoint::Listeners),

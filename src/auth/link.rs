@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::Secret;
-use crate::http::parameter;
+use crate::http::{encoded_path, parameter};
 
 /// The query parameters of a link. They are not verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub struct Link {
     pub expires: u64,
     /// HMAC-SHA256, in base64url without padding (RFC 4648, section 5).
     pub signature: String,
+}
+
+/// The addresses that a link opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkUrls {
+    /// The listening page, with the mount chosen.
+    pub page: String,
+    /// The stream, for players.
+    pub stream: String,
+    /// A playlist of the stream, as M3U.
+    pub playlist: String,
 }
 
 /// Why a link is refused.
@@ -35,6 +46,24 @@ pub enum LinkError {
 }
 
 impl Link {
+    /// The longest validity of a link.
+    pub const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+    /// Whether a link may be valid for so long.
+    pub fn may_last(time: Duration) -> bool {
+        (Duration::from_secs(1)..=Self::LONGEST).contains(&time)
+    }
+
+    /// The addresses that it opens, of a server with this URL.
+    pub fn urls(&self, base: &str, mount: &str) -> LinkUrls {
+        let (base, path, query) = (base.trim_end_matches('/'), encoded_path(mount), self.query());
+        LinkUrls {
+            page: format!("{base}/?mount={path}&{query}"),
+            stream: format!("{base}{path}?{query}"),
+            playlist: format!("{base}{path}.m3u?{query}"),
+        }
+    }
+
     /// Creates a link that opens `mount` until the given time.
     pub fn sign(mount: &str, until: SystemTime, key: &Secret) -> Self {
         let expires = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -14,6 +14,6 @@ mod secret;
 pub use access::{Access, AccessMode, PresentedCredentials, Token, Verdict, admits};
 pub use credentials::{Credentials, DETECTOR_USER, Login, SOURCE_USER, basic};
 pub use hashes::{MAX_PASSWORD, PasswordHashes};
-pub use link::{Link, LinkError};
+pub use link::{Link, LinkError, LinkUrls};
 pub use lockout::{LOCKOUT_MEMORY, Lockout};
 pub use secret::Secret;

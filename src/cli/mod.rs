@@ -70,7 +70,7 @@ enum CliCommand {
     Push(PushArgs),
     /// Run an encoder while somebody listens to its mount, and only then.
     OnDemand(OnDemandArgs),
-    /// Print a link that lets anyone who has it listen to one mount for a limited time.
+    /// Print links that let anyone who has them listen to one mount for a limited time.
     Share(ShareArgs),
     /// Serve on loopback, with two built-in microphones to listen to.
     Demo,

@@ -1,16 +1,12 @@
 //! `silvacast share`: prints links that open one mount for a limited time, as a page, a stream and a playlist.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::{Exit, ShareArgs, load, print};
-use crate::auth::{AccessMode, Link};
-use crate::config::{Config, Environment};
-use crate::http::encoded_path;
+use crate::auth::{Link, LinkUrls};
+use crate::config::Environment;
 use crate::mount::Name;
 use crate::units;
-
-/// The longest validity of a link.
-const MAX_LINK_DURATION: Duration = Duration::from_hours(24 * 366);
 
 /// Signs a link with the configuration's key and prints its forms.
 pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
@@ -30,7 +26,7 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
         Exit::Invalid(format!("--for {} is not allowed{reason}; {range}", args.time))
     };
     let time = units::duration(&args.time).map_err(|error| invalid(&format!(": {error}")))?;
-    if !(Duration::from_secs(1)..=MAX_LINK_DURATION).contains(&time) {
+    if !Link::may_last(time) {
         return Err(invalid(""));
     }
     let link = Link::sign(mount.as_str(), SystemTime::now() + time, key);
@@ -38,28 +34,10 @@ pub(super) fn run(args: &ShareArgs) -> Result<(), Exit> {
         let port = config.listen.first().map_or(0, std::net::SocketAddr::port);
         format!("http://{}:{port}{}", config.control.hostname, config.door.prefix)
     });
-    if let Some(warning) = warning(&config, &mount) {
-        eprintln!("silvacast: {mount} {warning}", mount = mount.as_str());
+    if let Some(doubt) = config.door.rules.doubt_about_link(&mount) {
+        eprintln!("silvacast: {} {doubt}", mount.as_str());
     }
-    let (base, query) = (base.trim_end_matches('/'), link.query());
-    let path = encoded_path(mount.as_str());
-    print(&format!(
-        "page      {base}/?mount={path}&{query}\n\
-         stream    {base}{path}?{query}\n\
-         playlist  {base}{path}.m3u?{query}"
-    ));
+    let LinkUrls { page, stream, playlist } = link.urls(&base, mount.as_str());
+    print(&format!("page      {page}\nstream    {stream}\nplaylist  {playlist}"));
     Ok(())
-}
-
-/// What is probably not meant about a link to this mount.
-fn warning(config: &Config, mount: &Name) -> Option<&'static str> {
-    let rules = &config.door.rules;
-    match rules.of(mount).access.mode {
-        AccessMode::Public => Some("is open to everybody, also without this link"),
-        AccessMode::Closed => Some("is closed to listeners, and no link opens it"),
-        AccessMode::Password | AccessMode::Token if !rules.has_rule_for(mount) => {
-            Some("is not in the configuration: look for a spelling mistake")
-        }
-        AccessMode::Password | AccessMode::Token => None,
-    }
 }

@@ -194,6 +194,7 @@ impl Config {
         }
         let prefix = reader.get(top, &server::PATH_PREFIX);
         let credentials = auth::credentials(&mut reader, auth, environment);
+        let share_key = auth::share_key(&mut reader, auth, environment);
         let rules = mounts::read(
             &mut reader,
             defaults,
@@ -227,6 +228,7 @@ impl Config {
                 admin: reader.get(server, &server::ADMIN),
                 limits,
                 credentials: credentials.clone(),
+                share_key: share_key.clone(),
                 rules: rules.clone(),
             },
             door: DoorSettings {
@@ -235,7 +237,7 @@ impl Config {
                 allow: reader.get(top, &server::ALLOW),
                 deny: reader.get(top, &server::DENY),
                 credentials: credentials.clone(),
-                share_key: auth::share_key(&mut reader, auth, environment),
+                share_key,
                 rules,
                 limits,
             },

@@ -21,7 +21,7 @@ use super::settings::ControlSettings;
 use super::status::Station;
 use super::waiter::Waiter;
 use super::whep::{PendingOffer, Whep};
-use super::{page, playlist, status};
+use super::{link, page, playlist, status};
 use crate::auth::{Credentials, Login};
 use crate::client::{LoginAttempt, LoginGuard};
 use crate::clock::{Clock, Timestamp};
@@ -152,6 +152,12 @@ impl Control {
                 let entry = self.live(request, "/clock")?;
                 let clock = MountClockStatus::of(&entry).ok_or_else(no_stream)?;
                 Ok(json(&clock))
+            }
+            Endpoint::Link => {
+                let (settings, target) = (self.settings.load(), request.target);
+                let base = request.base_url(&settings, self.port);
+                let name = mount_in(&target.path, "/link")?;
+                link::respond(&settings, &base, &name, target.parameter("for"))
             }
             Endpoint::Detections => {
                 let name = mount_in(&request.target.path, "/detections")?;

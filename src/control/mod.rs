@@ -20,6 +20,7 @@ mod event_data;
 mod files;
 mod hls;
 mod limits;
+mod link;
 mod memory_ceiling;
 mod metrics;
 mod negotiation;

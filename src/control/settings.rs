@@ -1,6 +1,6 @@
 //! Settings of the control plane.
 
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Secret};
 use crate::mount::MountRules;
 use crate::quota::Limits;
 
@@ -24,6 +24,8 @@ pub struct ControlSettings {
     pub limits: Limits,
     /// Logins of the administrator and of sources. Sources may set the title of their stream.
     pub credentials: Credentials,
+    /// The key that signs links; without one, there are none.
+    pub share_key: Option<Secret>,
     /// Settings of mounts, by name pattern.
     pub rules: MountRules,
 }

@@ -7,7 +7,7 @@ use super::name::Name;
 use super::pattern::Pattern;
 use super::ring::{MIN_RING, Ring};
 use super::stream_info::Description;
-use crate::auth::{Access, Credentials, Login};
+use crate::auth::{Access, AccessMode, Credentials, Login};
 
 /// How much past audio a listener gets on joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,9 +204,17 @@ impl MountRules {
         Arc::clone(rule.map_or(&self.defaults, |(_, settings)| settings))
     }
 
-    /// Whether there is a rule for a mount of this name, besides the defaults.
-    pub fn has_rule_for(&self, name: &Name) -> bool {
-        self.rules.iter().any(|(pattern, _)| pattern.matches(name))
+    /// What is probably not meant about a link to this mount, as the end of a sentence about it.
+    pub fn doubt_about_link(&self, name: &Name) -> Option<&'static str> {
+        let is_known = || self.rules.iter().any(|(pattern, _)| pattern.matches(name));
+        match self.of(name).access.mode {
+            AccessMode::Public => Some("is open to everybody, also without this link"),
+            AccessMode::Closed => Some("is closed to listeners, and no link opens it"),
+            AccessMode::Password | AccessMode::Token if !is_known() => {
+                Some("is not in the configuration: look for a spelling mistake")
+            }
+            AccessMode::Password | AccessMode::Token => None,
+        }
     }
 
     /// The settings of all rules with what their section is for, and the defaults.

@@ -9,7 +9,7 @@ import { launch, loudest, Visitor } from "./browser.mjs";
 import { Station, tone, until } from "./station.mjs";
 
 const readCode = createRequire(import.meta.url)("jsqr");
-const CONFIG = `
+const CONFIG = `share_key_file = "FOLDER/key"
 [limits]
 listeners = 1
 # Everything comes from one address: two browsers, each of which loads the page with six connections, and a recorder.
@@ -44,6 +44,7 @@ before(async () => {
   browser = await launch();
   station = await Station.start(CONFIG);
   await station.file("listeners", LISTENERS);
+  await station.file("key", "k".repeat(40));
   await station.file("tokens", `field:${TOKEN}\n`);
   await station.up();
 });
@@ -253,6 +254,29 @@ test("an address with a token opens the page, the stream and what was before, an
   await visitor.part("play").click();
   await visitor.page.locator("#login[open]").waitFor();
   await visitor.close();
+  await source.stop();
+});
+
+test("whoever has the administrator's password shares a protected microphone for a while", async () => {
+  const source = station.push("/token-share.opus", tone(1000));
+  const httpCredentials = { username: "admin", password: "other" };
+  const visitor = await Visitor.open(browser, station.url("?mount=/token-share.opus"), { httpCredentials });
+  await visitor.page.locator("h1", { hasText: "token-share" }).waitFor();
+  await visitor.page.click("#share");
+  await visitor.page.getByRole("button", { name: "For 2 hours" }).click();
+  await visitor.page.locator("#sharing-about", { hasText: "These addresses work until" }).waitFor();
+  const link = await visitor.page.inputValue("#link-page");
+  const playlist = await visitor.page.getAttribute("#playlist", "href");
+  await visitor.close();
+  assert.match(link, /\?mount=\/token-share\.opus&expires=\d+&signature=[\w-]+$/);
+  const listed = await (await fetch(`http://127.0.0.1:${station.port}/${playlist}`)).text();
+  assert.match(listed, /token-share\.opus\?expires=\d+&signature=/);
+  // Somebody else opens it.
+  const guest = await Visitor.open(browser, link);
+  await guest.page.locator("h1", { hasText: "token-share" }).waitFor();
+  await guest.part("play").click();
+  await guest.hears(1000);
+  await guest.close();
   await source.stop();
 });
 

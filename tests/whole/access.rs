@@ -5,7 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::client::{Listener, Source, get, get_with, login, login_as, read_head, request};
-use crate::daemon::{Daemon, PASSWORD, silvacast};
+use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, silvacast};
 use crate::process::Run;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef-token";
@@ -206,6 +206,36 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     server.signal(nix::sys::signal::Signal::SIGHUP);
     server.wait_for_line(&["event=\"reloaded\""]);
     assert_eq!(status(&server, link, ""), 403);
+}
+
+#[test]
+fn the_administrator_gets_links_from_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory);
+    let _source = Source::connect(&server, "/token", 1);
+    let path = "/api/v1/mounts/token/link?for=2h";
+    assert_eq!(get(&server, path).status, 401);
+    let response = get_with(&server, path, &login_as("admin", ADMIN_PASSWORD));
+    assert_eq!((response.status, response.field("cache-control")), (200, Some("no-store")));
+    let link: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    let stream = link["stream"].as_str().unwrap().strip_prefix("http://x").unwrap();
+    assert_eq!(status(&server, stream, ""), 200);
+    let query = stream.strip_prefix("/token?").unwrap();
+    assert_eq!(link["page"], format!("http://x/?mount=/token&{query}"));
+    assert_eq!(link["playlist"], format!("http://x/token.m3u?{query}"));
+    assert_eq!(link["doubt"], serde_json::Value::Null);
+    let asked = |path: &str| get_with(&server, path, &login_as("admin", ADMIN_PASSWORD));
+    let open = asked("/api/v1/mounts/open/link?for=1d").text();
+    assert!(open.contains("/open is open to everybody"), "{open}");
+    for wrong in ["", "?for=0s", "?for=9000h", "?for=soon"] {
+        let response = asked(&format!("/api/v1/mounts/token/link{wrong}"));
+        assert_eq!(response.status, 400, "{wrong}");
+    }
+    assert!(server.lines().iter().all(|line| !line.contains("signature=")));
+
+    let without = Daemon::start();
+    let response = get_with(&without, path, &login_as("admin", ADMIN_PASSWORD));
+    assert_eq!((response.status, response.text().contains("share_key_file")), (409, true));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // @ts-check
 // Sharing a microphone: permanent addresses, a QR code, a playlist.
 
-import { ACCESS } from "../model/messages.js";
+import { ACCESS, moment } from "../model/messages.js";
 import { address, title } from "../model/mounts.js";
 import { find } from "./dom.js";
 import { encode, path } from "./qr.js";
@@ -21,6 +21,8 @@ const choice = (/** @type {Mount} */ mount) => `mount=${encodeURIComponent(mount
 
 export class ShareDialog {
   #dialog;
+  /** @type {Mount | null} */
+  #mount = null;
 
   /** @param {HTMLDialogElement} dialog */
   constructor(dialog) {
@@ -31,6 +33,12 @@ export class ShareDialog {
     dialog.addEventListener("close", () => {
       preview.open = false;
     });
+    for (const button of dialog.querySelectorAll("[data-for]")) {
+      const time = button.getAttribute("data-for") ?? "";
+      button.addEventListener("click", () => {
+        this.#sign(time).catch(() => this.#text("copied", "The server does not respond."));
+      });
+    }
     for (const name of ["page", "stream", "embed"]) {
       const button = find(dialog, `[data-copy=link-${name}]`, HTMLButtonElement);
       button.addEventListener("click", () => this.#copy(this.#link(name)));
@@ -57,20 +65,53 @@ export class ShareDialog {
 
   /** @param {Mount} mount */
   open(mount) {
-    const page = pageAddress(mount);
-    const stream = new URL(address(mount.name), location.href).href;
-    const embed = new URL(`embed?${choice(mount)}`, location.href).href;
+    this.#mount = mount;
     this.#text("sharing-title", `Share ${title(mount)}`);
-    this.#text("sharing-about", about(mount));
+    this.#show("", about(mount));
+    find(this.#dialog, ".temporary", HTMLElement).hidden = mount.access === "public" || mount.access === "closed";
+    this.#dialog.showModal();
+  }
+
+  /**
+   * Shows the addresses with these parameters.
+   *
+   * @param {string} query
+   * @param {string} text About them.
+   */
+  #show(query, text) {
+    const mount = this.#mount;
+    if (!mount) return;
+    const more = query && `&${query}`;
+    const page = pageAddress(mount) + more;
+    const embed = new URL(`embed?${choice(mount)}${more}`, location.href).href;
+    this.#text("sharing-about", text);
     this.#link("page").value = page;
-    this.#link("stream").value = stream;
+    this.#link("stream").value = new URL(address(mount.name, query && `?${query}`), location.href).href;
     const name = title(mount).replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
     this.#link("embed").value =
       `<iframe src="${embed}" width="480" height="320" title="${name}" allow="autoplay"></iframe>`;
-    find(this.#dialog, "#playlist", HTMLAnchorElement).href = address(mount.name, ".m3u");
+    find(this.#dialog, "#playlist", HTMLAnchorElement).href = address(mount.name, `.m3u${query && `?${query}`}`);
     this.#text("copied", "");
     this.#draw(page);
-    this.#dialog.showModal();
+  }
+
+  /**
+   * Asks the server for links that expire.
+   *
+   * @param {string} time How long they are valid.
+   */
+  async #sign(time) {
+    const mount = this.#mount;
+    if (!mount) return;
+    // The browser asks for the password, and forgets it when it is closed.
+    const response = await fetch(`api/v1/mounts/${address(mount.name)}/link?for=${time}`, { cache: "no-store" });
+    const answer = await response.json();
+    if (!response.ok) {
+      this.#text("copied", answer.error);
+      return;
+    }
+    const { searchParams } = new URL(answer.stream);
+    this.#show(searchParams.toString(), `These addresses work until ${moment(Date.parse(answer.expires), true)}.`);
   }
 
   /** @param {string} text */
