@@ -25,14 +25,12 @@ const PER_FREQUENCY = 34;
  */
 
 /**
+ * Draws them with the font and the colour that the context has.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Axes} axes
  */
 export function drawAxes(context, axes) {
-  const style = getComputedStyle(context.canvas);
-  context.font = style.font;
-  context.fillStyle = style.color;
-  context.strokeStyle = style.color;
   context.lineWidth = 1;
   drawFrequencies(context, axes);
   drawTimes(context, axes);

@@ -14,7 +14,9 @@ import { Scale } from "./scale.js";
 import { Strip } from "./strip.js";
 import { isDark, onThemeChange } from "./theme.js";
 
-// Milliseconds between two updates where reduced motion is preferred.
+// Milliseconds between two updates: thirty a second move smoothly, and more would take twice the work. Where reduced
+// motion is preferred, one.
+const MOVING = 30;
 const STILL = 1000;
 // Between two looks at the contrast.
 const CONTRAST = 1000;
@@ -96,6 +98,7 @@ export class Spectrogram {
   #next = 0; // when it may be drawn again
   #judged = 0; // when the contrast was looked at
   #size = { width: 0, height: 0, ratio: 1 };
+  #style = { font: "", ink: "" };
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -201,7 +204,7 @@ export class Spectrogram {
     this.draw();
     // On a slow machine, most of the time is left to the audio.
     const rest = (performance.now() - begun) * 3;
-    this.#next = now + (still.matches ? STILL : rest > 12 ? rest : 0);
+    this.#next = now + (still.matches ? STILL : Math.max(rest, MOVING));
   }
 
   /**
@@ -257,6 +260,8 @@ export class Spectrogram {
     const high = Math.min(this.#nyquist, band.high);
     this.#scale = new Scale(kind, Math.min(band.low, high / 2), high);
     this.#columns = this.#picture?.columns ?? null;
+    const { font, color: ink } = getComputedStyle(this.canvas);
+    this.#style = { font, ink };
     const look = { scale: this.#scale, nyquist: this.#nyquist, range: this.range, palette: this.#palette };
     this.#strip.begin(this.#columns, span * RATE, width, Math.round(height * this.#size.ratio), look);
     this.draw();
@@ -278,6 +283,9 @@ export class Spectrogram {
     if (this.selection) this.#mark(this.selection, true);
     if (this.playhead !== null) this.#line(this.playhead);
     const time = picture?.time(end) ?? null;
+    context.font = this.#style.font;
+    context.fillStyle = this.#style.ink;
+    context.strokeStyle = this.#style.ink;
     drawAxes(context, { ...plot, scale: this.#scale, span: this.#view.span, time, range: this.range, colours: this.#palette.loudness });
   }
 
@@ -330,7 +338,7 @@ export class Spectrogram {
    */
   #write(label, x, y) {
     const context = this.#context;
-    context.font = getComputedStyle(this.canvas).font;
+    context.font = this.#style.font;
     context.textBaseline = "top";
     context.textAlign = "left";
     context.fillStyle = "rgb(0 0 0 / 70%)";
