@@ -47,9 +47,9 @@ pub enum LinkError {
 
 impl Link {
     /// The longest validity of a link.
-    pub const LONGEST: Duration = Duration::from_hours(24 * 366);
+    const LONGEST: Duration = Duration::from_hours(24 * 366);
 
-    /// Whether a link may be valid for so long.
+    /// Whether a link may be valid for this long.
     pub fn may_last(time: Duration) -> bool {
         (Duration::from_secs(1)..=Self::LONGEST).contains(&time)
     }

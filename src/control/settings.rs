@@ -24,7 +24,7 @@ pub struct ControlSettings {
     pub limits: Limits,
     /// Logins of the administrator and of sources. Sources may set the title of their stream.
     pub credentials: Credentials,
-    /// The key that signs links; without one, there are none.
+    /// The key that signs links. Without it, the server signs none.
     pub share_key: Option<Secret>,
     /// Settings of mounts, by name pattern.
     pub rules: MountRules,

@@ -17,7 +17,7 @@ const STREAMS = 5;
 const CROWDED = 4;
 // Between two such requests, in milliseconds.
 const PAUSE = 3_000;
-// A place that was not kept for so long is free.
+// After this time without a `keep`, a place is free again.
 const FORGOTTEN = 5 * KEEP;
 // So many events are kept for pages that come later; then the connection is made again, which begins with all there is.
 const REMEMBERED = 500;

@@ -12,7 +12,7 @@ const GIVES_PACKETS = "RTCRtpScriptTransform" in globalThis;
 const PATIENCE = 500;
 
 /**
- * The thread that gets the packets; null if there is none.
+ * The worker that copies the packets to the page; it resolves to null if this browser cannot start one.
  *
  * @type {Promise<Worker | null> | null}
  */
@@ -75,7 +75,7 @@ export class Timeline {
   #next = null;
 
   /**
-   * The sample with which a packet begins, or null if it cannot be used: it is no packet of Opus, or came too late.
+   * The first sample of a packet. Null if the packet cannot be used: it is not Opus, or it arrived too late.
    *
    * @param {number} time In RTP.
    * @param {number} length In samples.

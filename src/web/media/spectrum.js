@@ -16,6 +16,15 @@ const LOGARITHMS = Float32Array.from({ length: 256 }, (_, i) => {
   return (Math.log2(1 + (i + 0.5) / 256) - 127 - quietest) * PER_OCTAVE;
 });
 
+/**
+ * The loudness that a value of a column stands for, in dB of full scale.
+ *
+ * @param {number} value From 0 to 255.
+ */
+export function decibels(value) {
+  return QUIETEST + (value / 255) * (LOUDEST - QUIETEST);
+}
+
 export class Spectrum {
   #size;
   #window;

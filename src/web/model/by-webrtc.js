@@ -41,7 +41,7 @@ export class ByWebRtc {
   /** @type {WhepConnection | null} */
   #connection = null;
   /**
-   * Where the packets belong, and what ends them; null if there are none.
+   * Places the packets in the stream, and stops their delivery. Null if this browser gives no packets.
    *
    * @type {{ places: RtpPlaces, end: () => void } | null}
    */

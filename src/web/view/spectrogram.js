@@ -5,7 +5,7 @@
 // shown of time and frequency, the colours and the contrast can be changed at any time. What was not received has
 // stripes, which are neither silence nor a sound. Where reduced motion is preferred, it moves once per second.
 
-import { LOUDEST, QUIETEST } from "../media/spectrum.js";
+import { decibels } from "../media/spectrum.js";
 import { RATE, RECEIVED } from "../model/columns.js";
 import { drawAxes, MARGIN } from "./axes.js";
 import { suited } from "./contrast.js";
@@ -371,7 +371,7 @@ export class Spectrogram {
       if (columns.state(number) !== RECEIVED) continue;
       for (const value of columns.column(number).subarray(low, high)) counts[value] += 1;
     }
-    const range = suited(counts, this.#range, (value) => QUIETEST + (value / 255) * (LOUDEST - QUIETEST));
+    const range = suited(counts, this.#range, decibels);
     if (range === this.#range) return;
     this.#range = range;
     this.#restyle();

@@ -4,11 +4,10 @@
 // A ring: a pixel stands for one column, or for several where the view is wide, and has its place by its number. Of
 // several columns the loudest counts, so a click is seen at any width.
 
-import { LOUDEST, QUIETEST } from "../media/spectrum.js";
+import { decibels } from "../media/spectrum.js";
 import { MISSING, RECEIVED } from "../model/columns.js";
 import { look, rows } from "./scale.js";
 
-const PER_BYTE = (LOUDEST - QUIETEST) / 255;
 // The stripes of what was not received, in pixels.
 const STRIPE = 4;
 
@@ -130,8 +129,8 @@ export class Strip {
       return;
     }
     for (let row = 0; row < this.#pixels.length; row += 1) {
-      const decibels = QUIETEST + look(spectrum, this.#rows[row]) * PER_BYTE;
-      const shade = Math.round(((decibels - floor) / (ceiling - floor)) * 255);
+      const loud = decibels(look(spectrum, this.#rows[row]));
+      const shade = Math.round(((loud - floor) / (ceiling - floor)) * 255);
       this.#pixels[row] = loudness[Math.max(0, Math.min(255, shade))];
     }
   }

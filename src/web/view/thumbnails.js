@@ -7,7 +7,7 @@
 import { addClip } from "../model/add-clip.js";
 import { Columns } from "../model/columns.js";
 import { Steps } from "../model/steps.js";
-import { LOUDEST, QUIETEST } from "../media/spectrum.js";
+import { decibels } from "../media/spectrum.js";
 import { suited } from "./contrast.js";
 import { find, setText } from "./dom.js";
 import { palette } from "./palette.js";
@@ -156,7 +156,7 @@ class Thumbnail {
       if (number >= columns.end - RATE) peak = Math.max(peak, columns.peak(number));
       if (number % 4 === 0) for (const value of columns.column(number)) counts[value] += 1;
     }
-    this.#range = suited(counts, this.#range, (value) => QUIETEST + (value / 255) * (LOUDEST - QUIETEST));
+    this.#range = suited(counts, this.#range, decibels);
     const colours = palette("viridis", isDark());
     const look = { scale: new Scale("linear", 0, NYQUIST), nyquist: NYQUIST, range: this.#range, palette: colours };
     this.#strip.begin(columns, SPAN * RATE, canvas.width, canvas.height, look);
