@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::client::{Listener, Source, get, get_with, login, login_as, read_head, request};
 use crate::daemon::{ADMIN_PASSWORD, Daemon, PASSWORD, silvacast};
 use crate::process::Run;
+use crate::share;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef-token";
 
@@ -155,29 +156,25 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(&directory);
     let _sources = ["/token", "/password"].map(|mount| Source::connect(&server, mount, 1));
-    let share = |arguments: &[&str]| {
+    let print = |arguments: &[&str]| {
         let output =
             silvacast().arg("share").arg("--config").arg(server.file()).args(arguments).run();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     };
     let (code, said) =
-        share(&["--mount", "/token", "--for", "2h", "--url", "https://birds.example/stream/"]);
+        print(&["--mount", "/token", "--for", "2h", "--url", "https://birds.example/stream/"]);
     assert_eq!(code, Some(0), "{said}");
-    let of = |said: &str, form: &str, base: &str| {
-        let line = said.lines().find_map(|line| line.strip_prefix(form)).expect(form);
-        line.trim().strip_prefix(base).expect(base).to_owned()
-    };
     let base = "https://birds.example/stream";
-    let link = &*of(&said, "stream ", base);
+    let link = share::path(&said, "stream", base);
     assert_eq!(status(&server, link, ""), 200);
     // The page has the link in its address, and the playlist too.
     let query = link.strip_prefix("/token?").unwrap();
-    assert_eq!(of(&said, "page ", base), format!("/?mount=/token&{query}"));
-    assert_eq!(of(&said, "playlist ", base), format!("/token.m3u?{query}"));
+    assert_eq!(share::path(&said, "page", base), format!("/?mount=/token&{query}"));
+    assert_eq!(share::path(&said, "playlist", base), format!("/token.m3u?{query}"));
     for (mount, warning) in
         [("/open", "is open to everybody"), ("/closed", "no link opens it"), ("/token", "")]
     {
-        let (code, said) = share(&["--mount", mount, "--for", "2h"]);
+        let (code, said) = print(&["--mount", mount, "--for", "2h"]);
         assert_eq!((code, said.contains("silvacast: /")), (Some(0), !warning.is_empty()), "{said}");
         assert!(said.contains(warning), "{said}");
     }
@@ -192,12 +189,12 @@ fn a_link_opens_its_mount_until_its_key_is_changed() {
         (["--mount", "/token", "--for", "soon"], "it takes a duration"),
         (["--mount", "/token", "--for", "0s"], "it takes a duration"),
     ] {
-        let (code, text) = share(&wrong);
+        let (code, text) = print(&wrong);
         assert!(code == Some(2) && text.contains(said), "{text}");
     }
     // A listener that came by a link is disconnected when the link expires.
-    let (_, short) = share(&["--mount", "/token", "--for", "2s", "--url", "http://x"]);
-    let mut listener = Listener::join(&server, &of(&short, "stream ", "http://x"));
+    let (_, short) = print(&["--mount", "/token", "--for", "2s", "--url", "http://x"]);
+    let mut listener = Listener::join(&server, share::path(&short, "stream", "http://x"));
     listener.headers();
     assert_eq!(listener.page(), None);
     server.wait_for_line(&["listener-left", "the listener's link has expired"]);

@@ -9,6 +9,7 @@ use crate::client::{Answer, Listener, Source, admin, get, get_with, login, login
 use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::hls_rules::MediaPlaylist;
 use crate::process::Run;
+use crate::share;
 use crate::wait::{PATIENCE, until, when};
 
 /// Mounts with sources that have sent ten seconds.
@@ -111,7 +112,7 @@ fn a_link_opens_all_files_and_is_in_their_uris() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(&directory);
     let _sources = sources(&server, ["/open", "/token"]);
-    let link = share(&server, "2h");
+    let link = link_for(&server, "2h");
     let query = link.strip_prefix("/token").unwrap();
     let (_, playlist) = playlist(&server, &format!("/token/low-latency.m3u8{query}"), "");
     for file in files(&playlist).into_iter().chain(playlist.hint.as_deref()) {
@@ -129,7 +130,7 @@ fn a_link_opens_all_files_and_is_in_their_uris() {
         assert_eq!(get_with(&server, &target, &agent(name)).status, 200);
     }
     assert_eq!(mount(&server, "/token")["listeners"], 1);
-    let short = share(&server, "1s");
+    let short = link_for(&server, "1s");
     let expired = short.replace("/token?", "/token/index.m3u8?");
     assert_eq!(get(&server, &expired).status, 200);
     until("the end of a link", PATIENCE, || {
@@ -139,14 +140,13 @@ fn a_link_opens_all_files_and_is_in_their_uris() {
 }
 
 /// A link to a mount, without the server's address.
-fn share(server: &Daemon, time: &str) -> String {
+fn link_for(server: &Daemon, time: &str) -> String {
     let mut command: Command = silvacast();
     command.arg("share").arg("--config").arg(server.file());
     command.args(["--mount", "/token", "--for", time, "--url", "http://x"]);
     let output = command.run();
     let said = String::from_utf8(output.stdout).unwrap();
-    let stream = said.lines().find_map(|line| line.strip_prefix("stream "));
-    stream.unwrap().trim().strip_prefix("http://x").unwrap().to_owned()
+    share::path(&said, "stream", "http://x").to_owned()
 }
 
 #[test]

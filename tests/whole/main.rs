@@ -88,6 +88,7 @@ mod scale;
 mod scale_guide;
 mod scale_relays;
 mod service;
+mod share;
 mod shutdown;
 mod station;
 mod status;

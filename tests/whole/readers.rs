@@ -13,7 +13,8 @@ use crate::process::{Run, Running};
 
 /// A server with a microphone.
 fn station() -> (Daemon, Running) {
-    let server = Daemon::start();
+    let key = "of the station ".repeat(4);
+    let server = Daemon::with("", &format!("share_key = {key:?}"));
     let words = ["-metadata", "title=Dusk", "-ice_name", "The pond", "-content_type", "audio/ogg"];
     let url = server.push_url("/mic.opus");
     let source = ffmpeg_source(&OPUS, &[&words[..], &["-f", "ogg", &url]].concat());
@@ -72,7 +73,10 @@ fn the_interface_is_what_its_description_says() {
     // Not each text is the name of a mount.
     let session = "[[operations]]\ninclude-operation-id = \"endSession\"\n\
         checks.positive_data_acceptance.expected-statuses = [200, 400, 404]\n";
-    std::fs::write(settings.path(), [demand, detections, session].concat()).unwrap();
+    // Nor is each text a duration.
+    let link = "[[operations]]\ninclude-operation-id = \"link\"\n\
+        checks.positive_data_acceptance.expected-statuses = [200, 400, 404]\n";
+    std::fs::write(settings.path(), [demand, detections, session, link].concat()).unwrap();
     let mut command = Command::new(place.join("python/bin/schemathesis"));
     command
         .current_dir(place)
@@ -90,7 +94,7 @@ fn the_interface_is_what_its_description_says() {
     let output = command.arg("--no-color").run();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains(" passed"), "{said}");
-    assert!(said.contains("Tested: 11\n"), "{said}");
+    assert!(said.contains("Tested: 12\n"), "{said}");
     let metrics = get(&server, "/metrics").text();
     let taken = "silvacast_detections_total{mount=\"/mic.opus\"} ";
     let taken = metrics.lines().find_map(|line| line.strip_prefix(taken));

@@ -4,6 +4,7 @@ use crate::documents::Document;
 use crate::needs::{Need, needs};
 use crate::pen::Pen;
 use crate::podman::text;
+use crate::share;
 use crate::units::{memory, memory_max};
 use crate::wait::when;
 
@@ -77,14 +78,14 @@ fn every_command_and_file_of_the_readme_works_as_it_stands() {
     pen.script("/", token);
     let both = configuration.replacen("[[mount]]", &format!("{mount}\n[[mount]]"), 1);
     pen.put(CONFIGURATION, both.as_bytes(), 0o644);
-    let link = pen.script("/", &format!("silvacast share{share}"));
+    let links = pen.script("/", &format!("silvacast share{share}"));
     pen.ok(&["systemctl", "kill", "--signal=HUP", "server"]);
     let nest = push.replace("mic-ultramic", "mic-nest");
     start(&pen, "nest", &nest);
     wait_for_status(&pen, "/mic-nest.opus", "401");
     let tokens = pen.ok(&["cat", "/etc/silvacast/tokens"]);
     let token = tokens.trim().strip_prefix("ana:").unwrap().to_owned();
-    let link = link.trim().split_once("/mic-nest.opus?").unwrap().1.to_owned();
+    let link = share::link(&links, "stream").split_once("/mic-nest.opus?").unwrap().1.to_owned();
     for query in [format!("token={token}"), link] {
         wait_for_status(&pen, &format!("/mic-nest.opus?{query}"), "200");
     }

@@ -11,6 +11,7 @@ use crate::client::{Answer, Server, admin, connect, get, get_with, login, read_h
 use crate::daemon::{Daemon, PASSWORD, silvacast};
 use crate::players::{OPUS, ffmpeg_source};
 use crate::process::{Run, Running};
+use crate::share;
 use crate::wait::{PATIENCE, until, when};
 
 /// What Chromium offers, without what is of no interest.
@@ -260,8 +261,9 @@ fn a_listener_that_came_by_a_link_leaves_when_it_expires() {
     let _source = source(&server, &[]);
     let share = ["share", "--mount", "/mic.opus", "--for", "3s", "--url", "http://x", "--config"];
     let output = silvacast().args(share).arg(server.file()).run();
-    let link = String::from_utf8(output.stdout).unwrap();
-    let offered = link.trim().replace("http://x/mic.opus?", "/mic.opus/whep?");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let link = share::path(&printed, "stream", "http://x");
+    let offered = link.replace("/mic.opus?", "/mic.opus/whep?");
     // Without a connection, it has ten seconds.
     assert_eq!(post(&server, &offered, "", OFFER).status, 201, "{offered}");
     server.wait_for_line(&[
