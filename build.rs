@@ -3,6 +3,7 @@
 //! one request for all of them. Comments of scripts and styles stay behind: they are half of the
 //! text. The same files make the same bytes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -13,10 +14,9 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, Crc};
 
 const FOLDER: &str = "src/web";
-/// What all modules become.
-const BUNDLE: &str = "scripts.js";
-/// The module that runs, and gets the others that it needs.
-const MAIN: &str = "main.js";
+/// What the modules become: the name of each file, and the module that runs and gets the others that it
+/// needs.
+const BUNDLES: [(&str, &str); 2] = [("scripts.js", "main.js"), ("operator.js", "operator/main.js")];
 /// Scripts of their own: one runs before the modules, and one in pages of other sites.
 const SCRIPTS: [&str; 2] = ["start.js", "player.js"];
 /// Makes each module when it is needed for the first time.
@@ -47,7 +47,13 @@ fn main() -> io::Result<()> {
             _ => contents.push((name, text)),
         }
     }
-    contents.push((BUNDLE.to_owned(), bundle(&modules)?));
+    let modules: BTreeMap<_, _> = modules
+        .into_iter()
+        .map(|(name, text)| Ok((name.clone(), module(&name, &text)?)))
+        .collect::<io::Result<_>>()?;
+    for (name, main) in BUNDLES {
+        contents.push((name.to_owned(), bundle(&modules, main)));
+    }
     contents.sort();
     let mut all = Crc::new();
     let mut list = String::new();
@@ -64,35 +70,50 @@ fn main() -> io::Result<()> {
     )
 }
 
-/// All modules as one. Each is a function, by its name, that returns what it exports.
-fn bundle(modules: &[(String, String)]) -> io::Result<String> {
-    let mut bundle = String::from("const modules = {\n");
-    for (name, text) in modules {
-        _ = writeln!(bundle, "{name:?}() {{");
-        let (mut exported, mut statement) = (Vec::new(), String::new());
-        for line in without_comments(text).lines().filter(|line| !line.trim().is_empty()) {
-            // A statement may extend over lines.
-            statement.push_str(line);
-            let is_import = statement.starts_with("import ");
-            if is_import && !statement.ends_with(';') {
-                continue;
-            }
-            let unknown = || io::Error::other(format!("{name}: not understood: {statement}"));
-            let line = if is_import {
-                required(&statement, name).ok_or_else(unknown)?
-            } else if let Some(declaration) = statement.strip_prefix("export ") {
-                exported.extend(names_of(declaration).ok_or_else(unknown)?);
-                declaration.to_owned()
-            } else {
-                statement.replace("import(\"./", "need(\"")
-            };
-            _ = writeln!(bundle, "{line}");
-            statement.clear();
+/// The module `main` and all that it needs, as one file. Each is a function, by its name, that returns what
+/// it exports.
+fn bundle(modules: &BTreeMap<String, String>, main: &str) -> String {
+    let (mut needed, mut pending) = (BTreeSet::new(), vec![main]);
+    while let Some(name) = pending.pop() {
+        if let Some((name, text)) = modules.get_key_value(name)
+            && needed.insert(name)
+        {
+            let others = text.split("need(\"").skip(1);
+            pending.extend(others.filter_map(|rest| rest.split('"').next()));
         }
-        _ = writeln!(bundle, "return {{ {} }};\n}},", exported.join(", "));
     }
-    _ = writeln!(bundle, "}};\n{NEED}need({MAIN:?});");
-    Ok(bundle)
+    let mut bundle = String::from("const modules = {\n");
+    for name in needed {
+        _ = writeln!(bundle, "{name:?}() {{\n{}}},", modules[name]);
+    }
+    _ = writeln!(bundle, "}};\n{NEED}need({main:?});");
+    bundle
+}
+
+/// A module as the content of a function that returns what it exports.
+fn module(name: &str, text: &str) -> io::Result<String> {
+    let (mut exported, mut statement, mut content) = (Vec::new(), String::new(), String::new());
+    for line in without_comments(text).lines().filter(|line| !line.trim().is_empty()) {
+        // A statement may extend over lines.
+        statement.push_str(line);
+        let is_import = statement.starts_with("import ");
+        if is_import && !statement.ends_with(';') {
+            continue;
+        }
+        let unknown = || io::Error::other(format!("{name}: not understood: {statement}"));
+        let line = if is_import {
+            required(&statement, name).ok_or_else(unknown)?
+        } else if let Some(declaration) = statement.strip_prefix("export ") {
+            exported.extend(names_of(declaration).ok_or_else(unknown)?);
+            declaration.to_owned()
+        } else {
+            statement.replace("import(\"./", "need(\"")
+        };
+        _ = writeln!(content, "{line}");
+        statement.clear();
+    }
+    _ = writeln!(content, "return {{ {} }};", exported.join(", "));
+    Ok(content)
 }
 
 /// A declaration in place of an import of a module.

@@ -36,6 +36,14 @@ pub(crate) enum Endpoint {
     Clock,
     /// A link that opens a mount for a limited time, as JSON.
     Link,
+    /// The links that are known, as JSON.
+    Links,
+    /// Who is kept away for a while, as JSON.
+    Blocks,
+    /// The newest lines of the log, as JSON.
+    Journal,
+    /// The configuration in force, and the state of its file, as JSON.
+    Configuration,
     /// The detections of a mount, as JSON, and new ones.
     Detections,
     /// One mount, as JSON. The mount's name follows in the path.
@@ -71,6 +79,10 @@ pub(crate) enum AdminCommand {
     Metadata,
     /// `reloadconfig`.
     ReloadConfig,
+    /// `unblock`, which Icecast does not have: lets a client listen again.
+    Unblock,
+    /// `revokelink`, which Icecast does not have: a link opens its mount no more.
+    RevokeLink,
     /// A command that Icecast has and silvacast does not support.
     Unsupported(&'static str),
     /// A command that Icecast does not have.
@@ -115,7 +127,7 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 35] = [
+pub(crate) const ROUTES: [Route; 41] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
@@ -136,6 +148,10 @@ pub(crate) const ROUTES: [Route; 35] = [
     read("/api/v1/mounts/*", Endpoint::Mount),
     administrator("/api/v1/listeners", Methods::Read, Endpoint::Listeners),
     administrator("/api/v1/peers", Methods::Read, Endpoint::Peers),
+    administrator("/api/v1/links", Methods::Read, Endpoint::Links),
+    administrator("/api/v1/blocks", Methods::Read, Endpoint::Blocks),
+    administrator("/api/v1/journal", Methods::Read, Endpoint::Journal),
+    administrator("/api/v1/configuration", Methods::Read, Endpoint::Configuration),
     read("/api/v1/events", Endpoint::Events),
     read("/api/*", Endpoint::UnknownApi),
     admin("/admin", AdminCommand::Stats),
@@ -150,6 +166,8 @@ pub(crate) const ROUTES: [Route; 35] = [
     of_mount("/admin/killsource", AdminCommand::KillSource),
     of_mount("/admin/metadata", AdminCommand::Metadata),
     admin("/admin/reloadconfig", AdminCommand::ReloadConfig),
+    admin("/admin/unblock", AdminCommand::Unblock),
+    admin("/admin/revokelink", AdminCommand::RevokeLink),
     admin("/admin/moveclients", AdminCommand::Unsupported("moveclients")),
     admin("/admin/fallbacks", AdminCommand::Unsupported("fallbacks")),
     admin("/admin/updatemetadata", AdminCommand::Unsupported("updatemetadata")),

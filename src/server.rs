@@ -13,13 +13,13 @@ use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 
 use crate::client::{
-    ConnectionQuotas, CredentialKind, KnownCredentials, LoginGuard, PasswordChecker,
+    ConnectionQuotas, CredentialKind, KnownCredentials, LinkRegister, LoginGuard, PasswordChecker,
 };
 use crate::clock::Timestamp;
 use crate::config::{Budget, Config};
 use crate::control::{
     self, Administration, Control, ControlSettings, Detections, MemoryCeiling, Metrics, Resources,
-    Whep,
+    ShownConfig, Whep,
 };
 use crate::detections::DetectionLog;
 use crate::door::{Admittance, Dispatcher, Door, DoorSettings, LoginGuards};
@@ -40,6 +40,7 @@ pub(crate) struct Server {
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,
     peers: Arc<ArcSwap<PeerSettings>>,
+    shown: Arc<ArcSwap<ShownConfig>>,
     ceiling: Arc<MemoryCeiling>,
     config: Config,
 }
@@ -52,6 +53,7 @@ pub(crate) struct ServerHandle {
     door: Arc<ArcSwap<DoorSettings>>,
     control: Arc<ArcSwap<ControlSettings>>,
     peers: Arc<ArcSwap<PeerSettings>>,
+    shown: Arc<ArcSwap<ShownConfig>>,
     /// The configuration with which the server was started.
     config: Config,
     /// The most memory that the server can take.
@@ -70,6 +72,7 @@ impl Server {
             door: Arc::new(ArcSwap::from_pointee(config.door.clone())),
             control: Arc::new(ArcSwap::from_pointee(config.control.clone())),
             peers: Arc::new(ArcSwap::from_pointee(config.peers.clone())),
+            shown: Arc::new(ArcSwap::from_pointee(config.shown.clone())),
             config,
         }
     }
@@ -82,6 +85,7 @@ impl Server {
             door: Arc::clone(&self.door),
             control: Arc::clone(&self.control),
             peers: Arc::clone(&self.peers),
+            shown: Arc::clone(&self.shown),
             config: self.config.clone(),
             ceiling: Arc::clone(&self.ceiling),
         }
@@ -102,13 +106,8 @@ impl Server {
         stop: &watch::Receiver<bool>,
         ready: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        let checker = PasswordChecker::start()?;
-        let known = KnownCredentials::default();
-        let guards = LoginGuards {
-            sources: LoginGuard::new(CredentialKind::Source, &known),
-            listeners: LoginGuard::new(CredentialKind::Listener, &known),
-            checker,
-        };
+        let links = Arc::<LinkRegister>::default();
+        let (guards, admin_guard, detector_guard) = login_guards(Arc::clone(&links))?;
         let readers = self.config.workers + usize::from(webrtc.is_some());
         let (workers, queues) = Workers::new(self.config.workers, readers);
         let (webrtc_queue, messages) = WebRtcQueue::new();
@@ -134,6 +133,7 @@ impl Server {
         let control = Control {
             peers: peers.directory.clone(),
             settings: self.control,
+            configuration: self.shown,
             port: address.map_or(0, |address| address.port()),
             since,
             metrics: Metrics::new(
@@ -155,11 +155,16 @@ impl Server {
                 workers: workers.clone(),
                 hls_listeners: Arc::clone(&hls_listeners),
                 reloader,
+                links: Arc::clone(&links),
             },
             detections: Detections::new(detections, Arc::clone(&self.table), workers.clone()),
             whep: Whep::new(webrtc_queue),
-            guard: LoginGuard::new(CredentialKind::Admin, &known),
-            detector_guard: LoginGuard::new(CredentialKind::Detector, &known),
+            guards: [&guards.sources, &guards.listeners, &admin_guard, &detector_guard]
+                .map(Clone::clone)
+                .into(),
+            links,
+            guard: admin_guard,
+            detector_guard,
         };
         let mut threads = start_data_plane(queues, webrtc, heartbeats, stop)?;
         let (heartbeat, stop_control) = (heartbeats.of("control"), stop.clone());
@@ -228,6 +233,14 @@ impl ServerHandle {
         &self.config
     }
 
+    /// Whether this configuration is in force, but for what needs a restart.
+    pub(crate) fn is_in_force(&self, config: &Config) -> bool {
+        **self.door.load() == config.door
+            && **self.peers.load() == config.peers
+            && **self.control.load() == config.control
+            && **self.shown.load() == config.shown
+    }
+
     /// Puts another configuration in force for all later requests and for all mounts. Connections
     /// are not affected.
     pub(crate) fn put_in_force(&self, config: &Config) {
@@ -237,9 +250,23 @@ impl ServerHandle {
         // It wakes those who follow the settings.
         self.table.follow(&config.door.rules);
         self.control.store(Arc::new(config.control.clone()));
+        self.shown.store(Arc::new(config.shown.clone()));
         // Existing mounts keep their rings, so the ceiling can only rise.
         self.ceiling.raise(Budget::of(config).items);
     }
+}
+
+/// The guards of the door, of the administrator's login and of detectors' logins.
+fn login_guards(links: Arc<LinkRegister>) -> io::Result<(LoginGuards, LoginGuard, LoginGuard)> {
+    let known = KnownCredentials::default();
+    let guards = LoginGuards {
+        sources: LoginGuard::new(CredentialKind::Source, &known),
+        listeners: LoginGuard::new(CredentialKind::Listener, &known),
+        links,
+        checker: PasswordChecker::start()?,
+    };
+    let of = |kind| LoginGuard::new(kind, &known);
+    Ok((guards, of(CredentialKind::Admin), of(CredentialKind::Detector)))
 }
 
 /// Starts the threads that read mounts: those of the queues and, after them, that of WebRTC.

@@ -39,6 +39,9 @@ pub enum LinkError {
     /// The link has expired.
     #[error("this link has expired")]
     Expired,
+    /// An administrator has revoked the link.
+    #[error("this link has been revoked")]
+    Revoked,
     /// The signature is wrong: the link is for another mount or server, was changed, or was signed
     /// with a key that has been replaced.
     #[error("this link is not valid for this mount, or has been revoked")]

@@ -25,6 +25,17 @@ pub const LOCKOUT_MEMORY: usize = 2
     * MAX_TRACKED
     * (size_of::<Attempts<MAX_ATTEMPTS>>() + size_of::<Attempts<MAX_NETWORK_ATTEMPTS>>() + 80);
 
+/// An address or a network that is locked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockedOut {
+    /// The address; the first one of a network.
+    pub address: IpAddr,
+    /// Whether all clients of its network are locked out.
+    pub is_network: bool,
+    /// For how long.
+    pub left: Duration,
+}
+
 /// Counts wrong credentials per client and scope, and per network.
 #[derive(Debug, Default)]
 pub struct Lockout {
@@ -50,6 +61,17 @@ impl Lockout {
     pub fn wait(&self, client: IpAddr, scope: &str, now: Instant) -> Option<Duration> {
         let of_client = self.clients.wait(self.client(client, scope), now);
         of_client.max(self.networks.wait(wide_network(client), now))
+    }
+
+    /// All that are locked out, networks first.
+    pub fn all(&self, now: Instant) -> Vec<LockedOut> {
+        let networks = self.networks.locked(now);
+        let networks =
+            networks.map(|(address, left)| LockedOut { address, is_network: true, left });
+        let clients = self.clients.locked(now);
+        let clients =
+            clients.map(|((address, _), left)| LockedOut { address, is_network: false, left });
+        networks.chain(clients).collect()
     }
 
     /// Records a wrong credential. Returns whether it locks out the client or its network.
@@ -80,6 +102,13 @@ impl<K: Copy + Eq + Hash, const N: usize> AttemptTable<K, N> {
             None => self.earliest_unlock(now)?,
         };
         until.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    fn locked(&self, now: Instant) -> impl Iterator<Item = (K, Duration)> {
+        self.0.iter().filter_map(move |(key, entry)| {
+            let left = entry.locked_until?.checked_duration_since(now)?;
+            (!left.is_zero()).then_some((*key, left))
+        })
     }
 
     /// The earliest end of a lockout; `None` unless all tracked keys are locked out.
@@ -181,6 +210,9 @@ mod tests {
         assert!(!record(&mut lockout, TWO, at(60)), "clients are counted separately");
         assert!(record(&mut lockout, ONE, at(60)), "the attempts at 1 s to 3 s still count");
         assert_eq!(wait(&lockout, ONE, at(61)), Some(Duration::from_secs(59)));
+        let one = LockedOut { address: ONE, is_network: false, left: Duration::from_secs(59) };
+        assert_eq!(lockout.all(at(61)), [one]);
+        assert_eq!(lockout.all(at(120)), []);
         assert_eq!(wait(&lockout, TWO, at(61)), None);
         assert_eq!(wait(&lockout, ONE, at(120)), None);
         assert!(!record(&mut lockout, ONE, at(121)), "counting restarts after a lockout");

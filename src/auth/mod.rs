@@ -15,5 +15,5 @@ pub use access::{Access, AccessMode, PresentedCredentials, Token, Verdict, admit
 pub use credentials::{Credentials, DETECTOR_USER, Login, SOURCE_USER, basic};
 pub use hashes::{MAX_PASSWORD, PasswordHashes};
 pub use link::{Link, LinkError, LinkUrls};
-pub use lockout::{LOCKOUT_MEMORY, Lockout};
+pub use lockout::{LOCKOUT_MEMORY, LockedOut, Lockout};
 pub use secret::Secret;

@@ -11,7 +11,7 @@ use crate::encoder::{Encoder, EncoderState};
 use crate::log::{Log, LogFormat, journal};
 use crate::mount::Name;
 use crate::peers::ServerUrl;
-use crate::platform::{Manager, Service};
+use crate::platform::{FileCheck, Manager, Service};
 use crate::units;
 
 /// Runs until a signal stops it.
@@ -77,5 +77,9 @@ impl Service for RunningEncoder {
     /// All that it knows is on the command line.
     fn reload(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn check(&self) -> FileCheck {
+        FileCheck { is_in_force: true, ..FileCheck::default() }
     }
 }

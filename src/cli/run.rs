@@ -13,7 +13,9 @@ use crate::config::{Budget, Config, Environment, Problem};
 use crate::door::bind;
 use crate::log::Log;
 use crate::log::journal;
-use crate::platform::{Manager, Service, allow_open_files, drop_privileges, inherited_sockets};
+use crate::platform::{
+    FileCheck, Manager, Service, allow_open_files, drop_privileges, inherited_sockets,
+};
 use crate::server::{Server, ServerHandle};
 use crate::text::sanitize;
 use crate::webrtc::WebRtcService;
@@ -145,7 +147,7 @@ impl Service for Running {
             }
             Err(problems) => problems,
         };
-        let file = self.file.as_deref().map_or_else(String::new, |file| file.display().to_string());
+        let file = self.file_name().unwrap_or_default();
         for problem in &problems {
             journal!(
                 error,
@@ -162,9 +164,30 @@ impl Service for Running {
             more => format!("{first}; and {} more", more - 1),
         })
     }
+
+    fn check(&self) -> FileCheck {
+        let file = self.file_name();
+        let text = |problems: &[Problem]| -> Vec<_> {
+            problems.iter().map(|problem| sanitize(&problem.to_string())).collect()
+        };
+        match self.read() {
+            Ok(config) => FileCheck {
+                file,
+                problems: Vec::new(),
+                warnings: config.shown.warnings.clone(),
+                needs_restart: self.handle.config().needs_restart(&config).collect(),
+                is_in_force: self.handle.is_in_force(&config),
+            },
+            Err(problems) => FileCheck { file, problems: text(&problems), ..FileCheck::default() },
+        }
+    }
 }
 
 impl Running {
+    fn file_name(&self) -> Option<String> {
+        Some(self.file.as_deref()?.display().to_string())
+    }
+
     /// Reads the configuration file again, without putting it in force.
     fn read(&self) -> Result<Config, Vec<Problem>> {
         let problem = |text: String| vec![Problem { line: None, text }];

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::auth::{Lockout, Login, basic};
+use crate::auth::{LockedOut, Lockout, Login, basic};
 use crate::client_addr::{ClientAddr, network};
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
@@ -36,11 +36,11 @@ pub(crate) enum CredentialKind {
     Detector,
 }
 
-/// Checks credentials of one kind and locks out clients that guess.
-#[derive(Debug)]
+/// Checks credentials of one kind and locks out clients that guess. Clones share what they know.
+#[derive(Clone, Debug)]
 pub(crate) struct LoginGuard {
     kind: CredentialKind,
-    lockout: Mutex<Lockout>,
+    lockout: Arc<Mutex<Lockout>>,
     known: KnownCredentials,
 }
 
@@ -78,7 +78,17 @@ impl CredentialKind {
 impl LoginGuard {
     /// A guard for one kind of credentials.
     pub(crate) fn new(kind: CredentialKind, known: &KnownCredentials) -> Self {
-        Self { kind, lockout: Mutex::default(), known: known.clone() }
+        Self { kind, lockout: Arc::default(), known: known.clone() }
+    }
+
+    /// The name of the kind of credentials that it checks.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// All that are locked out.
+    pub(crate) fn locked_out(&self) -> Vec<LockedOut> {
+        self.lockout().all(Instant::now())
     }
 
     /// Checks an `Authorization` field against these logins. Those in `others` are right for

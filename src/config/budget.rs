@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::Config;
 use crate::auth::LOCKOUT_MEMORY;
+use crate::client::LINK_REGISTER_MEMORY;
 use crate::control::{
     self, CLIP_MEMORY, CeilingItem, MAX_OFFERS, MAX_REQUESTS, MAX_STORED_EVENTS, MAX_SUBMISSIONS,
     MAX_SUBSCRIBERS, MAX_WAITING_REQUESTS, MemoryOwner, OFFER_MEMORY, REQUEST_QUEUE, SOURCE_TEXT,
@@ -16,8 +17,8 @@ use crate::door::{self, CONNECTION_MEMORY, MAX_CLIPS, MAX_WAITING_CONNECTIONS};
 use crate::hls::response_memory;
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
-use crate::log::LOG_MEMORY;
-use crate::mount::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
+use crate::log::{LOG_MEMORY, RECENT_MEMORY};
+use crate::mount::{BAN_MEMORY, KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
 use crate::peers::{CHUNKED_MEMORY, PEER_MEMORY};
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
@@ -30,6 +31,9 @@ const PROGRAM: usize = 6 * 1024 * 1024;
 const THREAD: usize = 256 * 1024;
 /// Records of wrong passwords: of sources, of listeners, of the administrator and of detectors.
 const LOCKOUTS: usize = 4;
+
+/// What the administrator is shown.
+const SHOWN_MEMORY: usize = RECENT_MEMORY + LINK_REGISTER_MEMORY + BAN_MEMORY;
 
 /// The send buffer of a UDP socket (`net.core.wmem_default`), and a receive buffer, which the kernel doubles.
 const UDP_BUFFERS: usize = 212_992 + 2 * webrtc::RECEIVE_BUFFER;
@@ -138,6 +142,7 @@ impl Budget {
             process("a reader of events", MAX_SUBSCRIBERS, request),
             process("an event that is kept", MAX_STORED_EVENTS, SOURCE_TEXT),
             process("log lines in the queue", 1, LOG_MEMORY),
+            process("the newest log lines, links and blocks", 1, SHOWN_MEMORY),
             kernel(
                 "a listener's send buffer",
                 limits.listeners + forwarded,

@@ -10,6 +10,7 @@ mod kinds;
 mod layer;
 mod limits;
 mod manual;
+mod masked;
 mod mounts;
 mod peers;
 mod reader;
@@ -30,10 +31,11 @@ pub use rows::KEYS;
 
 use files::read_bytes;
 use kinds::quoted;
+use masked::masked;
 use reader::Reader;
 
 use crate::auth::Secret;
-use crate::control::ControlSettings;
+use crate::control::{ControlSettings, ShownConfig};
 use crate::door::DoorSettings;
 use crate::log::LogFormat;
 use crate::peers::PeerSettings;
@@ -71,6 +73,8 @@ pub struct Config {
     pub control: ControlSettings,
     /// Other servers.
     pub peers: PeerSettings,
+    /// What the administrator may see of it.
+    pub shown: ShownConfig,
 }
 
 /// The part of the process's environment that the configuration depends on.
@@ -133,9 +137,8 @@ impl Config {
         let converted = icecast::convert(&text)?;
         let reader = Reader::new(&converted.toml, KEYS, Some(converted.origin()));
         let mut config = Self::of_document(reader, environment)?;
-        config.warnings.extend(converted.warnings);
-        config.warnings.sort_by_key(|warning| warning.line);
         config.ignored = converted.ignored;
+        config.warn(converted.warnings);
         config.is_xml = true;
         Ok(config)
     }
@@ -169,6 +172,7 @@ impl Config {
         if !reader.is_configuration(&document) {
             return Err(reader.finish());
         }
+        let in_force = masked(reader.text(), &document);
         let top = reader.top(&document);
         let [server, auth, process, log, limits, webrtc, defaults] = [
             Table::Server,
@@ -220,6 +224,7 @@ impl Config {
             unusable: server::unusable(&mut reader, process),
             is_xml: false,
             peers,
+            shown: ShownConfig { in_force, warnings: Vec::new() },
             control: ControlSettings {
                 name: reader.get(server, &server::NAME),
                 allow_origin: rules.defaults.allow_origin.clone(),
@@ -243,11 +248,19 @@ impl Config {
             },
         };
         if reader.problems.is_empty() {
-            config.warnings = reader.warnings;
+            config.warn(reader.warnings);
             Ok(config)
         } else {
             Err(reader.finish())
         }
+    }
+
+    /// Adds warnings.
+    fn warn(&mut self, warnings: Vec<Problem>) {
+        self.warnings.extend(warnings);
+        self.warnings.sort_by_key(|warning| warning.line);
+        let all = self.ignored.iter().chain(&self.warnings);
+        self.shown.warnings = all.map(ToString::to_string).collect();
     }
 
     /// The keys that need a restart and whose values differ in `new`, as the manual writes them.

@@ -201,6 +201,11 @@ impl<'t> Reader<'t> {
         read
     }
 
+    /// The text of the document.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
+    }
+
     /// The line of a key's value.
     pub(super) fn line_of(&self, section: Section<'_>, key: &str) -> Option<usize> {
         let value = section.values?.get(key)?;

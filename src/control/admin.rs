@@ -3,29 +3,37 @@
 //! As in Icecast, commands that change state may be GET requests. They are therefore refused if a
 //! page of another site may have sent them from the administrator's browser (CSRF).
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use encoding_rs::{Encoding, UTF_8};
 use tokio::time::sleep;
 
+use super::render::from_unix;
 use super::request::RequestContext;
 use super::response::{HttpResponse, XML, document, pieces, xml};
 use super::stats;
 use super::status::Station;
-use crate::auth::{AccessMode, basic};
+use crate::auth::{AccessMode, Link, basic};
+use crate::client::LinkRegister;
 use crate::hls::HlsListeners;
 use crate::http::{Reply, redacted_path};
 use crate::log::journal;
-use crate::mount::{MountEntry, MountTable, Name, Operator};
+use crate::mount::{ListenerInfo, MountEntry, MountTable, Name, Operator};
 use crate::platform::Reloader;
 use crate::routes::{AdminCommand, Route};
 use crate::text::{decode, sanitize};
+use crate::units;
 use crate::worker::{Command, Workers};
 use ogg_splice::Tags;
 
 /// How long a response waits for the result of a reload.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// For how long `killclient` may block the clients of an address.
+const BLOCKS: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 
 /// Executes administration commands.
 #[derive(Debug)]
@@ -34,6 +42,7 @@ pub(crate) struct Administration {
     pub(crate) workers: Workers,
     pub(crate) hls_listeners: Arc<HlsListeners>,
     pub(crate) reloader: Reloader,
+    pub(crate) links: Arc<LinkRegister>,
 }
 
 impl Administration {
@@ -73,6 +82,8 @@ impl Administration {
             AdminCommand::KillSource => self.kill_source(request),
             AdminCommand::Metadata => self.set_metadata(request),
             AdminCommand::ReloadConfig => Ok(self.reload().await),
+            AdminCommand::Unblock => self.unblock(request),
+            AdminCommand::RevokeLink => self.revoke_link(request),
             AdminCommand::Unsupported(name) => Err(Reply::new(
                 400,
                 format!(
@@ -106,13 +117,65 @@ impl Administration {
         let Some(listener) = entry.directory.find(id) else {
             return Ok(xml(stats::response(&format!("Client {id} not found"), false)));
         };
+        let block = match request.target.parameter("block").map(units::duration) {
+            None => None,
+            Some(Ok(time)) if BLOCKS.contains(&time) => Some(time),
+            Some(_) => {
+                let sentence = "The parameter block must be a duration from 1m to 24h, such as 1h.";
+                return Err(Reply::new(400, sentence));
+            }
+        };
         // Before the listener is disconnected: many players reconnect at once.
         entry.ban(&listener);
-        let by = Arc::new(operator_of(request));
-        listener.kill(Arc::clone(&by));
-        self.hls_listeners.evict(id, &by);
-        self.workers.command(&Command::DisconnectListener(entry.name.clone(), id, by));
-        Ok(xml(stats::response(&format!("Client {id} removed"), true)))
+        let is_blocked = block.is_none_or(|time| entry.block(&listener, time));
+        self.disconnect(&entry, &listener, &Arc::new(operator_of(request)));
+        let address = if is_blocked { "" } else { ", and not blocked: a proxy hides its address" };
+        Ok(xml(stats::response(&format!("Client {id} removed{address}"), true)))
+    }
+
+    fn disconnect(&self, entry: &MountEntry, listener: &ListenerInfo, by: &Arc<Operator>) {
+        listener.kill(Arc::clone(by));
+        self.hls_listeners.evict(listener.id, by);
+        let (name, by) = (entry.name.clone(), Arc::clone(by));
+        self.workers.command(&Command::DisconnectListener(name, listener.id, by));
+    }
+
+    /// Lets the clients of an address listen to a mount again.
+    fn unblock(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let name = mount_parameter(request)?;
+        let address = request.target.decoded_parameter("address");
+        let address: IpAddr =
+            address.and_then(|address| address.parse().ok()).ok_or_else(|| {
+                Reply::new(400, "Missing parameter: address, an IP address that is blocked.")
+            })?;
+        let is_lifted = Name::new(&name).is_ok_and(|name| self.table.lift_bans(&name, address));
+        let message = if is_lifted { "may listen again" } else { "was not blocked" };
+        Ok(xml(stats::response(&format!("{address} {message}"), is_lifted)))
+    }
+
+    /// Revokes a link, and disconnects those that listen by it.
+    fn revoke_link(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        let name = mount_parameter(request)?;
+        let expires = request.target.decoded_parameter("expires");
+        let expires: u64 = expires.and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Reply::new(400, "Missing parameter: expires, the same as in the link.")
+        })?;
+        let now = SystemTime::now();
+        let left = from_unix(expires).duration_since(now);
+        if !left.is_ok_and(|left| Link::may_last(left) || left < Duration::from_secs(1)) {
+            return Err(Reply::new(400, "No link that is valid expires at this time."));
+        }
+        let revoked = self.links.revoke(&name, expires, now);
+        revoked.map_err(|error| Reply::new(503, format!("Not revoked: {error}.")))?;
+        if let Some(entry) = Name::new(&name).ok().and_then(|name| self.table.find(&name)) {
+            let by = Arc::new(operator_of(request));
+            for listener in Arc::clone(&entry.directory).listeners().flatten() {
+                if listener.link() == Some(expires) {
+                    self.disconnect(&entry, &listener, &by);
+                }
+            }
+        }
+        Ok(xml(stats::response("Link revoked until the server is started again", true)))
     }
 
     fn kill_source(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
@@ -180,11 +243,16 @@ impl Administration {
         request: &RequestContext<'_>,
         find: impl Fn(&MountTable, &Name) -> Option<Arc<MountEntry>>,
     ) -> Result<Arc<MountEntry>, Reply> {
-        let name = request.target.decoded_parameter("mount");
-        let name = name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))?;
+        let name = mount_parameter(request)?;
         let entry = Name::new(&name).ok().and_then(|name| find(&self.table, &name));
         entry.ok_or_else(no_source)
     }
+}
+
+/// The name of the mount that a command is for.
+fn mount_parameter(request: &RequestContext<'_>) -> Result<String, Reply> {
+    let name = request.target.decoded_parameter("mount");
+    name.ok_or_else(|| Reply::new(400, "Missing parameter: mount."))
 }
 
 /// The encoding of a metadata update (`charset=`), by one of its usual names (WHATWG, "Encoding
@@ -205,6 +273,8 @@ fn changes_state(command: AdminCommand) -> bool {
             | AdminCommand::KillSource
             | AdminCommand::Metadata
             | AdminCommand::ReloadConfig
+            | AdminCommand::Unblock
+            | AdminCommand::RevokeLink
     )
 }
 

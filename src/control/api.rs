@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::render::{measured_bitrate, rfc3339, round, seconds, state_name};
+use super::render::{from_unix, measured_bitrate, rfc3339, round, seconds, state_name};
 use crate::clip::held;
 use crate::mount::{Demand, MountEntry, MountTable, Name, OffMount, StreamInfo};
 use crate::peers::{PeerDirectory, PeerStatus};
@@ -119,6 +119,14 @@ struct ListenerStatus<'a> {
     address: String,
     agent: &'a str,
     seconds: u64,
+    /// How it listens.
+    protocol: &'static str,
+    /// `None` unless it listens to the stream itself, or if the bitrate is not known.
+    seconds_behind: Option<f64>,
+    /// `None` unless it listens to the stream itself.
+    skips: Option<u64>,
+    /// When the link that it came by expires.
+    link_expires: Option<String>,
 }
 
 /// The response of `/api/v1/mounts`.
@@ -195,13 +203,17 @@ impl PeerList {
 }
 
 impl MountList {
-    /// All mounts that are not hidden.
-    pub(super) fn of(station: Option<&str>, table: &MountTable) -> Self {
-        let mounts = table.public_streams();
+    /// All mounts; without those that are hidden unless `has_hidden`.
+    pub(super) fn of(station: Option<&str>, table: &MountTable, has_hidden: bool) -> Self {
+        let (mounts, off) = if has_hidden {
+            (table.streams(), table.off())
+        } else {
+            (table.public_streams(), table.public_off())
+        };
         Self {
             station: station.map(ToOwned::to_owned),
             mounts: mounts.iter().map(|(entry, stream)| MountStatus::of(entry, stream)).collect(),
-            off: table.public_off().iter().map(OffStatus::of).collect(),
+            off: off.iter().map(OffStatus::of).collect(),
         }
     }
 }
@@ -228,9 +240,6 @@ impl MountStatus {
             (entry.description(stream), &entry.counters, &entry.gauges);
         let settings = entry.settings();
         let bitrate = measured_bitrate(entry, stream);
-        // Converts bytes to seconds of audio at the measured bitrate.
-        let seconds_of =
-            |bytes: u64| (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64));
         let has_hls = settings.hls.is_on && matches!(stream.codec, Codec::Opus(_));
         let source_rate = match &stream.codec {
             Codec::Opus(head) => (head.input_rate > 0).then_some(head.input_rate),
@@ -256,7 +265,7 @@ impl MountStatus {
             bitrate,
             page_ms: gauges.page_duration().map(|page| round(page.as_secs_f64() * 1000.0)),
             seconds_since_page: gauges.since_last_page(now).map(|time| round(time.as_secs_f64())),
-            ring_seconds: seconds_of(settings.ring as u64),
+            ring_seconds: seconds_of(settings.ring as u64, bitrate),
             access: settings.access.mode.name(),
             hls: has_hls.then(|| format!("{}/index.m3u8", entry.name)),
             webrtc: entry.has_webrtc(&stream.codec).then(|| format!("{}/whep", entry.name)),
@@ -265,7 +274,7 @@ impl MountStatus {
             hls_listeners: entry.hls_listeners.taken(),
             webrtc_listeners: entry.webrtc_listeners.taken(),
             max_listeners: (settings.max_listeners > 0).then_some(settings.max_listeners),
-            slowest_lag_seconds: seconds_of(gauges.lag()),
+            slowest_lag_seconds: seconds_of(gauges.lag(), bitrate),
             gaps: counters.gaps.get(),
             splices: counters.splices.get(),
             skips: counters.skips.get(),
@@ -292,6 +301,11 @@ impl StreamClock {
     }
 }
 
+/// Converts bytes to seconds of audio at this bitrate; `None` if there is none.
+fn seconds_of(bytes: u64, bitrate: u64) -> Option<f64> {
+    (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64))
+}
+
 /// The response of `/api/v1/listeners`, generated in pieces: all listeners by mount, oldest first.
 pub(super) fn listeners(table: &MountTable) -> impl Iterator<Item = String> + use<> {
     // Holds only the directories: a slow client must not keep a mount in memory, where it would
@@ -299,21 +313,30 @@ pub(super) fn listeners(table: &MountTable) -> impl Iterator<Item = String> + us
     let directories: Vec<_> = table
         .streams()
         .into_iter()
-        .map(|(entry, _)| (entry.name.to_string(), Arc::clone(&entry.directory)))
+        .map(|(entry, stream)| {
+            let bitrate = measured_bitrate(&entry, &stream);
+            let of_mount = (bitrate, entry.settings().ring as u64);
+            (entry.name.to_string(), of_mount, Arc::clone(&entry.directory))
+        })
         .collect();
     let mut first = true;
-    let batches = directories.into_iter().flat_map(|(mount, directory)| {
-        directory.listeners().map(move |batch| (mount.clone(), batch))
+    let batches = directories.into_iter().flat_map(|(mount, of_mount, directory)| {
+        directory.listeners().map(move |batch| (mount.clone(), of_mount, batch))
     });
-    let entries = batches.map(move |(mount, batch)| {
+    let entries = batches.map(move |(mount, (bitrate, ring), batch)| {
         let mut text = String::new();
         for listener in batch {
+            let progress = listener.progress();
             let status = ListenerStatus {
                 id: listener.id,
                 mount: &mount,
                 address: listener.client.address.to_string(),
                 agent: &listener.agent,
                 seconds: listener.since.elapsed().as_secs(),
+                protocol: listener.protocol.name(),
+                seconds_behind: progress.and_then(|it| seconds_of(it.behind.min(ring), bitrate)),
+                skips: progress.map(|progress| progress.skips),
+                link_expires: listener.link().map(|at| rfc3339(from_unix(at))),
             };
             text.push_str(if std::mem::take(&mut first) { "" } else { "," });
             text.push_str(&serde_json::to_string(&status).unwrap_or_default());

@@ -118,7 +118,6 @@ impl Drop for ClipListener {
             by,
             bytes: self.sent,
             skips: None,
-            protocol: Some("clip"),
         });
         if let Some(entry) = self.entry.upgrade() {
             entry.listener_left();

@@ -17,19 +17,19 @@ use super::request::RequestContext;
 use super::resources::Resources;
 use super::response::{HttpResponse, JSON, document, json, pieces, plain};
 use super::segment::MISSING;
-use super::settings::ControlSettings;
+use super::settings::{ControlSettings, ShownConfig};
 use super::status::Station;
 use super::waiter::Waiter;
 use super::whep::{PendingOffer, Whep};
-use super::{link, page, playlist, status};
+use super::{blocks, configuration, journal_lines, link, page, playlist, status};
 use crate::auth::{Credentials, Login};
-use crate::client::{LoginAttempt, LoginGuard};
+use crate::client::{LinkRegister, LoginAttempt, LoginGuard};
 use crate::clock::{Clock, Timestamp};
 use crate::hls::HlsPath;
 use crate::http::Reply;
 use crate::mount::{MountEntry, MountTable, Name, OffMount};
 use crate::peers::PeerDirectory;
-use crate::routes::{Caller, Endpoint, Methods, Route};
+use crate::routes::{AdminCommand, Caller, Endpoint, Methods, Route};
 use crate::units;
 use crate::webrtc::MAX_OFFER;
 
@@ -48,6 +48,8 @@ const ROBOTS: &str = "User-agent: *\nAllow: /$\nAllow: /web/\nDisallow: /\n";
 pub(crate) struct Control {
     /// The settings in force.
     pub settings: Arc<ArcSwap<ControlSettings>>,
+    /// The configuration in force, as the administrator may see it.
+    pub configuration: Arc<ArcSwap<ShownConfig>>,
     /// The port in URLs of this server.
     pub port: u16,
     /// When the server started.
@@ -70,6 +72,10 @@ pub(crate) struct Control {
     pub guard: LoginGuard,
     /// Guards the logins of detectors.
     pub(crate) detector_guard: LoginGuard,
+    /// All login guards, which know who is locked out.
+    pub(crate) guards: Vec<LoginGuard>,
+    /// The links that are known.
+    pub(crate) links: Arc<LinkRegister>,
 }
 
 /// A request whose body is to be read.
@@ -120,6 +126,9 @@ impl Control {
         let Some(route) = route else {
             return self.playlist(request).map(EndpointResult::Document);
         };
+        if route.endpoint == Endpoint::Admin(AdminCommand::Stats) && request.is_navigation() {
+            return self.operator_page(request).map(EndpointResult::Document);
+        }
         self.check_caller(route.caller, request)?;
         let document = match route.endpoint {
             Endpoint::Events => return Ok(EndpointResult::Events),
@@ -144,8 +153,9 @@ impl Control {
             Endpoint::OpenApi => Ok(document("application/json", OPENAPI)),
             Endpoint::Server => Ok(json(&self.resources.status(&self.settings.load(), self.since))),
             Endpoint::Mounts => {
+                let has_hidden = self.with_hidden(request)?;
                 let settings = self.settings.load();
-                Ok(json(&MountList::of(settings.name.as_deref(), &self.table)))
+                Ok(json(&MountList::of(settings.name.as_deref(), &self.table, has_hidden)))
             }
             Endpoint::Demand => self.demand(request, waiter).await,
             Endpoint::Clock => {
@@ -157,7 +167,14 @@ impl Control {
                 let (settings, target) = (self.settings.load(), request.target);
                 let base = request.base_url(&settings, self.port);
                 let name = mount_in(&target.path, "/link")?;
-                link::respond(&settings, &base, &name, target.parameter("for"))
+                link::sign(&self.links, &settings, &base, &name, target.parameter("for"))
+            }
+            Endpoint::Links => Ok(link::list(&self.links, &self.table)),
+            Endpoint::Blocks => Ok(blocks::respond(&self.guards, &self.table)),
+            Endpoint::Journal => Ok(journal_lines::respond()),
+            Endpoint::Configuration => {
+                let shown = self.configuration.load_full();
+                configuration::respond(&shown, &self.administration.reloader).await
             }
             Endpoint::Detections => {
                 let name = mount_in(&request.target.path, "/detections")?;
@@ -222,6 +239,18 @@ impl Control {
             authorization: request.authorization(),
         };
         self.guard.admit(&logins, &others, attempt)
+    }
+
+    /// Whether hidden mounts are to be listed, which only the administrator may see.
+    ///
+    /// # Errors
+    /// The reply to send if the login is missing or wrong, or if the parameter is.
+    fn with_hidden(&self, request: &RequestContext<'_>) -> Result<bool, Reply> {
+        match request.target.parameter("hidden") {
+            None | Some("false") => Ok(false),
+            Some("true") => self.check_caller(Caller::Administrator, request).map(|()| true),
+            Some(_) => Err(Reply::new(400, "The parameter hidden must be true or false.")),
+        }
     }
 
     /// Admits detections of a mount, if the login is that of a detector, of the mount's source or of
@@ -300,6 +329,17 @@ impl Control {
         let settings = self.settings.load();
         let shown = page::Shown { station: settings.name.as_deref(), microphones: &microphones };
         page::asset(path, &request.fields, shown).ok_or_else(not_found)
+    }
+
+    /// The operator's page, which a browser gets in place of `stats`. It has no secrets, and asks for the
+    /// login itself.
+    fn operator_page(&self, request: &RequestContext<'_>) -> Result<HttpResponse, Reply> {
+        if !request.target.raw_path().ends_with('/') {
+            return Ok(redirect_to_slash(request));
+        }
+        let settings = self.settings.load();
+        let shown = page::Shown { station: settings.name.as_deref(), microphones: &[] };
+        page::asset("/admin/", &request.fields, shown).ok_or_else(not_found)
     }
 
     /// The status of the mount that the path names.

@@ -12,13 +12,16 @@
 
 mod admin;
 mod api;
+mod blocks;
 mod clip;
 mod clocks;
+mod configuration;
 mod detections;
 mod endpoints;
 mod event_data;
 mod files;
 mod hls;
+mod journal_lines;
 mod limits;
 mod link;
 mod memory_ceiling;
@@ -54,7 +57,7 @@ pub(crate) use memory_ceiling::{CeilingItem, MemoryCeiling, MemoryOwner};
 pub(crate) use metrics::Metrics;
 pub(crate) use resources::Resources;
 pub(crate) use server::{ControlConnection, Resource, serve};
-pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME};
+pub(crate) use settings::{ControlSettings, DEFAULT_HOSTNAME, ShownConfig};
 pub(crate) use sse::{MAX_STORED_EVENTS, MAX_SUBSCRIBERS};
 pub(crate) use waiter::MAX_WAITING_REQUESTS;
 pub(crate) use whep::{MAX_OFFERS, OFFER_MEMORY, Whep, WhepRequest};

@@ -1,6 +1,6 @@
 //! Formats values for documents: states, times, durations, bitrates and URL paths.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use time::OffsetDateTime;
@@ -9,6 +9,12 @@ use time::macros::format_description;
 use crate::mount::{MountEntry, SourceState, StreamInfo};
 use crate::stats::Counter;
 use crate::utc::Utc;
+
+/// A Unix time in seconds. One that `SystemTime` cannot represent becomes 1970.
+pub(super) fn from_unix(seconds: u64) -> SystemTime {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
 
 /// Converts a counter of samples at 48 kHz to seconds, with a resolution of 1 ms.
 pub(super) fn seconds(samples: &Counter) -> f64 {

@@ -3,7 +3,7 @@
 
 use hyper::Uri;
 use hyper::header::{
-    AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, USER_AGENT,
 };
 use hyper::http::uri::Authority;
 
@@ -94,6 +94,12 @@ impl<'r> RequestContext<'r> {
     fn of_client_hop(&self, name: &str) -> Option<&'r str> {
         let element = elements(self.head, name).take(self.client.proxies).last();
         element.filter(|element| !element.is_empty())
+    }
+
+    /// Whether it is from a browser that shows the response as a page.
+    pub(super) fn is_navigation(&self) -> bool {
+        let types = elements(self.head, ACCEPT.as_str());
+        self.head.method() != "POST" && types.into_iter().any(|it| it.starts_with("text/html"))
     }
 
     /// Whether a page of another site may have sent this request (CSRF).

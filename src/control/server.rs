@@ -206,7 +206,7 @@ impl ControlServer {
         let Ok(socket) = TcpStream::from_std(connection.socket) else { return };
         let reply = busy();
         self.control.table.stats().refused.note(reply.status);
-        refusals::log(connection.client.address, connection.client.address, "", &reply);
+        refusals::log(connection.client.address, connection.client.address, None, &reply);
         let bytes = reply.render(Version::Http11, false, true);
         tcp::answer_and_finish(socket, &bytes, &self.clock).await;
     }
@@ -322,7 +322,12 @@ impl ControlServer {
                 Err(reply) => Err(reply),
             },
         };
-        let response = self.complete(result, &request.target.path, request.client, &resource);
+        let response = self.complete(
+            result,
+            (request.head.method(), &request.target.path),
+            request.client,
+            &resource,
+        );
         match subscriber {
             Some(subscriber) => Prepared::Events(response, subscriber),
             None => Prepared::Response(response),
@@ -341,21 +346,22 @@ impl ControlServer {
             Ok(body) => self.control.take(awaited, &body, &self.clock).await,
             Err(reply) => Err(reply),
         };
-        self.complete(result, &path, client, &resource)
+        self.complete(result, ("POST", &path), client, &resource)
     }
 
     /// Makes a response of a result, with the header fields that all responses have. Logs a refusal.
     fn complete(
         &self,
         result: Result<HttpResponse, Reply>,
-        path: &str,
+        (method, path): (&str, &str),
         client: ClientAddr,
         resource: &Resource,
     ) -> HttpResponse {
         let control = &self.control;
         let mut response = result.unwrap_or_else(|reply| {
             control.table.stats().refused.note(reply.status);
-            refusals::log(client.address, client.address, redacted_path(path), &reply);
+            let what = Some((method, redacted_path(path)));
+            refusals::log(client.address, client.address, what, &reply);
             match resource {
                 Resource::Whep(_) => plain(&reply.as_problem()),
                 _ if path.starts_with("/api/") => json_error(&reply),

@@ -29,3 +29,12 @@ pub struct ControlSettings {
     /// Settings of mounts, by name pattern.
     pub rules: MountRules,
 }
+
+/// A configuration as the administrator may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownConfig {
+    /// The keys that are set, in TOML. Secrets are masked.
+    pub in_force: String,
+    /// What is allowed but probably not meant, or not supported.
+    pub warnings: Vec<String>,
+}

@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::request::Request;
@@ -9,7 +10,7 @@ use super::settings::DoorSettings;
 use crate::auth::{
     Access, AccessMode, Link, LinkError, MAX_PASSWORD, PresentedCredentials, Verdict, basic,
 };
-use crate::client::{CheckerOverloaded, LoginAttempt, LoginGuard, PasswordChecker};
+use crate::client::{CheckerOverloaded, LinkRegister, LoginAttempt, LoginGuard, PasswordChecker};
 use crate::clock::Clock;
 use crate::http::Reply;
 use crate::mount::{MountSettings, Name};
@@ -22,6 +23,8 @@ pub(crate) struct LoginGuards {
     pub(crate) sources: LoginGuard,
     /// Guards the credentials of listeners.
     pub(crate) listeners: LoginGuard,
+    /// The links that are known, some of which were revoked.
+    pub(crate) links: Arc<LinkRegister>,
     /// Checks listeners' passwords against bcrypt hashes, on a separate thread.
     pub(crate) checker: PasswordChecker,
 }
@@ -53,7 +56,7 @@ impl LoginGuards {
             link: Link::of_query(target.query()),
             is_relay: self.is_relay(request, name, access)?,
         };
-        let (client, guard) = (request.client, &self.listeners);
+        let (client, guard, is_relay) = (request.client, &self.listeners, presented.is_relay);
         let (name, now) = (name.as_str(), SystemTime::now());
         // With a token or a link, nothing has compared the `Authorization` field.
         let is_login = access.mode == AccessMode::Password && presented.link.is_none();
@@ -79,6 +82,14 @@ impl LoginGuards {
             }
             verdict => verdict,
         };
+        let link = presented.link.filter(|_| access.mode != AccessMode::Public);
+        let verdict = match &link {
+            Some(link) if verdict == Verdict::Admit && !is_relay => {
+                let is_valid = self.links.note_use(name, link.expires, now);
+                if is_valid { verdict } else { Verdict::BadLink(LinkError::Revoked) }
+            }
+            _ => verdict,
+        };
         match (&verdict, &credential) {
             (Verdict::Admit, Some(credential)) => {
                 guard.was_right(client, credential);
@@ -100,7 +111,6 @@ impl LoginGuards {
         if let Some(reply) = refusal(&verdict) {
             return Err(reply);
         }
-        let link = presented.link.filter(|_| access.mode != AccessMode::Public);
         Ok(link.and_then(|link| link.end(now, Instant::now())))
     }
 

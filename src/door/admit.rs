@@ -23,8 +23,8 @@ use crate::hls::{HlsClient, HlsListener, HlsListeners, HlsPath, target_duration}
 use crate::http::{Reply, own_via_name};
 use crate::listener::{Delivery, ListenerSession, Player, ResponseHead};
 use crate::mount::{
-    ListenerInfo, MountEntry, MountSettings, MountTable, Name, NoRoom, Offer, Registration,
-    Reservation, WaitingListener, WebRtcSwitch, samples,
+    ListenerInfo, ListenerProtocol, MountEntry, MountSettings, MountTable, Name, NoRoom, Offer,
+    Registration, Reservation, WaitingListener, WebRtcSwitch, samples,
 };
 use crate::quota::{Limits, Permit, Quota};
 use crate::source::empty_body_reply;
@@ -260,7 +260,7 @@ impl Admittance {
         let head = if listener.is_relay { ResponseHead::WithVia } else { delivery.head };
         let delivery = Delivery { head, ..delivery };
         let session = ListenerSession {
-            registration: register(request, entry),
+            registration: register(request, entry, ListenerProtocol::Stream, until),
             until,
             takes_chains: delivery.takes_chains,
             filler: None,
@@ -316,7 +316,7 @@ impl Admittance {
             // It holds no connection, which would be counted.
             let of_client = take_without_connection(&self.hls_per_client, request)?;
             let target = target_duration(samples(settings.hls.segment));
-            let registration = register(request, entry);
+            let registration = register(request, entry, ListenerProtocol::Hls, until);
             let of_hls = entry.hls_listeners.take(usize::MAX);
             let permits = permits.into_iter().chain(of_hls).chain(of_client);
             let listener = HlsListener::new(entry, registration, permits.collect(), target);
@@ -358,10 +358,12 @@ impl Admittance {
         let of_client = take_without_connection(&self.webrtc_per_client, request)?;
         let of_webrtc = entry.webrtc_listeners.take(usize::MAX);
         let permits = permits.into_iter().chain(of_webrtc).chain(of_client).collect();
-        Ok(WebRtcListener::new(entry, register(request, entry), permits, until))
+        let registration = register(request, entry, ListenerProtocol::WebRtc, until);
+        Ok(WebRtcListener::new(entry, registration, permits, until))
     }
 
-    /// Admits a request for a clip, whose client is a listener until it has the clip.
+    /// Admits a request for a clip, whose client is a listener until it has the clip. `until` is the end of
+    /// its access if it came with a link.
     ///
     /// # Errors
     /// The reply to send if the client asks too often, or if a limit is reached.
@@ -370,6 +372,7 @@ impl Admittance {
         request: &Request,
         (span, head_only): (ClipSpan, bool),
         entry: &Arc<MountEntry>,
+        until: Option<Instant>,
     ) -> Result<ClipRequest, Reply> {
         let listener = if head_only {
             None
@@ -389,7 +392,8 @@ impl Admittance {
             let permits = self.take_listener_permits(request, entry)?;
             let permits = permits.into_iter().chain([of_clips]).collect();
             entry.listener_joined(Duration::ZERO);
-            Some(ClipListener::new(entry, register(request, entry), permits))
+            let registration = register(request, entry, ListenerProtocol::Clip, until);
+            Some(ClipListener::new(entry, registration, permits))
         };
         let (mount, allow_origin) = (Arc::downgrade(entry), entry.settings().allow_origin.clone());
         Ok(ClipRequest { mount, span, listener, allow_origin })
@@ -467,9 +471,19 @@ fn full(what: &str, limit: usize) -> Reply {
     Reply::new(503, sentence).with("Retry-After", "10")
 }
 
-/// Registers a listener in the directory of its mount.
-fn register(request: &Request, entry: &MountEntry) -> Registration {
-    entry.directory.enter(ListenerInfo::new(request.client, &agent_of(request)))
+/// Registers a listener in the directory of its mount. `until` is the end of its access if it came with a
+/// link.
+fn register(
+    request: &Request,
+    entry: &MountEntry,
+    protocol: ListenerProtocol,
+    until: Option<Instant>,
+) -> Registration {
+    let listener = ListenerInfo::new(request.client, &agent_of(request), protocol);
+    entry.directory.enter(match until.and_then(|_| Link::of_query(request.target.query())) {
+        Some(link) => listener.by_link(link.expires),
+        None => listener,
+    })
 }
 
 /// The client's `User-Agent`, as the listener directory shows it.

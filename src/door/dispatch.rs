@@ -262,8 +262,8 @@ impl Dispatcher {
 
     /// Logs a refusal, and makes it the outcome.
     fn refused(&self, request: &Request, reply: &Reply) -> RequestOutcome {
-        let path = request.loggable_path();
-        self.log_refusal(request.peer, request.client.address, path, reply);
+        let what = (request.head.method(), request.loggable_path());
+        self.log_refusal(request.peer, request.client.address, Some(what), reply);
         let bytes = if WhepPath::parse(&request.target.path).is_some() {
             request.render(&reply.clone().as_problem())
         } else {
@@ -387,7 +387,7 @@ impl Dispatcher {
             to_control_plane(request, Resource::Hls(Box::new(hls)), permit)
         } else if let Some(span) = listener.clip {
             let head_only = listener.delivery == WantedDelivery::HeadOnly;
-            let clip = self.admittance.admit_clip(request, (span, head_only), &entry)?;
+            let clip = self.admittance.admit_clip(request, (span, head_only), &entry, until)?;
             to_control_plane(request, Resource::Clip(Box::new(clip)), permit)
         } else if listener.delivery == WantedDelivery::WebRtc {
             let listener = self.admittance.admit_webrtc(request, &entry, until)?;
@@ -425,14 +425,20 @@ impl Dispatcher {
 
     /// Logs a refusal, sends it and closes the connection.
     pub(super) async fn refuse(&self, stream: TcpStream, peer: SocketAddr, reply: &Reply) {
-        self.log_refusal(peer, peer.ip(), "", reply);
+        self.log_refusal(peer, peer.ip(), None, reply);
         let bytes = reply.render(Version::Http10, false, true);
         tcp::answer_and_finish(stream, &bytes, &self.clock).await;
     }
 
-    fn log_refusal(&self, peer: SocketAddr, client: IpAddr, path: &str, reply: &Reply) {
+    fn log_refusal(
+        &self,
+        peer: SocketAddr,
+        client: IpAddr,
+        request: Option<(&str, &str)>,
+        reply: &Reply,
+    ) {
         self.table.stats().refused.note(reply.status);
-        refusals::log(peer, client, path, reply);
+        refusals::log(peer, client, request, reply);
     }
 
     async fn refuse_busy(&self, socket: std::net::TcpStream, peer: SocketAddr) {

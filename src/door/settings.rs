@@ -9,7 +9,7 @@ use crate::mount::MountRules;
 use crate::quota::Limits;
 
 /// The door's part of the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoorSettings {
     /// Optional prefix of all paths, such as `/stream`.
     pub prefix: String,

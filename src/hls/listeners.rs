@@ -79,7 +79,6 @@ impl HlsListener {
             by,
             bytes: self.bytes,
             skips: None,
-            protocol: Some("HLS"),
         });
         drop(registration);
         if let Some(mount) = mount.upgrade() {

@@ -24,7 +24,7 @@ use super::delivery::{LeaveReason, WriteTotals};
 use super::writer::{Listener, ListenerSession};
 use crate::clock::{Clock, StallWatch};
 use crate::log::journal;
-use crate::mount::{Departure, MountEntry, MountView, Operator};
+use crate::mount::{Departure, MountEntry, MountView, Operator, Progress};
 use crate::tcp::close;
 
 /// How many listeners are written to before other tasks run.
@@ -378,7 +378,12 @@ impl Audience {
             .iter_mut()
             .filter_map(|(id, listener)| Some((id, reason(listener)?)))
             .collect();
-        let lag = listeners.iter().map(|(_, listener)| listener.lag(&pages.ring)).max();
+        let lags = listeners.iter().map(|(_, listener)| {
+            let progress = Progress { behind: listener.lag(&pages.ring), skips: listener.skips };
+            listener.session.registration.listener().set_progress(progress);
+            progress.behind
+        });
+        let lag = lags.max();
         self.entry().gauges.set_lag(self.view.thread(), lag.unwrap_or(0));
         drop((pages, listeners));
         for (id, reason) in leaving {
@@ -402,7 +407,6 @@ impl Audience {
             by,
             bytes: listener.sent,
             skips: Some(listener.skips),
-            protocol: None,
         });
         drop(registration);
         if let Some(on_end) = on_end

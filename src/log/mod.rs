@@ -8,9 +8,11 @@
 //! throttle limits the lines of each kind (`throttle`).
 
 mod access;
+mod catalog;
 pub mod journal;
 mod logfmt;
 mod output;
+mod recent;
 mod record;
 pub mod refusals;
 mod throttle;
@@ -28,7 +30,10 @@ use tracing::span::{Attributes, Id};
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Metadata, Subscriber};
 
+pub(crate) use catalog::{Explanation, explain};
 pub(crate) use journal::journal;
+pub use recent::RECENT_MEMORY;
+pub(crate) use recent::{RecentLine, recent};
 
 use output::{DROPPED_LINES, Output};
 use record::Record;
@@ -36,9 +41,11 @@ use throttle::{LineVerdict, Throttle};
 
 /// Capacity of the queue, in lines.
 const QUEUED_LINES: usize = 512;
-/// Upper limit of the queue's memory, in bytes. Text from clients is cut to far less than a line's
-/// share of it, although a line may contain a text twice.
-pub const LOG_MEMORY: usize = QUEUED_LINES * 2048;
+/// Upper limit of the memory of a line, in bytes. Text from clients is cut to far less, although a line
+/// may contain a text twice.
+const MAX_LINE: usize = 2048;
+/// Upper limit of the queue's memory, in bytes.
+pub const LOG_MEMORY: usize = QUEUED_LINES * MAX_LINE;
 /// How long dropping the [`Log`] waits for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Minimum time between two reports of dropped and left out lines.
@@ -192,6 +199,7 @@ fn captured_lines(report: impl FnOnce()) -> Vec<Record> {
 fn write(lines: &Receiver<LogMessage>, output: &Output, combined: bool, throttle: &Throttle) {
     let write_line = |record: &Record| {
         output.write(record);
+        recent::keep(record);
         if combined
             && let Some(line) = access::line(record)
             && writeln!(io::stdout(), "{line}").is_err()

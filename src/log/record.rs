@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Display, Formatter, Write};
 use std::time::SystemTime;
 
 use tracing::field::{DisplayValue, Field, Value, Visit, display};
-use tracing::{Dispatch, Event, Metadata};
+use tracing::{Dispatch, Event, Level, Metadata};
 
 use super::logfmt::{plain_name, quoted, quoted_if_needed};
 
@@ -15,6 +15,8 @@ pub(super) struct Record {
     values: Vec<Option<FieldValue>>,
     /// When the event happened.
     pub at: SystemTime,
+    /// How many bytes of the message are [appended](Self::append_fields).
+    appended: usize,
 }
 
 /// The value of a field, with its type: journald and text show only its text, but JSON has numbers
@@ -60,7 +62,7 @@ impl Record {
     pub(super) fn of(event: &Event<'_>, without: &[&str]) -> Self {
         let metadata = event.metadata();
         let values = metadata.fields().iter().map(|_| None).collect();
-        let mut record = Self { metadata, values, at: SystemTime::now() };
+        let mut record = Self { metadata, values, at: SystemTime::now(), appended: 0 };
         event.record(&mut FieldCollector { record: &mut record, without });
         record
     }
@@ -71,12 +73,36 @@ impl Record {
         self.values[field.index()].as_ref().map(ToString::to_string)
     }
 
+    /// How important the event is.
+    pub(super) fn level(&self) -> Level {
+        *self.metadata.level()
+    }
+
+    /// The message, without what was appended to it.
+    pub(super) fn message(&self) -> Option<String> {
+        let mut message = self.value("message")?;
+        message.truncate(message.len().saturating_sub(self.appended));
+        Some(message)
+    }
+
+    /// The fields that differ from event to event, by name.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let fields = self.metadata.fields().iter().zip(&self.values);
+        let fields = fields.filter(|(field, _)| !is_same_for_all(field.name()));
+        fields
+            .filter_map(|(field, value)| {
+                Some((plain_name(field.name()), value.as_ref()?.to_string()))
+            })
+            .collect()
+    }
+
     /// Appends the fields to the message, because `journalctl` shows only the message by default.
     pub(super) fn append_fields(&mut self) {
         let mut line = String::new();
         for (field, value) in self.metadata.fields().iter().zip(&self.values) {
             let text = match (field.name(), value) {
-                (_, None) | ("message" | "message_id" | "event", _) => continue,
+                (_, None) => continue,
+                (name, _) if is_same_for_all(name) => continue,
                 (_, Some(FieldValue::Text(text))) => quoted(text),
                 (_, Some(value)) => quoted_if_needed(value.to_string()),
             };
@@ -87,6 +113,7 @@ impl Record {
         let message = message.and_then(|field| self.values[field.index()].as_mut());
         if let Some(FieldValue::Formatted(message)) = message {
             *message = display(format!("{message}{line}"));
+            self.appended = line.len();
         }
     }
 
@@ -97,6 +124,11 @@ impl Record {
         let fields = self.metadata.fields();
         to.event(&Event::new(self.metadata, &fields.value_set_all(&values)));
     }
+}
+
+/// Whether all events of a kind have the same value of the field with this name.
+fn is_same_for_all(name: &str) -> bool {
+    matches!(name, "message" | "message_id" | "event")
 }
 
 struct FieldCollector<'r> {

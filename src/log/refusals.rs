@@ -8,12 +8,15 @@ use crate::log::journal;
 use crate::text::sanitize;
 
 /// Logs a refused request. `peer` is the other end of the connection, `client` the client behind a
-/// proxy, `path` the path as [`redacted_path`](crate::http::redacted_path) returns it.
-pub fn log(peer: impl Display, client: IpAddr, path: &str, reply: &Reply) {
-    let (path, status, reason) = (sanitize(path), reply.status, sanitize(&reply.sentence));
+/// proxy, `request` the method, and the path as [`redacted_path`](crate::http::redacted_path) returns it;
+/// `None` if no request was read.
+pub fn log(peer: impl Display, client: IpAddr, request: Option<(&str, &str)>, reply: &Reply) {
+    let (method, path) = request.unzip();
+    let (method, path) = (method.map(sanitize), sanitize(path.unwrap_or_default()));
+    let (status, reason) = (reply.status, sanitize(&reply.sentence));
     if reply.is_warning {
-        journal!(warn, REFUSED, %peer, %client, path, status, reason, "request refused");
+        journal!(warn, REFUSED, %peer, %client, method, path, status, reason, "request refused");
     } else {
-        journal!(info, REFUSED, %peer, %client, path, status, reason, "request refused");
+        journal!(info, REFUSED, %peer, %client, method, path, status, reason, "request refused");
     }
 }

@@ -2,7 +2,7 @@
 //! listener joins or leaves and when the list is read, never per page.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -24,7 +24,36 @@ pub struct ListenerInfo {
     pub agent: Box<str>,
     /// When its request was admitted.
     pub since: Instant,
+    /// How it listens.
+    pub protocol: ListenerProtocol,
+    /// 0 without a link.
+    link: u64,
+    /// Bytes of the ring that it has not been sent yet.
+    behind: AtomicU32,
+    skips: AtomicU32,
     killed_by: OnceLock<Arc<Operator>>,
+}
+
+/// How somebody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// By the stream itself.
+    Stream,
+    /// By HLS.
+    Hls,
+    /// By WebRTC.
+    WebRtc,
+    /// By a part of what is in memory.
+    Clip,
+}
+
+/// How far the listener of a stream is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the ring that it has not been sent yet.
+    pub behind: u64,
+    /// How often the ring has overtaken it.
+    pub skips: u64,
 }
 
 /// How a listener has left, for the log.
@@ -40,8 +69,6 @@ pub struct Departure<'a> {
     pub bytes: u64,
     /// How often the ring overtook it; `None` if that is not counted.
     pub skips: Option<u64>,
-    /// How it listened; `None` for the stream itself.
-    pub protocol: Option<&'static str>,
 }
 
 /// All listeners of one mount, by id.
@@ -57,11 +84,45 @@ pub struct Registration {
 
 impl ListenerInfo {
     /// A listener whose request is admitted now.
-    pub fn new(client: ClientAddr, agent: &str) -> Self {
+    pub fn new(client: ClientAddr, agent: &str, protocol: ListenerProtocol) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT.fetch_add(1, Relaxed);
-        let (since, killed_by) = (Instant::now(), OnceLock::new());
-        Self { id, client, agent: agent.into(), since, killed_by }
+        Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            client,
+            agent: agent.into(),
+            since: Instant::now(),
+            protocol,
+            link: 0,
+            behind: AtomicU32::new(0),
+            skips: AtomicU32::new(0),
+            killed_by: OnceLock::new(),
+        }
+    }
+
+    /// The same, which came by a link that expires at this Unix time, in seconds.
+    #[must_use]
+    pub fn by_link(self, expires: u64) -> Self {
+        Self { link: expires, ..self }
+    }
+
+    /// When the link that it came by expires, in seconds since 1970 (Unix time); `None` without a link.
+    pub fn link(&self) -> Option<u64> {
+        (self.link > 0).then_some(self.link)
+    }
+
+    /// How far it is behind, as of less than a second ago; `None` unless it listens to the stream itself.
+    pub fn progress(&self) -> Option<Progress> {
+        (self.protocol == ListenerProtocol::Stream).then(|| Progress {
+            behind: self.behind.load(Relaxed).into(),
+            skips: self.skips.load(Relaxed).into(),
+        })
+    }
+
+    /// Notes how far it is behind.
+    pub fn set_progress(&self, progress: Progress) {
+        let Progress { behind, skips } = progress;
+        self.behind.store(behind.try_into().unwrap_or(u32::MAX), Relaxed);
+        self.skips.store(skips.try_into().unwrap_or(u32::MAX), Relaxed);
     }
 
     /// Says that an administrator disconnects it. The connection of a clip, which no list has, looks at
@@ -73,7 +134,7 @@ impl ListenerInfo {
 
     /// Logs that it has left. Free its permits first: who reads the line may take its place at once.
     pub fn log_departure(&self, departure: &Departure<'_>) {
-        let Departure { mount, reason, by, bytes, skips, protocol } = departure;
+        let Departure { mount, reason, by, bytes, skips } = departure;
         journal!(
             info,
             LISTENER_LEFT,
@@ -86,7 +147,7 @@ impl ListenerInfo {
             seconds = self.since.elapsed().as_secs(),
             bytes,
             skips,
-            protocol,
+            protocol = self.protocol.beside_the_stream(),
             "listener left"
         );
     }
@@ -94,6 +155,23 @@ impl ListenerInfo {
     /// Who has disconnected it; `None` if nobody has.
     pub fn killed_by(&self) -> Option<&Arc<Operator>> {
         self.killed_by.get()
+    }
+}
+
+impl ListenerProtocol {
+    /// The name in the API.
+    pub fn name(self) -> &'static str {
+        self.beside_the_stream().unwrap_or("stream")
+    }
+
+    /// The name in the log; `None` for the stream itself.
+    fn beside_the_stream(self) -> Option<&'static str> {
+        match self {
+            Self::Stream => None,
+            Self::Hls => Some("HLS"),
+            Self::WebRtc => Some("WebRTC"),
+            Self::Clip => Some("clip"),
+        }
     }
 }
 
@@ -165,7 +243,8 @@ mod tests {
     fn listeners_are_listed_in_batches_and_once_each() {
         let directory = Arc::<ListenerDirectory>::default();
         let client = IpAddr::from([192, 0, 2, 1]).into();
-        let enter = |_| directory.enter(ListenerInfo::new(client, "test"));
+        let enter =
+            |_| directory.enter(ListenerInfo::new(client, "test", ListenerProtocol::Stream));
         let mut registrations: Vec<_> = (0..100).map(enter).collect();
         let ids = || Arc::clone(&directory).listeners().flatten().map(|listener| listener.id);
         assert!(ids().eq(registrations.iter().map(|registration| registration.listener().id)));

@@ -38,12 +38,15 @@ mod table;
 mod takeovers;
 mod view;
 
+pub(crate) use bans::BAN_MEMORY;
 pub use claim::{Claim, Revocation, RevokeReason};
 pub use demand::{Demand, Offer, WaitingListener};
 pub use gap_filler::fill_gaps;
 pub use home::HomeMount;
 pub use known::{KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS, OffMount};
-pub use listener_directory::{Departure, ListenerDirectory, ListenerInfo, Registration};
+pub use listener_directory::{
+    Departure, ListenerDirectory, ListenerInfo, ListenerProtocol, Progress, Registration,
+};
 pub use name::{MAX_NAME, Name, NameError};
 pub use operator::Operator;
 pub use page_log::{JoinPoint, PageLog};

@@ -19,7 +19,7 @@ use arc_swap::{ArcSwap, Guard};
 use ogg_splice::Codec;
 use tokio::sync::{Notify, watch};
 
-use super::bans::Bans;
+use super::bans::{BAN, Bans};
 use super::demand::Offers;
 use super::known::KnownMounts;
 use super::listener_directory::{ListenerDirectory, ListenerInfo};
@@ -203,10 +203,16 @@ impl MountEntry {
         lock(&self.takeovers).protection(Instant::now()).filter(|_| has_source)
     }
 
-    /// Keeps a listener away for a while.
+    /// Keeps clients with the address and the `User-Agent` of a listener away for a while.
     pub fn ban(&self, listener: &ListenerInfo) {
-        let now = Instant::now();
-        lock(&self.shared.bans).add(&self.name, listener.client, &listener.agent, now);
+        let (client, agent) = (listener.client, Some(&*listener.agent));
+        lock(&self.shared.bans).add(&self.name, client, agent, BAN, Instant::now());
+    }
+
+    /// Keeps all clients with the address of a listener away for this long. False if its address is not
+    /// known, because it came through a proxy that does not tell.
+    pub fn block(&self, listener: &ListenerInfo, time: Duration) -> bool {
+        lock(&self.shared.bans).add(&self.name, listener.client, None, time, Instant::now())
     }
 
     /// Whether the mount makes room for another one.

@@ -4,12 +4,14 @@
 //! only update relaxed counters in a [`MountEntry`].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::bans::Ban;
 use super::demand::{Demand, Offer};
 use super::known::OffMount;
 use super::name::Name;
@@ -254,6 +256,16 @@ impl MountTable {
     /// How long a client with this `User-Agent` is still banned from a mount; `None` if it is not.
     pub fn banned_for(&self, name: &Name, client: ClientAddr, agent: &str) -> Option<Duration> {
         lock(&self.shared.bans).wait(name, client, agent, Instant::now())
+    }
+
+    /// All clients that may not listen to a mount for a while.
+    pub(crate) fn bans(&self) -> Vec<Ban> {
+        lock(&self.shared.bans).all(Instant::now())
+    }
+
+    /// Lets the clients of an address listen to a mount again. False if they were not kept away from it.
+    pub(crate) fn lift_bans(&self, name: &Name, address: IpAddr) -> bool {
+        lock(&self.shared.bans).lift(name, address)
     }
 
     /// Those of the mounts [without a stream](Self::off) that are not hidden.

@@ -16,10 +16,9 @@ use super::handed_over::HandedOver;
 use super::remote_demand::{DemandError, LEAST_INTERVAL, RemoteDemand};
 use super::settings::{ForwardSettings, When};
 use super::shared::Shared;
-use crate::client_addr::ClientAddr;
 use crate::http::via_value;
 use crate::listener::{Amount, Delivery, ListenerConnection, ListenerSession, ResponseHead};
-use crate::mount::{ListenerInfo, MountEntry, Name, StreamInfo};
+use crate::mount::{ListenerInfo, ListenerProtocol, MountEntry, Name, StreamInfo};
 use crate::tcp::SocketOptions;
 use crate::worker::Handoff;
 
@@ -149,7 +148,11 @@ async fn connect(
     let of_mount = mount.listeners.take(usize::MAX).ok_or(ForwardError::Full)?;
     let agent = format!("forward to {}{remote}", forward.to);
     let session = ListenerSession {
-        registration: mount.directory.enter(ListenerInfo::new(ClientAddr::from(peer.ip()), &agent)),
+        registration: mount.directory.enter(ListenerInfo::new(
+            peer.ip().into(),
+            &agent,
+            ListenerProtocol::Stream,
+        )),
         until: None,
         takes_chains: true,
         filler: None,

@@ -39,6 +39,24 @@ pub trait Service: Send + Sync {
     /// # Errors
     /// One line that says what is wrong with the configuration. Nothing has changed then.
     fn reload(&self) -> Result<(), String>;
+
+    /// Reads the configuration again, and puts nothing in force.
+    fn check(&self) -> FileCheck;
+}
+
+/// What a reload would find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileCheck {
+    /// The file; `None` if the service was started without one.
+    pub file: Option<String>,
+    /// Why it cannot be put in force.
+    pub problems: Vec<String>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<String>,
+    /// The keys that a reload does not change.
+    pub needs_restart: Vec<String>,
+    /// Whether a reload would change nothing.
+    pub is_in_force: bool,
 }
 
 /// The link to the service manager, before the server is ready.
@@ -49,21 +67,26 @@ pub struct Manager {
     /// Time between two checks of the heartbeats; `None` if there is no watchdog.
     check_interval: Option<Duration>,
     stop: watch::Sender<bool>,
-    reload_requests: mpsc::Receiver<ReloadReply>,
+    requests: mpsc::Receiver<ConfigRequest>,
     reloader: Reloader,
     notifier: Notifier,
 }
 
-/// Requests a reload of the configuration, as SIGHUP does.
+/// Requests a reload of the configuration, as SIGHUP does, or a check of its file.
 #[derive(Clone, Debug)]
-pub struct Reloader(mpsc::Sender<ReloadReply>);
+pub struct Reloader(mpsc::Sender<ConfigRequest>);
+
+enum ConfigRequest {
+    Reload(ReloadReply),
+    Check(oneshot::Sender<FileCheck>),
+}
 
 /// A reload request: where its outcome is sent. The error is a sentence for a person.
 type ReloadReply = oneshot::Sender<Result<(), String>>;
 
 impl Reloader {
     /// A reloader, and the queue of its requests.
-    fn new() -> (Self, mpsc::Receiver<ReloadReply>) {
+    fn new() -> (Self, mpsc::Receiver<ConfigRequest>) {
         let (requests, queue) = mpsc::channel(RELOAD_QUEUE);
         (Self(requests), queue)
     }
@@ -74,10 +97,25 @@ impl Reloader {
     /// A sentence for the client: what is wrong with the configuration, or that too many reloads
     /// are waiting.
     pub async fn ask(&self) -> Result<(), String> {
+        self.request(ConfigRequest::Reload).await?
+    }
+
+    /// What a reload would find.
+    ///
+    /// # Errors
+    /// A sentence for the client: too many reloads are waiting.
+    pub async fn check(&self) -> Result<FileCheck, String> {
+        self.request(ConfigRequest::Check).await
+    }
+
+    async fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> ConfigRequest,
+    ) -> Result<T, String> {
         let (reply, outcome) = oneshot::channel();
         let busy = || "too many reloads are waiting; try again in a moment".to_owned();
-        self.0.try_send(reply).map_err(|_| busy())?;
-        outcome.await.map_err(|_| busy())?
+        self.0.try_send(request(reply)).map_err(|_| busy())?;
+        outcome.await.map_err(|_| busy())
     }
 }
 
@@ -106,7 +144,7 @@ impl Manager {
         // sd_watchdog_enabled(3) recommends half the timeout. A quarter allows one check that is
         // late, or that finds a loop late.
         let check_interval = sd_notify::watchdog_enabled().map(|timeout| timeout / 4);
-        let (reloader, reload_requests) = Reloader::new();
+        let (reloader, requests) = Reloader::new();
         let stop = watch::Sender::new(false);
         let notifier = Notifier::start()?;
         Ok(Self {
@@ -115,7 +153,7 @@ impl Manager {
             heartbeats: Heartbeats::default(),
             check_interval,
             stop,
-            reload_requests,
+            requests,
             reloader,
             notifier,
         })
@@ -146,21 +184,13 @@ impl Manager {
     /// # Errors
     /// The system's error if the thread cannot be created.
     pub fn ready(self, service: impl Service + 'static) -> io::Result<()> {
-        let Self {
-            runtime,
-            signals,
-            heartbeats,
-            check_interval,
-            stop,
-            reload_requests,
-            notifier,
-            ..
-        } = self;
+        let Self { runtime, signals, heartbeats, check_interval, stop, requests, notifier, .. } =
+            self;
         notifier.started(service.status());
         let manager = RunningManager {
             service: Arc::new(service),
             stop,
-            reload_requests,
+            requests,
             watchdog: Watchdog {
                 heartbeats,
                 notifier: notifier.clone(),
@@ -183,7 +213,7 @@ impl Manager {
 struct RunningManager<S> {
     service: Arc<S>,
     stop: watch::Sender<bool>,
-    reload_requests: mpsc::Receiver<ReloadReply>,
+    requests: mpsc::Receiver<ConfigRequest>,
     watchdog: Watchdog,
     notifier: Notifier,
     /// The status that was sent last.
@@ -217,7 +247,10 @@ impl<S: Service + 'static> RunningManager<S> {
                 _ = signals.terminate.recv() => self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => self.stop("SIGINT"),
                 _ = signals.hang_up.recv() => self.reload(Vec::new()),
-                Some(reply) = self.reload_requests.recv() => self.reload(vec![reply]),
+                Some(request) = self.requests.recv() => match request {
+                    ConfigRequest::Reload(reply) => self.reload(vec![reply]),
+                    ConfigRequest::Check(reply) => self.check(reply),
+                },
                 outcome = outcome(&mut self.reload) => self.reloaded(outcome),
                 () = next(&mut checks) => {
                     self.watchdog.check();
@@ -254,6 +287,13 @@ impl<S: Service + 'static> RunningManager<S> {
         let service = Arc::clone(&self.service);
         self.reload =
             Some(ReloadTask { outcome: spawn_blocking(move || service.reload()), replies });
+    }
+
+    /// Checks the file beside whatever else is done.
+    fn check(&self, reply: oneshot::Sender<FileCheck>) {
+        let service = Arc::clone(&self.service);
+        // The caller may have dropped the receiver.
+        spawn_blocking(move || _ = reply.send(service.check()));
     }
 
     fn reloaded(&mut self, outcome: Result<(), String>) {

@@ -11,7 +11,7 @@ mod privileges;
 mod sockets;
 
 pub use heartbeat::{Heartbeat, Heartbeats};
-pub use manager::{Manager, Reloader, Service};
+pub use manager::{FileCheck, Manager, Reloader, Service};
 pub use memory::resident;
 pub use notify::Notifier;
 pub use privileges::{Dropped, PrivilegeError, check_user, drop_privileges};

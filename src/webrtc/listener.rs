@@ -64,7 +64,6 @@ impl WebRtcListener {
             by,
             bytes: totals.bytes,
             skips: None,
-            protocol: Some("WebRTC"),
         });
     }
 }

@@ -22,7 +22,7 @@ use super::sessions::{SessionEntry, Sessions};
 use super::stun::tests::check;
 use super::timeouts::{CHECK_TIMEOUT, CONSENT_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::config::{self, Environment};
-use crate::mount::{ListenerInfo, MountTable, Name};
+use crate::mount::{ListenerInfo, ListenerProtocol, MountTable, Name};
 use crate::utc::Utc;
 
 /// What the server and the clients share; made once, because it takes milliseconds.
@@ -80,7 +80,11 @@ impl Server {
         let name = Name::new("/m").unwrap();
         let reservation = self.table.reserve(&name, 10, || rules.of(&name)).unwrap();
         let client = IpAddr::from([192, 0, 2, 1]).into();
-        let registration = reservation.directory.enter(ListenerInfo::new(client, "test"));
+        let registration = reservation.directory.enter(ListenerInfo::new(
+            client,
+            "test",
+            ListenerProtocol::WebRtc,
+        ));
         let listener = WebRtcListener::new(&reservation, registration, Vec::new(), None);
         let certificate = Certificate::generate().unwrap();
         let identity = SessionIdentity::random().unwrap();

@@ -3,13 +3,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdir } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { accessible, WITH_AXE } from "./accessible.mjs";
 import { launch, Visitor } from "./browser.mjs";
 import { NETWORK, repository, Station, tone, until } from "./station.mjs";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const SCREENSHOTS = repository("target/page");
 // From 2 kHz to 10 kHz in 4 s, repeatedly.
 const SWEEP = "aevalsrc='0.3*sin(2*PI*(2000*mod(t,4)+1000*mod(t,4)*mod(t,4)))':s=48000";
@@ -300,21 +299,10 @@ test("with reduced motion, the spectrogram moves once per second", async () => {
   await source.stop();
 });
 
-async function accessible(visitor, where) {
-  await visitor.page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished)));
-  const { violations, passes } = await visitor.page.evaluate(() =>
-    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
-  );
-  assert.ok(passes.length > 10, "nothing was looked at");
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
-  assert.deepEqual(found, [], where);
-}
-
 for (const colorScheme of ["dark", "light"]) {
   test(`axe finds nothing, ${colorScheme}`, async () => {
     const sources = [station.push("/a.opus", SWEEP), station.push("/b.opus", tone(1000))];
-    // The test injects a script, which the page's policy blocks; the other tests check that policy.
-    const options = { colorScheme, bypassCSP: true, prepare: { path: AXE } };
+    const options = { colorScheme, ...WITH_AXE };
     const visitor = await Visitor.open(browser, station.url(), options);
     await visitor.microphone("/b.opus").waitFor();
     await accessible(visitor, "before anything is played");

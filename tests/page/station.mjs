@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ export const repository = (path) => fileURLToPath(new URL(`../../${path}`, impor
 const BINARY =
   process.env.SILVACAST ?? join(process.env.CARGO_TARGET_DIR ?? repository("target"), "debug/silvacast");
 const PASSWORD = "häckme";
-const ADMIN_PASSWORD = "other";
+export const ADMIN_PASSWORD = "other";
 // Not a secure context, as a station on plain http is not one.
 export const HOST = "station.test";
 export const LOOPBACK = "127.0.0.1";
@@ -39,6 +39,7 @@ export class Station {
   #folder;
   #config;
   #prefix = "";
+  #listen = 0;
   #address = LOOPBACK;
   #child;
   #sources = new Set();
@@ -46,7 +47,9 @@ export class Station {
   static async start(config = "") {
     const station = new Station();
     station.#folder = await mkdtemp(join(tmpdir(), "silvacast-page-"));
-    station.#config = config.replaceAll("FOLDER", station.#folder);
+    // The server, which has dropped root's privileges, reads its configuration again.
+    await chmod(station.#folder, 0o755);
+    station.#config = config;
     return station;
   }
 
@@ -67,11 +70,20 @@ export class Station {
     await writeFile(join(this.#folder, name), text, { mode: 0o644 });
   }
 
-  async up(port = 0) {
-    const file = join(this.#folder, "silvacast.toml");
+  /** Writes another configuration file. The server has the old one until it reads the file again. */
+  async configure(config, port = this.#listen) {
+    this.#listen = port;
     const text = `listen = ["${this.#address}:${port}"]\npath_prefix = "${this.#prefix}"\n[auth]\nsource_password = "${PASSWORD}"\nadmin_password = "${ADMIN_PASSWORD}"\n`;
-    await writeFile(file, text + this.#config);
-    this.#child = start(BINARY, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
+    await writeFile(this.#file, text + config.replaceAll("FOLDER", this.#folder));
+  }
+
+  get #file() {
+    return join(this.#folder, "silvacast.toml");
+  }
+
+  async up(port = 0) {
+    await this.configure(this.#config, port);
+    this.#child = start(BINARY, ["--config", this.#file], { stdio: ["ignore", "pipe", "pipe"] });
     this.port = Number(await announced(this.#child, / ready .*listen="[\d.]+:(\d+)/));
     return this;
   }
@@ -114,9 +126,36 @@ export class Station {
     const child = ffmpeg(sound, codec, [
       ...(name ? ["-ice_name", name] : []),
       "-content_type", "audio/ogg", "-f", "ogg",
-      `icecast://source:${encodeURIComponent(PASSWORD)}@${this.#address}:${this.port}${mount}`,
+      this.#pushUrl(mount, PASSWORD),
     ]);
+    // A recorder that hangs, and keeps its connection.
+    return Object.assign(this.#source(() => end(child, "SIGKILL")), { hang: () => child.kill("SIGSTOP") });
+  }
+
+  /** Lets FFmpeg try to send something that the server refuses. Returns its exit code. */
+  async pushRefused(mount, { password = PASSWORD, format = ["libopus", "-content_type", "audio/ogg", "-f", "ogg"] }) {
+    const [codec, ...output] = format;
+    const child = start("ffmpeg", [
+      "-v", "error", "-re", "-f", "lavfi", "-i", tone(1000), "-c:a", codec, ...output, this.#pushUrl(mount, password),
+    ]);
+    const [code] = await within(once(child, "exit"), () => "the end of an encoder that is refused");
+    return code;
+  }
+
+  /** An encoder that connects again and again, whatever happens. */
+  async pushForEver(mount) {
+    const sound = join(this.#folder, `sound-${this.#sources.size}.opus`);
+    const made = start("ffmpeg", ["-v", "error", "-y", "-f", "lavfi", "-i", tone(1000), "-t", "5", "-c:a", "libopus", sound]);
+    await within(once(made, "exit"), () => "the end of FFmpeg");
+    await this.file("password", PASSWORD);
+    const password = ["--password-file", join(this.#folder, "password")];
+    const url = `http://${this.#address}:${this.port}${mount}`;
+    const child = start(BINARY, ["push", sound, url, "--loop", ...password], { stdio: "ignore" });
     return this.#source(() => end(child, "SIGKILL"));
+  }
+
+  #pushUrl(mount, password) {
+    return `icecast://source:${encodeURIComponent(password)}@${this.#address}:${this.port}${mount}`;
   }
 
   /**

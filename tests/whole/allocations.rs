@@ -14,7 +14,7 @@ use silvacast::config::{Config, Environment};
 use silvacast::listener::{
     Amount, Delivery, ListenerConnection, ListenerSession, ResponseHead, SocketOptions,
 };
-use silvacast::mount::{Description, ListenerInfo, MountTable, Name, Ring};
+use silvacast::mount::{Description, ListenerInfo, ListenerProtocol, MountTable, Name, Ring};
 use silvacast::platform::Heartbeats;
 use silvacast::source::{BodyFraming, ResponseTiming, SourceConnection};
 use silvacast::worker::{self, Handoff, Workers};
@@ -110,7 +110,11 @@ fn pages_cross_without_a_single_allocation() {
     until("the mount", PATIENCE, || when(table.find(&name).is_some(), "no mount"));
     let listen = || {
         let (near, far) = pair();
-        let guest = ListenerInfo::new(IpAddr::from([127, 0, 0, 1]).into(), "test");
+        let guest = ListenerInfo::new(
+            IpAddr::from([127, 0, 0, 1]).into(),
+            "test",
+            ListenerProtocol::Stream,
+        );
         let registration = entry.directory.enter(guest);
         let session = ListenerSession {
             registration,

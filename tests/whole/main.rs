@@ -63,6 +63,7 @@ mod network;
 mod notify;
 mod off;
 mod on_demand;
+mod operator;
 mod other_servers;
 mod package;
 mod pen;

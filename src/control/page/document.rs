@@ -1,4 +1,4 @@
-//! The two documents of the page as they are sent: with the current version of the files, and with players for
+//! The documents as they are sent: with the current version of the files, and with players for
 //! browsers without scripts.
 
 use super::assets::ASSETS;
@@ -33,8 +33,10 @@ pub(crate) struct Microphone<'a> {
 pub(super) fn render(name: &str, shown: Shown<'_>) -> Option<String> {
     let text = String::from_utf8(ASSETS.find(name)?.plain()).ok()?;
     let players: String = shown.microphones.iter().map(player).collect();
-    let versioned = format!("\"web/{}/", ASSETS.version);
-    let mut text = text.replace("\"web/", &versioned);
+    let mut text = text;
+    for folder in ["\"web/", "\"../web/"] {
+        text = text.replace(folder, &format!("{folder}{}/", ASSETS.version));
+    }
     if let Some(station) = shown.station {
         let station = escape(station);
         for end in ["</title>", "</p>"] {

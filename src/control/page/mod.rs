@@ -1,4 +1,4 @@
-//! The listening page: two documents, and the files that they refer to.
+//! The listening page, the embedded player and the operator's page: three documents, and the files that they refer to.
 //!
 //! [`asset`] is a pure function from a request's path and header fields to a response. The documents refer to the
 //! files under a path that contains a version, which changes with their content: a browser caches the files for a
@@ -48,11 +48,11 @@ pub(crate) fn is_document(path: &str) -> bool {
 pub(crate) fn asset(path: &str, fields: &HeaderMap, shown: Shown<'_>) -> Option<HttpResponse> {
     let compressed = accepts_gzip(fields);
     let (body, tag, content_type, cache, policy) = match path {
-        "/" | "/embed" => {
-            let (name, policy) = if path == "/" {
-                ("index.html", policy!("'self'"))
-            } else {
-                ("embed.html", policy!("*"))
+        "/" | "/embed" | "/admin/" => {
+            let (name, policy) = match path {
+                "/" => ("index.html", policy!("'self'")),
+                "/admin/" => ("operator.html", policy!("'none'")),
+                _ => ("embed.html", policy!("*")),
             };
             let text = document::render(name, shown)?;
             let body = if compressed { gzip(text.as_bytes()) } else { text.into() };
@@ -92,7 +92,8 @@ pub(crate) fn asset(path: &str, fields: &HeaderMap, shown: Shown<'_>) -> Option<
     say(CONTENT_SECURITY_POLICY, policy);
     say(X_CONTENT_TYPE_OPTIONS, "nosniff");
     say(REFERRER_POLICY, "no-referrer");
-    say(VARY, "Accept-Encoding");
+    // A program gets `stats` at the path of the operator's page.
+    say(VARY, if path == "/admin/" { "Accept, Accept-Encoding" } else { "Accept-Encoding" });
     if compressed && !known {
         say(CONTENT_ENCODING, "gzip");
     }
