@@ -1,6 +1,6 @@
 //! Compresses the files of `src/web`, which `src/control/page/assets.rs` includes, once for each
 //! build instead of at each start of the server. The modules become one file, so that a browser needs
-//! one request for all of them. Comments of scripts and styles stay behind: they are half of the
+//! one request for all of them. Comments of scripts and styles, and indentation, stay behind: they are half of the
 //! text. The same files make the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,8 @@ fn main() -> io::Result<()> {
         match Path::new(&name).extension().and_then(|extension| extension.to_str()) {
             Some("js") if !SCRIPTS.contains(&name.as_str()) => modules.push((name, text)),
             Some("js" | "css") => contents.push((name, without_comments(&text))),
-            _ => contents.push((name, text)),
+            _ => contents
+                .push((name, text.lines().map(|line| line.trim().to_owned() + "\n").collect())),
         }
     }
     let modules: BTreeMap<_, _> = modules
@@ -160,24 +161,34 @@ fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Leaves out the lines that are comments and nothing else.
+/// Leaves out the lines that are comments and nothing else, types in comments, and indentation.
 fn without_comments(text: &str) -> String {
     let mut is_inside = false;
     let mut kept = String::with_capacity(text.len());
     for line in text.lines() {
+        let line = without_types(line.trim());
         let bare = line.trim();
         let is_comment = is_inside || bare.starts_with("//") || bare.starts_with("/*");
-        let ends = bare.ends_with("*/");
-        // A comment before code, such as the type of an expression, stays.
-        let has_code = !is_inside && bare.starts_with("/*") && bare.contains("*/") && !ends;
-        if !is_comment || has_code {
-            kept.push_str(line);
+        if is_comment {
+            is_inside = (is_inside || bare.starts_with("/*")) && !bare.ends_with("*/");
+        } else if !bare.is_empty() {
+            kept.push_str(bare);
             kept.push('\n');
-        } else if !bare.starts_with("//") || is_inside {
-            is_inside = !ends;
         }
     }
     kept
+}
+
+/// A line without the types of its expressions and parameters, which are comments.
+fn without_types(line: &str) -> String {
+    let mut bare = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, comment)) = rest.split_once("/** @") {
+        let Some((_, after)) = comment.split_once("*/") else { break };
+        bare.push_str(before);
+        rest = after.trim_start();
+    }
+    bare + rest
 }
 
 /// The header of the result has neither a time nor a name.

@@ -13,7 +13,7 @@ use binding_request::binding_request;
 use dimpl::{Dtls, Output};
 use libfuzzer_sys::fuzz_target;
 use silvacast::config::{Config, Environment};
-use silvacast::mount::{ListenerInfo, MountTable, Name};
+use silvacast::mount::{ListenerInfo, ListenerProtocol, MountTable, Name};
 use silvacast::webrtc::{
     Certificate, DtlsSettings, MediaPacket, NetworkPath, Outbox, PACKET_BUFFER, SdpOffer, Session,
     SessionEntry, SessionIdentity, Sessions, TimeAndDate, WebRtcListener,
@@ -52,7 +52,8 @@ impl Server {
         let name = Name::new("/m").unwrap();
         let mount = TABLE.reserve(&name, 10, || CONFIG.door.rules.of(&name)).unwrap();
         let client = IpAddr::from([192, 0, 2, 1]).into();
-        let registration = mount.directory.enter(ListenerInfo::new(client, "fuzz"));
+        let registration =
+            mount.directory.enter(ListenerInfo::new(client, "fuzz", ListenerProtocol::WebRtc));
         let listener = WebRtcListener::new(&mount, registration, Vec::new(), None);
         let offer = SdpOffer {
             sections: Vec::new(),

@@ -3,6 +3,7 @@
 
 import { embedOptions } from "./embed-options.js";
 import { Choice, named } from "./model/choice.js";
+import { say, translate } from "./model/language.js";
 import { Listening } from "./model/listening.js";
 import { Mounts, title } from "./model/mounts.js";
 import { obeyParent } from "./model/remote-control.js";
@@ -17,6 +18,7 @@ if (theme) document.documentElement.dataset.theme = theme;
 document.body.classList.toggle("bare", !controls);
 document.body.classList.toggle("blind", !spectrogram);
 
+translate(document);
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts, location.search);
 const panel = new PlayerPanel(find(document, "#player", HTMLElement), listening, mounts);
@@ -37,6 +39,6 @@ mounts.addEventListener("change", () => {
   choice.follow(mounts.all, listening.state !== "idle");
   panel.choose(choice.mount);
   if (!choice.mount) return;
-  document.title = `${title(choice.mount)} · live`;
+  document.title = `${title(choice.mount)} · ${say("live", "live")}`;
   find(document, "#whole", HTMLAnchorElement).href = pageAddress(choice.mount);
 });

@@ -2,6 +2,7 @@
 // The listening page: the list of microphones, and the player panel for the one that is heard.
 
 import { Choice, named } from "./model/choice.js";
+import { say, translate } from "./model/language.js";
 import { Listening } from "./model/listening.js";
 import { overview } from "./model/messages.js";
 import { absent, Mounts, title } from "./model/mounts.js";
@@ -19,6 +20,7 @@ import { Thumbnails } from "./view/thumbnails.js";
 
 const part = (/** @type {string} */ id) => find(document, `#${id}`, HTMLElement);
 
+translate(document);
 const mounts = new Mounts("api/v1/events");
 const listening = new Listening(mounts, location.search);
 const panel = new PlayerPanel(part("main"), listening, mounts);
@@ -36,16 +38,16 @@ followMediaSession(listening, {
   again: () => panel.again(),
 });
 const shortcuts = new Shortcuts(find(document, "#keys", HTMLDialogElement), [
-  { keys: [" ", "k"], shown: "Space, K", does: "Listen or stop", work: () => panel.toggle() },
-  { keys: ["m"], shown: "M", does: "Mute", work: () => panel.toggleMute() },
-  { keys: ["n"], shown: "N", does: "Next microphone", work: () => step(1) },
-  { keys: ["p"], shown: "P", does: "Previous microphone", work: () => step(-1) },
-  { keys: ["r"], shown: "R", does: "Hear the last 10 seconds again", work: () => panel.again() },
-  { keys: ["l"], shown: "L", does: "Back to live", work: () => panel.toLive() },
-  { keys: ["h"], shown: "H", does: "Pause the picture", work: () => panel.togglePicture() },
-  { keys: ["ArrowLeft"], shown: "←", does: "Picture: a second back", work: () => panel.move(-1) },
-  { keys: ["ArrowRight"], shown: "→", does: "Picture: a second forward", work: () => panel.move(1) },
-  { keys: ["f"], shown: "F", does: "Full screen", work: () => panel.toggleFullScreen() },
+  { keys: [" ", "k"], shown: say("Space, K", "Leertaste, K"), does: say("Listen or stop", "Anhören oder anhalten"), work: () => panel.toggle() },
+  { keys: ["m"], shown: "M", does: say("Mute", "Stumm"), work: () => panel.toggleMute() },
+  { keys: ["n"], shown: "N", does: say("Next microphone", "Nächstes Mikrofon"), work: () => step(1) },
+  { keys: ["p"], shown: "P", does: say("Previous microphone", "Voriges Mikrofon"), work: () => step(-1) },
+  { keys: ["r"], shown: "R", does: say("Hear the last 10 seconds again", "Die letzten 10 Sekunden nochmal hören"), work: () => panel.again() },
+  { keys: ["l"], shown: "L", does: say("Back to live", "Zurück zu live"), work: () => panel.toLive() },
+  { keys: ["h"], shown: "H", does: say("Pause the picture", "Bild anhalten"), work: () => panel.togglePicture() },
+  { keys: ["ArrowLeft"], shown: "←", does: say("Picture: a second back", "Bild: eine Sekunde zurück"), work: () => panel.move(-1) },
+  { keys: ["ArrowRight"], shown: "→", does: say("Picture: a second forward", "Bild: eine Sekunde vor"), work: () => panel.move(1) },
+  { keys: ["f"], shown: "F", does: say("Full screen", "Vollbild"), work: () => panel.toggleFullScreen() },
 ]);
 find(document, "#help", HTMLButtonElement).addEventListener("click", () => shortcuts.open());
 
@@ -68,7 +70,7 @@ function choose(mount) {
 
 const station = document.title.replace(/^.* · /, "");
 function showTitle() {
-  document.title = [choice.mount ? title(choice.mount) : "Listen", station].join(" · ");
+  document.title = [choice.mount ? title(choice.mount) : say("Listen", "Zuhören"), station].join(" · ");
 }
 
 // Back and forward change the microphone, and what is heard.

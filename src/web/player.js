@@ -20,7 +20,7 @@
       super();
       const frame = this.#frame;
       frame.allow = "autoplay; fullscreen";
-      frame.title = "Live sound";
+      frame.title = navigator.language.startsWith("de") ? "Live-Ton" : "Live sound";
       // Styles of the element's own, which no policy of the page forbids.
       Object.assign(frame.style, { border: "0", width: "100%", height: "100%", display: "block" });
       this.attachShadow({ mode: "open" }).append(frame);

@@ -17,7 +17,9 @@
       } else if (target instanceof HTMLScriptElement) {
         const say = () => {
           const state = document.querySelector("[data-part=state]");
-          if (state) state.textContent = "A part of this page could not be loaded. Trying again …";
+          if (state) state.textContent = navigator.language.startsWith("de")
+            ? "Ein Teil dieser Seite ließ sich nicht laden. Neuer Versuch …"
+            : "A part of this page could not be loaded. Trying again …";
         };
         say();
         document.addEventListener("DOMContentLoaded", say);

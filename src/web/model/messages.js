@@ -1,6 +1,8 @@
 // @ts-check
 // What the page says about microphones, and how it writes figures and times.
 
+import { decimal, say } from "./language.js";
+
 /** @typedef {import("./mounts.js").Mount} Mount */
 
 /** @type {Intl.DateTimeFormatOptions} */
@@ -8,24 +10,38 @@ const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: fa
 
 /** How a microphone is heard. */
 const DELIVERIES = {
-  stream: "Live",
+  stream: say("Live", "Live"),
   // Where the page cannot take the stream apart itself.
-  element: "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.",
-  webrtc: "Live by WebRTC. The picture shows what the browser plays, which fills in what was lost.",
+  element: say(
+    "Playing a few seconds behind live: for this stream, the browser can only use its built-in player.",
+    "Einige Sekunden hinter live: Für diesen Stream hat der Browser nur seinen eingebauten Player.",
+  ),
+  webrtc: say(
+    "Live by WebRTC. The picture shows what the browser plays, which fills in what was lost.",
+    "Live über WebRTC. Das Bild zeigt, was der Browser spielt; er füllt auf, was verloren ging.",
+  ),
 };
-const SHOWS_PACKETS = "Live by WebRTC. The picture shows every packet that came.";
+const SHOWS_PACKETS = say(
+  "Live by WebRTC. The picture shows every packet that came.",
+  "Live über WebRTC. Das Bild zeigt jedes Paket, das ankam.",
+);
 /** Why it is not heard by WebRTC. */
 const OBSTACLES = {
-  refused: "Live by the stream: the server refused WebRTC.",
-  unanswered: "Live by the stream: the server did not answer about WebRTC.",
-  unsupported: "Live by the stream: this browser could not play WebRTC.",
-  unconnected: "Live by the stream: WebRTC found no way to the server.",
-  silent: "Live by the stream: WebRTC brought no more audio.",
+  refused: say("Live by the stream: the server refused WebRTC.", "Live über den Stream: Der Server hat WebRTC abgelehnt."),
+  unanswered: say(
+    "Live by the stream: the server did not answer about WebRTC.",
+    "Live über den Stream: Der Server hat wegen WebRTC nicht geantwortet.",
+  ),
+  unsupported: say("Live by the stream: this browser could not play WebRTC.", "Live über den Stream: Dieser Browser konnte WebRTC nicht spielen."),
+  unconnected: say("Live by the stream: WebRTC found no way to the server.", "Live über den Stream: WebRTC fand keinen Weg zum Server."),
+  silent: say("Live by the stream: WebRTC brought no more audio.", "Live über den Stream: Über WebRTC kam kein Ton mehr."),
 };
 
 /** What to think of when a request is not answered. */
-export const UNANSWERED =
-  "The server has not answered yet. A browser opens six connections to one server: other tabs may have all of them.";
+export const UNANSWERED = say(
+  "The server has not answered yet. A browser opens six connections to one server: other tabs may have all of them.",
+  "Der Server hat noch nicht geantwortet. Ein Browser öffnet sechs Verbindungen zu einem Server: Vielleicht haben andere Tabs sie alle.",
+);
 
 /**
  * How a microphone is heard.
@@ -43,8 +59,11 @@ export function delivery({ kind, showsPackets, obstacle }) {
  * @returns {string}
  */
 export function gapMessage(mount) {
-  const since = mount.state_since ? ` since ${clock(Date.parse(mount.state_since))}` : "";
-  return `No signal from the recorder${since}. You hear silence until it returns.`;
+  const time = mount.state_since ? clock(Date.parse(mount.state_since)) : "";
+  return say(
+    `No signal from the recorder${time && ` since ${time}`}. You hear silence until it returns.`,
+    `Kein Signal vom Rekorder${time && ` seit ${time}`}. Sie hören Stille, bis es wiederkommt.`,
+  );
 }
 
 /**
@@ -54,19 +73,24 @@ export function gapMessage(mount) {
  * @returns {string}
  */
 export function overview(mounts) {
-  if (mounts.online === null) return mounts.isLate ? UNANSWERED : "Looking for microphones …";
-  if (!mounts.online) return "The server does not respond. Trying again …";
+  if (mounts.online === null) return mounts.isLate ? UNANSWERED : say("Looking for microphones …", "Sucht Mikrofone …");
+  if (!mounts.online) return say("The server does not respond. Trying again …", "Der Server antwortet nicht. Neuer Versuch …");
   const count = mounts.all.size;
-  if (count === 0) return "No microphone is on the air. New ones appear here automatically.";
-  return count === 1 ? "1 microphone on the air" : `${count} microphones on the air`;
+  if (count === 0) return say(
+    "No microphone is on the air. New ones appear here automatically.",
+    "Kein Mikrofon ist auf Sendung. Neue erscheinen hier von selbst.",
+  );
+  return count === 1
+    ? say("1 microphone on the air", "1 Mikrofon auf Sendung")
+    : say(`${count} microphones on the air`, `${count} Mikrofone auf Sendung`);
 }
 
 /** What a listener needs. */
 export const ACCESS = {
   public: "",
-  password: "password",
-  token: "token",
-  closed: "closed",
+  password: say("password", "Passwort"),
+  token: say("token", "Zugangsschlüssel"),
+  closed: say("closed", "geschlossen"),
 };
 
 /**
@@ -76,7 +100,7 @@ export const ACCESS = {
  * @returns {string}
  */
 export function behind(seconds) {
-  return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
+  return seconds < 10 ? `${decimal(seconds, 1)} s` : `${Math.round(seconds)} s`;
 }
 
 /**
@@ -122,7 +146,7 @@ export function moment(time, isDated = false) {
  * @returns {string}
  */
 export function ago(seconds) {
-  return seconds < 0.1 ? "live" : `${seconds.toFixed(1)} s ago`;
+  return seconds < 0.1 ? say("live", "live") : say(`${decimal(seconds, 1)} s ago`, `vor ${decimal(seconds, 1)} s`);
 }
 
 /**
@@ -135,6 +159,6 @@ export function format(mount) {
   const parts = [mount.codec];
   if (mount.bitrate) parts.push(`${Math.round(mount.bitrate / 1000)} kbit/s`);
   const { channels = 1 } = mount;
-  if (channels > 1) parts.push(channels === 2 ? "stereo" : `${channels} channels`);
+  if (channels > 1) parts.push(channels === 2 ? say("stereo", "stereo") : say(`${channels} channels`, `${channels} Kanäle`));
   return parts.join(" · ");
 }

@@ -2,6 +2,7 @@
 // What the player panel says and offers. Pure, so that every order of events can be tried without a browser.
 
 import { hasWebRtc } from "../media/whep.js";
+import { say } from "./language.js";
 import { delivery, gapMessage, overview } from "./messages.js";
 import { title } from "./mounts.js";
 import { STATES } from "./states.js";
@@ -34,7 +35,7 @@ export function describe(listening, chosen, mounts) {
   const mount = action === "listen" ? chosen : listening.mount;
   if (!mount) {
     // There is nothing to play: the message says why the button is disabled.
-    return { mount: null, name: "Listening", about: "", message: overview(mounts), tone: "none", action, enabled: false, offersWebRtc: false };
+    return { mount: null, name: say("Listening", "Zuhören"), about: "", message: overview(mounts), tone: "none", action, enabled: false, offersWebRtc: false };
   }
   const known = mounts.all.get(mount.name) ?? mount;
   const panel = {
@@ -49,7 +50,7 @@ export function describe(listening, chosen, mounts) {
   };
   switch (listening.state) {
     case "idle":
-      if (known.state === "absent") panel.message = `${title(known)} is not on the air.`;
+      if (known.state === "absent") panel.message = say(`${title(known)} is not on the air.`, `${title(known)} ist nicht auf Sendung.`);
       if (known.state === "gap") panel.message = gapMessage(known);
       break;
     case "playing":

@@ -1,6 +1,7 @@
 // @ts-check
 // The level meter: the present level, and the peak of the last seconds.
 
+import { say } from "../model/language.js";
 import { find, setText } from "./dom.js";
 
 const FLOOR = -60;
@@ -48,7 +49,7 @@ export class LevelMeter {
     this.#root.classList.toggle("over", this.#held > -0.5);
     if (now - this.#said < 500) return;
     this.#said = now;
-    const figure = this.#held <= FLOOR ? "silence" : `${Math.round(this.#held)} dB`;
+    const figure = this.#held <= FLOOR ? say("silence", "Stille") : `${Math.round(this.#held)} dB`;
     setText(this.#figure, figure);
     this.#root.setAttribute("aria-valuenow", String(Math.round(this.#held)));
     this.#root.setAttribute("aria-valuetext", figure);

@@ -3,6 +3,8 @@
 //
 // What is entered is kept while the page is open, and nowhere else.
 
+import { say } from "../model/language.js";
+import { ACCESS } from "../model/messages.js";
 import { title } from "../model/mounts.js";
 import { STATES } from "../model/states.js";
 import { find } from "./dom.js";
@@ -14,9 +16,9 @@ const MARKUP = `
   <form>
     <h2 id="login-title"></h2>
     <p id="login-about" role="alert"></p>
-    <label id="login-user">User <input id="user" autocomplete="username" autocapitalize="none" spellcheck="false"></label>
+    <label id="login-user">${say("User", "Benutzer")} <input id="user" autocomplete="username" autocapitalize="none" spellcheck="false"></label>
     <label><span id="login-kind"></span> <input id="secret" type="password" autocomplete="current-password" required></label>
-    <p class="buttons"><button type="submit" class="play">Listen</button><button type="button" class="close">Cancel</button></p>
+    <p class="buttons"><button type="submit" class="play">${say("Listen", "Anhören")}</button><button type="button" class="close">${say("Cancel", "Abbrechen")}</button></p>
   </form>
 </dialog>`;
 
@@ -50,10 +52,10 @@ export class LoginDialog {
       return;
     }
     this.#part("#login-title").textContent = title(mount);
-    this.#part("#login-kind").textContent = asks === "password" ? "Password" : "Token";
+    this.#part("#login-kind").textContent = asks === "password" ? say("Password", "Passwort") : say("Token", "Zugangsschlüssel");
     this.#part("#login-about").textContent = refused
-      ? `This ${asks} was refused. Please try again.`
-      : `The operator of this station can give you the ${asks}.`;
+      ? say(`This ${asks} was refused. Please try again.`, `Abgelehnt: ${ACCESS[asks]}. Bitte versuchen Sie es noch einmal.`)
+      : say(`The operator of this station can give you the ${asks}.`, `Das gibt Ihnen, wer diese Station betreibt: ${ACCESS[asks]}.`);
     this.#part("#login-user").hidden = asks === "token";
     this.#input("#user").required = asks === "password";
     this.#input("#secret").value = "";

@@ -1,6 +1,7 @@
 // @ts-check
 // What the system shows of the page on a lock screen or a headset: the microphone, and buttons to stop and to switch.
 
+import { say } from "../model/language.js";
 import { title } from "../model/mounts.js";
 
 /**
@@ -35,7 +36,7 @@ export function followMediaSession(listening, { play, step, again }) {
     if (!mount) return;
     session.metadata = new MediaMetadata({
       title: title(mount),
-      artist: mount.title ?? mount.description ?? "Live",
+      artist: mount.title ?? mount.description ?? say("Live", "Live"),
       album: location.hostname,
       artwork: [{ src: new URL("web/icon.svg", location.href).href, type: "image/svg+xml" }],
     });

@@ -4,6 +4,7 @@
 // A button is the same element for as long as its microphone is on the air, so it keeps the keyboard's focus when
 // something else changes.
 
+import { say } from "../model/language.js";
 import { ACCESS, format, moment, overview } from "../model/messages.js";
 import { title } from "../model/mounts.js";
 import { setText } from "./dom.js";
@@ -116,10 +117,10 @@ export class MicrophoneList {
     button.classList.toggle("chosen", chosen?.name === mount.name);
     item.dataset.mount = mount.name;
     setText(name, title(mount));
-    const state = mount.state === "gap" ? "no signal" : ACCESS[mount.access] || "live";
-    setText(status, heard && mount.state === "live" ? "listening" : state);
+    const state = mount.state === "gap" ? say("no signal", "kein Signal") : ACCESS[mount.access] || say("live", "live");
+    setText(status, heard && mount.state === "live" ? say("listening", "wird gehört") : state);
     status.dataset.state = mount.state === "gap" ? "gap" : mount.access;
-    const listeners = mount.listeners === 1 ? "1 listener" : `${mount.listeners} listeners`;
+    const listeners = mount.listeners === 1 ? say("1 listener", "1 Hörer") : say(`${mount.listeners} listeners`, `${mount.listeners} Hörer`);
     setText(about, [mount.title, format(mount), listeners].filter(Boolean).join(" · "));
   }
 
@@ -134,8 +135,9 @@ export class MicrophoneList {
     button.classList.remove("chosen");
     item.dataset.mount = mount.name;
     setText(name, title(mount));
-    setText(status, mount.state);
+    setText(status, idle ? say("idle", "bereit") : say("off", "aus"));
     status.dataset.state = "off";
-    setText(about, idle ? "starts when you listen" : `since ${moment(Date.parse(mount.state_since))}`);
+    const time = moment(Date.parse(mount.state_since));
+    setText(about, idle ? say("starts when you listen", "beginnt, wenn Sie zuhören") : say(`since ${time}`, `seit ${time}`));
   }
 }

@@ -7,6 +7,7 @@
 import * as messages from "../model/messages.js";
 import { RATE } from "../model/columns.js";
 import { describe } from "../model/panel.js";
+import { say } from "../model/language.js";
 import { recall, remember } from "../model/preferences.js";
 import { find, save, setText } from "./dom.js";
 import { HearingControls } from "./hearing-controls.js";
@@ -96,7 +97,7 @@ export class PlayerPanel {
     const state = this.#part("state", HTMLElement);
     setText(find(this.#root, "h1", HTMLElement), panel.name);
     if (this.#has("about")) setText(this.#part("about", HTMLElement), panel.about);
-    setText(this.#play, panel.action === "listen" ? "Listen" : "Stop");
+    setText(this.#play, panel.action === "listen" ? say("Listen", "Anhören") : say("Stop", "Stopp"));
     this.#play.classList.toggle("on", panel.action === "stop");
     this.#play.disabled = !panel.enabled;
     setText(state, panel.message);

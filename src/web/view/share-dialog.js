@@ -1,6 +1,7 @@
 // @ts-check
 // Sharing a microphone: permanent addresses, a QR code, a playlist.
 
+import { say } from "../model/language.js";
 import { ACCESS, moment } from "../model/messages.js";
 import { address, title } from "../model/mounts.js";
 import { find } from "./dom.js";
@@ -36,7 +37,7 @@ export class ShareDialog {
     for (const button of dialog.querySelectorAll("[data-for]")) {
       const time = button.getAttribute("data-for") ?? "";
       button.addEventListener("click", () => {
-        this.#sign(time).catch(() => this.#text("copied", "The server does not respond."));
+        this.#sign(time).catch(() => this.#text("copied", say("The server does not respond.", "Der Server antwortet nicht.")));
       });
     }
     for (const name of ["page", "stream", "embed"]) {
@@ -66,7 +67,7 @@ export class ShareDialog {
   /** @param {Mount} mount */
   open(mount) {
     this.#mount = mount;
-    this.#text("sharing-title", `Share ${title(mount)}`);
+    this.#text("sharing-title", say(`Share ${title(mount)}`, `${title(mount)} teilen`));
     this.#show("", about(mount));
     find(this.#dialog, ".temporary", HTMLElement).hidden = mount.access === "public" || mount.access === "closed";
     this.#dialog.showModal();
@@ -111,7 +112,9 @@ export class ShareDialog {
       return;
     }
     const { searchParams } = new URL(answer.stream);
-    this.#show(searchParams.toString(), `These addresses work until ${moment(Date.parse(answer.expires), true)}.`);
+    const end = moment(Date.parse(answer.expires), true);
+    const text = say(`These addresses work until ${end}.`, `Diese Adressen gelten bis ${end}.`);
+    this.#show(searchParams.toString(), text);
   }
 
   /** @param {string} text */
@@ -133,11 +136,11 @@ export class ShareDialog {
     } catch {
       // The clipboard API is missing on plain http; the deprecated command works there.
       if (!document.execCommand("copy")) {
-        this.#text("copied", "The address is selected. Copy it with the keyboard.");
+        this.#text("copied", say("The address is selected. Copy it with the keyboard.", "Die Adresse ist markiert. Kopieren Sie sie mit der Tastatur."));
         return;
       }
     }
-    this.#text("copied", "Copied.");
+    this.#text("copied", say("Copied.", "Kopiert."));
   }
 
   /** @param {string} name */
@@ -158,10 +161,16 @@ export class ShareDialog {
 function about(mount) {
   switch (mount.access) {
     case "public":
-      return "These addresses are permanent. They work whenever the microphone is on the air.";
+      return say(
+        "These addresses are permanent. They work whenever the microphone is on the air.",
+        "Diese Adressen bleiben. Sie gelten, wann immer das Mikrofon auf Sendung ist.",
+      );
     case "closed":
-      return "This microphone is closed to listeners.";
+      return say("This microphone is closed to listeners.", "Dieses Mikrofon ist für Hörer geschlossen.");
     default:
-      return `Listeners are asked for the ${ACCESS[mount.access]}, which is not part of these addresses.`;
+      return say(
+        `Listeners are asked for the ${ACCESS[mount.access]}, which is not part of these addresses.`,
+        `Hörer werden danach gefragt: ${ACCESS[mount.access]}. Diese Adressen enthalten es nicht.`,
+      );
   }
 }

@@ -1,6 +1,7 @@
 // @ts-check
 // Keys that work anywhere in the page, and the sheet that names them.
 
+import { say } from "../model/language.js";
 import { find } from "./dom.js";
 
 /** @typedef {{ keys: string[], shown: string, does: string, work: () => void }} Shortcut */
@@ -15,7 +16,7 @@ export class Shortcuts {
    */
   constructor(dialog, shortcuts) {
     this.#dialog = dialog;
-    this.#shortcuts = [...shortcuts, { keys: ["?"], shown: "?", does: "This sheet", work: () => this.open() }];
+    this.#shortcuts = [...shortcuts, { keys: ["?"], shown: "?", does: say("This sheet", "Diese Übersicht"), work: () => this.open() }];
     const list = find(dialog, "dl", HTMLElement);
     for (const { shown, does } of this.#shortcuts) {
       const [key, text] = [document.createElement("dt"), document.createElement("dd")];

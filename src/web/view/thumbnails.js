@@ -6,6 +6,7 @@
 
 import { addClip } from "../model/add-clip.js";
 import { Columns } from "../model/columns.js";
+import { say } from "../model/language.js";
 import { Steps } from "../model/steps.js";
 import { decibels } from "../media/spectrum.js";
 import { suited } from "./contrast.js";
@@ -161,6 +162,6 @@ class Thumbnail {
     const look = { scale: new Scale("linear", 0, NYQUIST), nyquist: NYQUIST, range: this.#range, palette: colours };
     this.#strip.begin(columns, SPAN * RATE, canvas.width, canvas.height, look);
     this.#strip.draw(context, { left: 0, top: 0, width: canvas.width, height: canvas.height }, columns.end, SPAN * RATE);
-    setText(this.#level, peak > 0 ? `${Math.round(20 * Math.log10(peak))} dB` : "silence");
+    setText(this.#level, peak > 0 ? `${Math.round(20 * Math.log10(peak))} dB` : say("silence", "Stille"));
   }
 }
