@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use flate2::write::GzEncoder;
-use flate2::{Compression, Crc};
+use flate2::Crc;
+use zopfli::{Format, Options};
 
 const FOLDER: &str = "src/web";
 /// What the modules become: the name of each file, and the module that runs and gets the others that it
 /// needs.
 const BUNDLES: [(&str, &str); 2] = [("scripts.js", "main.js"), ("operator.js", "operator/main.js")];
-/// Scripts of their own: one runs before the modules, and one in pages of other sites.
-const SCRIPTS: [&str; 2] = ["start.js", "player.js"];
+/// Scripts of their own: one runs before the modules, one in pages of other sites, and one without a page.
+const SCRIPTS: [&str; 3] = ["start.js", "player.js", "service-worker.js"];
 /// Makes each module when it is needed for the first time.
 const NEED: &str = "\
 const made = new Map();
@@ -40,12 +40,18 @@ fn main() -> io::Result<()> {
         let name = file.strip_prefix(FOLDER).ok().and_then(Path::to_str);
         let name =
             name.ok_or_else(|| io::Error::other("a file name that is not UTF-8"))?.to_owned();
+        if file.extension() == Some("png".as_ref()) {
+            contents.push((name, fs::read(&file)?));
+            continue;
+        }
         let text = fs::read_to_string(&file)?;
         match Path::new(&name).extension().and_then(|extension| extension.to_str()) {
             Some("js") if !SCRIPTS.contains(&name.as_str()) => modules.push((name, text)),
-            Some("js" | "css") => contents.push((name, without_comments(&text))),
-            _ => contents
-                .push((name, text.lines().map(|line| line.trim().to_owned() + "\n").collect())),
+            Some("js" | "css") => contents.push((name, without_comments(&text).into_bytes())),
+            _ => {
+                let lines = text.lines().flat_map(|line| [line.trim(), "\n"]);
+                contents.push((name, lines.collect::<String>().into_bytes()));
+            }
         }
     }
     let modules: BTreeMap<_, _> = modules
@@ -53,15 +59,15 @@ fn main() -> io::Result<()> {
         .map(|(name, text)| Ok((name.clone(), module(&name, &text)?)))
         .collect::<io::Result<_>>()?;
     for (name, main) in BUNDLES {
-        contents.push((name.to_owned(), bundle(&modules, main)));
+        contents.push((name.to_owned(), bundle(&modules, main).into_bytes()));
     }
     contents.sort();
     let mut all = Crc::new();
     let mut list = String::new();
-    for (number, (name, text)) in contents.iter().enumerate() {
-        all.update(text.as_bytes());
+    for (number, (name, content)) in contents.iter().enumerate() {
+        all.update(content);
         let compressed = format!("{number}.gz");
-        fs::write(out.join(&compressed), gzip(text.as_bytes())?)?;
+        fs::write(out.join(&compressed), gzip(content)?)?;
         _ = writeln!(list, "Asset {{ name: {name:?}, gzip: include_bytes!({compressed:?}) }},");
     }
     let version = all.sum();
@@ -191,9 +197,9 @@ fn without_types(line: &str) -> String {
     bare + rest
 }
 
-/// The header of the result has neither a time nor a name.
+/// As small as it can be; that takes a second. The header of the result has neither a time nor a name.
 fn gzip(plain: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(plain)?;
-    encoder.finish()
+    let mut compressed = Vec::new();
+    zopfli::compress(Options::default(), Format::Gzip, plain, &mut compressed)?;
+    Ok(compressed)
 }

@@ -127,12 +127,14 @@ pub(crate) struct Route {
 }
 
 /// All routes. The first row that matches a path applies.
-pub(crate) const ROUTES: [Route; 41] = [
+pub(crate) const ROUTES: [Route; 42] = [
     read("/", Endpoint::ListeningPage),
     read("/embed", Endpoint::EmbeddedPlayer),
     read("/web/*", Endpoint::PageFile),
     // Browsers request this for documents that do not name an icon, such as a stream.
     read("/favicon.ico", Endpoint::PageFile),
+    // It may only serve what is below its own path.
+    read("/service-worker.js", Endpoint::PageFile),
     read("/robots.txt", Endpoint::Robots),
     read("/status.xsl", Endpoint::StatusPage),
     read("/status-json.xsl", Endpoint::StatusJson),

@@ -7,8 +7,18 @@ use std::sync::Arc;
 pub const MAX_NAME: usize = 255;
 
 /// First path segments that the server uses for its own pages.
-const RESERVED: [&str; 9] =
-    ["admin", "api", "embed", "favicon.ico", "healthz", "metrics", "robots.txt", "static", "web"];
+const RESERVED: [&str; 10] = [
+    "admin",
+    "api",
+    "embed",
+    "favicon.ico",
+    "healthz",
+    "metrics",
+    "robots.txt",
+    "service-worker.js",
+    "static",
+    "web",
+];
 
 /// A valid, percent-decoded path such as `/mic-ultramic.opus`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

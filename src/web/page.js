@@ -2,16 +2,19 @@
 // The listening page: the list of microphones, and the player panel for the one that is heard.
 
 import { Choice, named } from "./model/choice.js";
+import { Detections } from "./model/detections.js";
 import { say, translate } from "./model/language.js";
 import { Listening } from "./model/listening.js";
 import { overview } from "./model/messages.js";
 import { absent, Mounts, title } from "./model/mounts.js";
 import { recall, remember } from "./model/preferences.js";
+import { showDetections } from "./view/detection-list.js";
 import { find, setText } from "./view/dom.js";
 import { LoginDialog } from "./view/login-dialog.js";
 import { followMediaSession } from "./view/media-session.js";
 import { MicrophoneList } from "./view/microphone-list.js";
 import { PlayerPanel } from "./view/player-panel.js";
+import { showProbe } from "./view/probe.js";
 import { pageAddress, ShareDialog } from "./view/share-dialog.js";
 import { Shortcuts } from "./view/shortcuts.js";
 import { Thumbnails } from "./view/thumbnails.js";
@@ -49,6 +52,9 @@ const shortcuts = new Shortcuts(find(document, "#keys", HTMLDialogElement), [
   { keys: ["ArrowRight"], shown: "→", does: say("Picture: a second forward", "Bild: eine Sekunde vor"), work: () => panel.move(1) },
   { keys: ["f"], shown: "F", does: say("Full screen", "Vollbild"), work: () => panel.toggleFullScreen() },
 ]);
+if (new URLSearchParams(location.search).has("probe")) showProbe(listening);
+// Where browsers allow it, the page opens when the server is away.
+navigator.serviceWorker?.register("service-worker.js").catch(() => {});
 find(document, "#help", HTMLButtonElement).addEventListener("click", () => shortcuts.open());
 
 /** @param {Mount} mount */
@@ -64,6 +70,7 @@ function play(mount) {
 /** @param {Mount} mount */
 function choose(mount) {
   choice.pick(mount);
+  detections.follow(mount.name);
   panel.choose(mount);
   list.show(mount);
 }
@@ -105,12 +112,19 @@ function step(by) {
   if (all.length > 0) play(all[(at + by + all.length) % all.length]);
 }
 
+const detections = new Detections(mounts);
+detections.addEventListener("change", () => {
+  panel.detections = detections.all;
+  showDetections(part("detections"), detections.all, listening, choice.mount);
+});
+
 mounts.addEventListener("change", () => {
   choice.follow(mounts.all, listening.state !== "idle");
   panel.choose(choice.mount);
   list.show(choice.mount);
   setText(part("overview"), overview(mounts));
   showTitle();
+  detections.follow(choice.mount?.name ?? null);
   share.disabled = !choice.mount;
 });
 listening.addEventListener("change", () => {

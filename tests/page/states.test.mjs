@@ -20,7 +20,7 @@ globalThis.EventSource = class extends EventTarget {
   close() {}
 };
 
-const HOW = { kind: "stream", showsPackets: false, obstacle: null };
+const HOW = { kind: "stream", showsPackets: false, isChosen: false, obstacle: null };
 const MOUNT = { name: "/a.opus", state: "live", codec: "Opus", access: "token", listeners: 0 };
 
 /** The page without its document: the same objects, wired as in page.js. */

@@ -30,7 +30,7 @@ macro_rules! policy {
     ($ancestors:literal) => {
         concat!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-             media-src 'self' blob:; connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; \
+             media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; \
              frame-ancestors ",
             $ancestors
         )
@@ -61,8 +61,11 @@ pub(crate) fn asset(path: &str, fields: &HeaderMap, shown: Shown<'_>) -> Option<
         }
         _ => {
             let is_favicon = path == "/favicon.ico";
-            let (version, name) =
-                if is_favicon { (None, ICON) } else { split_version(path.strip_prefix("/web/")?) };
+            let (version, name) = match path {
+                "/favicon.ico" => (None, ICON),
+                "/service-worker.js" => (None, &path[1..]),
+                _ => split_version(path.strip_prefix("/web/")?),
+            };
             // A request for another version gets the current file. Documents have paths of their own.
             let content_type = content_type(name);
             let asset = ASSETS.find(name).filter(|_| !content_type.starts_with("text/html"))?;

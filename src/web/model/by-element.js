@@ -1,5 +1,6 @@
 // @ts-check
-// Gives the stream's URL to the browser, where this page cannot take the stream apart: seconds behind live.
+// Gives the stream's URL to the browser, where this page cannot take the stream apart, or where a person wants to hear
+// it with the screen off: seconds behind live.
 
 import { NoSound, refusal } from "../media/no-sound.js";
 import { PlaybackPicture } from "./playback-picture.js";
@@ -26,14 +27,17 @@ export class ByElement {
    * @param {import("./delivery.js").MountRequest} request
    * @returns {Promise<never>}
    */
-  async play(session, { stream, options, login }) {
+  async play(session, { stream, hls, options, login }) {
+    const element = this.#element;
+    const isOgg = element.canPlayType('audio/ogg; codecs="opus"') !== "";
+    const url = !isOgg && hls && element.canPlayType("application/vnd.apple.mpegurl") ? hls : stream;
     const failed = session.failed();
     // Why an element fails, it does not say.
-    const response = await fetch(stream, { ...options, method: "HEAD", signal: session.signal });
+    const response = await fetch(url, { ...options, method: "HEAD", signal: session.signal });
     if (!response.ok) throw refusal(response);
-    if (login) await logIn(stream, login);
+    if (login) await logIn(url, login);
     if (session.over) throw new NoSound("lost");
-    this.#element.src = stream;
+    element.src = url;
     // Only now there is something to play.
     session.start();
     return failed;

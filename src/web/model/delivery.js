@@ -14,6 +14,7 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  *
  * @typedef {object} MountRequest
  * @property {string} stream The URL of the stream.
+ * @property {string | null} hls The URL of its playlist.
  * @property {string} whep That of its WHEP endpoint.
  * @property {{ headers: Record<string, string>, credentials: RequestCredentials }} options
  * @property {{ user: string, password: string } | null} login What `options` have, for a request that takes none.
@@ -49,10 +50,14 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  */
 
 /**
- * What matters more to a person: that the sound is as near to live as possible, or that the picture shows every packet.
+ * What matters more to a person: that the sound is as near to live as possible, that the picture shows every packet, or
+ * that a phone plays on when its screen is off, which only the browser's own player does.
  *
- * @typedef {"sound" | "picture"} Preference
+ * @typedef {"sound" | "picture" | "screen-off"} Preference
  */
+
+/** @type {readonly Preference[]} */
+export const PREFERENCES = ["sound", "picture", "screen-off"];
 
 /**
  * How the microphone is heard.
@@ -60,6 +65,7 @@ const DELIVERIES = { stream: ByStream, webrtc: ByWebRtc, element: ByElement };
  * @typedef {object} How
  * @property {Kind} kind
  * @property {boolean} showsPackets Whether the picture is made of the packets, and not of what a browser made of them.
+ * @property {boolean} isChosen Whether a person has chosen the browser's own player.
  * @property {import("../media/whep.js").Obstacle | null} obstacle Why it is not WebRTC although that is preferred.
  */
 

@@ -166,7 +166,7 @@ export class Listening extends EventTarget {
 
   /** Whether elements are to sound by themselves. */
   get #isDirect() {
-    return hasDeafGraph() || ("audioSession" in navigator && isNeutral(this.#hearing));
+    return hasDeafGraph() || this.#preference === "screen-off" || ("audioSession" in navigator && isNeutral(this.#hearing));
   }
 
   /** @param {Preference} preference A change restarts playback. */
@@ -182,6 +182,7 @@ export class Listening extends EventTarget {
     return {
       kind: delivery?.kind ?? "stream",
       showsPackets: delivery instanceof ByWebRtc && delivery.showsPackets,
+      isChosen: delivery?.kind === "element" && this.#preference === "screen-off",
       obstacle: this.#session?.obstacle ?? null,
     };
   }
@@ -443,7 +444,8 @@ export class Listening extends EventTarget {
     const { mount, sound, obstacle, isForeign } = session;
     const { webrtc } = this.#mounts.all.get(mount.name) ?? mount;
     const prefersWebRtc = webrtc && hasWebRtc && this.#preference === "sound" && !obstacle;
-    const kind = prefersWebRtc ? "webrtc" : isForeign ? "element" : "stream";
+    const isElement = isForeign || this.#preference === "screen-off";
+    const kind = prefersWebRtc ? "webrtc" : isElement ? "element" : "stream";
     const present = this.#delivery;
     // The element goes on where it was when a connection breaks.
     if (kind === "stream" && present?.kind === "stream" && !sound.element.error) return present;
@@ -513,7 +515,8 @@ export class Listening extends EventTarget {
     const isPlain = this.#delivery?.kind === "element";
     const stream = this.#credentials.request(mount, "", isPlain ? "" : "burst=0ms");
     const whep = this.#credentials.request(mount, "/whep", "");
-    return { stream: stream.url, whep: whep.url, options: stream.options, login: stream.login };
+    const hls = this.#mounts.all.get(mount.name)?.hls ? this.#credentials.request(mount, "/index.m3u8", "").url : null;
+    return { stream: stream.url, hls, whep: whep.url, options: stream.options, login: stream.login };
   }
 
   /**

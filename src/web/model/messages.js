@@ -25,6 +25,10 @@ const SHOWS_PACKETS = say(
   "Live by WebRTC. The picture shows every packet that came.",
   "Live über WebRTC. Das Bild zeigt jedes Paket, das ankam.",
 );
+const PLAYS_ON = say(
+  "Playing a few seconds behind live, also with the screen off: by the browser's built-in player.",
+  "Einige Sekunden hinter live, auch bei ausgeschaltetem Bildschirm: mit dem eingebauten Player des Browsers.",
+);
 /** Why it is not heard by WebRTC. */
 const OBSTACLES = {
   refused: say("Live by the stream: the server refused WebRTC.", "Live über den Stream: Der Server hat WebRTC abgelehnt."),
@@ -49,7 +53,8 @@ export const UNANSWERED = say(
  * @param {import("./delivery.js").How} how
  * @returns {string}
  */
-export function delivery({ kind, showsPackets, obstacle }) {
+export function delivery({ kind, showsPackets, isChosen, obstacle }) {
+  if (isChosen) return PLAYS_ON;
   if (showsPackets) return SHOWS_PACKETS;
   return kind === "stream" && obstacle ? OBSTACLES[obstacle] : DELIVERIES[kind];
 }

@@ -24,6 +24,7 @@ import { follow } from "./events.js";
  * @property {number} [channels]
  * @property {number} [listeners]
  * @property {Clock | null} [clock]
+ * @property {string | null} [hls] Path of its playlist, without the path prefix.
  * @property {string | null} [webrtc] Path of its WHEP endpoint, without the path prefix.
  */
 
@@ -185,6 +186,9 @@ export class Mounts extends EventTarget {
     for (const type of ["gap", "live", "listeners", "title"]) {
       on(type, (/** @type {MountChange} */ change) => this.#update(change));
     }
+    on("detection", (/** @type {import("./detections.js").Detection} */ detail) => {
+      this.dispatchEvent(new CustomEvent("detection", { detail }));
+    });
     on("clock", (/** @type {Clock & { name: string }} */ clock) => this.#setClock(clock.name, clock));
     on("time", (/** @type {{ unix_ms: number }} */ { unix_ms }) => this.#time.heard(unix_ms, performance.now()));
     source.addEventListener("error", () => this.#lost(source));

@@ -6,9 +6,11 @@
 
 import * as messages from "../model/messages.js";
 import { RATE } from "../model/columns.js";
+import { PREFERENCES } from "../model/delivery.js";
 import { describe } from "../model/panel.js";
 import { say } from "../model/language.js";
 import { recall, remember } from "../model/preferences.js";
+import { marks } from "./detection-list.js";
 import { find, save, setText } from "./dom.js";
 import { HearingControls } from "./hearing-controls.js";
 import { LevelMeter } from "./level-meter.js";
@@ -60,6 +62,12 @@ export class PlayerPanel {
   #hearingControls = null;
   /** @type {Selection | null} */
   #selection = null;
+  /**
+   * What is marked in the picture.
+   *
+   * @type {import("../model/detections.js").Detection[]}
+   */
+  detections = [];
   #figured = 0;
   #running = false;
 
@@ -102,7 +110,7 @@ export class PlayerPanel {
     this.#play.disabled = !panel.enabled;
     setText(state, panel.message);
     state.dataset.tone = panel.tone;
-    if (this.#has("preference")) this.#part("preference", HTMLElement).hidden = !panel.offersWebRtc;
+    if (this.#has("preference")) this.#part("exact", HTMLElement).hidden = !panel.offersWebRtc;
     const { silent } = this.#listening;
     const shown = panel.mount ? this.#pictureOf(panel.mount) : null;
     if (shown !== this.#picture) this.#begin(shown);
@@ -152,6 +160,7 @@ export class PlayerPanel {
       if (now - this.#figured > FIGURE) {
         this.#figured = now;
         this.#showFigure();
+        this.#spectrogram.marks = marks(this.detections, this.#picture);
       }
       this.#running = !this.#listening.silent || this.#listening.replay !== null;
       if (this.#running) requestAnimationFrame(frame);
@@ -276,7 +285,8 @@ export class PlayerPanel {
 
   #controlPreference() {
     const apply = () => {
-      this.#listening.preference = recall("prefer", /** @type {string} */ ("sound")) === "picture" ? "picture" : "sound";
+      const preferred = recall("prefer", /** @type {string} */ ("sound"));
+      this.#listening.preference = PREFERENCES.find((one) => one === preferred) ?? "sound";
     };
     apply();
     if (!this.#has("prefer")) return;
