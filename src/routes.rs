@@ -156,7 +156,7 @@ pub(crate) const ROUTES: [Route; 42] = [
     administrator("/api/v1/configuration", Methods::Read, Endpoint::Configuration),
     read("/api/v1/events", Endpoint::Events),
     read("/api/*", Endpoint::UnknownApi),
-    admin("/admin", AdminCommand::Stats),
+    admin(OPERATOR_PAGE, AdminCommand::Stats),
     admin("/admin/stats", AdminCommand::Stats),
     admin("/admin/listmounts", AdminCommand::ListMounts),
     Route {
@@ -176,6 +176,9 @@ pub(crate) const ROUTES: [Route; 42] = [
     admin("/admin/manageauth", AdminCommand::Unsupported("manageauth")),
     admin("/admin/*", AdminCommand::Unknown),
 ];
+
+/// The path at which a browser gets the operator's page, and a program `stats`.
+pub(crate) const OPERATOR_PAGE: &str = "/admin";
 
 /// Value of `Allow` for mounts (RFC 9110, section 10.2.1).
 pub(crate) const MOUNT_METHODS: &str = "GET, HEAD, OPTIONS, PUT, SOURCE";

@@ -29,7 +29,7 @@ use crate::hls::HlsPath;
 use crate::http::Reply;
 use crate::mount::{MountEntry, MountTable, Name, OffMount};
 use crate::peers::PeerDirectory;
-use crate::routes::{AdminCommand, Caller, Endpoint, Methods, Route};
+use crate::routes::{Caller, Endpoint, Methods, OPERATOR_PAGE, Route};
 use crate::units;
 use crate::webrtc::MAX_OFFER;
 
@@ -126,7 +126,7 @@ impl Control {
         let Some(route) = route else {
             return self.playlist(request).map(EndpointResult::Document);
         };
-        if route.endpoint == Endpoint::Admin(AdminCommand::Stats) && request.is_navigation() {
+        if route.path == OPERATOR_PAGE && request.is_navigation() {
             return self.operator_page(request).map(EndpointResult::Document);
         }
         self.check_caller(route.caller, request)?;

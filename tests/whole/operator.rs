@@ -262,6 +262,8 @@ fn a_browser_gets_the_page_and_a_program_the_statistics() {
     let slash = get_with(&server, "/admin", browser);
     assert_eq!((slash.status, slash.field("location")), (308, Some("/admin/")));
     assert_eq!(get(&server, "/admin/").status, 401);
+    let stats = get_with(&server, "/admin/stats", &format!("{}{browser}", admin()));
+    assert_eq!(stats.field("content-type"), Some("text/xml; charset=utf-8"));
     for any in ["", "Accept: */*\r\n", "Accept: text/xml\r\n"] {
         let answer = get_with(&server, "/admin/", &format!("{}{any}", admin()));
         assert_eq!(answer.field("content-type"), Some("text/xml; charset=utf-8"), "{any}");

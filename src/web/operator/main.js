@@ -29,10 +29,10 @@ class OperatorPage {
     const form = find(document, "#login form", HTMLFormElement);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const field = find(form, "[name=password]", HTMLInputElement);
-      const password = field.value;
-      field.value = "";
-      this.#logIn(new Server(password)).catch((error) => this.#failed(error));
+      const [user, password] = ["user", "password"].map((name) => find(form, `[name=${name}]`, HTMLInputElement));
+      const server = new Server(user?.value ?? "", password?.value ?? "");
+      if (password) password.value = "";
+      this.#logIn(server).catch((error) => this.#failed(error));
     });
     part("#unencrypted").hidden = location.protocol === "https:" || LOCAL.includes(location.hostname);
     part("#leave").addEventListener("click", () => this.#logOut(""));

@@ -23,9 +23,12 @@ const BASE = new URL("../", location.href);
 export class Server {
   #authorization;
 
-  /** @param {string} password */
-  constructor(password) {
-    const bytes = new TextEncoder().encode(`admin:${password}`);
+  /**
+   * @param {string} user
+   * @param {string} password
+   */
+  constructor(user, password) {
+    const bytes = new TextEncoder().encode(`${user}:${password}`);
     this.#authorization = `Basic ${btoa(String.fromCharCode(...bytes))}`;
   }
 
