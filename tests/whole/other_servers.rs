@@ -54,7 +54,9 @@ pub(crate) fn wait_for_reason(server: &impl Server, mount: &str, reason: &str) -
     until(&format!("{mount} to fail because {reason}"), PATIENCE, || {
         let all = peers(server);
         let is_it = |peer: &&Value| {
-            peer["mount"] == mount && peer["reason"].as_str().is_some_and(|it| it.contains(reason))
+            // The reason stays while the next attempt is made.
+            (&peer["mount"], &peer["state"]) == (&mount.into(), &"failed".into())
+                && peer["reason"].as_str().is_some_and(|it| it.contains(reason))
         };
         all.iter().find(is_it).cloned().ok_or_else(|| format!("{all:?}"))
     })

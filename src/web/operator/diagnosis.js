@@ -14,15 +14,16 @@ import { duration, when } from "./state.js";
 
 /** Requests by which an encoder begins to send. */
 const SENDING = ["PUT", "SOURCE"];
+const NOT_EXPECTED = " If it need not be on the air now, nothing is wrong: it is not marked as expected.";
 /** How long a line says something about a microphone that is on the air, in milliseconds. */
 const RECENT = 10 * 60_000;
 
 /** What an encoder that was refused needs, by the status. */
 const REMEDIES = new Map([
-  ["401", "Give the Recorder the same password as the server: source_password, or that of its [[mount]]."],
+  ["401", "Give the Recorder the password of its [[mount]] if that has one, else source_password; the user is source."],
   ["403", "Raise [limits] sources if the station has more microphones, or correct what the sentence names."],
   ["409", "Let only one encoder send to this microphone: give the other one another name."],
-  ["415", "Let the Recorder send Ogg: FFmpeg needs -f ogg and -content_type audio/ogg."],
+  ["415", "Let the Recorder send Ogg. FFmpeg needs -c:a libopus -f ogg -content_type audio/ogg."],
   ["429", "Correct the password of the Recorder. It is let in by itself when the lockout is over."],
 ]);
 
@@ -83,8 +84,8 @@ function ofSilent(mount, lines, state) {
     tone: mount.expected ? "error" : "warning",
     verdict: `No Recorder has connected since the server was started, ${when(state.server.started)}.`,
     advice:
-      "Check that the Recorder is on and in the network, and that it sends to this server and this name. " +
-      "The server has seen no attempt, so the password is not what is wrong.",
+      "Check that the Recorder is on and on the network, and that it sends to this server and this name. " +
+      `No attempt has arrived, so no password has been tried yet.${mount.expected ? "" : NOT_EXPECTED}`,
     notes: [],
   };
 }
@@ -103,9 +104,9 @@ function ofLine(line, state) {
     case "refused": {
       if (!isRefusedSource(line)) return null;
       const status = fields.status ?? "";
-      const what = status === "401" ? "with a wrong password, or without one" : `(${status})`;
+      const why = status === "401" ? "its password is wrong or missing." : fields.reason;
       return {
-        verdict: `The Recorder at ${fields.client} was refused ${what}, ${when(time)}: ${fields.reason}`,
+        verdict: `The Recorder at ${fields.client} was refused (${status}), ${when(time)}: ${why}`,
         advice: REMEDIES.get(status) ?? explained,
       };
     }
@@ -161,16 +162,16 @@ function ofLive(mount, lines, state, now) {
   if (conflict) {
     return {
       tone: "warning",
-      verdict: `Several encoders send to this microphone and take it from each other, last ${when(conflict.time)}.`,
-      advice: REMEDIES.get("409") ?? "",
+      verdict: `Several encoders compete for this microphone, last ${when(conflict.time)}: each one disconnects the other.`,
+      advice: `${REMEDIES.get("409")} Connected lately: ${encoders(recent)}.`,
       notes,
     };
   }
   if (mount.access === "closed") {
     return {
       tone: "warning",
-      verdict: "On the air, and closed to listeners.",
-      advice: 'Set access = "public", "token" or "password" in its [[mount]], and reload.',
+      verdict: "On the air, but nobody may listen: its access is closed.",
+      advice: 'If that is not meant, set access = "public", "token" or "password" in its [[mount]], and reload.',
       notes,
     };
   }
@@ -187,6 +188,16 @@ function ofLive(mount, lines, state, now) {
     };
   }
   return { tone: "good", verdict: `On the air since ${when(mount.stream_start)}.`, advice: "", notes };
+}
+
+/**
+ * The encoders that have connected, with their addresses.
+ *
+ * @param {Line[]} recent
+ */
+function encoders(recent) {
+  const connected = recent.filter(({ event }) => event === "source-connected");
+  return [...new Set(connected.map(({ fields }) => `${fields.agent ?? "an encoder"} at ${fields.client}`))].join(", ");
 }
 
 /**

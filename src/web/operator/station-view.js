@@ -12,6 +12,7 @@ import { buttons, fill, keep } from "./table.js";
  * @typedef {import("./state.js").OffMount} OffMount
  * @typedef {import("./state.js").Line} Line
  * @typedef {(name: string, parameters: Record<string, string>, question: string) => void} Command
+ * @typedef {{ key: string, tag: string, text?: string, actions?: import("./table.js").Action[] }} Part
  */
 
 /** How many listeners are listed. */
@@ -54,8 +55,8 @@ export class StationView {
     all.sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone) || a.key.localeCompare(b.key));
     const wrong = all.filter(({ tone }) => tone === "error" || tone === "warning").length;
     const count = all.length === 1 ? "1 microphone" : `${all.length} microphones`;
-    setText(find(document, "#overview", HTMLElement), `${count}, ${wrong === 0 ? "all well" : `${wrong} to look at`}`);
-    keep(find(document, "#microphones", HTMLElement), all, (one, item) => this.#showMicrophone(one, item), "li");
+    setText(find(document, "#overview", HTMLElement), `${count}, ${wrong === 0 ? "all well" : `${wrong} ${wrong === 1 ? "needs" : "need"} attention`}`);
+    keep(find(document, "#microphones", HTMLElement), all, (one, item) => this.#showMicrophone(one, item), () => "li");
   }
 
   /**
@@ -64,37 +65,29 @@ export class StationView {
    */
   #showMicrophone({ mount, tone, verdict, advice, notes }, item) {
     item.dataset.tone = tone;
-    const isLive = mount.state === "live" || mount.state === "gap";
+    const live = "bitrate" in mount ? mount : null;
+    const disconnect = () =>
+      this.#command("killsource", { mount: mount.name }, `Disconnect the Recorder of ${nameOf(mount)}?`);
+    /** @type {Part[]} */
     const parts = [
       { key: "name", tag: "h3", text: nameOf(mount) },
       { key: "since", tag: "span", text: `${mount.state} since ${when(mount.state_since)}` },
       { key: "verdict", tag: "p", text: verdict },
       { key: "advice", tag: "p", text: advice },
       ...notes.map((text, at) => ({ key: `note ${at}`, tag: "p", text })),
-      { key: "figures", tag: "p", text: isLive ? figures(/** @type {LiveMount} */ (mount)) : "" },
-      { key: "buttons", tag: "p", text: "" },
+      { key: "figures", tag: "p", text: live ? figures(live) : "" },
+      { key: "buttons", tag: "p", actions: live ? [{ label: "Disconnect the Recorder", work: disconnect }] : [] },
     ];
-    for (const part of item.children) {
-      if (part instanceof HTMLElement && !parts.some(({ key }) => key === part.dataset.part)) part.remove();
-    }
-    for (const { key, tag, text } of parts) {
-      let part = [...item.children].find((child) => child instanceof HTMLElement && child.dataset.part === key);
-      if (!(part instanceof HTMLElement)) {
-        part = document.createElement(tag);
-        part.className = key.split(" ")[0] ?? "";
-        if (part instanceof HTMLElement) part.dataset.part = key;
-        item.append(part);
-      }
-      if (!(part instanceof HTMLElement)) continue;
-      if (key === "buttons") {
-        const work = () =>
-          this.#command("killsource", { mount: mount.name }, `Disconnect the Recorder of ${nameOf(mount)}?`);
-        buttons(part, isLive ? [{ label: "Disconnect the Recorder", work }] : []);
-      } else {
-        setText(part, text);
-      }
-      part.hidden = key !== "buttons" && text === "";
-    }
+    keep(
+      item,
+      parts.filter(({ text, actions }) => text || actions),
+      ({ key, text, actions }, child) => {
+        child.className = key.replace(/ .*/, "");
+        if (actions) buttons(child, actions);
+        else setText(child, text ?? "");
+      },
+      ({ tag }) => tag,
+    );
   }
 
   /** @param {StationState} state */
@@ -226,7 +219,7 @@ export class StationView {
       ({ line }, item) => {
         if (item.childElementCount === 0) showEvent(line, item);
       },
-      "li",
+      () => "li",
     );
   }
 }
@@ -257,14 +250,13 @@ function figures(mount) {
   const { bitrate, ring_seconds: ring, listeners, gaps, late_dropped_seconds: late, seconds_since_page: age } = mount;
   return [
     mount.relayed_from ? `relayed from ${mount.relayed_from}` : "",
-    `${Math.round(bitrate / 1000)} kbit/s`,
+    mount.state === "live" ? `${Math.round(bitrate / 1000)} kbit/s` : "",
     age === null ? "" : `last audio ${age.toFixed(1)} s ago`,
-    `${gaps} gaps`,
-    `${mount.silence_inserted_seconds.toFixed(1)} s of silence inserted`,
-    `${late.toFixed(1)} s came too late`,
+    `${gaps} ${gaps === 1 ? "gap" : "gaps"}, filled with ${mount.silence_inserted_seconds.toFixed(1)} s of silence`,
+    `${late.toFixed(1)} s dropped because they came too late`,
     ring === null || mount.state !== "live" ? "" : `${Math.round(ring)} s in memory`,
     `${listeners} ${listeners === 1 ? "listener" : "listeners"}`,
-    `${mount.skips} skips`,
+    `slow listeners skipped ${mount.skips} times`,
     mount.access,
   ]
     .filter(Boolean)

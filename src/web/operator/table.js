@@ -33,7 +33,7 @@ export function fill(table, heads, rows, none) {
     );
   }
   const body = table.tBodies[0];
-  if (body) keep(body, shown, ({ cells }, line) => fillRow(/** @type {HTMLTableRowElement} */ (line), cells), "tr");
+  if (body) keep(body, shown, ({ cells }, line) => fillRow(/** @type {HTMLTableRowElement} */ (line), cells), () => "tr");
 }
 
 /**
@@ -43,7 +43,7 @@ export function fill(table, heads, rows, none) {
  * @param {HTMLElement} parent
  * @param {Item[]} items
  * @param {(item: Item, child: HTMLElement) => void} show
- * @param {string} tag
+ * @param {(item: Item) => string} tag
  */
 export function keep(parent, items, show, tag) {
   /** @type {Map<string, HTMLElement>} */
@@ -55,7 +55,7 @@ export function keep(parent, items, show, tag) {
     let child = known.get(item.key);
     known.delete(item.key);
     if (!child) {
-      child = document.createElement(tag);
+      child = document.createElement(tag(item));
       child.dataset.key = item.key;
     }
     show(item, child);
@@ -97,6 +97,6 @@ export function buttons(parent, actions) {
       child.setAttribute("type", "button");
       child.onclick = work;
     },
-    "button",
+    () => "button",
   );
 }
