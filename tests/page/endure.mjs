@@ -3,8 +3,9 @@
 //   tests/page/in-network node tests/page/endure.mjs MINUTES
 //
 // A line for each tenth of the time: the heap of the page after its garbage is gone, in MiB; the number of its
-// elements; and the CPU time of the page's process since the line before, in percent of a core. The last line says by
-// how much the heap has grown from the first half to the second, in percent.
+// elements; and the CPU time since the line before, in percent of a core: of the page's process, of its main thread, and
+// of the process that composes what is seen. The last line says by how much the heap has grown from the first half to
+// the second, in percent.
 
 import { launch, Visitor } from "./browser.mjs";
 import { Station, until } from "./station.mjs";
@@ -21,6 +22,7 @@ const browser = await launch();
 const visitor = await Visitor.open(browser, station.url());
 await visitor.microphone("/sweep.opus").click();
 await visitor.says(/^Live/);
+const processes = await browser.newBrowserCDPSession();
 const session = await visitor.context.newCDPSession(visitor.page);
 await session.send("Performance.enable", { timeDomain: "threadTicks" });
 
@@ -29,17 +31,19 @@ async function look() {
   await session.send("HeapProfiler.collectGarbage");
   const { metrics } = await session.send("Performance.getMetrics");
   const of = (wanted) => metrics.find(({ name }) => name === wanted)?.value ?? 0;
-  return { heap: of("JSHeapUsedSize") / MIB, nodes: of("Nodes"), busy: of("TaskDuration"), at: performance.now() / 1000 };
+  const { processInfo } = await processes.send("SystemInfo.getProcessInfo");
+  const took = (wanted) => processInfo.filter(({ type }) => type === wanted).reduce((sum, { cpuTime }) => sum + cpuTime, 0);
+  return { page: took("renderer"), composing: took("GPU"), heap: of("JSHeapUsedSize") / MIB, nodes: of("Nodes"), busy: of("TaskDuration"), at: performance.now() / 1000 };
 }
 
-console.log("| minute | heap, MiB | elements | main thread, % of a core |\n|---|---|---|---|");
+console.log("| minute | heap, MiB | elements | page, % of a core | its main thread | composing |\n|---|---|---|---|---|---|");
 const heaps = [];
 let before = await look();
 for (let line = 1; line <= LINES; line += 1) {
   await new Promise((passed) => setTimeout(passed, (MINUTES * 60_000) / LINES));
   const now = await look();
-  const busy = (100 * (now.busy - before.busy)) / (now.at - before.at);
-  console.log(`| ${((line * MINUTES) / LINES).toFixed(1)} | ${now.heap.toFixed(2)} | ${now.nodes} | ${busy.toFixed(1)} |`);
+  const share = (name) => ((100 * (now[name] - before[name])) / (now.at - before.at)).toFixed(1);
+  console.log(`| ${((line * MINUTES) / LINES).toFixed(1)} | ${now.heap.toFixed(2)} | ${now.nodes} | ${share("page")} | ${share("busy")} | ${share("composing")} |`);
   heaps.push(now.heap);
   before = now;
 }

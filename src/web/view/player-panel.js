@@ -29,6 +29,8 @@ import { Spectrogram } from "./spectrogram.js";
 const LATE = 1;
 // By how many columns the picture may be off.
 const EVEN = 6;
+// Milliseconds from one frame until the next one is asked for.
+const PAUSE = 30;
 // Milliseconds between two updates of the figure.
 const FIGURE = 500;
 // How many seconds are heard again.
@@ -163,7 +165,8 @@ export class PlayerPanel {
         this.#spectrogram.marks = marks(this.detections, this.#picture);
       }
       this.#running = !this.#listening.silent || this.#listening.replay !== null;
-      if (this.#running) requestAnimationFrame(frame);
+      // A frame of the browser takes time even where little changes.
+      if (this.#running) setTimeout(() => requestAnimationFrame(frame), PAUSE);
       else this.#meter.clear();
     };
     requestAnimationFrame(frame);

@@ -263,7 +263,8 @@ export class Spectrogram {
     const { font, color: ink } = getComputedStyle(this.canvas);
     this.#style = { font, ink };
     const look = { scale: this.#scale, nyquist: this.#nyquist, range: this.range, palette: this.#palette };
-    this.#strip.begin(this.#columns, span * RATE, width, Math.round(height * this.#size.ratio), look);
+    const [across, down] = [width, height].map((length) => Math.round(length * this.#size.ratio));
+    this.#strip.begin(this.#columns, span * RATE, across, down, look);
     this.draw();
   }
 
@@ -275,10 +276,10 @@ export class Spectrogram {
       this.#restyle();
       return;
     }
-    const [plot, shown, end, context] = [this.#plot(), this.#view.span * RATE, this.end, this.#context];
-    context.setTransform(this.#size.ratio, 0, 0, this.#size.ratio, 0, 0);
+    const [plot, end, context, { ratio }] = [this.#plot(), this.end, this.#context, this.#size];
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.#size.width, this.#size.height);
-    if (picture) this.#strip.draw(context, plot, end, shown);
+    if (picture) this.#strip.draw(context, Math.round(plot.left * ratio), Math.round(plot.top * ratio), end);
     for (const mark of this.marks) this.#mark(mark, false);
     if (this.selection) this.#mark(this.selection, true);
     if (this.playhead !== null) this.#line(this.playhead);

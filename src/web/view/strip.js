@@ -1,8 +1,9 @@
 // @ts-check
 // The painted columns of a spectrogram, which are painted once and then only moved.
 //
-// A ring: a pixel stands for one column, or for several where the view is wide, and has its place by its number. Of
-// several columns the loudest counts, so a click is seen at any width.
+// A ring: a pixel of it is a pixel of the screen, so that drawing is copying. It stands for one column or a part of it, or
+// for several where the view is wide, and has its place by its number. Of several columns the loudest counts, so a click
+// is seen at any width.
 
 import { decibels } from "../media/spectrum.js";
 import { MISSING, RECEIVED } from "../model/columns.js";
@@ -32,7 +33,7 @@ export class Strip {
   #pixels = new Uint32Array(0);
   /** The number of what each pixel shows; -1 for nothing that stays. */
   #painted = new Int32Array(0);
-  #each = 1; // columns of a pixel
+  #each = 1; // columns of a pixel, with a fraction
   #loudest = new Uint8ClampedArray(0);
 
   constructor() {
@@ -46,15 +47,15 @@ export class Strip {
    *
    * @param {import("../model/columns.js").Columns | null} columns
    * @param {number} shown How many columns are to be seen.
-   * @param {number} width The pixels that they are to be seen in.
+   * @param {number} width The pixels that they are to be seen in, of the device.
    * @param {number} height
    * @param {Look} paint
    */
   begin(columns, shown, width, height, paint) {
     this.#columns = columns;
     this.#look = paint;
-    this.#each = Math.max(1, Math.round(shown / width));
-    this.#canvas.width = Math.ceil(shown / this.#each) + 2;
+    this.#each = shown / width;
+    this.#canvas.width = width + 2;
     this.#canvas.height = height;
     this.#image = new ImageData(1, height);
     this.#pixels = new Uint32Array(this.#image.data.buffer);
@@ -64,28 +65,24 @@ export class Strip {
   }
 
   /**
-   * Draws the columns up to `end`, a fraction, into an area.
+   * Draws the columns up to `end`, a fraction, with the left upper corner at a pixel of the device.
    *
    * @param {CanvasRenderingContext2D} context
-   * @param {{ left: number, top: number, width: number, height: number }} area
+   * @param {number} left
+   * @param {number} top
    * @param {number} end
-   * @param {number} shown
    */
-  draw(context, { left, top, width, height }, end, shown) {
-    const each = this.#each;
-    const [first, last] = [Math.floor((end - shown) / each), Math.floor(end / each)];
+  draw(context, left, top, end) {
+    const size = this.#canvas.width;
+    const last = Math.round(end / this.#each) - 1;
+    const first = last - (size - 2) + 1;
     this.#paint(first, last);
     context.save();
-    context.beginPath();
-    context.rect(left, top, width, height);
-    context.clip();
-    const size = this.#canvas.width;
-    const scale = width / shown;
+    context.resetTransform();
     const part = (/** @type {number} */ from, /** @type {number} */ to) => {
       if (from > to) return;
-      const x = left + (from * each - (end - shown)) * scale;
-      const count = to - from + 1;
-      context.drawImage(this.#canvas, place(from, size), 0, count, this.#canvas.height, x, top, count * each * scale, height);
+      const [at, count, { height }] = [place(from, size), to - from + 1, this.#canvas];
+      context.drawImage(this.#canvas, at, 0, count, height, left + from - first, top, count, height);
     };
     const cut = (Math.floor(first / size) + 1) * size;
     part(first, Math.min(last, cut - 1));
@@ -117,7 +114,7 @@ export class Strip {
   #paintOne(number) {
     const { missing, loudness } = this.#look?.palette ?? { missing: [], loudness: [] };
     const { floor, ceiling } = this.#look?.range ?? { floor: 0, ceiling: 1 };
-    const spectrum = this.#spectrum(number * this.#each);
+    const spectrum = this.#spectrum(number);
     if (spectrum === MISSING) {
       for (let row = 0; row < this.#pixels.length; row += 1) {
         this.#pixels[row] = missing[Math.floor((row + number) / STRIPE) & 1];
@@ -138,19 +135,21 @@ export class Strip {
   /**
    * The spectrum of a pixel; MISSING; or null for nothing.
    *
-   * @param {number} first
+   * @param {number} pixel
    */
-  #spectrum(first) {
+  #spectrum(pixel) {
     const columns = this.#columns;
     if (!columns) return null;
     let isMissing = false;
     let count = 0;
-    for (let number = first; number < first + this.#each; number += 1) {
+    const first = Math.floor(pixel * this.#each);
+    const end = Math.max(first + 1, Math.floor((pixel + 1) * this.#each));
+    for (let number = first; number < end; number += 1) {
       const state = columns.shown(number);
       if (state === MISSING) isMissing = true;
       if (state !== RECEIVED) continue;
       const column = columns.column(number);
-      if (this.#each === 1) return column;
+      if (end === first + 1) return column;
       if (count === 0) this.#loudest.set(column);
       else louder(this.#loudest, column);
       count += 1;

@@ -161,7 +161,7 @@ class Thumbnail {
     const colours = palette("viridis", isDark());
     const look = { scale: new Scale("linear", 0, NYQUIST), nyquist: NYQUIST, range: this.#range, palette: colours };
     this.#strip.begin(columns, SPAN * RATE, canvas.width, canvas.height, look);
-    this.#strip.draw(context, { left: 0, top: 0, width: canvas.width, height: canvas.height }, columns.end, SPAN * RATE);
+    this.#strip.draw(context, 0, 0, columns.end);
     setText(this.#level, peak > 0 ? `${Math.round(20 * Math.log10(peak))} dB` : say("silence", "Stille"));
   }
 }
