@@ -76,7 +76,7 @@ impl LinkRegister {
         links
     }
 
-    /// Changes the entry of a link, which is made if there is none. False if there is no room for it.
+    /// Changes the entry of a link, and creates it first if necessary. False if there is no room for it.
     fn entry(
         &self,
         mount: &str,

@@ -301,7 +301,7 @@ impl StreamClock {
     }
 }
 
-/// Converts bytes to seconds of audio at this bitrate; `None` if there is none.
+/// Converts bytes to seconds of audio at this bitrate; `None` if the bitrate is 0.
 fn seconds_of(bytes: u64, bitrate: u64) -> Option<f64> {
     (bitrate > 0).then(|| round(bytes as f64 * 8.0 / bitrate as f64))
 }

@@ -81,7 +81,7 @@ fn the_newest_lines_of_the_log_are_explained() {
     assert_eq!(line["message"], "request refused");
     assert!(line["subject"].as_str().unwrap().contains("refused"), "{line}");
     assert!(line["explanation"].as_str().unwrap().len() > 50, "{line}");
-    // Whoever is refused again and again does not displace what happened before.
+    // Repeated refusals do not displace other lines.
     for _ in 0..200 {
         get(&server, "/none");
     }

@@ -192,7 +192,7 @@ export class StationView {
         this.#command(
           "revokelink",
           { mount, expires: String(Math.floor(Date.parse(expires) / 1000)) },
-          `Revoke the link to ${mount}? Whoever listens by it is disconnected.`,
+          `Revoke the link to ${mount}? Its listeners are disconnected.`,
         );
       return {
         key: `${mount} ${expires}`,
