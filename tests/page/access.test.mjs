@@ -109,7 +109,7 @@ test("a listener whom an administrator has disconnected is told so and not tried
   const visitor = await Visitor.open(browser, station.url());
   await visitor.microphone("/removed.opus").click();
   await visitor.hears(1000);
-  await station.disconnectAll();
+  await station.disconnectAll("/removed.opus");
   await visitor.says("An administrator has disconnected you from");
   assert.equal(await visitor.part("play").textContent(), "Listen");
   await visitor.close();

@@ -109,12 +109,13 @@ export class Station {
     return (await answer.json()).mounts;
   }
 
-  /** Disconnects all listeners, as an administrator. */
-  async disconnectAll() {
+  /** Disconnects all listeners of a mount, as an administrator. Others may be leaving by themselves. */
+  async disconnectAll(mount) {
     const server = `http://${this.#address}:${this.port}`;
     const headers = { Authorization: `Basic ${Buffer.from(`admin:${ADMIN_PASSWORD}`).toString("base64")}` };
     const answer = await fetch(`${server}/api/v1/listeners`, { headers });
-    for (const { id, mount } of (await answer.json()).listeners) {
+    const { listeners } = await answer.json();
+    for (const { id } of listeners.filter((listener) => listener.mount === mount)) {
       const query = new URLSearchParams({ mount, id });
       const killed = await fetch(`${server}/admin/killclient?${query}`, { headers });
       if (!killed.ok) throw new Error(await killed.text());

@@ -269,7 +269,7 @@ test("a microphone that was off is heard by WebRTC again", async () => {
 
 test("a listener that an administrator disconnects is told so", async () => {
   const { source, visitor } = await listenTo("/killed.opus");
-  await station.disconnectAll();
+  await station.disconnectAll("/killed.opus");
   await visitor.says("An administrator has disconnected you");
   await visitor.close();
   await source.stop();
