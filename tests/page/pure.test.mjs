@@ -102,17 +102,18 @@ for (const [name, { init, fragment }] of Object.entries({ MP4: mp4, WebM: webm }
   }
 }
 
-/** Simulates playback over a link that delivers a page every 20 ms, `delay(i)` late. */
-function play(seconds, delay, catchUp = new CatchUp(), lead = 0.2) {
-  let position = -lead;
+/** Simulates playback over a link that delivers a page every 20 ms, `delay(i)` late, in a page that is hidden or not. */
+function play(seconds, delay, { catchUp = new CatchUp(), isHidden = () => false } = {}) {
+  let position = -0.2;
   let last = 0;
+  let end = 0;
+  const portions = [];
   let starved = 0;
   const behind = [];
   const arrivals = Array.from({ length: seconds * 50 }, (_, i) => i * 0.02 + delay(i));
   // Nothing overtakes on one connection.
   arrivals.forEach((at, i) => (arrivals[i] = Math.max(at, arrivals[i - 1] ?? 0)));
   arrivals.forEach((now, i) => {
-    const end = i * 0.02;
     position += (now - last) * catchUp.rate;
     last = now;
     if (position > end) {
@@ -120,10 +121,14 @@ function play(seconds, delay, catchUp = new CatchUp(), lead = 0.2) {
       starved += 1;
       catchUp.starved(now);
     }
-    catchUp.arrived(now, end, position);
     behind.push(now - position);
+    const come = (i + 1) * 0.02;
+    if (come - end < catchUp.portion(now, isHidden(i))) return;
+    catchUp.arrived(now, end, position);
+    portions.push(come - end);
+    end = come;
   });
-  return { behind, starved, catchUp };
+  return { behind, starved, catchUp, portions };
 }
 
 test("on a good link, playback stays near live at exactly normal speed", () => {
@@ -139,7 +144,7 @@ test("after a stall, playback catches up by playing slightly faster", () => {
   const { behind } = play(120, (i) => {
     fastest = Math.max(fastest, catchUp.rate);
     return i > 500 && i < 650 ? (650 - i) * 0.02 : 0;
-  }, catchUp);
+  }, { catchUp });
   assert.ok(behind[651] > 2, "it did stall");
   assert.ok(fastest <= 1.08);
   assert.ok(behind.at(-1) < 0.5, `${behind.at(-1)}`);
@@ -152,6 +157,16 @@ test("on a bad link the buffer grows until it suffices, and shrinks when the lin
   assert.ok(starved > 0 && starved < 5, `${starved} times starved`);
   assert.ok(most > 0.35 && most < 0.9, `${most}`);
   assert.ok(behind.at(-1) < 0.3, `${behind.at(-1)}`);
+});
+
+test("a hidden page appends larger portions, does not run dry for it, and comes back to live when it is seen", () => {
+  const { behind, starved, portions, catchUp } = play(120, () => 0.01, { isHidden: (i) => i > 500 && i < 3000 });
+  assert.equal(starved, 0);
+  const most = Math.max(...portions);
+  assert.ok(most > 0.19 && most < 0.23, `${most} s at once`);
+  assert.ok(portions.length < 4700, `${portions.length} portions`);
+  assert.equal(catchUp.rate, 1);
+  assert.ok(behind.at(-1) < 0.25, `${behind.at(-1)}`);
 });
 
 test("the clock uses the promptest event, and starts again when the server's clock is set or the stream is another", () => {

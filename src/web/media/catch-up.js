@@ -14,6 +14,10 @@ const WINDOW = 6;
 const CALM = 8;
 const FASTEST = 1.08;
 const SLOWEST = 0.97;
+// What a hidden page collects before it appends it: at most so much, and more by so much in a second, which is less than
+// playing slower gains.
+const COLLECTED = 0.2;
+const MORE = 0.02;
 
 export class CatchUp {
   margin = LEAST;
@@ -26,6 +30,20 @@ export class CatchUp {
   #late = [];
   /** @type {number | null} */
   #calm = null;
+  /** @type {number | null} */
+  #hidden = null;
+
+  /**
+   * How much audio is collected before it is appended, which takes a browser about as long for much as for little. A
+   * hidden page shows nobody how far behind it is.
+   *
+   * @param {number} now
+   * @param {boolean} isHidden
+   */
+  portion(now, isHidden) {
+    this.#hidden = isHidden ? (this.#hidden ?? now) : null;
+    return this.#hidden === null ? 0 : Math.min(COLLECTED, (now - this.#hidden) * MORE);
+  }
 
   /**
    * Pages have arrived.

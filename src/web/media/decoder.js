@@ -31,9 +31,8 @@ import * as webm from "./webm.js";
 
 const RATE = 48_000;
 const PREROLL = 0.24 * RATE;
-// A file has at least so much that is new. A hidden page is in no hurry, and larger ones are less work.
+// A file has at least so much that is new.
 const PORTION = 0.1 * RATE;
-const HIDDEN_PORTION = 2 * RATE;
 
 /**
  * @param {Head} head
@@ -143,7 +142,7 @@ class FileDecoder {
     }
     this.#waiting.push(...packets);
     this.#new += packets.reduce((sum, packet) => sum + packet.samples, 0);
-    if (this.#new >= (document.hidden ? HIDDEN_PORTION : PORTION)) this.#decode();
+    if (this.#new >= PORTION) this.#decode();
   }
 
   flush() {

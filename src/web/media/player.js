@@ -29,7 +29,14 @@ export class Player {
    * @type {Bytes[]}
    */
   #waiting = [];
+  /**
+   * What is collected for the next fragment.
+   *
+   * @type {import("./opus.js").Packet[]}
+   */
+  #collected = [];
   #time = 0; // where it ends, in samples
+  #fragments = 0; // where the fragments end, in samples
   #sequence = 0;
   /**
    * Where the stream jumped.
@@ -67,6 +74,7 @@ export class Player {
 
   /** @param {import("./opus.js").Head} head */
   head(head) {
+    this.#fragment();
     this.#waiting.push(container.init(head));
   }
 
@@ -79,17 +87,28 @@ export class Player {
     if (!place || place.granule + this.#time - place.time !== granule) {
       this.#places.push({ time: this.#time, granule });
     }
-    const end = this.#time / RATE;
-    this.#sequence += 1;
-    this.#waiting.push(container.fragment(this.#sequence, this.#time, packets));
+    this.#collected.push(...packets);
     this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
+    const now = seconds();
+    const end = this.#fragments / RATE;
+    if (this.#time / RATE - end < this.#catchUp.portion(now, document.hidden)) return;
+    this.#fragment();
     const position = this.#element.currentTime;
     if (position > 0 && !this.#element.paused) {
-      const rate = this.#catchUp.arrived(seconds(), end, position);
+      const rate = this.#catchUp.arrived(now, end, position);
       if (this.#element.playbackRate !== rate) this.#element.playbackRate = rate;
       if (end - position > HOPELESS) this.toLive();
     }
     this.#pump();
+  }
+
+  // Of what is collected.
+  #fragment() {
+    if (this.#collected.length === 0) return;
+    this.#sequence += 1;
+    this.#waiting.push(container.fragment(this.#sequence, this.#fragments, this.#collected));
+    this.#collected = [];
+    this.#fragments = this.#time;
   }
 
   /** The granule that is heard now, or null before playback has begun. */

@@ -4,7 +4,7 @@
 // What is shown is a matter of where a sample is in the stream, and not of when it was played. So it is the same at any
 // speed of playback, in a tab that was hidden, and when it arrives late. It goes on when the connection is another one.
 
-import { decoder } from "../media/decoder.js";
+import { LazyDecoder } from "../media/lazy-decoder.js";
 import { sameDecoder } from "../media/opus.js";
 import { addClip } from "./add-clip.js";
 import { Columns } from "./columns.js";
@@ -22,7 +22,7 @@ const RESTART = 48_000;
 export class StreamPicture {
   columns = new Columns(SIZE / 2);
 
-  /** @type {import("../media/decoder.js").Decoder | null} */
+  /** @type {LazyDecoder | null} */
   #decoder = null;
   /** @type {Head | null} */
   #head = null;
@@ -100,9 +100,14 @@ export class StreamPicture {
   }
 
   #decode() {
-    this.#decoder?.close();
-    const steps = new Steps(this.columns);
-    this.#decoder = this.#head && decoder(this.#head, (samples, granule) => steps.add(samples, granule));
+    const before = this.#decoder;
+    // What it was given already is a part of the picture.
+    before?.flush().then(() => before.close());
+    const { columns } = this;
+    const steps = new Steps(columns);
+    this.#decoder =
+      this.#head &&
+      new LazyDecoder(this.#head, (samples, granule) => steps.add(samples, granule), () => columns.kept * STEP);
   }
 
   #begin() {
