@@ -2,23 +2,10 @@
 // what a browser can do.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, Visitor } from "./browser.mjs";
-import { Station, tone, until } from "./station.mjs";
-
-let browser;
-let station;
-let source;
-before(async () => {
-  browser = await launch();
-  station = await (await Station.start()).up();
-  source = station.push("/mic.opus", tone(1000), { name: "Pond" });
-});
-after(async () => {
-  await browser?.close();
-  await source?.stop();
-  await station?.stop();
-});
+import { test } from "node:test";
+import { Visitor } from "./browser.mjs";
+import { browser, pushPond, station } from "./pond.mjs";
+import { until } from "./station.mjs";
 
 /** Loopback is a secure context, as https is. */
 const secure = (path = "") => `http://127.0.0.1:${station.port}/${path}`;
@@ -49,7 +36,7 @@ test("it opens when the server is away, and goes on when the server is back", as
   await visitor.page.locator("#overview", { hasText: "The server does not respond" }).waitFor();
   assert.equal(await visitor.part("live").isVisible(), false);
   await station.up(port);
-  source = station.push("/mic.opus", tone(1000), { name: "Pond" });
+  pushPond();
   await visitor.microphone("/mic.opus").click();
   await visitor.says(/^Live/);
   // What is kept is the page and its files, and no audio.

@@ -2,25 +2,11 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { accessible, WITH_AXE } from "./accessible.mjs";
-import { launch, Visitor } from "./browser.mjs";
-import { ADMIN_PASSWORD, Station, tone, until } from "./station.mjs";
-
-let browser;
-let station;
-let source;
-before(async () => {
-  browser = await launch();
-  station = await (await Station.start()).up();
-  source = station.push("/mic.opus", tone(1000), { name: "Pond" });
-  await until(async () => (await station.mounts()).length === 1, "the microphone");
-});
-after(async () => {
-  await browser?.close();
-  await source?.stop();
-  await station?.stop();
-});
+import { Visitor } from "./browser.mjs";
+import { browser, station } from "./pond.mjs";
+import { ADMIN_PASSWORD, until } from "./station.mjs";
 
 /** As a detector does, about the last two seconds. */
 async function detect(name) {
@@ -61,9 +47,12 @@ test("detections are listed, marked, heard again and saved", async () => {
   await visitor.microphone("/mic.opus").click();
   await visitor.says(/^Live/);
   await until(async () => (await visitor.page.evaluate(whitePixels)) > 100, "a box in the picture");
-  // One that comes while the page is open is the first one.
+  // One that comes while the page is open is the first one, and takes nothing from those that are there.
+  const save = item("Blackbird").getByRole("button", { name: "Save" });
+  await save.focus();
   await detect("Robin");
   await item("Robin").waitFor();
+  assert.ok(await save.evaluate((button) => button === document.activeElement), "the button keeps the focus");
   assert.match(await visitor.page.locator("#detections li").first().textContent(), /^Robin/);
   await accessible(visitor, "with detections");
   await item("Robin").getByRole("button", { name: "Play" }).click();

@@ -3,23 +3,10 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { once } from "node:events";
-import { after, before, test } from "node:test";
-import { launch, Visitor } from "./browser.mjs";
-import { Station, tone, until } from "./station.mjs";
-
-let browser;
-let station;
-let source;
-before(async () => {
-  browser = await launch();
-  station = await (await Station.start()).up();
-  source = station.push("/mic.opus", tone(1000), { name: "Pond" });
-});
-after(async () => {
-  await browser?.close();
-  await source?.stop();
-  await station?.stop();
-});
+import { after, test } from "node:test";
+import { Visitor } from "./browser.mjs";
+import { browser, station } from "./pond.mjs";
+import { until } from "./station.mjs";
 
 /** Opens a page of another site with this content. */
 async function open(content) {

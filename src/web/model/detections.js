@@ -53,7 +53,7 @@ export class Detections extends EventTarget {
     const known = new Set();
     this.all = detections
       .filter((one) => {
-        const key = `${one.start} ${nameOf(one)}`;
+        const key = keyOf(one);
         return !known.has(key) && known.add(key);
       })
       .slice(0, MOST);
@@ -64,4 +64,13 @@ export class Detections extends EventTarget {
 /** @param {Detection} detection */
 export function nameOf({ common_name: common, scientific_name: scientific }) {
   return common ?? scientific ?? "";
+}
+
+/**
+ * The same for the same detection.
+ *
+ * @param {Detection} detection
+ */
+export function keyOf(detection) {
+  return `${detection.start} ${nameOf(detection)}`;
 }

@@ -1,6 +1,8 @@
 // @ts-check
 // What the server tells its administrator, as `openapi.json` describes it.
 
+import { moment } from "../model/messages.js";
+
 /**
  * @typedef {{
  *   name: string, station_name: string | null, state: "live" | "gap", state_since: string, stream_start: string,
@@ -48,15 +50,9 @@ export function nameOf(mount) {
   return mount.station_name ? `${mount.station_name} (${mount.name})` : mount.name;
 }
 
-/**
- * A time of today, or with the date.
- *
- * @param {string} time
- */
+/** @param {string} time */
 export function when(time) {
-  const at = new Date(time);
-  const isToday = at.toDateString() === new Date().toDateString();
-  return isToday ? at.toLocaleTimeString() : at.toLocaleString();
+  return moment(Date.parse(time));
 }
 
 /**

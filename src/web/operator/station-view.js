@@ -2,9 +2,10 @@
 // Shows the station: its microphones with what is wrong, listeners, refusals, memory, links and events.
 
 import { find, setText } from "../view/dom.js";
+import { buttons, keep } from "../view/keep.js";
 import { diagnose, unheardMounts } from "./diagnosis.js";
 import { duration, nameOf, when } from "./state.js";
-import { buttons, fill, keep } from "./table.js";
+import { fill } from "./table.js";
 
 /**
  * @typedef {import("./state.js").StationState} StationState
@@ -12,7 +13,7 @@ import { buttons, fill, keep } from "./table.js";
  * @typedef {import("./state.js").OffMount} OffMount
  * @typedef {import("./state.js").Line} Line
  * @typedef {(name: string, parameters: Record<string, string>, question: string) => void} Command
- * @typedef {{ key: string, tag: string, text?: string, actions?: import("./table.js").Action[] }} Part
+ * @typedef {{ key: string, tag: string, text?: string, actions?: import("../view/keep.js").Action[] }} Part
  */
 
 /** How many listeners are listed. */

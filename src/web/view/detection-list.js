@@ -2,10 +2,11 @@
 // What detectors have heard: boxes in the picture, and a list in which each can be heard and saved.
 
 import { RATE } from "../model/columns.js";
-import { nameOf } from "../model/detections.js";
+import { keyOf, nameOf } from "../model/detections.js";
 import { say } from "../model/language.js";
 import { moment } from "../model/messages.js";
-import { save } from "./dom.js";
+import { find, save, setText } from "./dom.js";
+import { buttons, keep } from "./keep.js";
 import { fileName } from "./snapshot.js";
 
 /**
@@ -44,44 +45,53 @@ export function marks(detections, picture) {
  */
 export function showDetections(section, detections, listening, mount) {
   section.hidden = detections.length === 0;
-  const items = detections.map((detection) => {
-    const item = document.createElement("li");
-    const name = document.createElement("b");
-    const start = Date.parse(detection.start);
-    name.textContent = nameOf(detection);
-    item.append(name, ` ${moment(start)} · ${Math.round(detection.confidence * 100)} % `);
-    const { clip } = detection;
-    if (clip && mount) {
-      const sound = () => listening.memory(mount).file(clip.slice(clip.indexOf("?") + 1));
-      item.append(
-        button(say("Play", "Hören"), async () => {
-          const [mark] = listening.mount?.name === mount.name && !listening.silent ? marks([detection], listening.picture) : [];
-          if (mark) {
-            listening.playAgain(mark.from, mark.to, mark);
-            return;
-          }
-          const file = await sound();
-          if (file) await new Audio(URL.createObjectURL(file)).play();
-        }),
-        button(say("Save", "Sichern"), async () => {
-          const file = await sound();
-          if (file) save(file, fileName(nameOf(detection), new Date(start), "opus"));
-        }),
-      );
-    }
-    return item;
-  });
-  section.querySelector("ul")?.replaceChildren(...items);
+  const items = detections.map((detection) => ({ key: keyOf(detection), detection }));
+  keep(find(section, "ul", HTMLElement), items, ({ detection }, item) => show(detection, item, listening, mount), () => "li");
 }
 
 /**
- * @param {string} text
- * @param {() => Promise<void>} work
+ * @param {Detection} detection
+ * @param {HTMLElement} item
+ * @param {Listening} listening
+ * @param {import("../model/mounts.js").Mount | null} mount
  */
-function button(text, work) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = text;
-  made.addEventListener("click", () => work().catch(() => {}));
-  return made;
+function show(detection, item, listening, mount) {
+  const start = Date.parse(detection.start);
+  /** @type {import("./keep.js").Action[]} */
+  const actions = [];
+  const { clip } = detection;
+  if (clip && mount) {
+    const sound = () => listening.memory(mount).file(clip.slice(clip.indexOf("?") + 1));
+    const play = async () => {
+      const [mark] = listening.mount?.name === mount.name && !listening.silent ? marks([detection], listening.picture) : [];
+      if (mark) {
+        listening.playAgain(mark.from, mark.to, mark);
+        return;
+      }
+      const file = await sound();
+      if (file) await new Audio(URL.createObjectURL(file)).play();
+    };
+    const keepFile = async () => {
+      const file = await sound();
+      if (file) save(file, fileName(nameOf(detection), new Date(start), "opus"));
+    };
+    actions.push(
+      { label: say("Play", "Hören"), work: () => play().catch(() => {}) },
+      { label: say("Save", "Sichern"), work: () => keepFile().catch(() => {}) },
+    );
+  }
+  const parts = [
+    { key: "name", tag: "b", text: nameOf(detection) },
+    { key: "about", tag: "span", text: ` ${moment(start)} · ${Math.round(detection.confidence * 100)} % ` },
+    { key: "actions", tag: "span", actions },
+  ];
+  keep(
+    item,
+    parts,
+    (part, child) => {
+      if (part.actions) buttons(child, part.actions);
+      else setText(child, part.text);
+    },
+    ({ tag }) => tag,
+  );
 }

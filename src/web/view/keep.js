@@ -1,0 +1,52 @@
+// @ts-check
+// Elements that are filled again and again: what has not changed stays as it is, so that a button that is about to be
+// pressed, or a text that is selected, does not vanish.
+
+/** @typedef {{ label: string, work: () => void }} Action */
+
+/**
+ * Fills an element with one child for each item. The children of items that stay are kept, and moved if necessary.
+ *
+ * @template {{ key: string }} Item
+ * @param {HTMLElement} parent
+ * @param {Item[]} items
+ * @param {(item: Item, child: HTMLElement) => void} show
+ * @param {(item: Item) => string} tag
+ */
+export function keep(parent, items, show, tag) {
+  /** @type {Map<string, HTMLElement>} */
+  const known = new Map();
+  for (const child of parent.children) {
+    if (child instanceof HTMLElement) known.set(child.dataset.key ?? "", child);
+  }
+  items.forEach((item, at) => {
+    let child = known.get(item.key);
+    known.delete(item.key);
+    if (!child) {
+      child = document.createElement(tag(item));
+      child.dataset.key = item.key;
+    }
+    show(item, child);
+    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
+  });
+  for (const child of known.values()) child.remove();
+}
+
+/**
+ * Fills an element with buttons.
+ *
+ * @param {HTMLElement} parent
+ * @param {Action[]} actions
+ */
+export function buttons(parent, actions) {
+  keep(
+    parent,
+    actions.map((action) => ({ key: action.label, ...action })),
+    ({ label, work }, child) => {
+      child.textContent = label;
+      child.setAttribute("type", "button");
+      child.onclick = work;
+    },
+    () => "button",
+  );
+}
