@@ -2,7 +2,7 @@
 // Shows the station: its microphones with what is wrong, listeners, refusals, memory, links and events.
 
 import { find, setText } from "../view/dom.js";
-import { buttons, keep } from "../view/keep.js";
+import { keep, keepParts } from "../view/keep.js";
 import { diagnose, unheardMounts } from "./diagnosis.js";
 import { duration, nameOf, when } from "./state.js";
 import { fill } from "./table.js";
@@ -13,7 +13,6 @@ import { fill } from "./table.js";
  * @typedef {import("./state.js").OffMount} OffMount
  * @typedef {import("./state.js").Line} Line
  * @typedef {(name: string, parameters: Record<string, string>, question: string) => void} Command
- * @typedef {{ key: string, tag: string, text?: string, actions?: import("../view/keep.js").Action[] }} Part
  */
 
 /** How many listeners are listed. */
@@ -69,8 +68,7 @@ export class StationView {
     const live = "bitrate" in mount ? mount : null;
     const disconnect = () =>
       this.#command("killsource", { mount: mount.name }, `Disconnect the Recorder of ${nameOf(mount)}?`);
-    /** @type {Part[]} */
-    const parts = [
+    keepParts(item, [
       { key: "name", tag: "h3", text: nameOf(mount) },
       { key: "since", tag: "span", text: `${mount.state} since ${when(mount.state_since)}` },
       { key: "verdict", tag: "p", text: verdict },
@@ -78,17 +76,7 @@ export class StationView {
       ...notes.map((text, at) => ({ key: `note ${at}`, tag: "p", text })),
       { key: "figures", tag: "p", text: live ? figures(live) : "" },
       { key: "buttons", tag: "p", actions: live ? [{ label: "Disconnect the Recorder", work: disconnect }] : [] },
-    ];
-    keep(
-      item,
-      parts.filter(({ text, actions }) => text || actions),
-      ({ key, text, actions }, child) => {
-        child.className = key.replace(/ .*/, "");
-        if (actions) buttons(child, actions);
-        else setText(child, text ?? "");
-      },
-      ({ tag }) => tag,
-    );
+    ]);
   }
 
   /** @param {StationState} state */

@@ -5,8 +5,8 @@ import { RATE } from "../model/columns.js";
 import { keyOf, nameOf } from "../model/detections.js";
 import { say } from "../model/language.js";
 import { moment } from "../model/messages.js";
-import { find, save, setText } from "./dom.js";
-import { buttons, keep } from "./keep.js";
+import { find, save } from "./dom.js";
+import { keep, keepParts } from "./keep.js";
 import { fileName } from "./snapshot.js";
 
 /**
@@ -80,18 +80,9 @@ function show(detection, item, listening, mount) {
       { label: say("Save", "Sichern"), work: () => keepFile().catch(() => {}) },
     );
   }
-  const parts = [
+  keepParts(item, [
     { key: "name", tag: "b", text: nameOf(detection) },
     { key: "about", tag: "span", text: ` ${moment(start)} · ${Math.round(detection.confidence * 100)} % ` },
     { key: "actions", tag: "span", actions },
-  ];
-  keep(
-    item,
-    parts,
-    (part, child) => {
-      if (part.actions) buttons(child, part.actions);
-      else setText(child, part.text);
-    },
-    ({ tag }) => tag,
-  );
+  ]);
 }

@@ -2,7 +2,10 @@
 // Elements that are filled again and again: what has not changed stays as it is, so that a button that is about to be
 // pressed, or a text that is selected, does not vanish.
 
+import { setText } from "./dom.js";
+
 /** @typedef {{ label: string, work: () => void }} Action */
+/** @typedef {{ key: string, tag: string, text?: string, actions?: Action[] }} Part */
 
 /**
  * Fills an element with one child for each item. The children of items that stay are kept, and moved if necessary.
@@ -48,5 +51,25 @@ export function buttons(parent, actions) {
       child.onclick = work;
     },
     () => "button",
+  );
+}
+
+/**
+ * Fills an element with texts and buttons. Those that have neither are left out. Each has the first word of its key as
+ * its class.
+ *
+ * @param {HTMLElement} parent
+ * @param {Part[]} parts
+ */
+export function keepParts(parent, parts) {
+  keep(
+    parent,
+    parts.filter(({ text, actions }) => text || actions),
+    ({ key, text, actions }, child) => {
+      child.className = key.replace(/ .*/, "");
+      if (actions) buttons(child, actions);
+      else setText(child, text ?? "");
+    },
+    ({ tag }) => tag,
   );
 }
