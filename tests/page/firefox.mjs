@@ -45,7 +45,7 @@ export class Firefox {
   #socket;
   #asked = new Map();
   #next = 0;
-  #context;
+  #first;
   #end;
 
   /** Starts one, whose pages run `prepare` before their own scripts. */
@@ -90,10 +90,16 @@ export class Firefox {
     });
     await this.#ask("session.new", { capabilities: {} });
     const tree = await this.#ask("browsingContext.getTree", {});
-    this.#context = tree.contexts[0].context;
+    this.#first = new Tab(this.#ask, tree.contexts[0].context);
   }
 
-  #ask(method, params) {
+  /** Opens another one. */
+  async tab() {
+    const { context } = await this.#ask("browsingContext.create", { type: "tab" });
+    return new Tab(this.#ask, context);
+  }
+
+  #ask = (method, params) => {
     this.#next += 1;
     const id = this.#next;
     const answer = new Promise((resolve, reject) => {
@@ -101,6 +107,30 @@ export class Firefox {
       this.#socket.send(JSON.stringify({ id, method, params }));
     });
     return within(answer, () => `Firefox's answer to ${method}`);
+  };
+
+  goto(url) {
+    return this.#first.goto(url);
+  }
+
+  evaluate(work, ...args) {
+    return this.#first.evaluate(work, ...args);
+  }
+
+  async close() {
+    if (!running.delete(this)) return;
+    this.#socket?.terminate();
+    await this.#end();
+  }
+}
+
+class Tab {
+  #ask;
+  #context;
+
+  constructor(ask, context) {
+    this.#ask = ask;
+    this.#context = context;
   }
 
   async goto(url) {
@@ -121,8 +151,6 @@ export class Firefox {
   }
 
   async close() {
-    if (!running.delete(this)) return;
-    this.#socket?.terminate();
-    await this.#end();
+    await this.#ask("browsingContext.close", { context: this.#context });
   }
 }

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { launch, Visitor } from "./browser.mjs";
+import { Firefox } from "./firefox.mjs";
 import { HOST, Station, tone, until } from "./station.mjs";
 
 const LISTENING = 5;
@@ -84,6 +85,51 @@ test("five tabs listen, twenty are idle, and a site embeds twelve players", asyn
   await says(idle[1], /^Live$/);
   await context.close();
   server.close();
+  await Promise.all(sources.map((source) => source.stop()));
+});
+
+test("in Firefox, five tabs listen, ten are idle, and a sixth is told why it has to wait", async () => {
+  const sources = Array.from({ length: LISTENING + 1 }, (_, i) => station.push(`/f${i}.opus`, tone(500 + 100 * i)));
+  const firefox = await Firefox.start("() => {}");
+  const open = async () => {
+    const tab = await firefox.tab();
+    await tab.goto(station.url());
+    return tab;
+  };
+  const press = (tab, selector) =>
+    until(
+      () =>
+        tab.evaluate((wanted) => {
+          const button = document.querySelector(wanted);
+          button?.click();
+          return button !== null;
+        }, selector),
+      selector,
+    );
+  const state = () => document.querySelector("[data-part=state]").textContent;
+  const says = (tab, words) => until(async () => (await tab.evaluate(state)).includes(words), words);
+  const listening = [];
+  for (let i = 0; i < LISTENING; i += 1) {
+    const tab = await open();
+    await press(tab, `[data-mount="/f${i}.opus"] button`);
+    await says(tab, "Live");
+    listening.push(tab);
+  }
+  const idle = [];
+  for (let i = 0; i < 10; i += 1) idle.push(await open());
+  // What happens is told everywhere.
+  await sources[LISTENING].stop();
+  const status = () => document.querySelector('[data-mount="/f5.opus"] .status')?.textContent;
+  for (const tab of [...idle, ...listening]) await until(async () => (await tab.evaluate(status)) === "off", "off");
+  for (const tab of listening) await says(tab, "Live");
+  sources[LISTENING] = station.push(`/f${LISTENING}.opus`, tone(500));
+  const [sixth] = idle;
+  await until(async () => (await sixth.evaluate(status)) === "live", "live again");
+  await press(sixth, '[data-mount="/f5.opus"] button');
+  await says(sixth, "Five other tabs of this browser listen");
+  await listening[0].close();
+  await says(sixth, "Live");
+  await firefox.close();
   await Promise.all(sources.map((source) => source.stop()));
 });
 
