@@ -1,5 +1,6 @@
 //! Finds the audio of a clip in the ring.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use ogg_splice::{Codec, OpusHead};
@@ -39,7 +40,9 @@ pub struct ClipPart {
     /// Granule position at which the first packet begins.
     pub first: u64,
     /// Granule positions of the first sample and of the one after the last.
-    pub samples: std::ops::Range<u64>,
+    pub samples: Range<u64>,
+    /// Granule positions between which there is silence that no source has sent.
+    pub silences: Vec<Range<u64>>,
 }
 
 /// Why there is no such clip.
@@ -93,7 +96,17 @@ pub fn audio_since(pages: &PageLog, at: Utc) -> Result<Duration, NotHeld> {
 impl ClipPart {
     /// When the part ends.
     pub fn to(&self) -> Utc {
-        let samples = self.samples.end.saturating_sub(self.samples.start);
+        self.at(self.samples.end)
+    }
+
+    /// From when until when there is silence that no source has sent.
+    pub fn gaps(&self) -> impl Iterator<Item = (Utc, Utc)> {
+        self.silences.iter().map(|silence| (self.at(silence.start), self.at(silence.end)))
+    }
+
+    /// When a granule position of the part was heard.
+    fn at(&self, granule: u64) -> Utc {
+        let samples = granule.saturating_sub(self.samples.start);
         self.from.after(Duration::from_micros(samples.saturating_mul(1_000_000) / RATE))
     }
 }
@@ -179,6 +192,7 @@ impl<'p> Held<'p> {
             from: heard,
             first,
             samples: start..end,
+            silences: self.stream.silences(&(start..end)).collect(),
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::hls::response_memory;
 use crate::http::HEAD_INDEX_MEMORY;
 use crate::listener::LISTENER_MEMORY;
 use crate::log::{LOG_MEMORY, RECENT_MEMORY};
-use crate::mount::{BAN_MEMORY, KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS};
+use crate::mount::{BAN_MEMORY, KNOWN_MOUNT_MEMORY, MAX_KNOWN_MOUNTS, STREAM_HISTORY_MEMORY};
 use crate::peers::{CHUNKED_MEMORY, PEER_MEMORY};
 use crate::source::MAX_FINAL_RESPONSES;
 use crate::tcp::{RECEIVE_BUFFER, SHORT_ANSWER_MEMORY, SOCKET_MEMORY, backlog, sent_memory};
@@ -61,8 +61,8 @@ impl Budget {
         let source = Scanner::MEMORY + 2 * MAX_HEADERS + MAX_KEPT_HEADERS;
         // A packet that spans pages; a page of silence being built, whose buffer may have doubled; and
         // the headers of the stream, as its source sent them, as listeners get them now, and as they
-        // got them before.
-        let stream = MAX_PACKET + 2 * MAX_PAGE + 3 * MAX_KEPT_HEADERS;
+        // got them before; and what is known of the times of this and the last streams.
+        let stream = MAX_PACKET + 2 * MAX_PAGE + 3 * MAX_KEPT_HEADERS + STREAM_HISTORY_MEMORY;
         // u64, so that a 32-bit machine shows a sum that does not fit into its memory.
         let process = |what, count: usize, each: usize| {
             CeilingItem::new(MemoryOwner::Process, what, count as u64, each as u64)
@@ -112,7 +112,7 @@ impl Budget {
             process("a mount's ring", limits.sources * config.workers, ring),
             process("a source's page in the making and its headers", 2 * limits.sources, source),
             process(
-                "a stream's packet and silence in the making, and its headers",
+                "a stream's packet and silence in the making, its headers and its times",
                 limits.sources,
                 stream,
             ),

@@ -251,9 +251,10 @@ impl ClipTags<'_> {
             ("DATE", Some(part.from.to_string())),
         ];
         let heard = heard.map(|text| ("DETECTION", Some(text)));
+        let gaps = part.gaps().map(|(from, to)| ("GAP", Some(format!("{from}/{to}"))));
         let comment =
             |(name, value): (&str, Option<String>)| Some(format!("{name}={}", sanitize(&value?)));
-        comments.into_iter().chain(heard).filter_map(comment).collect()
+        comments.into_iter().chain(gaps).chain(heard).filter_map(comment).collect()
     }
 }
 

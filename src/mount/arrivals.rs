@@ -22,6 +22,8 @@ const JUMP: i64 = 1_000_000;
 /// How many points are remembered. With one for each window, as in the beginning, they are enough for
 /// ten minutes; then every second one is forgotten.
 const MAX_POINTS: usize = 64;
+/// Maximum memory of a stream's relation, in bytes.
+pub(super) const ARRIVALS_MEMORY: usize = MAX_POINTS * size_of::<Point>();
 
 /// The relation of one stream to the monotonic clock.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ogg_splice::{Headers, Page, Tags};
+use ogg_splice::{Headers, Page, SpliceStats, Tags};
 use tokio::sync::Notify;
 
 use super::logical_stream::{IdleOutcome, LogicalStream};
@@ -232,6 +232,9 @@ impl HomeMount {
         let (real, gauges) = (now.real(), &self.shared.entry().gauges);
         let mut pages = self.shared.pages_mut();
         let published = stream.push(page, now, |page| pages.ring.publish(page));
+        let stats = stream.take_stats();
+        // Silence comes before the page.
+        pages.history.silent(before..before.saturating_add(stats.silence));
         if was_in_gap && published && stream.pauses_in_gaps() {
             pages.history.pause(before, gauges.pause(real));
         }
@@ -241,7 +244,7 @@ impl HomeMount {
             gauges.page_published(real);
         }
         drop(pages);
-        self.count(stream);
+        self.count(&stats);
         gauges.page_received(real, stream.page_duration(), stream.byte_rate());
         if was_in_gap && !stream.is_in_gap() {
             self.set_state(SourceState::Live);
@@ -254,16 +257,18 @@ impl HomeMount {
     pub(super) fn idle(&self, now: Moment) -> IdleOutcome {
         let mut current = self.stream.borrow_mut();
         let Some(stream) = current.as_mut() else { return IdleOutcome::Forever };
-        let was_in_gap = stream.is_in_gap();
+        let (was_in_gap, granule) = (stream.is_in_gap(), stream.granule());
         let mut pages = self.shared.pages_mut();
         let before = pages.ring.head();
         let outcome = stream.idle(now, |page| pages.ring.publish(page));
         let published = pages.ring.head() > before;
+        let stats = stream.take_stats();
         if published {
             pages.history.filled(stream.granule());
+            pages.history.silent(granule..granule.saturating_add(stats.silence));
         }
         drop(pages);
-        self.count(stream);
+        self.count(&stats);
         if published {
             self.shared.entry().gauges.page_published(now.real());
         }
@@ -299,8 +304,7 @@ impl HomeMount {
         }
     }
 
-    fn count(&self, stream: &mut LogicalStream) {
-        let stats = stream.take_stats();
+    fn count(&self, stats: &SpliceStats) {
         let counters = &self.shared.entry().counters;
         counters.silence.add(stats.silence);
         counters.late.add(stats.late);

@@ -29,6 +29,7 @@ mod ring;
 mod ring_page;
 mod settings;
 mod shared;
+mod silences;
 mod source_slots;
 mod stats;
 mod stream_history;
@@ -58,7 +59,9 @@ pub use settings::{
 };
 pub use shared::{MountEntry, Reservation, SharedMount};
 pub use stats::{MAX_THREADS, MountCounters, StreamGauges};
-pub use stream_history::{MAX_STREAMS, StreamEnd, StreamHistory, StreamRecord, duration, samples};
+pub use stream_history::{
+    MAX_STREAMS, STREAM_HISTORY_MEMORY, StreamEnd, StreamHistory, StreamRecord, duration, samples,
+};
 pub use stream_info::{Description, SourceInfo, SourceState, StreamInfo};
 pub use stream_packets::StreamPackets;
 pub use table::{MountTable, NoRoom};

@@ -14,12 +14,14 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use ogg_splice::{Codec, Headers};
 
 use super::arrivals::Arrivals;
 use super::settings::{Gap, MountSettings};
+use super::silences::Silences;
 use crate::clock::Timestamp;
 use crate::utc::Utc;
 use crate::wall_clock::Steady;
@@ -36,6 +38,12 @@ const FIRST_NUMBERS: u64 = 4096;
 /// How the `User-Agent` of FFmpeg begins. Its Ogg muxer keeps each page until the next one is
 /// complete (`libavformat/oggenc.c`, `ogg_write_pages`).
 const LIBAVFORMAT: &str = "Lavf/";
+/// Maximum memory of a mount's history, in bytes.
+pub const STREAM_HISTORY_MEMORY: usize = MAX_STREAMS
+    * (size_of::<StreamRecord>()
+        + MAX_PAUSES * size_of::<Pause>()
+        + super::silences::SILENCES_MEMORY
+        + super::arrivals::ARRIVALS_MEMORY);
 /// Samples in a second.
 const RATE: u64 = 48_000;
 
@@ -69,6 +77,7 @@ pub struct StreamRecord {
     pub number: u64,
     /// The oldest first.
     pauses: VecDeque<Pause>,
+    silences: Silences,
     arrivals: Arrivals,
     /// Whether the source sends each page only when the next one is complete.
     holds_back: bool,
@@ -131,6 +140,7 @@ impl StreamHistory {
             first_segment,
             number,
             pauses: VecDeque::new(),
+            silences: Silences::default(),
             arrivals: Arrivals::new(rate),
             holds_back: false,
             newest: None,
@@ -152,7 +162,14 @@ impl StreamHistory {
         }
     }
 
-    /// Records that a page of silence was published, up to this granule position.
+    /// Records that silence was published in place of a source's audio.
+    pub fn silent(&mut self, silence: Range<u64>) {
+        if let Some(stream) = self.streams.back_mut() {
+            stream.silences.note(silence);
+        }
+    }
+
+    /// Records that pages of silence were published, up to this granule position.
     pub fn filled(&mut self, granule: u64) {
         if let Some(stream) = self.streams.back_mut() {
             stream.newest = Some(granule);
@@ -214,6 +231,11 @@ impl StreamRecord {
     /// The granule position at which the newest page ends; `None` before the first page.
     pub fn newest_granule(&self) -> Option<u64> {
         self.newest
+    }
+
+    /// Where there is silence that no source has sent, within these granule positions.
+    pub fn silences(&self, part: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        self.silences.within(part)
     }
 
     /// When the audio at this time of the stream was heard. `None` before the first page.

@@ -124,6 +124,21 @@ test("what a source did not send is missing, although silence was received", () 
   assert.equal(columns.state(150), RECEIVED);
 });
 
+test("a gap of the past is missing, also when it is told twice and the source is absent again", () => {
+  const columns = new Columns(1024);
+  new Steps(columns).add(new Float32Array(480_000).fill(0.001), 0);
+  columns.absentFrom(500);
+  columns.takeChanged();
+  columns.absent(100, 150);
+  assert.equal(columns.takeChanged(), 100);
+  columns.absent(100, 150);
+  assert.equal(columns.takeChanged(), Infinity);
+  columns.absent(140, 200);
+  columns.absentUntil(550);
+  const shown = [99, 100, 199, 200, 500, 549].map((number) => columns.shown(number));
+  assert.deepEqual(shown, [RECEIVED, MISSING, MISSING, RECEIVED, MISSING, MISSING]);
+});
+
 test("old columns are forgotten, and more are kept where a person looks back further", () => {
   const columns = new Columns(8);
   for (let number = 0; number < 10_000; number += 1) columns.put(number, 0).fill(number % 251);

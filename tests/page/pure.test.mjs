@@ -9,7 +9,7 @@ import { recall, remember } from "../../src/web/model/preferences.js";
 import * as mp4 from "../../src/web/media/mp4.js";
 import { join } from "../../src/web/media/bytes.js";
 import { Pages } from "../../src/web/media/ogg.js";
-import { readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
+import { readComments, readHead, sameDecoder, samples } from "../../src/web/media/opus.js";
 import { Timeline } from "../../src/web/media/received-packets.js";
 import { withStereo } from "../../src/web/media/whep.js";
 import { CatchUp } from "../../src/web/media/catch-up.js";
@@ -74,6 +74,18 @@ test("the header is read, and decoders are compared by it", () => {
   assert.ok(sameDecoder(head, { ...head, preSkip: 0 }));
   assert.ok(!sameDecoder(head, { ...head, channels: 1 }));
   assert.equal(readHead(Buffer.from("\x01vorbis and so on and on")), null);
+});
+
+test("comments are read, whatever their lengths are as characters", () => {
+  for (const length of [1, 48, 57, 84, 90, 300]) {
+    const wanted = [`DATE=2026-05-01T04:12:30.250Z`, `GAP=${"x".repeat(length)}`, "TITLE=Bäche"];
+    const given = wanted.flatMap((comment) => ["-metadata", comment]);
+    const [, tags] = new Pages().push(record(1, ...given));
+    const comments = readComments(tags.packets[0]);
+    for (const comment of wanted) assert.ok(comments.some((one) => one.toUpperCase() === comment.toUpperCase()), comment);
+    // Of a header that goes on elsewhere, what is there.
+    assert.deepEqual(readComments(tags.packets[0].subarray(0, -1)), comments.slice(0, -1));
+  }
 });
 
 for (const [name, { init, fragment }] of Object.entries({ MP4: mp4, WebM: webm })) {

@@ -228,6 +228,15 @@ async function judge(browser, name, url = station.url()) {
   assert.equal(missing.at(-1) - missing[0], missing.length - 1, "it is in one piece");
   agree(columns.filter(({ number }) => number > missing.at(-1) + STEPS / 2), "after a restart of the source");
   agree(columns.filter(({ number }) => number < missing[0] - STEPS), "before it");
+
+  // Whoever comes later is told, too.
+  await browser.goto(url);
+  await browser.evaluate(watch);
+  await until(() => browser.evaluate((selector) => document.querySelector(selector) !== null, `[data-mount="${mount}"]`), "the list again");
+  await browser.evaluate(press, mount);
+  const gap = async () => (await browser.evaluate(columnsOf, 40)).filter((column) => column.missing).map(({ number }) => number);
+  const isSame = (found) => Math.abs(found.length - missing.length) < STEPS / 4 && found.at(-1) - found[0] === found.length - 1;
+  await until(async () => isSame(await gap()), "the same gap in what was before");
   await second.stop();
 }
 

@@ -263,3 +263,35 @@ fn check_says_how_much_audio_a_ring_holds() {
     assert!(said.contains("  /long: 300 s at 64 kbit/s in"), "{said}");
     assert!(said.contains("  other mounts: 16 s at 96 kbit/s in 256 KiB"), "{said}");
 }
+
+#[test]
+fn a_clip_tells_where_the_source_sent_nothing() {
+    let server = server("[mount-defaults]\ngap_after = \"500ms\"\nhold = \"1m\"\n");
+    let url = server.push_url("/m");
+    let beginning = [&OPUS[..], &["-t", "2"]].concat();
+    let _first = ffmpeg_source(&beginning, &["-f", "ogg", &url]);
+    wait_for_audio(&server, "/m", Duration::from_secs(3));
+    let _source = ffmpeg_source(&OPUS, &["-f", "ogg", &url]);
+    wait_for_audio(&server, "/m", Duration::from_secs(5));
+    let directory = tempfile::tempdir().unwrap();
+    let file = save(directory.path(), &get(&server, "/m?clip=10s"));
+    let said = Command::new("opusinfo").arg(&file).run();
+    let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    let tag = |name| said.lines().filter_map(move |line| line.trim().strip_prefix(name));
+    let at = |time: &str| micros(&Value::from(time));
+    let date = at(tag("DATE=").next().unwrap());
+    let gaps: Vec<_> = tag("GAP=")
+        .map(|gap| gap.split_once('/').unwrap())
+        .map(|(from, to)| (at(from) - date)..(at(to) - date))
+        .filter(|gap| gap.end - gap.start > 100_000)
+        .collect();
+    assert_eq!(gaps.len(), 1, "{said}");
+    let samples = decode(&file);
+    let sample = |time: i128| usize::try_from(time * 48 / 1000).unwrap();
+    let (from, to) = (sample(gaps[0].start), sample(gaps[0].end));
+    let loudest = |part: &[i16]| part.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+    // A decoder needs a moment until silence is silent.
+    assert!(loudest(&samples[from + RATE / 10..to]) < 10, "{said}");
+    assert!(loudest(&samples[from - RATE / 2..from]) > 1000, "{said}");
+    assert!(loudest(&samples[to..to + RATE / 2]) > 1000, "{said}");
+}

@@ -2,12 +2,19 @@
 // A clip: a part of what the server still has in memory, as a finished file.
 
 import { Pages } from "./ogg.js";
-import { readHead, samples } from "./opus.js";
+import { readComments, readHead, samples } from "./opus.js";
 
 /**
- * The packets of a clip, in order, and when its first sample was recorded, as Unix time in milliseconds.
+ * A time in which the source sent nothing, from and until when, as Unix time in milliseconds.
  *
- * @typedef {{ head: import("./opus.js").Head, packets: import("./opus.js").Packet[], date: number }} Clip
+ * @typedef {{ from: number, to: number }} Gap
+ */
+
+/**
+ * The packets of a clip, in order, when its first sample was recorded, as Unix time in milliseconds, and where silence
+ * takes the place of what was not sent.
+ *
+ * @typedef {{ head: import("./opus.js").Head, packets: import("./opus.js").Packet[], date: number, gaps: Gap[] }} Clip
  */
 
 /**
@@ -17,10 +24,15 @@ import { readHead, samples } from "./opus.js";
 export function readClip(file) {
   const [first, second, ...pages] = new Pages().push(file);
   const head = first && readHead(first.packets[0] ?? new Uint8Array(0));
-  // The comment says it to the millisecond. Tags of many detections may extend over more pages.
-  const tags = second && new TextDecoder().decode(second.packets[0]);
-  const date = Date.parse(/DATE=([0-9T:.Z-]+)/.exec(tags ?? "")?.[1] ?? "");
+  // They say times to the millisecond. Those of many detections may extend over more pages, and are the last ones.
+  const comments = readComments(second?.packets[0] ?? new Uint8Array(0));
+  const all = (/** @type {string} */ name) => comments.filter((one) => one.startsWith(name)).map((one) => one.slice(name.length));
+  const date = Date.parse(all("DATE=")[0] ?? "");
+  const gaps = all("GAP=").map((gap) => {
+    const [from = NaN, to = NaN] = gap.split("/").map(Date.parse);
+    return { from, to };
+  });
   if (!head || Number.isNaN(date)) return null;
   const packets = pages.flatMap((page) => page.packets).map((data) => ({ data, samples: samples(data) }));
-  return { head, packets: packets.filter((packet) => packet.samples > 0), date };
+  return { head, packets: packets.filter((packet) => packet.samples > 0), date, gaps };
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// What a player has to know about Opus: its header, and how long a packet is (RFC 7845, RFC 6716).
+// What a player has to know about Opus: its headers, and how long a packet is (RFC 7845, RFC 6716).
 //
 // Nothing else in a packet is read; the browser decodes it.
 
@@ -24,6 +24,7 @@
  */
 
 const MAGIC = "OpusHead";
+const TAGS = "OpusTags";
 
 /**
  * The header that a stream begins with, or null if `packet` is something else.
@@ -42,6 +43,26 @@ export function readHead(packet) {
     family: packet[18],
     mapping: packet.slice(19),
   };
+}
+
+/**
+ * The comments of the header that follows (RFC 7845, section 5.2), such as "TITLE=Pond", as far as they are in `packet`.
+ *
+ * @param {Bytes} packet
+ * @returns {string[]}
+ */
+export function readComments(packet) {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
+  const comments = [];
+  // The vendor's string is followed by the number of comments.
+  let at = TAGS.length;
+  for (let skipped = false; at + 4 <= packet.length; skipped = true) {
+    const end = at + 4 + view.getUint32(at, true);
+    if (end > packet.length) break;
+    if (skipped) comments.push(new TextDecoder().decode(packet.subarray(at + 4, end)));
+    at = skipped ? end : end + 4;
+  }
+  return comments;
 }
 
 /**

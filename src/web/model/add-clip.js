@@ -2,18 +2,25 @@
 // Adds a clip to a picture: decodes it in small parts, as what is heard comes first.
 
 import { decoder } from "../media/decoder.js";
+import { STEP, Steps } from "./steps.js";
 
 // So many packets are decoded at a time.
 const PORTION = 20;
+// Shorter gaps are not shown, in milliseconds: where another source takes over, there is a packet of silence.
+const SHORT = 100;
 
 /**
  * Resolves when all of it was added.
  *
- * @param {import("./steps.js").Steps} steps
+ * @param {import("./columns.js").Columns} columns
  * @param {import("../media/clip.js").Clip} clip
  * @param {number} granule Of its first sample that is heard.
+ * @param {number} step Samples of a step of the picture.
  */
-export async function addClip(steps, { head, packets }, granule) {
+export async function addClip(columns, { head, packets, date, gaps }, granule, step = STEP) {
+  const stepOf = (/** @type {number} */ time) => Math.round((granule + (time - date) * 48) / step);
+  for (const { from, to } of gaps) if (to - from >= SHORT) columns.absent(stepOf(from), stepOf(to));
+  const steps = new Steps(columns, step);
   const past = decoder(head, (samples, begin) => {
     // What precedes only prepares the decoder.
     const heard = begin >= granule ? samples : samples.subarray(Math.min(samples.length, granule - begin));

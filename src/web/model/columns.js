@@ -37,7 +37,7 @@ export class Columns {
   /**
    * When the source sent nothing.
    *
-   * @type {{ from: number, to: number }[]}
+   * @type {{ from: number, to: number, isExact: boolean }[]}
    */
   #absences = [];
 
@@ -93,8 +93,9 @@ export class Columns {
 
   /** @param {number} number */
   #isAbsent(number) {
-    return this.#absences.some(({ from, to }) => {
+    return this.#absences.some(({ from, to, isExact }) => {
       if (number >= from && number < to) return true;
+      if (isExact) return false;
       // That nothing comes is noticed some time later, and said some time after it has ended.
       const isNear = number >= from - BEFORE && number < to + AFTER;
       return isNear && this.peak(number) < SILENCE;
@@ -109,7 +110,7 @@ export class Columns {
   absentFrom(from) {
     const last = this.#absences.at(-1);
     if (last && last.to > from) return;
-    this.#absences.push({ from, to: Infinity });
+    this.#absences.push({ from, to: Infinity, isExact: false });
     this.#absences.splice(0, this.#absences.length - ABSENCES);
     this.#changed = Math.min(this.#changed, from - BEFORE);
   }
@@ -124,6 +125,27 @@ export class Columns {
     if (!last || last.to < Infinity) return;
     last.to = to;
     this.#changed = Math.min(this.#changed, to);
+  }
+
+  /**
+   * The source sent nothing between exactly these steps.
+   *
+   * @param {number} from
+   * @param {number} to
+   */
+  absent(from, to) {
+    const known = this.#absences.find((one) => one.isExact && from <= one.to && to >= one.from);
+    if (known && from >= known.from && to <= known.to) return;
+    if (known) {
+      known.from = Math.min(known.from, from);
+      known.to = Math.max(known.to, to);
+    } else {
+      // One that has not ended yet stays the last one.
+      const isOpen = this.#absences.at(-1)?.to === Infinity;
+      this.#absences.splice(this.#absences.length - (isOpen ? 1 : 0), 0, { from, to, isExact: true });
+      this.#absences.splice(0, this.#absences.length - ABSENCES);
+    }
+    this.#changed = Math.min(this.#changed, from);
   }
 
   /** The first step that has come after later ones since the last call; Infinity if none has. */

@@ -113,6 +113,6 @@ export class StreamPicture {
   #begin() {
     this.#newest = 0;
     const { columns } = this;
-    return new Past(this.#memory, this.#clock, columns, (clip, granule) => addClip(new Steps(columns), clip, granule));
+    return new Past(this.#memory, this.#clock, columns, (clip, granule) => addClip(columns, clip, granule));
   }
 }

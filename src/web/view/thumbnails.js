@@ -7,7 +7,6 @@
 import { addClip } from "../model/add-clip.js";
 import { Columns } from "../model/columns.js";
 import { say } from "../model/language.js";
-import { Steps } from "../model/steps.js";
 import { decibels } from "../media/spectrum.js";
 import { suited } from "./contrast.js";
 import { find, setText } from "./dom.js";
@@ -140,7 +139,7 @@ class Thumbnail {
       this.#columns = new Columns(1024);
       this.#columns.kept = 2 * SPAN * RATE;
     }
-    await addClip(new Steps(this.#columns, STEP), clip, granule);
+    await addClip(this.#columns, clip, granule, STEP);
     this.#draw();
   }
 
