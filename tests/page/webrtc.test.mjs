@@ -176,6 +176,9 @@ test("when UDP is blocked while it is played, the stream takes over", async () =
 
 test("the only seat of a microphone goes from WebRTC to the stream", async () => {
   const { source, visitor } = await listenTo("/single.opus");
+  // A clip takes a seat, too.
+  const first = visitor.requests.find((url) => /whep|clip=/.test(url));
+  assert.match(first, /whep/);
   const unblock = blockUdp();
   try {
     await visitor.says(/^Live by the stream: WebRTC/);

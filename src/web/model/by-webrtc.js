@@ -86,6 +86,8 @@ export class ByWebRtc {
       this.#means.sound.receive(connection.stream);
       await this.#showPackets(connection);
       await connection.open(request.whep, request.options, session.signal);
+      // Not before: a clip is a listener, too, and would take the seat where there is only one.
+      if (this.#packets) this.#means.picture.past.begin();
       return await this.#watch(connection, session, request, heard);
     } catch (error) {
       if (error instanceof NoSound || error instanceof NoWebRtc || session.over) throw error;
@@ -105,7 +107,6 @@ export class ByWebRtc {
     const { picture, memory, clock } = this.#means;
     const places = new RtpPlaces(picture, memory, clock);
     picture.head(HEAD);
-    picture.past.begin();
     const end = await handOut(receiver, (packet, begin) => places.add(packet, begin, performance.now()));
     if (!end || this.#closed) end?.();
     else this.#packets = { places, end };
