@@ -144,8 +144,8 @@ pub(super) fn respond(
     let mount = entry.mount().ok_or_else(|| not_held(&NotHeld::Nothing))?;
     let found = ClipCut::of(&mount.pages(), clip.span).map_err(|error| not_held(&error))?;
     let comments = |part: &ClipPart| station.comments(&entry, part);
-    // The same clip has the same number, and its tag is the same until detections are added to it: so
-    // the rest of one can be asked for.
+    // The same clip has the same number, and its tag is the same until detections are added to it, or
+    // gaps of it are forgotten: so the rest of one can be asked for.
     let serial = found.parts.iter().fold(found.from.micros() as u32, |serial, part| {
         serial.wrapping_mul(31).wrapping_add(part.samples.start as u32)
     });

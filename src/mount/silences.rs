@@ -1,13 +1,16 @@
 //! Where a stream has silence in place of audio that no source has sent.
 //!
-//! Recordings of a silent night and of an unplugged microphone sound the same. Whoever gets a part of
-//! the stream later, as a clip or a picture, is told which of it is which.
+//! Silence that the server has inserted cannot be told from silence that a source has sent. Whoever
+//! gets a part of the stream later, as a clip or a picture, is told where it is.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 /// How many are remembered.
 const MAX_SILENCES: usize = 64;
+/// Shorter ones do not count, in samples: a tenth of a second. There is a packet of silence wherever one
+/// source takes over from another.
+const SHORTEST: u64 = 4_800;
 /// Maximum memory of those of one stream, in bytes.
 pub(super) const SILENCES_MEMORY: usize = MAX_SILENCES * size_of::<Range<u64>>();
 
@@ -25,6 +28,10 @@ impl Silences {
             last.end = silence.end;
             return;
         }
+        // It has ended.
+        if self.0.back().is_some_and(is_short) {
+            self.0.pop_back();
+        }
         if self.0.len() >= MAX_SILENCES {
             self.0.pop_front();
         }
@@ -35,9 +42,14 @@ impl Silences {
     pub(super) fn within(&self, part: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
         self.0
             .iter()
+            .filter(|silence| !is_short(silence))
             .map(|silence| silence.start.max(part.start)..silence.end.min(part.end))
             .filter(|silence| !silence.is_empty())
     }
+}
+
+fn is_short(silence: &Range<u64>) -> bool {
+    silence.end.saturating_sub(silence.start) < SHORTEST
 }
 
 #[cfg(test)]
@@ -45,18 +57,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silences_that_follow_each_other_are_one_and_old_ones_are_forgotten() {
+    fn silences_that_follow_each_other_are_one_and_old_and_short_ones_are_forgotten() {
+        const SECOND: u64 = 48_000;
         let mut silences = Silences::default();
-        for silence in [100..200, 200..300, 300..300, 500..600] {
+        for silence in [100..200, 200..300, 300..300].map(|span| span.start * 960..span.end * 960) {
             silences.note(silence);
         }
-        let within = |part| silences.within(&part).collect::<Vec<_>>();
-        assert_eq!(within(0..1000), [100..300, 500..600]);
-        assert_eq!(within(150..550), [150..300, 500..550]);
-        assert_eq!(within(300..500), []);
-        for n in 0..100 {
-            silences.note(1000 + 10 * n..1005 + 10 * n);
+        let within = |silences: &Silences, part| -> Vec<_> {
+            silences.within(&part).map(|part| (part.start / SECOND, part.end / SECOND)).collect()
+        };
+        assert_eq!(within(&silences, 0..10 * SECOND), [(2, 6)]);
+        assert_eq!(within(&silences, 3 * SECOND..5 * SECOND), [(3, 5)]);
+        assert_eq!(within(&silences, 6 * SECOND..10 * SECOND), []);
+        // A packet each time that another source takes over.
+        for n in 10..200 {
+            silences.note(n * SECOND..n * SECOND + 960);
         }
-        assert_eq!(silences.within(&(0..10_000)).count(), MAX_SILENCES);
+        assert_eq!(within(&silences, 0..300 * SECOND), [(2, 6)]);
+        for n in 300..400 {
+            silences.note(n * SECOND..n * SECOND + SHORTEST);
+        }
+        assert_eq!(silences.within(&(0..500 * SECOND)).count(), MAX_SILENCES);
     }
 }

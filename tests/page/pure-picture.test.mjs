@@ -139,6 +139,14 @@ test("a gap of the past is missing, also when it is told twice and the source is
   assert.deepEqual(shown, [RECEIVED, MISSING, MISSING, RECEIVED, MISSING, MISSING]);
 });
 
+test("an absence that a clip tells first goes on after the clip", () => {
+  const columns = new Columns(1024);
+  new Steps(columns).add(new Float32Array(480_000).fill(0.001), 0);
+  columns.absent(100, 200);
+  columns.absentFrom(120);
+  assert.deepEqual([99, 150, 300, 580].map((number) => columns.shown(number)), [RECEIVED, MISSING, MISSING, MISSING]);
+});
+
 test("old columns are forgotten, and more are kept where a person looks back further", () => {
   const columns = new Columns(8);
   for (let number = 0; number < 10_000; number += 1) columns.put(number, 0).fill(number % 251);

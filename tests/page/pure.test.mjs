@@ -13,6 +13,7 @@ import { readComments, readHead, sameDecoder, samples } from "../../src/web/medi
 import { Timeline } from "../../src/web/media/received-packets.js";
 import { withStereo } from "../../src/web/media/whep.js";
 import { CatchUp } from "../../src/web/media/catch-up.js";
+import { moment } from "../../src/web/model/messages.js";
 import { encode } from "../../src/web/view/qr.js";
 import * as webm from "../../src/web/media/webm.js";
 
@@ -195,6 +196,11 @@ test("the clock uses the promptest event, and starts again when the server's clo
   assert.equal(clock.live(8_000), 9_600_000);
   time.heard(2_000_000, 9_000);
   assert.equal(time.at(9_000), 2_000_000);
+});
+
+test("a time has its date, unless it is within half a day", () => {
+  const hours = (count) => moment(Date.now() + count * 3_600_000);
+  assert.deepEqual([-13, -11, 0, 11, 13, 720].map((count) => hours(count).includes(", ")), [true, false, false, false, true, true]);
 });
 
 test("an independent reader can read the QR codes", () => {

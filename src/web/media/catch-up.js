@@ -14,10 +14,10 @@ const WINDOW = 6;
 const CALM = 8;
 const FASTEST = 1.08;
 const SLOWEST = 0.97;
-// What a hidden page collects before it appends it: at most so much, and more by so much in a second, which is less than
-// playing slower gains.
-const COLLECTED = 0.2;
-const MORE = 0.02;
+// The longest portion that a hidden page appends, and by how much portions grow in a second: less than what the slowest
+// playback adds to the buffer in that time.
+const LONGEST_PORTION = 0.2;
+const PORTION_GROWTH = 0.02;
 
 export class CatchUp {
   margin = LEAST;
@@ -34,15 +34,15 @@ export class CatchUp {
   #hidden = null;
 
   /**
-   * How much audio is collected before it is appended, which takes a browser about as long for much as for little. A
-   * hidden page shows nobody how far behind it is.
+   * How much audio is collected before it is appended. To append costs about the same for any length, and while the page
+   * is hidden, more delay does not matter.
    *
    * @param {number} now
    * @param {boolean} isHidden
    */
   portion(now, isHidden) {
     this.#hidden = isHidden ? (this.#hidden ?? now) : null;
-    return this.#hidden === null ? 0 : Math.min(COLLECTED, (now - this.#hidden) * MORE);
+    return this.#hidden === null ? 0 : Math.min(LONGEST_PORTION, (now - this.#hidden) * PORTION_GROWTH);
   }
 
   /**

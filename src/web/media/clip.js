@@ -22,9 +22,9 @@ import { readComments, readHead, samples } from "./opus.js";
  * @returns {Clip | null}
  */
 export function readClip(file) {
-  const [first, second, ...pages] = new Pages().push(file);
+  const [first, second, ...rest] = new Pages().push(file);
   const head = first && readHead(first.packets[0] ?? new Uint8Array(0));
-  // They say times to the millisecond. Those of many detections may extend over more pages, and are the last ones.
+  // They say times to the millisecond.
   const comments = readComments(second?.packets[0] ?? new Uint8Array(0));
   const all = (/** @type {string} */ name) => comments.filter((one) => one.startsWith(name)).map((one) => one.slice(name.length));
   const date = Date.parse(all("DATE=")[0] ?? "");
@@ -33,6 +33,9 @@ export function readClip(file) {
     return { from, to };
   });
   if (!head || Number.isNaN(date)) return null;
+  // A stream of another format may follow, which is not shown.
+  const next = rest.findIndex((page) => page.first);
+  const pages = next === -1 ? rest : rest.slice(0, next);
   const packets = pages.flatMap((page) => page.packets).map((data) => ({ data, samples: samples(data) }));
   return { head, packets: packets.filter((packet) => packet.samples > 0), date, gaps };
 }

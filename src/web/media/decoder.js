@@ -31,7 +31,7 @@ import * as webm from "./webm.js";
 
 const RATE = 48_000;
 const PREROLL = 0.24 * RATE;
-// A file has at least so much that is new.
+// A file has at least so many new samples.
 const PORTION = 0.1 * RATE;
 
 /**

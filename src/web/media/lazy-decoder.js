@@ -1,6 +1,6 @@
 // @ts-check
-// Decodes packets for a picture while the page is visible. What comes while it is hidden waits until it is seen again,
-// as decoding takes more than playing.
+// Decodes packets for a picture while the page is visible. What comes while it is hidden waits until it is visible
+// again, as decoding costs more than playing.
 
 import { decoder } from "./decoder.js";
 
@@ -13,7 +13,7 @@ import { decoder } from "./decoder.js";
 const RATE = 48_000;
 // So much is decoded in any case: the graph's check, which is at the beginning of playback, needs it.
 const EAGER = 10 * RATE;
-// What has waited is decoded in portions of this length: in one piece, the page would not react meanwhile.
+// What waits is joined to portions of this length: a file of it is decoded in less time than many short ones.
 const PORTION = 2 * RATE;
 
 /**
@@ -25,7 +25,7 @@ const PORTION = 2 * RATE;
 /** @implements {Decoder} */
 export class LazyDecoder {
   #decoder;
-  #most;
+  #maxWaiting;
   #eager = EAGER; // samples that are still decoded in any case
   /** @type {Portion[]} */
   #waiting = [];
@@ -33,12 +33,12 @@ export class LazyDecoder {
   /**
    * @param {Head} head
    * @param {import("./decoder.js").Sink} sink
-   * @param {() => number} most How many samples wait at most. Older ones are left out.
+   * @param {() => number} maxWaiting How many samples wait at most. Older ones are left out.
    */
-  constructor(head, sink, most) {
+  constructor(head, sink, maxWaiting) {
     this.#decoder = decoder(head, sink);
-    this.#most = most;
-    document.addEventListener("visibilitychange", this.#seen);
+    this.#maxWaiting = maxWaiting;
+    document.addEventListener("visibilitychange", this.#decodeIfVisible);
   }
 
   /**
@@ -52,14 +52,14 @@ export class LazyDecoder {
       last.packets.push(...packets);
       last.length += length;
     } else this.#waiting.push({ packets: [...packets], granule, length });
-    const oldest = granule + length - this.#most();
+    const oldest = granule + length - this.#maxWaiting();
     while (this.#waiting[0].granule + this.#waiting[0].length < oldest) this.#waiting.shift();
-    if (this.#eager <= 0) this.#seen();
+    if (this.#eager <= 0) this.#decodeIfVisible();
     else this.#decode();
     this.#eager -= length;
   }
 
-  #seen = () => {
+  #decodeIfVisible = () => {
     if (!document.hidden) this.#decode();
   };
 
@@ -75,7 +75,7 @@ export class LazyDecoder {
   }
 
   close() {
-    document.removeEventListener("visibilitychange", this.#seen);
+    document.removeEventListener("visibilitychange", this.#decodeIfVisible);
     this.#waiting = [];
     this.#decoder.close();
   }

@@ -36,7 +36,7 @@ export class Player {
    */
   #collected = [];
   #time = 0; // where it ends, in samples
-  #fragments = 0; // where the fragments end, in samples
+  #fragmentsEnd = 0; // where the newest fragment ends, in samples
   #sequence = 0;
   /**
    * Where the stream jumped.
@@ -74,7 +74,7 @@ export class Player {
 
   /** @param {import("./opus.js").Head} head */
   head(head) {
-    this.#fragment();
+    this.#fragmentCollected();
     this.#waiting.push(container.init(head));
   }
 
@@ -90,9 +90,9 @@ export class Player {
     this.#collected.push(...packets);
     this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
     const now = seconds();
-    const end = this.#fragments / RATE;
+    const end = this.#fragmentsEnd / RATE;
     if (this.#time / RATE - end < this.#catchUp.portion(now, document.hidden)) return;
-    this.#fragment();
+    this.#fragmentCollected();
     const position = this.#element.currentTime;
     if (position > 0 && !this.#element.paused) {
       const rate = this.#catchUp.arrived(now, end, position);
@@ -102,13 +102,13 @@ export class Player {
     this.#pump();
   }
 
-  // Of what is collected.
-  #fragment() {
+  // Makes a fragment of what is collected.
+  #fragmentCollected() {
     if (this.#collected.length === 0) return;
     this.#sequence += 1;
-    this.#waiting.push(container.fragment(this.#sequence, this.#fragments, this.#collected));
+    this.#waiting.push(container.fragment(this.#sequence, this.#fragmentsEnd, this.#collected));
     this.#collected = [];
-    this.#fragments = this.#time;
+    this.#fragmentsEnd = this.#time;
   }
 
   /** The granule that is heard now, or null before playback has begun. */
@@ -126,6 +126,8 @@ export class Player {
 
   /** Skips what has not been played yet, except for the margin. */
   toLive() {
+    this.#fragmentCollected();
+    this.#pump();
     const target = this.#time / RATE - this.#catchUp.margin - 0.1;
     if (target <= this.#element.currentTime) return;
     this.#element.currentTime = target;

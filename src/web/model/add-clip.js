@@ -6,8 +6,6 @@ import { STEP, Steps } from "./steps.js";
 
 // So many packets are decoded at a time.
 const PORTION = 20;
-// Shorter gaps are not shown, in milliseconds: where another source takes over, there is a packet of silence.
-const SHORT = 100;
 
 /**
  * Resolves when all of it was added.
@@ -19,7 +17,7 @@ const SHORT = 100;
  */
 export async function addClip(columns, { head, packets, date, gaps }, granule, step = STEP) {
   const stepOf = (/** @type {number} */ time) => Math.round((granule + (time - date) * 48) / step);
-  for (const { from, to } of gaps) if (to - from >= SHORT) columns.absent(stepOf(from), stepOf(to));
+  for (const { from, to } of gaps) columns.absent(stepOf(from), stepOf(to));
   const steps = new Steps(columns, step);
   const past = decoder(head, (samples, begin) => {
     // What precedes only prepares the decoder.

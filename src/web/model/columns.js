@@ -13,7 +13,7 @@ export const MISSING = 1;
 export const RECEIVED = 2;
 
 // So many absences of the source are remembered.
-const ABSENCES = 50;
+const ABSENCES = 100;
 // Next to an absence, what is as quiet as this (-100 dB, which no microphone is) belongs to it: in steps.
 const SILENCE = 1e-5;
 const BEFORE = 15 * RATE;
@@ -109,9 +109,9 @@ export class Columns {
    */
   absentFrom(from) {
     const last = this.#absences.at(-1);
-    if (last && last.to > from) return;
+    if (last && !last.isExact && last.to > from) return;
     this.#absences.push({ from, to: Infinity, isExact: false });
-    this.#absences.splice(0, this.#absences.length - ABSENCES);
+    this.#forget();
     this.#changed = Math.min(this.#changed, from - BEFORE);
   }
 
@@ -143,9 +143,16 @@ export class Columns {
       // One that has not ended yet stays the last one.
       const isOpen = this.#absences.at(-1)?.to === Infinity;
       this.#absences.splice(this.#absences.length - (isOpen ? 1 : 0), 0, { from, to, isExact: true });
-      this.#absences.splice(0, this.#absences.length - ABSENCES);
+      this.#forget();
     }
     this.#changed = Math.min(this.#changed, from);
+  }
+
+  // The absence that ended first.
+  #forget() {
+    if (this.#absences.length <= ABSENCES) return;
+    const oldest = Math.min(...this.#absences.map(({ to }) => to));
+    this.#absences = this.#absences.filter(({ to }) => to > oldest);
   }
 
   /** The first step that has come after later ones since the last call; Infinity if none has. */

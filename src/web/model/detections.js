@@ -67,7 +67,7 @@ export function nameOf({ common_name: common, scientific_name: scientific }) {
 }
 
 /**
- * The same for the same detection.
+ * Identifies a detection by its beginning and its name.
  *
  * @param {Detection} detection
  */

@@ -141,7 +141,7 @@ export function zone(time) {
  * @returns {string}
  */
 export function moment(time, isDated = false) {
-  if (!isDated && Date.now() - time < 43_200_000) return clock(time);
+  if (!isDated && Math.abs(Date.now() - time) < 43_200_000) return clock(time);
   const day = new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: isDated ? "numeric" : undefined });
   return `${day}, ${clock(time)}`;
 }

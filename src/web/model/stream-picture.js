@@ -61,6 +61,8 @@ export class StreamPicture {
     if (granule < this.#newest - RESTART) {
       this.columns = new Columns(SIZE / 2);
       this.#past = this.#begin();
+      this.#decoder?.close();
+      this.#decoder = null;
       this.#decode();
     }
     const isFirst = this.#newest === 0;

@@ -82,7 +82,7 @@ function show(detection, item, listening, mount) {
   }
   keepParts(item, [
     { key: "name", tag: "b", text: nameOf(detection) },
-    { key: "about", tag: "span", text: ` ${moment(start)} · ${Math.round(detection.confidence * 100)} % ` },
+    { key: "when", tag: "span", text: ` ${moment(start)} · ${Math.round(detection.confidence * 100)} % ` },
     { key: "actions", tag: "span", actions },
   ]);
 }

@@ -22,9 +22,11 @@ export function keep(parent, items, show, tag) {
   for (const child of parent.children) {
     if (child instanceof HTMLElement) known.set(child.dataset.key ?? "", child);
   }
+  // First, so that none of those that stay is moved for it: it would lose the focus.
+  const wanted = new Set(items.map(({ key }) => key));
+  for (const [key, child] of known) if (!wanted.has(key)) child.remove();
   items.forEach((item, at) => {
     let child = known.get(item.key);
-    known.delete(item.key);
     if (!child) {
       child = document.createElement(tag(item));
       child.dataset.key = item.key;
@@ -32,7 +34,6 @@ export function keep(parent, items, show, tag) {
     show(item, child);
     if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
   });
-  for (const child of known.values()) child.remove();
 }
 
 /**
