@@ -1,7 +1,7 @@
 //! Where a stream has silence in place of audio that no source has sent.
 //!
-//! Silence that the server has inserted cannot be told from silence that a source has sent. Whoever
-//! gets a part of the stream later, as a clip or a picture, is told where it is.
+//! In the audio, silence that the server inserted looks like silence that a source sent. So the server
+//! keeps the ranges that it inserted, and clips list them.
 
 use std::collections::VecDeque;
 use std::ops::Range;

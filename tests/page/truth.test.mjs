@@ -175,10 +175,13 @@ async function judge(browser, name, url = station.url()) {
     const { held } = answer.ok ? await answer.json() : {};
     return held && Date.parse(held.to) - Date.parse(held.from) > 6_000;
   }, "some seconds in memory");
-  await browser.goto(url);
-  await browser.evaluate(watch);
-  await until(() => browser.evaluate((selector) => document.querySelector(selector) !== null, `[data-mount="${mount}"]`), "the list");
-  await browser.evaluate(press, mount);
+  const listen = async () => {
+    await browser.goto(url);
+    await browser.evaluate(watch);
+    await until(() => browser.evaluate((selector) => document.querySelector(selector) !== null, `[data-mount="${mount}"]`), "the list");
+    await browser.evaluate(press, mount);
+  };
+  await listen();
   const newest = async () => (await browser.evaluate(columnsOf, 1)).at(-1)?.number ?? 0;
   const pass = async (seconds) => {
     const begin = await newest();
@@ -230,10 +233,7 @@ async function judge(browser, name, url = station.url()) {
   agree(columns.filter(({ number }) => number < missing[0] - STEPS), "before it");
 
   // Whoever comes later is told, too.
-  await browser.goto(url);
-  await browser.evaluate(watch);
-  await until(() => browser.evaluate((selector) => document.querySelector(selector) !== null, `[data-mount="${mount}"]`), "the list again");
-  await browser.evaluate(press, mount);
+  await listen();
   const gap = async () => (await browser.evaluate(columnsOf, 40)).filter((column) => column.missing).map(({ number }) => number);
   const isSame = (found) => Math.abs(found.length - missing.length) < STEPS / 4 && found.at(-1) - found[0] === found.length - 1;
   await until(async () => isSame(await gap()), "the same gap in what was before");

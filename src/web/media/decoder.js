@@ -8,6 +8,7 @@
 
 import { join } from "./bytes.js";
 import * as mp4 from "./mp4.js";
+import { totalSamples } from "./opus.js";
 import * as webm from "./webm.js";
 
 /**
@@ -141,7 +142,7 @@ class FileDecoder {
       this.#granule = granule;
     }
     this.#waiting.push(...packets);
-    this.#new += packets.reduce((sum, packet) => sum + packet.samples, 0);
+    this.#new += totalSamples(packets);
     if (this.#new >= PORTION) this.#decode();
   }
 

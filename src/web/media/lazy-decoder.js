@@ -3,6 +3,7 @@
 // again, as decoding costs more than playing.
 
 import { decoder } from "./decoder.js";
+import { totalSamples } from "./opus.js";
 
 /**
  * @typedef {import("./decoder.js").Decoder} Decoder
@@ -46,7 +47,7 @@ export class LazyDecoder {
    * @param {number} granule
    */
   packets(packets, granule) {
-    const length = packets.reduce((sum, packet) => sum + packet.samples, 0);
+    const length = totalSamples(packets);
     const last = this.#waiting.at(-1);
     if (last && last.granule + last.length === granule && last.length < PORTION) {
       last.packets.push(...packets);

@@ -93,6 +93,15 @@ export function samples(packet) {
 }
 
 /**
+ * The length of these packets together, in samples at 48 kHz.
+ *
+ * @param {Packet[]} packets
+ */
+export function totalSamples(packets) {
+  return packets.reduce((sum, packet) => sum + packet.samples, 0);
+}
+
+/**
  * The length of one frame: SILK, hybrid and CELT each have their own sizes.
  *
  * @param {number} config

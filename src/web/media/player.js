@@ -8,6 +8,7 @@
 import { join } from "./bytes.js";
 import { CatchUp, LEAST } from "./catch-up.js";
 import { container, Source, TYPE } from "./container.js";
+import { totalSamples } from "./opus.js";
 
 /** @typedef {import("./bytes.js").Bytes} Bytes */
 
@@ -88,7 +89,7 @@ export class Player {
       this.#places.push({ time: this.#time, granule });
     }
     this.#collected.push(...packets);
-    this.#time += packets.reduce((sum, packet) => sum + packet.samples, 0);
+    this.#time += totalSamples(packets);
     const now = seconds();
     const end = this.#fragmentsEnd / RATE;
     if (this.#time / RATE - end < this.#catchUp.portion(now, document.hidden)) return;

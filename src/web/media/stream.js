@@ -7,7 +7,7 @@
 import { linked } from "./linked.js";
 import { NoSound, refusal } from "./no-sound.js";
 import { Pages } from "./ogg.js";
-import { readHead, samples } from "./opus.js";
+import { readHead, samples, totalSamples } from "./opus.js";
 
 /**
  * @typedef {import("./bytes.js").Bytes} Bytes
@@ -104,8 +104,8 @@ class Packets {
           .map((data) => ({ data, samples: samples(data) }))
           .filter((packet) => packet.samples > 0);
         if (audio.length === 0) continue;
-        const begin = page.granule - length(audio);
-        if (begin !== granule + length(packets)) {
+        const begin = page.granule - totalSamples(audio);
+        if (begin !== granule + totalSamples(packets)) {
           this.#flush(packets, granule);
           packets = [];
         }
@@ -131,9 +131,4 @@ class Packets {
   #flush(packets, granule) {
     if (packets.length > 0) this.#sink.packets(packets, granule);
   }
-}
-
-/** @param {Packet[]} packets */
-function length(packets) {
-  return packets.reduce((sum, packet) => sum + packet.samples, 0);
 }

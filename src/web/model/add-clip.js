@@ -2,6 +2,7 @@
 // Adds a clip to a picture: decodes it in small parts, as what is heard comes first.
 
 import { decoder } from "../media/decoder.js";
+import { totalSamples } from "../media/opus.js";
 import { STEP, Steps } from "./steps.js";
 
 // So many packets are decoded at a time.
@@ -28,7 +29,7 @@ export async function addClip(columns, { head, packets, date, gaps }, granule, s
   for (let first = 0; first < packets.length; first += PORTION) {
     const portion = packets.slice(first, first + PORTION);
     past.packets(portion, at);
-    at += portion.reduce((sum, packet) => sum + packet.samples, 0);
+    at += totalSamples(portion);
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
   await past.flush();

@@ -5,7 +5,7 @@
 // speed of playback, in a tab that was hidden, and when it arrives late. It goes on when the connection is another one.
 
 import { LazyDecoder } from "../media/lazy-decoder.js";
-import { sameDecoder } from "../media/opus.js";
+import { sameDecoder, totalSamples } from "../media/opus.js";
 import { addClip } from "./add-clip.js";
 import { Columns } from "./columns.js";
 import { Past } from "./past.js";
@@ -66,7 +66,7 @@ export class StreamPicture {
       this.#decode();
     }
     const isFirst = this.#newest === 0;
-    this.#newest = granule + packets.reduce((sum, packet) => sum + packet.samples, 0);
+    this.#newest = granule + totalSamples(packets);
     this.#past.live(packets, granule);
     this.#decoder?.packets(packets, granule);
     if (isFirst) this.#past.begin();
